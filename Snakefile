@@ -1,0 +1,282 @@
+# The whole comparison: download -> pack -> train -> select -> evaluate -> collect -> tables, figures, checks, report.
+# Names and paths come from benchmark/plan.py. The code a job runs is among its inputs, since Snakemake does not follow
+# imports; settings that decide a result are params, settings that do not are part of the command's text.
+from benchmark.plan import Plan
+
+
+plan = Plan.of(config)
+
+
+wildcard_constraints:
+    federation="|".join(plan.federations),
+    method="|".join(plan.methods),
+    folder="|".join(plan.folders),
+    pack="|".join(plan.packs),
+    figure="|".join(plan.figure_names),
+
+
+localrules:
+    all,
+
+
+rule all:
+    input:
+        plan.targets,
+
+
+rule download:
+    input:
+        code=lambda wildcards: plan.sources("benchmark.data.prepare", plan.dataset(plan.folders[wildcards.folder])),
+    output:
+        f"{plan.config.data_root}/{{folder}}/source.json",
+    log:
+        "logs/download/{folder}.log",
+    conda:
+        "environment.yml"
+    params:
+        dataset=lambda wildcards: plan.dataset(plan.folders[wildcards.folder]),
+        settings=lambda wildcards: plan.preparation(wildcards.folder),
+    message:
+        "Bring {wildcards.folder}; progress in {log}"
+    shell:
+        "python -m benchmark.data.prepare --federation {params.dataset} --settings {params.settings:q} "
+        "--folder $(dirname {output}) --output {output} > {log} 2>&1"
+
+
+rule pack:
+    input:
+        source=lambda wildcards: f"{plan.config.data_root}/{plan.data_folder(plan.packs[wildcards.pack])}/source.json",
+        code=lambda wildcards: plan.sources("benchmark.data.pack", plan.dataset(plan.packs[wildcards.pack])),
+    output:
+        multiext(
+            "results/packs/{pack}/",
+            "train.npy",
+            "train.parquet",
+            "test.npy",
+            "test.parquet",
+            "manifest.json",
+        ),
+    log:
+        "logs/pack/{pack}.log",
+    conda:
+        "environment.yml"
+    params:
+        settings=lambda wildcards: plan.packing(wildcards.pack),
+    message:
+        "Pack {wildcards.pack}; progress in {log}"
+    shell:
+        "python -m benchmark.data.pack --settings {params.settings:q} --source {input.source} "
+        "--output results/packs/{wildcards.pack} > {log} 2>&1"
+
+
+rule manifest:
+    input:
+        pack=lambda wildcards: f"results/packs/{plan.pack(wildcards.federation)}/manifest.json",
+        code=plan.sources("benchmark.data.manifest"),
+    output:
+        plan.manifest,
+    log:
+        f"logs/{plan.config.name}/manifest/{{federation}}.log",
+    conda:
+        "environment.yml"
+    params:
+        clients=lambda wildcards: plan.clients(wildcards.federation),
+    shell:
+        "python -m benchmark.data.manifest --pack {input.pack} --federation {wildcards.federation} "
+        "--clients {params.clients:q} --output {output} > {log} 2>&1"
+
+
+rule backbone:
+    input:
+        code=plan.sources("benchmark.models.fetch"),
+    output:
+        multiext(f"{plan.backbone}/", "model.safetensors", "backbone.json"),
+    log:
+        "logs/backbone.log",
+    conda:
+        "environment.yml"
+    threads: plan.threads(workflow.cores)
+    params:
+        settings=plan.fetching(),
+    message:
+        "Bring the backbone; progress in {log}"
+    shell:
+        "python -m benchmark.models.fetch --settings {params.settings:q} --output $(dirname {output[0]}) > {log} 2>&1"
+
+
+# One job for all rates and seeds of a method: they train together, through one frozen backbone.
+rule train:
+    input:
+        method="methods/{method}.py",
+        # Not the test split: it cannot even be listed here by accident, since `evaluate` alone asks for it.
+        images=lambda wildcards: f"results/packs/{plan.pack(wildcards.federation)}/train.npy",
+        backbone=f"{plan.backbone}/model.safetensors",
+        code=plan.sources("benchmark.federation.train"),
+    output:
+        plan.of_runs("metrics.parquet"),
+        plan.of_runs("state.safetensors"),
+        plan.of_runs("run.json"),
+        directory(plan.of_runs("adapters")),
+    log:
+        f"logs/{plan.config.name}/train/{{federation}}/{{method}}.log",
+    benchmark:
+        f"{plan.results}/benchmarks/{{federation}}/{{method}}.jsonl"
+    conda:
+        "environment.yml"
+    threads: plan.threads(workflow.cores)
+    resources:
+        gpu=1,
+    params:
+        settings=lambda wildcards: plan.training(wildcards.federation, wildcards.method),
+    message:
+        "Train {wildcards.method} on {wildcards.federation}; progress in {log}"
+    shell:
+        "python -m benchmark.device -- python -m benchmark.federation.train --settings {params.settings:q} "
+        "--method {input.method} --pack $(dirname {input.images}) --backbone $(dirname {input.backbone}) "
+        "--store results/store --output {plan.results}/runs/{wildcards.federation}/{wildcards.method} "
+        "{plan.execution} > {log} 2>&1"
+
+
+rule select:
+    input:
+        metrics=plan.of_runs("metrics.parquet"),
+        runs=plan.of_runs("run.json"),
+        code=plan.sources("benchmark.evaluation.select"),
+    output:
+        plan.selected,
+    log:
+        f"logs/{plan.config.name}/select/{{federation}}/{{method}}.log",
+    conda:
+        "environment.yml"
+    params:
+        last_rounds=plan.config.selection.last_rounds,
+    shell:
+        "python -m benchmark.evaluation.select --runs {input.runs} --last-rounds {params.last_rounds} "
+        "--output {output} > {log} 2>&1"
+
+
+# The only rule that opens the test split, for the selected rate only.
+rule evaluate:
+    input:
+        method="methods/{method}.py",
+        images=lambda wildcards: f"results/packs/{plan.pack(wildcards.federation)}/train.npy",
+        test=lambda wildcards: f"results/packs/{plan.pack(wildcards.federation)}/test.npy",
+        backbone=f"{plan.backbone}/model.safetensors",
+        states=plan.of_runs("state.safetensors"),
+        selected=plan.selected,
+        code=plan.sources("benchmark.evaluation.evaluate"),
+    output:
+        plan.of_seeds("predictions.parquet"),
+    log:
+        f"logs/{plan.config.name}/evaluate/{{federation}}/{{method}}.log",
+    conda:
+        "environment.yml"
+    threads: plan.threads(workflow.cores)
+    resources:
+        gpu=1,
+    params:
+        settings=lambda wildcards: plan.training(wildcards.federation, wildcards.method),
+    message:
+        "Test {wildcards.method} on {wildcards.federation}; progress in {log}"
+    shell:
+        "python -m benchmark.device -- python -m benchmark.evaluation.evaluate --settings {params.settings:q} "
+        "--method {input.method} --pack $(dirname {input.test}) --backbone $(dirname {input.backbone}) "
+        "--selected {input.selected} --runs {plan.results}/runs/{wildcards.federation}/{wildcards.method} "
+        "--output {plan.results}/test/{wildcards.federation}/{wildcards.method} "
+        "--device {plan.config.device} > {log} 2>&1"
+
+
+rule collect:
+    input:
+        predictions=plan.every(*plan.of_seeds("predictions.parquet")),
+        manifests=expand(plan.manifest, federation=plan.federations),
+        code=plan.sources("benchmark.evaluation.collect"),
+    output:
+        f"{plan.results}/clients.parquet",
+    log:
+        f"logs/{plan.config.name}/collect.log",
+    conda:
+        "environment.yml"
+    shell:
+        "python -m benchmark.evaluation.collect --predictions {input.predictions} --manifests {input.manifests} "
+        "--output {output} > {log} 2>&1"
+
+
+rule table:
+    input:
+        clients=f"{plan.results}/clients.parquet",
+        selected=expand(plan.selected, method=plan.methods, allow_missing=True),
+        runs=expand(plan.of_runs("run.json"), method=plan.methods, allow_missing=True),
+        manifests=plan.manifest,
+        published="results/reference/published.csv",
+        code=plan.sources("benchmark.reporting.tables"),
+    output:
+        csv=f"{plan.results}/tables/{{federation}}.csv",
+        md=f"{plan.results}/tables/{{federation}}.md",
+        tex=f"{plan.results}/tables/{{federation}}.tex",
+    log:
+        f"logs/{plan.config.name}/table/{{federation}}.log",
+    conda:
+        "environment.yml"
+    shell:
+        "python -m benchmark.reporting.tables --clients {input.clients} --selected {input.selected} "
+        "--runs {input.runs} --manifests {input.manifests} --dataset {wildcards.federation} "
+        "--published {input.published} --csv {output.csv} --md {output.md} --tex {output.tex} > {log} 2>&1"
+
+
+rule leaderboard:
+    input:
+        clients=f"{plan.results}/clients.parquet",
+        selected=plan.every(plan.selected),
+        runs=plan.every(*plan.of_runs("run.json")),
+        manifests=expand(plan.manifest, federation=plan.federations),
+        code=plan.sources("benchmark.reporting.leaderboard"),
+    output:
+        csv=f"{plan.results}/leaderboard.csv",
+        md=f"{plan.results}/leaderboard.md",
+    log:
+        f"logs/{plan.config.name}/leaderboard.log",
+    conda:
+        "environment.yml"
+    shell:
+        "python -m benchmark.reporting.leaderboard --clients {input.clients} --selected {input.selected} "
+        "--runs {input.runs} --manifests {input.manifests} --csv {output.csv} --md {output.md} > {log} 2>&1"
+
+
+rule checks:
+    input:
+        clients=f"{plan.results}/clients.parquet",
+        selected=plan.every(plan.selected),
+        runs=plan.every(*plan.of_runs("run.json")),
+        manifests=expand(plan.manifest, federation=plan.federations),
+        code=plan.sources("benchmark.evaluation.checks"),
+    output:
+        f"{plan.results}/checks.csv",
+    log:
+        f"logs/{plan.config.name}/checks.log",
+    conda:
+        "environment.yml"
+    shell:
+        "python -m benchmark.evaluation.checks --clients {input.clients} --selected {input.selected} "
+        "--runs {input.runs} --manifests {input.manifests} --output {output} > {log} 2>&1"
+
+
+rule figure:
+    input:
+        clients=f"{plan.results}/clients.parquet",
+        selected=plan.every(plan.selected),
+        runs=plan.every(*plan.of_runs("run.json")),
+        manifests=expand(plan.manifest, federation=plan.federations),
+        code=plan.sources("benchmark.reporting.figures"),
+    output:
+        pdf=f"{plan.figures}/{{figure}}.pdf",
+        svg=f"{plan.figures}/{{figure}}.svg",
+        csv=f"{plan.figures}/{{figure}}.csv",
+    log:
+        f"logs/{plan.config.name}/figure/{{figure}}.log",
+    conda:
+        "environment.yml"
+    shell:
+        "python -m benchmark.reporting.figures {wildcards.figure} --clients {input.clients} "
+        "--selected {input.selected} --runs {input.runs} --manifests {input.manifests} "
+        "--pdf {output.pdf} --svg {output.svg} --csv {output.csv} > {log} 2>&1"

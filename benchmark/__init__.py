@@ -1,0 +1,1 @@
+"""Federated fine-tuning of vision foundation models: which way works best for every hospital?"""

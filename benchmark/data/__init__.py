@@ -1,0 +1,1 @@
+"""Data: federated datasets, their splits, and the packed arrays that training reads."""

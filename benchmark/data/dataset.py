@@ -1,0 +1,282 @@
+"""A federated dataset: where its images come from, who owns which, and how they are split.
+
+One module in `benchmark/data/datasets/` is one dataset: a subclass of `Dataset` and an instance of it,
+`DATASET`. The module's file name is the dataset's name, and adding the file is all there is to adding a
+dataset.
+"""
+
+import hashlib
+import importlib
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+
+Option = int | float | str
+
+COLUMNS = ("sample", "client", "label", "group", "split", "path")
+
+
+class DataError(ValueError):
+    """Data that cannot be used, in one line: what, which value, where, and what to do."""
+
+
+@dataclass(frozen=True)
+class Licence:
+    """The terms under which a dataset may be used.
+
+    Attributes:
+        name: Short name; what a user adds to `licences_accepted`.
+        title: Full name.
+        address: Where the terms can be read.
+        must_be_accepted: Whether the data may be fetched only after the user has accepted the terms.
+    """
+
+    name: str
+    title: str
+    address: str
+    must_be_accepted: bool = False
+
+
+@dataclass(frozen=True)
+class Client:
+    """One hospital or site.
+
+    Attributes:
+        id: Its number as text: "0", "1", ...
+        name: The site's own name.
+        images: How many images the complete dataset has of it; None where that is not fixed.
+    """
+
+    id: str
+    name: str
+    images: int | None = None
+
+
+class Dataset(ABC):
+    """A federated dataset. Subclass it, fill in the attributes, and write `prepare` and `index`.
+
+    Attributes:
+        name: The module's file name.
+        title: One line for tables and figures.
+        clients: All clients of the complete dataset.
+        classes: Names of the classes; a label is a position in this tuple.
+        licence: The terms of use.
+        homepage: Where the dataset is described.
+        protocols: Caption of every train/test split, by name. The first is the dataset's own: `published`.
+        options: Defaults of the settings that only this dataset knows (`federations.<name>.options`).
+        task: What is learned.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    clients: ClassVar[tuple[Client, ...]]
+    classes: ClassVar[tuple[str, ...]]
+    licence: ClassVar[Licence]
+    homepage: ClassVar[str]
+    protocols: ClassVar[Mapping[str, str]]
+    options: ClassVar[Mapping[str, Option]] = {}
+    task: ClassVar[str] = "classification"
+
+    @abstractmethod
+    def prepare(
+        self,
+        folder: Path,
+        source: Path | None,
+        options: Mapping[str, Option],
+        licences_accepted: Sequence[str],
+        split_seed: int,
+    ) -> Path:
+        """Download the data, draw it, or adopt a copy that exists. Never succeeds over missing files.
+
+        Args:
+            folder: Where this dataset may write.
+            source: A folder of the user's that already holds the data; nothing is downloaded then.
+            options: Settings that only this dataset knows; see `chosen_options`.
+            licences_accepted: Short names of the licences that the user accepts.
+            split_seed: Seed of the splits, for datasets that store one.
+
+        Returns:
+            The folder in which the data lies.
+
+        Raises:
+            DataError: The data cannot be had; the message says what to do.
+        """
+
+    @abstractmethod
+    def index(self, root: Path, protocol: str, split_seed: int) -> pd.DataFrame:
+        """One row for each image of each client that is present.
+
+        Args:
+            root: What `prepare` returned.
+            protocol: A key of `protocols`.
+            split_seed: Seed of the splits that we make ourselves.
+
+        Returns:
+            Columns `sample` (str, unique), `client` (str), `label` (int64), `group` (str: what must not be
+            torn apart, a lesion or a patient), `split` ("train" or "test") and `path` (str, relative to
+            `root`).
+
+        Raises:
+            DataError: Files are missing, or are not what they should be.
+        """
+
+    def protocol(self, name: str) -> str:
+        """The protocol of that name; `published` is the dataset's own split.
+
+        Args:
+            name: A key of `protocols`, or `published`.
+
+        Returns:
+            A key of `protocols`.
+
+        Raises:
+            DataError: There is no such protocol.
+        """
+        chosen = next(iter(self.protocols)) if name == "published" else name
+        if chosen not in self.protocols:
+            raise DataError(
+                f"{self.name}: there is no protocol {name!r}; there are: {', '.join(self.protocols)}"
+            )
+        return chosen
+
+    def chosen_options(self, options: Mapping[str, Option]) -> dict[str, Option]:
+        """The user's options over the defaults.
+
+        Args:
+            options: The user's.
+
+        Returns:
+            A value for each option there is, of its default's type.
+
+        Raises:
+            DataError: An option does not exist, or is of another type.
+        """
+        for key, value in options.items():
+            if key not in self.options:
+                allowed = ", ".join(self.options) or "none"
+                raise DataError(f"{self.name}: there is no option {key!r}; there are: {allowed}")
+            kind = type(self.options[key])
+            if not isinstance(value, kind) and not (kind is float and isinstance(value, int)):
+                raise DataError(
+                    f"{self.name}: option {key} is {value!r}, but must be of type {kind.__name__}"
+                )
+        return {key: type(default)(options.get(key, default)) for key, default in self.options.items()}
+
+
+def names() -> list[str]:
+    """The datasets that exist, found by file name: none is imported, so that a broken one harms no other."""
+    folder = Path(__file__).parent / "datasets"
+    return sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_"))
+
+
+def find(name: str) -> Dataset:
+    """The dataset of that name.
+
+    Args:
+        name: One of `names()`.
+
+    Returns:
+        The module's `DATASET`.
+
+    Raises:
+        DataError: There is no such dataset, or its module defines no `DATASET`.
+    """
+    if name not in names():
+        raise DataError(f"there is no dataset {name!r}; there are: {', '.join(names())}")
+    module = importlib.import_module(f"benchmark.data.datasets.{name}")
+    dataset = getattr(module, "DATASET", None)
+    if not isinstance(dataset, Dataset):
+        raise DataError(f"{module.__file__}: defines no DATASET; end the module with `DATASET = MyDataset()`")
+    return dataset
+
+
+def checked_index(dataset: Dataset, root: Path, protocol: str, split_seed: int) -> pd.DataFrame:
+    """The dataset's index, verified: what every later step may rely on.
+
+    Args:
+        dataset: The dataset.
+        root: The folder in which its data lies.
+        protocol: A key of its `protocols`, or `published`.
+        split_seed: Seed of the splits that we make ourselves.
+
+    Returns:
+        The index (see `Dataset.index`), sorted by client and sample.
+
+    Raises:
+        DataError: The index is not what `Dataset.index` promises.
+    """
+    table = dataset.index(root, dataset.protocol(protocol), split_seed)
+    missing = [column for column in COLUMNS if column not in table]
+    if missing:
+        raise DataError(f"{dataset.name}: index() returned no column {', '.join(missing)}")
+    table = table.loc[:, list(COLUMNS)].sort_values(["client", "sample"], ignore_index=True)
+    if table.isna().any(axis=None):
+        raise DataError(
+            f"{dataset.name}: index() left values empty in {list(table.columns[table.isna().any()])}"
+        )
+    if table["sample"].duplicated().any():
+        twice = table.loc[table["sample"].duplicated(), "sample"]
+        raise DataError(f"{dataset.name}: {len(twice)} samples are listed more than once: {some(twice)}")
+    if table["label"].dtype != np.int64 or not table["label"].between(0, len(dataset.classes) - 1).all():
+        raise DataError(f"{dataset.name}: labels must be int64 from 0 to {len(dataset.classes) - 1}")
+    for column, allowed in (("client", {c.id for c in dataset.clients}), ("split", {"train", "test"})):
+        other = sorted(set(table[column]) - allowed)
+        if other:
+            raise DataError(f"{dataset.name}: {column} must be one of {sorted(allowed)}, got {some(other)}")
+    return table
+
+
+def fingerprint(table: pd.DataFrame) -> str:
+    """SHA-256 over who owns which image of which label and group, whatever the split or the rows' order."""
+    columns = ["sample", "client", "label", "group"]
+    rows = table.loc[:, columns].sort_values("sample").to_csv(index=False, lineterminator="\n")
+    return hashlib.sha256(rows.encode()).hexdigest()
+
+
+def present(table: pd.DataFrame, root: Path, name: str) -> pd.DataFrame:
+    """The rows of those clients whose images lie on disk.
+
+    Args:
+        table: An index; only `client` and `path` are read.
+        root: The folder that `path` is relative to.
+        name: The dataset's, for messages.
+
+    Returns:
+        `table` without the clients of which no image exists.
+
+    Raises:
+        DataError: A client's images are there only in part, or no client's are there at all.
+    """
+    # One listing per folder: asking for half a million files one by one takes minutes on a network drive.
+    folders = {folder: _listed(root / folder) for folder in {os.path.dirname(path) for path in table["path"]}}
+    exists = np.array([os.path.basename(p) in folders[os.path.dirname(p)] for p in table["path"]], dtype=bool)
+    share = pd.Series(exists).groupby(table["client"].to_numpy()).mean()
+    if not exists.any():
+        wanted = table["path"].iloc[0] if len(table) else "any image"
+        raise DataError(
+            f"{name}: no image found below {root}: {wanted} and all others are absent; set `source`"
+        )
+    for client in share.index[(share > 0) & (share < 1)]:
+        rows = (table["client"] == client).to_numpy()
+        lacking = table.loc[rows & ~exists, "path"]
+        raise DataError(
+            f"{name}: {len(lacking)} of the {rows.sum()} images of client {client} are missing below {root}: "
+            f"{some(lacking)}; complete the copy, or remove the client's images altogether to go without it"
+        )
+    return table.loc[exists].reset_index(drop=True)
+
+
+def some(values: Sequence[object] | pd.Series, count: int = 3) -> str:
+    """The first few of many values, for a message of one line."""
+    shown = ", ".join(str(value) for value in list(values)[:count])
+    return shown + (", ..." if len(values) > count else "")
+
+
+def _listed(folder: Path) -> frozenset[str]:
+    return frozenset(os.listdir(folder)) if folder.is_dir() else frozenset()

@@ -1,0 +1,1 @@
+"""Datasets: one module each, found by file name."""

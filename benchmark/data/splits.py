@@ -1,0 +1,95 @@
+"""Cutting a part off a client's images: whole groups only, every class in proportion.
+
+A group (a lesion, a patient) is what must not be torn apart: images of one lesion on both sides of a split
+make a model look better than it is.
+"""
+
+import hashlib
+
+import numpy as np
+import numpy.typing as npt
+
+EXHAUSTIVE = 12  # Up to this many groups, all subsets are tried: 4096 of them.
+
+
+def cut(groups: npt.ArrayLike, labels: npt.ArrayLike, fraction: float, seed: int) -> npt.NDArray[np.bool_]:
+    """Choose whole groups that together hold about `fraction` of the images of every class.
+
+    What is minimised is the mean over classes of |n_held / n - fraction|, n being a class's images: it is
+    small only when both the share of images and the balance of classes are right. Before it comes the number
+    of classes that one side lacks although two groups or more have them. Up to `EXHAUSTIVE` groups all
+    subsets are compared; beyond, groups are taken in random order whenever that brings the held-out counts
+    nearer to their targets, which favours neither large groups nor small ones.
+
+    Args:
+        groups: (N,) what must stay together, compared as text.
+        labels: (N,) int, the class of every image.
+        fraction: Share to hold out, in (0, 1).
+        seed: Decides between subsets that are equally good. The order of the rows decides nothing.
+
+    Returns:
+        (N,) bool, true for what is held out. With a single group nothing is.
+
+    Raises:
+        ValueError: `fraction` is not in (0, 1), or `groups` and `labels` differ in length.
+    """
+    names, group = np.unique(np.asarray(groups).astype(str), return_inverse=True)
+    classes, label = np.unique(np.asarray(labels), return_inverse=True)
+    if not 0 < fraction < 1:
+        raise ValueError(f"the fraction to hold out must lie between 0 and 1, got {fraction}")
+    if len(group) != len(label):
+        raise ValueError(f"{len(group)} groups, but {len(label)} labels: one of each per image")
+    if len(names) < 2:
+        return np.zeros(len(group), dtype=bool)
+    counts = np.zeros((len(names), len(classes)), dtype=np.int64)
+    np.add.at(counts, (group, label), 1)
+    order = np.random.default_rng([seed, _number(names)]).permutation(len(names))
+    choose = _best_subset if len(names) <= EXHAUSTIVE else _greedy
+    held = np.zeros(len(names), dtype=bool)
+    held[order] = choose(counts[order], fraction)
+    return held[group]
+
+
+def _best_subset(counts: npt.NDArray[np.int64], fraction: float) -> npt.NDArray[np.bool_]:
+    """The best of all subsets of G groups with `counts` (G, C); the first of equals."""
+    size = len(counts)
+    subsets = (np.arange(1, 2**size - 1)[:, None] >> np.arange(size)) & 1
+    held, total = subsets @ counts, counts.sum(0)
+    spread = (counts > 0).sum(0) > 1
+    lacking = (((held == 0) | (held == total)) & spread).sum(1)
+    cost = np.abs(held / total - fraction).mean(1)
+    best = np.lexsort((np.arange(len(subsets)), cost.round(12), lacking))[0]
+    return subsets[best].astype(bool)
+
+
+def _greedy(counts: npt.NDArray[np.int64], fraction: float) -> npt.NDArray[np.bool_]:
+    """Groups in the order given, each taken if it brings the held-out counts (C,) nearer to their targets."""
+    total = counts.sum(0)
+    # A class of few images still needs one on each side.
+    target = np.clip(fraction * total, np.minimum(1, total - 1), np.maximum(total - 1, 0))
+    held, taken = np.zeros_like(total), np.zeros(len(counts), dtype=bool)
+    for number, group in enumerate(counts):
+        if (group * (2 * (held - target) + group) / total).sum() < 0:
+            held, taken[number] = held + group, True
+    _mend(counts, taken)
+    return taken
+
+
+def _mend(counts: npt.NDArray[np.int64], taken: npt.NDArray[np.bool_]) -> None:
+    """Give a side that lacks a class the smallest group that has it, unless the other side then lacks one."""
+    spread = np.flatnonzero((counts > 0).sum(0) > 1)
+    for lacking in (True, False):
+        for label in spread:
+            if counts[taken == lacking, label].any():
+                continue
+            donors = np.flatnonzero((taken != lacking) & (counts[:, label] > 0))
+            for group in donors[np.argsort(counts[donors].sum(1), kind="stable")]:
+                rest = counts[(taken != lacking) & (np.arange(len(counts)) != group)].sum(0)
+                if (rest[spread] > 0)[counts[group, spread] > 0].all():
+                    taken[group] = lacking
+                    break
+
+
+def _number(names: npt.NDArray[np.str_]) -> int:
+    """A number that depends on the groups, so that equal seeds do not draw alike for every client."""
+    return int.from_bytes(hashlib.sha256("\n".join(names).encode()).digest()[:8], "big")

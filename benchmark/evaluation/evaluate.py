@@ -1,0 +1,81 @@
+"""Job: predict the test images of every client, with the selected rate only.
+
+    python -m benchmark.evaluation.evaluate --settings JSON --method FILE --pack DIR --backbone DIR
+        --selected FILE --runs DIR --output DIR
+
+reads `RUNS/lr={selected rate}/seed={seed}/state.safetensors` and writes `OUTPUT/seed={seed}/predictions.parquet`. This is
+the only job that opens the test split.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import torch
+from safetensors import safe_open
+
+from benchmark.config import TrainingJob
+from benchmark.data.augmentation import to_float
+from benchmark.data.packed import Split, open_test
+from benchmark.federation.engine import SUPPORT
+from benchmark.federation.model import predict
+from benchmark.federation.train import Job
+from benchmark.files import atomic, read_json
+
+_CHUNK = 64
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the job; 0 where every seed's predictions were written."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--settings", required=True, type=TrainingJob.model_validate_json, help="TrainingJob as JSON")
+    for name in ("method", "pack", "backbone", "selected", "runs", "output"):
+        parser.add_argument(f"--{name}", required=True, type=Path)
+    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    arguments = parser.parse_args(argv)
+    torch.set_num_threads(1)
+    try:
+        job = Job.of(arguments.settings, arguments.method, arguments.pack, arguments.backbone, arguments.device)
+        rate = read_json(arguments.selected)["rate"]
+        test = open_test(arguments.pack)
+        for seed in job.settings.seeds:
+            state = arguments.runs / f"lr={rate}" / f"seed={seed}" / "state.safetensors"
+            with atomic(arguments.output / f"seed={seed}" / "predictions.parquet") as path:
+                predictions(job, test, state).to_parquet(path, index=False)
+    except (ValueError, OSError) as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def predictions(job: Job, test: Split, state: Path) -> pd.DataFrame:
+    """Every client's predictions of its own test images.
+
+    Args:
+        job: Model, method and clients.
+        test: The test split.
+        state: The leaves each client predicts with, (K, ...).
+
+    Returns:
+        Columns sample, client, label, group and probability_0, probability_1, ...: NaN in a lane that diverged.
+    """
+    engine, tables = job.engine, []
+    with safe_open(state, framework="pt", device=str(engine.device)) as stream:
+        names = json.loads(stream.metadata()["clients"])
+        leaves = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
+    for client in engine.clients:
+        own = {name: leaf[names.index(client.name)][None] for name, leaf in leaves.items()}
+        rows = test.table.index[test.table["client"] == client.name].to_numpy()
+        images = to_float(torch.from_numpy(test.images[rows]).to(engine.device), engine.dtype)
+        logits = predict(engine.model, images, client.support(SUPPORT, engine.dtype), own, _CHUNK)[0]
+        probabilities = pd.DataFrame(logits.softmax(-1).float().cpu().numpy()).add_prefix("probability_")
+        about = test.table.loc[rows, ["sample", "client", "label", "group"]].reset_index(drop=True)
+        tables.append(pd.concat([about, probabilities], axis=1))
+    return pd.concat(tables, ignore_index=True)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,186 @@
+"""The learning rate that a method gets on a dataset: the one with the best validation score.
+
+The rule is stated once, in `RULE`, and applied once, in `choose`. It sees validation scores only: nothing
+here can open test data.
+
+    python -m benchmark.evaluation.select --runs RUN [RUN ...] --output FILE [--last-rounds K]
+
+RUN is the folder of a run or any file in it (`run.json`, say). All runs are of one dataset and one method:
+one for every rate and seed. FILE is a JSON file: the chosen rate and every rate's score.
+"""
+
+import argparse
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from benchmark.files import read_json, write_json
+
+RULE = (
+    "the rate with the best validation score, averaged over clients and seeds at the last evaluated round"
+    " (over the last K rounds where `last_rounds` says so); ties go to the smaller rate; a diverged rate is"
+    " chosen only where all diverged"
+)
+
+# Scores closer than this are ties: means of equal numbers taken in another order differ by rounding alone.
+_DIGITS = 12
+
+
+def read_run(path: Path) -> dict[str, Any]:
+    """A run's `run.json`, with the run's folder under the key `folder`.
+
+    Args:
+        path: The folder of the run, or any file in it.
+
+    Returns:
+        The parsed file.
+    """
+    folder = path if path.is_dir() else path.parent
+    return {**read_json(folder / "run.json"), "folder": folder}
+
+
+def final_scores(run: dict[str, Any], metrics: pd.DataFrame, last_rounds: int) -> pd.DataFrame:
+    """The validation score of every client at the end of one run.
+
+    Args:
+        run: The run's `run.json`.
+        metrics: The run's metrics: round, client, split, metric, value.
+        last_rounds: Number of last evaluated rounds to average over.
+
+    Returns:
+        One row per client: rate, seed, client, value; NaN where the run diverged.
+
+    Raises:
+        ValueError: The metrics do not reach the run's last round, or lack a client.
+    """
+    place = f"{run['federation']}/{run['method']['name']}/lr={run['rate']}/seed={run['seed']}"
+    score = run["task"]["score"]
+    clients = [str(client) for client in run["clients"]]
+    rows = metrics[(metrics["split"] == "validation") & (metrics["metric"] == score)]
+    table = rows.pivot(index="round", columns="client", values="value").sort_index()
+    if run["diverged_round"] is not None:
+        values = pd.Series(math.nan, index=clients)
+    elif set(table.columns) != set(clients):
+        raise ValueError(
+            f"{place}: validation {score} of clients {sorted(table.columns)}, but the run has {clients};"
+            " delete the run and train it again"
+        )
+    elif table.index[-1] != run["rounds"]:
+        raise ValueError(
+            f"{place}: the last evaluated round is {table.index[-1]} of {run['rounds']};"
+            " delete the run and train it again"
+        )
+    else:
+        values = table.tail(last_rounds).mean(skipna=False)[clients]
+    return pd.DataFrame(
+        {"rate": run["rate"], "seed": run["seed"], "client": clients, "value": values.to_numpy()}
+    )
+
+
+def choose(scores: pd.DataFrame, *, higher_is_better: bool) -> dict[str, Any]:
+    """Apply the rule.
+
+    Args:
+        scores: One row per rate, seed and client: rate (text), seed, client, value (NaN where diverged).
+        higher_is_better: Direction of the score.
+
+    Returns:
+        `rate`, `at_grid_edge`, `ties` (all rates that share the best score, where there are several) and
+        `scores`.
+
+    Raises:
+        ValueError: The rates were not all trained with the same seeds.
+    """
+    rates = sorted(scores["rate"].unique(), key=float)
+    seeds = {rate: sorted(scores.loc[scores["rate"] == rate, "seed"].unique()) for rate in rates}
+    if len({tuple(found) for found in seeds.values()}) > 1:
+        raise ValueError(f"rates were trained with different seeds ({seeds}): give every rate the same seeds")
+    details = {rate: _details(scores[scores["rate"] == rate]) for rate in rates}
+    means = {rate: round(details[rate]["mean"], _DIGITS) for rate in rates if not details[rate]["diverged"]}
+    best = (max if higher_is_better else min)(means.values(), default=None)
+    winners = [rate for rate, mean in means.items() if mean == best] or rates
+    return {
+        "rate": winners[0],
+        "at_grid_edge": len(rates) > 1 and winners[0] in (rates[0], rates[-1]),
+        "ties": winners if means and len(winners) > 1 else [],
+        "scores": details,
+    }
+
+
+def select(runs: Sequence[dict[str, Any]], last_rounds: int) -> dict[str, Any]:
+    """Choose the rate among runs on disk.
+
+    Args:
+        runs: The runs of one dataset and method, as read by `read_run`.
+        last_rounds: Number of last evaluated rounds to average over.
+
+    Returns:
+        The content of the selection's file.
+
+    Raises:
+        ValueError: The runs are not all of one dataset and one method.
+    """
+    keys = {(run["federation"], run["method"]["name"]) for run in runs}
+    if len(keys) > 1:
+        raise ValueError(f"runs of {sorted(keys)}: select for one dataset and one method at a time")
+    columns = ["round", "client", "split", "metric", "value"]
+    scores = pd.concat(
+        final_scores(run, pd.read_parquet(run["folder"] / "metrics.parquet", columns=columns), last_rounds)
+        for run in runs
+    )
+    dataset, method = keys.pop()
+    task = runs[0]["task"]
+    return {
+        "dataset": dataset,
+        "method": method,
+        "score": task["score"],
+        "rule": RULE,
+        "last_rounds": last_rounds,
+        **choose(scores, higher_is_better=task["higher_is_better"]),
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the job; see the module's text for its arguments."""
+    parser = argparse.ArgumentParser(
+        prog="select", description="Choose a method's learning rate on a dataset."
+    )
+    parser.add_argument(
+        "--runs", type=Path, nargs="+", required=True, help="folders of runs, or files in them"
+    )
+    parser.add_argument("--last-rounds", type=int, default=1, help="evaluated rounds to average over")
+    parser.add_argument("--output", type=Path, required=True, help="the selection, JSON")
+    arguments = parser.parse_args(argv)
+    try:
+        write_json(
+            arguments.output, select([read_run(path) for path in arguments.runs], arguments.last_rounds)
+        )
+    except (OSError, ValueError) as error:
+        print(f"select: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _details(scores: pd.DataFrame) -> dict[str, Any]:
+    """One rate's means over seeds and clients, and over each alone; None for NaN, for JSON has none."""
+    table = scores.pivot(index="seed", columns="client", values="value")
+    per_seed, per_client = table.mean(axis=1, skipna=False), table.mean(axis=0, skipna=False)
+    mean = float(per_seed.mean(skipna=False))
+    return {
+        "mean": _or_none(mean),
+        "per_seed": {str(seed): _or_none(value) for seed, value in per_seed.items()},
+        "per_client": {str(client): _or_none(value) for client, value in per_client.items()},
+        "diverged": math.isnan(mean),
+    }
+
+
+def _or_none(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,39 @@
+"""What a method costs: counted from shapes, so that no run has to be measured for it."""
+
+import math
+from collections.abc import Iterable
+
+from benchmark.config import TrainingSettings
+from benchmark.federation.engine import DTYPES, Engine
+from benchmark.leaf import Leaf
+
+_ACTIVATIONS = 26
+"""Floats kept for the backward pass per token, block and feature: about what a transformer block with a fourfold MLP keeps."""
+
+
+def trainable_parameters(engine: Engine, rounds: int) -> int:
+    """Parameters that one client trains, in any pass of any round."""
+    method = engine.model.method
+    phases = [phase for round in range(rounds) for phase in method.phases(round)] + list(method.closing())
+    return _size(leaf for leaf in engine.model.leaves.values() if any(phase.trains(leaf) for phase in phases))
+
+
+def bytes_each_way(engine: Engine) -> int:
+    """Bytes one client sends in one round, which equal the bytes it receives; none where nothing is averaged."""
+    if engine.model.method.pooled:
+        return 0
+    shared = engine.model.shared(engine.head)
+    return _size(engine.model.leaves[name] for name in shared) * DTYPES[engine.training.precision].itemsize
+
+
+def lane_memory(engine: Engine, training: TrainingSettings, image_size: int) -> int:
+    """Bytes that one lane's step is expected to hold: what the backward pass keeps of one batch."""
+    vit = engine.model.backbone.vit
+    tokens = vit.patch_embed.num_patches + 1
+    heads = vit.blocks[0].attn.num_heads
+    per_block = tokens * (_ACTIVATIONS * vit.embed_dim + 2 * heads * tokens)
+    return training.batch_size * len(vit.blocks) * per_block * DTYPES[training.precision].itemsize
+
+
+def _size(leaves: Iterable[Leaf]) -> int:
+    return sum(math.prod(leaf.shape) for leaf in leaves)

@@ -1,0 +1,60 @@
+"""Deployed adapters in the format of Hugging Face PEFT.
+
+A client's adapters become one PEFT adapter on timm's unchanged model: several adapters, and those on thirds of a fused
+`qkv`, are one adapter of a higher rank. The weight of each adapter in the method's mix is multiplied into its B. So
+
+    model = timm.create_model(name, img_size=size, num_classes=classes, ...)
+    PeftModel.from_pretrained(model, "adapters/1")
+
+predicts what the client predicts (but for methods whose mix depends on the image: there it is the mix of `Method.mix`).
+"""
+
+from pathlib import Path
+
+import torch
+from peft import LoraConfig
+from safetensors.torch import save_file
+from torch import Tensor
+
+from benchmark.federation.model import Model
+from benchmark.files import atomic
+from benchmark.leaf import Leaves
+from benchmark.models.lora import AdaptedLinear, leaf_name
+
+
+def save(folder: Path, model: Model, params: Leaves) -> None:
+    """Write one client's deployed adapters and head.
+
+    Args:
+        folder: Receives `adapter_config.json` and `adapter_model.safetensors`.
+        model: What the leaves belong to.
+        params: The client's deployed leaves.
+    """
+    mix = model.method.mix()
+    tensors: dict[str, Tensor] = {}
+    ranks: dict[str, int] = {}
+    for path, layer in model.backbone.vit.named_modules():
+        if not isinstance(layer, AdaptedLinear):
+            continue
+        pairs = [(adapter, site) for adapter in mix for site in layer.sites]
+        A = torch.cat([params[leaf_name(adapter, site.name, "A")] for adapter, site in pairs])
+        B = torch.cat([mix[a] * layer.in_rows(params[leaf_name(a, site.name, "B")], site) for a, site in pairs], 1)
+        ranks[path] = A.shape[0]
+        tensors[f"base_model.model.{path}.lora_A.weight"] = A
+        tensors[f"base_model.model.{path}.lora_B.weight"] = B
+    for name in ("weight", "bias"):
+        tensors[f"base_model.model.head.{name}"] = params[f"head/{name}"]
+    scale = model.backbone.adaptation.scale
+    config = LoraConfig(
+        r=max(ranks.values()),
+        lora_alpha=scale * max(ranks.values()),
+        rank_pattern=dict(ranks),
+        alpha_pattern={path: scale * rank for path, rank in ranks.items()},
+        target_modules=list(ranks),
+        modules_to_save=["head"],
+        inference_mode=True,
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    config.save_pretrained(str(folder))
+    with atomic(folder / "adapter_model.safetensors") as path:
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, path, {"format": "pt"})

@@ -1,0 +1,49 @@
+"""Loading a method: a class in a file of its own, made with its settings."""
+
+import dataclasses
+import importlib.util
+import inspect
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from benchmark.method import Method
+
+
+def load(path: Path, settings: Mapping[str, float | bool | str]) -> Method:
+    """The method of a file, with these settings.
+
+    Args:
+        path: A Python file that defines exactly one subclass of `Method`.
+        settings: Values for fields of that class.
+
+    Raises:
+        ValueError: The file defines no method or several, lacks a title, a paper or a docstring, or has no such setting.
+    """
+    spec = importlib.util.spec_from_file_location(f"methods.{path.stem}", path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise ValueError(f"{path}: there is no such Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # Dataclasses look their module up.
+    spec.loader.exec_module(module)
+    classes = [
+        value
+        for value in vars(module).values()
+        if inspect.isclass(value) and issubclass(value, Method) and value.__module__ == spec.name
+    ]
+    if len(classes) != 1:
+        names = ", ".join(c.__name__ for c in classes) or "none"
+        raise ValueError(f"{path}: a method's file defines exactly one subclass of Method; this one defines {names}")
+    (method,) = classes
+    for attribute in ("title", "paper"):
+        if not isinstance(getattr(method, attribute, None), str):
+            raise ValueError(f"{path}: {method.__name__} needs a `{attribute}`, a text")
+    if not (method.__dict__.get("__doc__") or "").strip():
+        raise ValueError(f"{path}: {method.__name__} needs a docstring: one line that says what it does")
+    allowed = {field.name for field in dataclasses.fields(method)} if dataclasses.is_dataclass(method) else set()
+    if unknown := set(settings) - allowed:
+        raise ValueError(
+            f"method_settings.{path.stem}: {method.__name__} has no setting {', '.join(sorted(unknown))}; "
+            f"allowed: {', '.join(sorted(allowed)) or 'none'}"
+        )
+    return method(**settings)

@@ -1,0 +1,111 @@
+"""The model that is federated: frozen backbone, adapters and head, run on one client's images in one lane."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from benchmark.leaf import Leaf, Leaves
+from benchmark.method import Batch, Method, Mix, Output
+from benchmark.models.backbone import Backbone
+from benchmark.tasks.classification import Classification
+
+
+@dataclass(frozen=True)
+class Model:
+    """A backbone and a task, for one method.
+
+    Attributes:
+        backbone: Frozen; adapters are leaves.
+        task: What is learned.
+        method: Whose adapters are trained.
+        leaves: Every trainable tensor of one client, by name.
+    """
+
+    backbone: Backbone
+    task: Classification
+    method: Method
+    leaves: Mapping[str, Leaf]
+
+    @classmethod
+    def of(cls, backbone: Backbone, task: Classification, method: Method) -> "Model":
+        """The model that a method trains for a task."""
+        leaves = [*backbone.leaves(method.adapters), *task.head(backbone.dim)]
+        return cls(backbone, task, method, {leaf.name: leaf for leaf in leaves})
+
+    def shared(self, head: Literal["shared", "personal"]) -> list[str]:
+        """Names of the leaves that travel, in a fixed order.
+
+        Args:
+            head: The configured policy, used where the method does not define its own.
+        """
+        travels = (self.method.head or head) == "shared"
+        return [
+            name for name, leaf in self.leaves.items() if (travels if leaf.role == "head" else self.method.shared(leaf))
+        ]
+
+    def named(self, predicate: Callable[[Leaf], bool]) -> list[str]:
+        """Names of the leaves for which a predicate holds."""
+        return [name for name, leaf in self.leaves.items() if predicate(leaf)]
+
+
+@dataclass(frozen=True)
+class Images(Batch):
+    """Some images of one client, in one lane.
+
+    Attributes:
+        model: What runs on them.
+        images: Shape (n, 3, size, size), values in [0, 1].
+        target: Labels, shape (n,) int64; None where a method predicts.
+        mix: The weights of the adapters where a hook names none.
+    """
+
+    model: Model
+    images: Tensor
+    target: Tensor | None
+    mix: Mix
+
+    def __call__(self, params: Leaves, mix: Mix | None = None, *, trace: bool = False) -> Output:
+        """Run backbone, adapters and head."""
+        features, adapters = self.model.backbone(self.images, params, self.mix if mix is None else mix, trace=trace)
+        return Output(self.model.task.output(params, features), features, adapters)
+
+    def task_loss(self, output: Output) -> Tensor:
+        """The task's loss.
+
+        Raises:
+            ValueError: The batch has no targets, as in `predict`.
+        """
+        if self.target is None:
+            raise ValueError("these images have no targets: a method predicts without seeing them")
+        return self.model.task.loss(output.logits, self.target)
+
+    def factors(self, params: Leaves, adapter: str, factor: Literal["A", "B"]) -> Sequence[Tensor]:
+        """One factor of every pair of an adapter, in the order of the adapted projections."""
+        return [params[n] for n, leaf in self.model.leaves.items() if leaf.part == adapter and leaf.factor == factor]
+
+
+def predict(model: Model, images: Tensor, support: Tensor, params: Leaves, chunk: int) -> Tensor:
+    """Logits of one client's images in every lane.
+
+    Args:
+        model: The model.
+        images: Float images (n, 3, size, size) in [0, 1].
+        support: Some of the client's training images, likewise.
+        params: The client's deployed leaves, each of shape (L, ...).
+        chunk: Images at once.
+
+    Returns:
+        Shape (L, n, classes).
+    """
+    mix = model.method.mix()
+    own = Images(model, support, None, mix)
+
+    def one_lane(lane: Leaves, batch: Tensor) -> Tensor:
+        return model.method.predict(Images(model, batch, None, mix), own, lane)
+
+    every_lane = torch.vmap(one_lane, in_dims=(0, None))
+    with torch.no_grad():
+        return torch.cat([every_lane(dict(params), batch) for batch in images.split(chunk)], dim=1)

@@ -1,0 +1,118 @@
+"""The store of lanes: finished ones, and checkpoints of unfinished ones.
+
+A lane's folder is named by a hash of everything that determines its result but the number of rounds, so that more rounds
+continue from the last checkpoint. Deleting the store, or any part of it, is always safe.
+"""
+
+import hashlib
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from benchmark.federation.engine import State
+from benchmark.files import atomic
+
+KEPT = 2
+"""Checkpoints kept per lane: the newest, and the one before it in case the newest is damaged."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One lane after some rounds.
+
+    Attributes:
+        state: Leaves and memory, of shape (K, 1, ...).
+        history: Rows of `metrics.parquet`: round, client, split, metric, value, n.
+        seconds: This lane's share of the time spent so far.
+    """
+
+    state: State
+    history: Sequence[Mapping[str, Any]]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Store:
+    """A folder of lanes.
+
+    Attributes:
+        folder: Where they are kept.
+    """
+
+    folder: Path
+
+    def checkpoint(self, key: str, record: Record) -> None:
+        """Keep a lane's state after a round, and drop checkpoints no longer needed."""
+        self._save(self._path(key, "round", record.state.round), record)
+        for path in self._checkpoints(key)[KEPT:]:
+            path.unlink(missing_ok=True)
+
+    def finish(self, key: str, record: Record) -> None:
+        """Keep a lane's result after its last round."""
+        self._save(self._path(key, "final", record.state.round), record)
+
+    def finished(self, key: str, rounds: int) -> Record | None:
+        """A lane's result after so many rounds, if it is known."""
+        return _load(self._path(key, "final", rounds))
+
+    def newest(self, key: str, rounds: int) -> Record | None:
+        """A lane's newest sound checkpoint that is not beyond so many rounds, if there is one."""
+        for path in self._checkpoints(key):
+            if int(path.stem.partition("=")[2]) <= rounds and (record := _load(path)):
+                return record
+        return None
+
+    def _path(self, key: str, kind: str, round: int) -> Path:
+        return self.folder / key[:2] / key / f"{kind}={round:06d}.safetensors"
+
+    def _checkpoints(self, key: str) -> list[Path]:
+        return sorted((self.folder / key[:2] / key).glob("round=*.safetensors"), reverse=True)
+
+    def _save(self, path: Path, record: Record) -> None:
+        tensors = {f"params:{name}": leaf for name, leaf in record.state.params.items()}
+        tensors |= {f"memory:{name}": leaf for name, leaf in record.state.memory.items()}
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        about = json.dumps(
+            {"round": record.state.round, "history": list(record.history), "seconds": record.seconds}, sort_keys=True
+        )
+        with atomic(path) as temporary:
+            save_file(tensors, temporary, {"about": about, "digest": _digest(tensors, about)})
+
+
+def _load(path: Path) -> Record | None:
+    """Read a record; one that is damaged is set aside, named, and counts as absent."""
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, framework="pt") as stream:
+            metadata = stream.metadata()
+            tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
+        if _digest(tensors, metadata["about"]) != metadata["digest"]:
+            raise ValueError("its content does not match its hash")
+        about = json.loads(metadata["about"])
+    except (SafetensorError, ValueError, KeyError, TypeError, OSError) as error:
+        aside = path.with_suffix(".damaged")
+        path.replace(aside)
+        print(f"{path}: damaged ({error}); set aside as {aside.name}, the work is done again", file=sys.stderr)
+        return None
+    parts: dict[str, dict[str, Tensor]] = {"params": {}, "memory": {}}
+    for name, tensor in tensors.items():
+        kind, _, leaf = name.partition(":")
+        parts[kind][leaf] = tensor
+    return Record(State(about["round"], parts["params"], parts["memory"]), about["history"], about["seconds"])
+
+
+def _digest(tensors: Mapping[str, Tensor], about: str) -> str:
+    found = hashlib.sha256(about.encode())
+    for name in sorted(tensors):
+        found.update(name.encode())
+        found.update(tensors[name].contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()

@@ -1,0 +1,300 @@
+"""Job: train one method on one federation, with every rate and seed.
+
+    python -m benchmark.federation.train --settings JSON --method FILE --pack DIR --backbone DIR --store DIR --output DIR
+
+writes, for every rate and seed, `OUTPUT/lr={rate}/seed={seed}/` with `metrics.parquet`, `state.safetensors` (the leaves
+each client predicts with), `adapters/{client}/` (the same in PEFT's format) and `run.json`. Only the pack's training and
+validation images are opened.
+"""
+
+import argparse
+import json
+import math
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from safetensors.torch import save_file
+
+from benchmark import provenance
+from benchmark.config import TrainingJob
+from benchmark.data.packed import open_training
+from benchmark.federation import costs, export, methods
+from benchmark.federation.client import Client, Lane
+from benchmark.federation.engine import DTYPES, Engine, State, stack
+from benchmark.federation.model import Model
+from benchmark.federation.store import Record, Store
+from benchmark.files import atomic, digest, read_json, write_json
+from benchmark.models import backbone
+from benchmark.sources import ROOT, closure, fingerprint
+from benchmark.tasks.classification import Classification
+
+_CPU_BUDGET = 1 << 30
+"""Bytes of activations that the lanes trained together may hold on a CPU, where several jobs share the memory."""
+_GPU_SHARE = 0.6
+"""Share of a GPU's free memory that they may hold there."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the job; 0 where every lane's files were written."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--settings", required=True, type=TrainingJob.model_validate_json, help="TrainingJob as JSON")
+    parser.add_argument("--method", required=True, type=Path, help="the method's Python file")
+    parser.add_argument("--pack", required=True, type=Path, help="folder of the packed dataset")
+    parser.add_argument("--backbone", required=True, type=Path, help="folder of the pretrained weights")
+    parser.add_argument("--store", required=True, type=Path, help="folder of finished lanes and checkpoints")
+    parser.add_argument("--output", required=True, type=Path)
+    parser.add_argument("--lanes", default="auto", help="most lanes trained together")
+    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    parser.add_argument("--checkpoint-every", type=int, default=5, help="rounds between checkpoints")
+    arguments = parser.parse_args(argv)
+    torch.set_num_threads(1)
+    try:
+        job = Job.of(arguments.settings, arguments.method, arguments.pack, arguments.backbone, arguments.device)
+        limit = None if arguments.lanes == "auto" else int(arguments.lanes)
+        for result in job.results(Store(arguments.store), limit, arguments.checkpoint_every):
+            job.write(arguments.output, result)
+    except (ValueError, OSError) as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+@dataclass(frozen=True)
+class Result:
+    """One finished lane.
+
+    Attributes:
+        lane: Which.
+        record: Its state, of shape (K, 1, ...), and history.
+        origin: `trained` here, `resumed` from a checkpoint, or found in the `store`.
+    """
+
+    lane: Lane
+    record: Record
+    origin: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """One method on one federation.
+
+    Attributes:
+        settings: What decides the result.
+        engine: Model, method and the clients' images.
+        hashes: Of everything the result depends on: pack, backbone, method, engine.
+        image_size: Side of the images, in pixels.
+    """
+
+    settings: TrainingJob
+    engine: Engine
+    hashes: Mapping[str, str]
+    image_size: int
+
+    @classmethod
+    def of(cls, settings: TrainingJob, method: Path, pack: Path, weights: Path, device: str) -> "Job":
+        """Load everything onto the device.
+
+        Raises:
+            ValueError: A method file or settings that cannot be used, a client that the pack does not hold, data that
+                do not fit together.
+        """
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        manifest = read_json(pack / "manifest.json")
+        loaded = methods.load(method, settings.method_settings)
+        vit = backbone.load(
+            weights / "model.safetensors", settings.backbone, settings.arguments, manifest["image_size"], settings.lora
+        ).to(device, DTYPES[settings.training.precision])
+        model = Model.of(vit, Classification(manifest["classes"]), loaded)
+        clients = _clients(settings, pack, torch.device(device))
+        engine = Engine(model, clients, settings.training, settings.augmentation, settings.head)
+        hashes = {
+            "images": manifest["hashes"]["train.npy"],
+            "table": manifest["hashes"]["train.parquet"],
+            "backbone": read_json(weights / "backbone.json")["sha256"],
+            "method": fingerprint([method]),
+            "engine": fingerprint(ROOT / path for path in closure("benchmark.federation.train")),
+        }
+        return cls(settings, engine, hashes, manifest["image_size"])
+
+    def key(self, lane: Lane) -> str:
+        """A hash of everything that determines a lane's result but the number of rounds."""
+        decides = json.loads(self.settings.model_dump_json(exclude={"rates", "seeds", "rounds"}))
+        return digest([decides, dict(self.hashes), float(lane.rate), lane.seed, torch.__version__.partition("+")[0]])
+
+    def results(self, store: Store, limit: int | None, checkpoint_every: int) -> Iterator[Result]:
+        """Every lane's result: from the store, or trained from its newest checkpoint.
+
+        Args:
+            store: Where lanes are looked up and kept.
+            limit: Most lanes trained together; chosen by memory where None.
+            checkpoint_every: Rounds between checkpoints.
+        """
+        rounds = self.settings.rounds
+        waiting: dict[int, list[tuple[Lane, Record]]] = {}
+        for lane in (Lane(rate, seed) for seed in self.settings.seeds for rate in self.settings.rates):
+            if record := store.finished(self.key(lane), rounds):
+                yield Result(lane, record, "store")
+            else:
+                record = store.newest(self.key(lane), rounds) or Record(self.engine.start([lane]), [], 0.0)
+                waiting.setdefault(record.state.round, []).append((lane, record))
+        at_once = limit or self._lanes_that_fit()
+        for begun, lanes in waiting.items():
+            for first in range(0, len(lanes), at_once):
+                together = lanes[first : first + at_once]
+                records = self._train(dict(together), store, checkpoint_every)
+                for lane, record in records.items():
+                    store.finish(self.key(lane), record)
+                    yield Result(lane, record, "resumed" if begun else "trained")
+
+    def write(self, folder: Path, result: Result) -> None:
+        """Write one lane's files."""
+        run = folder / f"lr={result.lane.rate}" / f"seed={result.lane.seed}"
+        deployed = self.engine.deployed(_moved(result.record.state, self.engine.device))
+        names = [client.name for client in self.engine.clients]
+        shutil.rmtree(run / "adapters", ignore_errors=True)
+        for client, leaves in zip(names, deployed, strict=True):
+            export.save(run / "adapters" / client, self.engine.model, {n: leaf[0] for n, leaf in leaves.items()})
+        with atomic(run / "state.safetensors") as path:
+            stacked = {n: torch.stack([leaves[n][0] for leaves in deployed]).cpu() for n in deployed[0]}
+            save_file(stacked, path, {"clients": json.dumps(names)})
+        with atomic(run / "metrics.parquet") as path:
+            pd.DataFrame(result.record.history).astype({"round": "int64", "n": "int64"}).to_parquet(path, index=False)
+        write_json(run / "run.json", self._about(result))
+
+    def _train(
+        self, lanes: Mapping[Lane, Record], store: Store, checkpoint_every: int
+    ) -> dict[Lane, Record]:
+        """Train lanes that stand at the same round to the end, together."""
+        rounds, together = self.settings.rounds, list(lanes)
+        state = _moved(stack([record.state for record in lanes.values()]), self.engine.device)
+        histories = {lane: list(record.history) for lane, record in lanes.items()}
+        seconds = {lane: record.seconds for lane, record in lanes.items()}
+        began, first = time.monotonic(), state.round
+        while state.round < rounds:
+            tick = time.monotonic()
+            state, objectives = self.engine.round(state, together)
+            self._note(histories, state.round, "train", [{"objective": row} for row in objectives])
+            if state.round % self.settings.evaluate_every == 0 or state.round == rounds:
+                self._note(histories, state.round, "validation", self.engine.validate(state))
+            for lane in together:
+                seconds[lane] += (time.monotonic() - tick) / len(together)
+            if state.round % checkpoint_every == 0 or state.round == rounds:
+                for i, lane in enumerate(together):
+                    store.checkpoint(self.key(lane), Record(state.lane(i), histories[lane], seconds[lane]))
+            self._report(state.round, first, len(together), time.monotonic() - began)
+        if self.engine.model.method.closing():
+            tick = time.monotonic()
+            state = self.engine.close(state, together)
+            for rows in histories.values():
+                rows[:] = [row for row in rows if not (row["round"] == rounds and row["split"] == "validation")]
+            self._note(histories, rounds, "validation", self.engine.validate(state))
+            for lane in together:
+                seconds[lane] += (time.monotonic() - tick) / len(together)
+        return {lane: Record(state.lane(i), histories[lane], seconds[lane]) for i, lane in enumerate(together)}
+
+    def _note(
+        self,
+        histories: Mapping[Lane, list[dict[str, Any]]],
+        round: int,
+        split: str,
+        measured: Sequence[Mapping[str, torch.Tensor]],
+    ) -> None:
+        """Add what was measured on every client, by metric (L,), to the lanes' histories."""
+        clients = self.engine.participants if split == "train" else self.engine.clients
+        for client, metrics in zip(clients, measured, strict=True):
+            n = len(client.labels if split == "train" else client.validation_labels)
+            for metric, values in metrics.items():
+                for lane, value in zip(histories, values.tolist(), strict=True):
+                    row = {"round": round, "client": client.name, "split": split, "metric": metric, "value": value, "n": n}
+                    histories[lane].append(row)
+
+    def _report(self, round: int, first: int, lanes: int, seconds: float) -> None:
+        each = seconds / (round - first)
+        left = each * (self.settings.rounds - round)
+        print(
+            f"{self.settings.federation} {self.settings.method}: round {round}/{self.settings.rounds}, "
+            f"{lanes} lanes, {each:.1f} s per round, {left:.0f} s left",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    def _lanes_that_fit(self) -> int:
+        device = self.engine.device
+        budget = _CPU_BUDGET if device.type == "cpu" else _GPU_SHARE * torch.cuda.mem_get_info(device)[0]
+        return max(1, int(budget // costs.lane_memory(self.engine, self.settings.training, self.image_size)))
+
+    def _about(self, result: Result) -> dict[str, Any]:
+        """The content of `run.json`."""
+        method, task = self.engine.model.method, self.engine.model.task
+        once = costs.bytes_each_way(self.engine)
+        rows = result.record.history
+        diverged = [row["round"] for row in rows if row["split"] == "validation" and math.isnan(row["value"])]
+        return {
+            "federation": self.settings.federation,
+            "method": {
+                "name": self.settings.method,
+                "title": method.title,
+                "paper": method.paper,
+                "control": method.control,
+                "settings": self.settings.method_settings,
+            },
+            "rate": result.lane.rate,
+            "seed": result.lane.seed,
+            "rounds": self.settings.rounds,
+            "clients": [client.name for client in self.engine.clients],
+            "task": {"name": task.name, "score": task.score_name, "higher_is_better": task.higher_is_better},
+            "settings": json.loads(self.settings.model_dump_json(exclude={"rates", "seeds"})),
+            "hashes": {**self.hashes, "lane": self.key(result.lane)},
+            "versions": provenance.versions(),
+            "device": provenance.hardware(self.engine.device),
+            "commit": provenance.commit(),
+            "costs": {
+                "trainable_parameters": costs.trainable_parameters(self.engine, self.settings.rounds),
+                "bytes_up": once,
+                "bytes_down": once,
+                "seconds": round(result.record.seconds, 3),
+                "peak_memory_bytes": provenance.peak_memory(self.engine.device),
+            },
+            "origin": result.origin,
+            "diverged_round": min(diverged, default=None),
+        }
+
+
+def _clients(settings: TrainingJob, pack: Path, device: torch.device) -> list[Client]:
+    """The federation's clients, sorted by name: an order that does not depend on the configuration's."""
+    split = open_training(pack)
+    held = sorted(split.table["client"].unique())
+    wanted = sorted(settings.clients) if settings.clients is not None else held
+    if absent := set(wanted) - set(held):
+        raise ValueError(
+            f"federations.{settings.federation}.clients: {', '.join(sorted(absent))} not in {pack}; it holds {', '.join(held)}"
+        )
+    clients = []
+    for name in wanted:
+        parts = []
+        for part in ("train", "validation"):
+            rows = split.table.index[(split.table["client"] == name) & (split.table["split"] == part)].to_numpy()
+            parts.append(torch.from_numpy(split.images[rows]).to(device))
+            parts.append(torch.from_numpy(split.table["label"].to_numpy()[rows].copy()).to(device))
+        clients.append(Client(name, *parts))
+    return clients
+
+
+def _moved(state: State, device: torch.device) -> State:
+    return State(
+        state.round,
+        {name: leaf.to(device) for name, leaf in state.params.items()},
+        {name: leaf.to(device) for name, leaf in state.memory.items()},
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,98 @@
+"""The frozen backbone: a timm vision transformer, adapted by leaves."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from safetensors.torch import load_file
+from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
+from torch import Tensor, nn
+
+from benchmark.config import LoraSettings
+from benchmark.leaf import Leaf, Leaves
+from benchmark.method import Mix
+from benchmark.models import lora
+
+
+class Backbone(nn.Module):
+    """A frozen vision transformer whose projections add the outputs of LoRA adapters.
+
+    Attributes:
+        sites: The adapted projections in the order of the forward pass, with their numbers of inputs.
+        dim: Size of the features.
+    """
+
+    def __init__(self, vit: VisionTransformer, settings: LoraSettings) -> None:
+        super().__init__()
+        self.vit = vit.eval().requires_grad_(False)
+        self.settings = settings
+        self.dim = int(vit.num_features)
+        mean, std = (torch.tensor(vit.pretrained_cfg[key]).view(3, 1, 1) for key in ("mean", "std"))
+        self.register_buffer("mean", mean)
+        self.register_buffer("std", std)
+        self.adaptation = lora.Adaptation(scale=settings.alpha / settings.rank)
+        self.sites = lora.adapt(vit, settings.targets, self.adaptation)
+
+    def leaves(self, adapters: Sequence[str]) -> list[Leaf]:
+        """The leaves of adapters of these names."""
+        return [leaf for name in adapters for leaf in lora.leaves(name, self.sites, self.settings.rank)]
+
+    def forward(
+        self, images: Tensor, params: Leaves, mix: Mix, *, trace: bool = False
+    ) -> tuple[Tensor, Mapping[str, Sequence[Tensor]]]:
+        """Features of images.
+
+        Args:
+            images: Shape (n, 3, size, size), values in [0, 1]; normalised here, as the backbone was pretrained.
+            params: The leaves of the adapters in use.
+            mix: The weight of each adapter's output.
+            trace: Whether to return every adapter's output too.
+
+        Returns:
+            Features (n, dim), and by adapter its output at every site (n, tokens, out): empty without `trace`.
+        """
+        with self.adaptation.using(params, mix, trace) as outputs:
+            tokens = self.vit.forward_features((images - self.mean) / self.std)
+            return self.vit.forward_head(tokens, pre_logits=True), outputs
+
+
+def build(name: str, arguments: Mapping[str, Any], image_size: int) -> VisionTransformer:
+    """A timm vision transformer of this name without a head, for square images of this size, weights at random.
+
+    Raises:
+        ValueError: timm has no such model, or it is no plain vision transformer.
+    """
+    if not timm.is_model(name.partition(".")[0]):
+        close = ", ".join(timm.list_models(name.partition("_patch")[0] + "*")[:8]) or "see timm.list_models('vit_*')"
+        raise ValueError(f"backbone.name: timm has no model {name!r}; some that it has: {close}")
+    model = timm.create_model(name, pretrained=False, num_classes=0, img_size=image_size, **arguments)
+    if not isinstance(model, VisionTransformer):
+        raise ValueError(f"backbone.name: {name!r} is a {type(model).__name__}; adapters need a plain VisionTransformer")
+    return model
+
+
+def load(weights: Path, name: str, arguments: Mapping[str, Any], image_size: int, settings: LoraSettings) -> Backbone:
+    """A frozen backbone with pretrained weights, its position embeddings resampled to the size of the images.
+
+    Args:
+        weights: A safetensors file as `benchmark.models.fetch` writes it: every weight of the backbone, no head.
+        name: timm's name of the model.
+        arguments: Passed to timm.
+        image_size: Side of the square images, in pixels.
+        settings: Which projections are adapted.
+
+    Raises:
+        ValueError: The file does not hold exactly this model's weights.
+    """
+    vit = build(name, arguments, image_size)
+    state = checkpoint_filter_fn(load_file(weights), vit)
+    try:
+        vit.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        raise ValueError(f"{weights}: not the weights of {name} {dict(arguments)}: {' '.join(str(error).split())}") from None
+    if not torch.cuda.is_available():
+        for block in vit.blocks:
+            block.attn.fused_attn = False  # On the CPU the fused kernel has no batching rule: vmap would loop.
+    return Backbone(vit, settings)

@@ -1,0 +1,97 @@
+"""Job: the backbone's pretrained weights as one file, from timm's hub, a file, or the drawn source domain.
+
+    python -m benchmark.models.fetch --settings JSON --output DIR
+
+writes `DIR/model.safetensors` (every weight of the backbone, no head) and `DIR/backbone.json` (where it is from).
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from benchmark.config import BackboneSettings
+from benchmark.files import atomic, sha256, write_json
+from benchmark.models.backbone import build
+
+_NATIVE_SIZE = 224
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the job; 0 where both files were written."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--settings", required=True, help="BackboneSettings as JSON")
+    parser.add_argument("--output", required=True, type=Path)
+    arguments = parser.parse_args(argv)
+    settings = BackboneSettings.model_validate_json(arguments.settings)
+    torch.set_num_threads(1)
+    try:
+        state, origin = _weights(settings)
+    except (ValueError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    with atomic(arguments.output / "model.safetensors") as path:
+        save_file(state, path)
+    write_json(
+        arguments.output / "backbone.json",
+        {
+            "settings": json.loads(settings.model_dump_json()),
+            "origin": origin,
+            "parameters": sum(tensor.numel() for tensor in state.values()),
+            "sha256": sha256(arguments.output / "model.safetensors"),
+        },
+    )
+    return 0
+
+
+def _weights(settings: BackboneSettings) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The backbone's state, without a head, and where it is from."""
+    if settings.weights == "drawn":
+        from benchmark.models.pretrain import pretrain
+
+        vit, accuracy = pretrain(settings)
+        return _state(vit), {"weights": "drawn", "training_accuracy": accuracy}
+    if settings.weights == "hub":
+        try:
+            vit = timm.create_model(settings.name, pretrained=True, num_classes=0, **settings.arguments)
+        except Exception as error:  # The hub's client raises many kinds; all of them mean: no weights.
+            raise OSError(
+                f"backbone.weights: could not fetch {settings.name} from timm's hub ({type(error).__name__}: "
+                f"{' '.join(str(error).split())[:200]}); with a network run again, or set backbone.weights to a file"
+            ) from error
+        return _state(vit), {"weights": "hub", "source": dict(vit.pretrained_cfg).get("hf_hub_id", "")}
+    return _from_file(settings)
+
+
+def _from_file(settings: BackboneSettings) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """A checkpoint file of this very model; its classifier is left out, and nothing else may be missing."""
+    from timm.models import load_state_dict
+    from timm.models.vision_transformer import checkpoint_filter_fn
+
+    path = Path(settings.weights)
+    if not path.is_file():
+        raise OSError(f"backbone.weights: {path} is no file; allowed: `hub`, `drawn`, or the path of a checkpoint")
+    vit = build(settings.name, settings.arguments, _NATIVE_SIZE)
+    state = checkpoint_filter_fn(load_state_dict(str(path), weights_only=True), vit)
+    state = {key: value for key, value in state.items() if not key.startswith(("head.", "head_dist."))}
+    try:
+        vit.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        raise ValueError(f"{path}: not a checkpoint of {settings.name}: {' '.join(str(error).split())[:300]}") from None
+    return _state(vit), {"weights": "file", "source": path.name, "source_sha256": sha256(path)}
+
+
+def _state(model: torch.nn.Module) -> dict[str, Tensor]:
+    state: Mapping[str, Tensor] = model.state_dict()
+    return {key: value.detach().to("cpu", torch.float32).contiguous() for key, value in state.items()}
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,157 @@
+"""LoRA as data: adapters are leaves that a frozen linear layer reads, not modules that own parameters.
+
+An adapted layer computes, for the adapters a of a mix with weights m_a,
+
+    y = W0 x + b + sum_a m_a * (alpha / rank) * B_a A_a x
+
+(LoRA, arXiv 2106.09685, eq. 3; several adapters as in FedOPAL, arXiv 2510.12741). The adapters of one layer are
+concatenated along the rank, so that any number of them, on any thirds of a fused `qkv`, costs two products.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from benchmark.leaf import Leaf, Leaves
+from benchmark.method import Mix
+
+THIRDS = {"q": 0, "k": 1, "v": 2}
+LAYERS = {"qkv": "attn.qkv", "proj": "attn.proj", "fc1": "mlp.fc1", "fc2": "mlp.fc2"}
+
+
+@dataclass(frozen=True)
+class Site:
+    """An adapted projection: some or all rows of a linear layer.
+
+    Attributes:
+        name: `blocks.0.attn.q` is the first third of the rows of the layer `blocks.0.attn.qkv`.
+        first: Its first row.
+        rows: The number of its rows.
+    """
+
+    name: str
+    first: int
+    rows: int
+
+
+@dataclass
+class Adaptation:
+    """What the adapted layers of one backbone read during one forward pass.
+
+    Attributes:
+        scale: alpha / rank.
+        params: The leaves in use.
+        mix: The weight of each adapter in use.
+        trace: By adapter, the outputs met so far; None where no trace is wanted.
+    """
+
+    scale: float
+    params: Leaves = field(default_factory=dict)
+    mix: Mix = field(default_factory=dict)
+    trace: dict[str, list[Tensor]] | None = None
+
+    @contextmanager
+    def using(self, params: Leaves, mix: Mix, trace: bool) -> Iterator[Mapping[str, Sequence[Tensor]]]:
+        """Use these leaves within the block; yields the trace, filled as layers run."""
+        self.params, self.mix, self.trace = params, mix, {name: [] for name in mix} if trace else None
+        try:
+            yield self.trace or {}
+        finally:
+            self.params, self.mix, self.trace = {}, {}, None
+
+
+class AdaptedLinear(nn.Module):
+    """A frozen linear layer that adds the outputs of the adapters in use."""
+
+    def __init__(self, frozen: nn.Linear, sites: Sequence[Site], adaptation: Adaptation) -> None:
+        super().__init__()
+        self.frozen = frozen
+        self.sites = sites
+        self.adaptation = adaptation
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (n, tokens, in) to (n, tokens, out)."""
+        y = self.frozen(x)
+        mix, params = self.adaptation.mix, self.adaptation.params
+        if not mix:
+            return y
+        pairs = [(adapter, site) for adapter in mix for site in self.sites]
+        A = torch.cat([params[leaf_name(adapter, site.name, "A")] for adapter, site in pairs])
+        B = torch.cat([self.in_rows(params[leaf_name(adapter, site.name, "B")], site) for adapter, site in pairs], 1)
+        hidden = F.linear(x, self.adaptation.scale * A)
+        own = hidden.split(A.shape[0] // len(mix), dim=-1)  # Of each adapter, over all sites of this layer.
+        if self.adaptation.trace is not None:
+            for adapter, h, b in zip(mix, own, B.split(own[0].shape[-1], dim=1), strict=True):
+                output = F.linear(h, b)
+                self.adaptation.trace[adapter] += [output[..., s.first : s.first + s.rows] for s in self.sites]
+        if any(isinstance(weight, Tensor) or weight != 1 for weight in mix.values()):
+            hidden = torch.cat([_weighted(h, weight) for h, weight in zip(own, mix.values(), strict=True)], -1)
+        return y + F.linear(hidden, B)
+
+    def in_rows(self, B: Tensor, site: Site) -> Tensor:
+        """B (rows, rank) of a site, padded with zeros to all rows of the layer."""
+        return F.pad(B, (0, 0, site.first, self.frozen.out_features - site.first - site.rows))
+
+
+def _weighted(hidden: Tensor, weight: float | Tensor) -> Tensor:
+    """Hidden (n, tokens, rank) times one weight, or times one for each image (n,)."""
+    return hidden * (weight[:, None, None] if isinstance(weight, Tensor) else weight)
+
+
+def leaf_name(adapter: str, site: str, factor: str) -> str:
+    """The name of a LoRA leaf."""
+    return f"{adapter}/{site}.{factor}"
+
+
+def adapt(model: nn.Module, targets: Sequence[str], adaptation: Adaptation) -> list[tuple[Site, int]]:
+    """Replace the targeted linear layers of every block of a timm vision transformer by adapted ones, in place.
+
+    Args:
+        model: The transformer; its blocks are `model.blocks`.
+        targets: Any of q, k, v, qkv, proj, fc1, fc2.
+        adaptation: What the adapted layers will read.
+
+    Returns:
+        Every adapted site with the layer's number of inputs, in the order of the forward pass.
+
+    Raises:
+        ValueError: A target does not exist in this model.
+    """
+    adapted: list[tuple[Site, int]] = []
+    for number, _ in enumerate(model.blocks):
+        for layer, path in LAYERS.items():
+            if layer == "qkv":
+                wanted = [third for third in THIRDS if third in targets] or [t for t in targets if t == "qkv"]
+            else:
+                wanted = [t for t in targets if t == layer]
+            if not wanted:
+                continue
+            name = f"blocks.{number}.{path}"
+            parent = model.get_submodule(name.rpartition(".")[0])
+            linear = getattr(parent, path.rpartition(".")[2], None)
+            if not isinstance(linear, nn.Linear):
+                raise ValueError(f"lora.targets: {type(model).__name__} has no linear layer {name} to adapt")
+            sites = [_site(target, number, path, linear.out_features) for target in wanted]
+            setattr(parent, path.rpartition(".")[2], AdaptedLinear(linear, sites, adaptation))
+            adapted += [(site, linear.in_features) for site in sites]
+    return adapted
+
+
+def _site(target: str, block: int, path: str, out: int) -> Site:
+    if target in THIRDS:
+        return Site(f"blocks.{block}.attn.{target}", THIRDS[target] * (out // 3), out // 3)
+    return Site(f"blocks.{block}.{path}", 0, out)
+
+
+def leaves(adapter: str, sites: Sequence[tuple[Site, int]], rank: int) -> list[Leaf]:
+    """The leaves of one adapter: a pair A (rank, in), B (out, rank) for every site."""
+    found = []
+    for site, inputs in sites:
+        a, b = (leaf_name(adapter, site.name, factor) for factor in "AB")
+        found.append(Leaf(a, adapter, "lora", (rank, inputs), site.name, "A", b))
+        found.append(Leaf(b, adapter, "lora", (site.rows, rank), site.name, "B", a))
+    return found

@@ -1,0 +1,53 @@
+"""Pretraining a small vision transformer on drawn images, so that the quickstart has something to fine-tune offline.
+
+Its result stands in for a foundation model's in one respect only: its features know shapes, textures and colours that
+are not those of the federations. Absolute numbers of the quickstart mean nothing beyond the quickstart.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from timm.models.vision_transformer import VisionTransformer
+from torch import nn
+from tqdm import tqdm
+
+from benchmark.config import BackboneSettings
+from benchmark.data.drawing import draw_source
+from benchmark.models.backbone import build
+
+
+def pretrain(settings: BackboneSettings) -> tuple[VisionTransformer, float]:
+    """Train a backbone to tell the classes of the drawn source domain apart.
+
+    Args:
+        settings: The backbone and, in `pretraining`, how to train it.
+
+    Returns:
+        The backbone without its head, and the share of the last epoch's images that were classified rightly.
+    """
+    plan = settings.pretraining
+    images, labels = (torch.from_numpy(a) for a in draw_source(plan.images, plan.image_size, plan.seed))
+    torch.manual_seed(plan.seed)
+    vit = build(settings.name, settings.arguments, plan.image_size).train()
+    model = nn.Sequential(vit, nn.Linear(vit.num_features, int(labels.max()) + 1))
+    mean, std = (torch.tensor(vit.pretrained_cfg[key]).view(3, 1, 1) for key in ("mean", "std"))
+    steps = plan.epochs * math.ceil(plan.images / plan.batch_size)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=plan.rate, weight_decay=0.05)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, plan.rate, total_steps=steps, pct_start=0.1)
+    hits = 0
+    with tqdm(total=steps, desc="pretraining", unit="step", mininterval=5) as progress:
+        for _ in range(plan.epochs):
+            hits = 0
+            for batch in torch.randperm(plan.images).split(plan.batch_size):
+                pixels = images[batch].permute(0, 3, 1, 2).float() / 255
+                if torch.rand(()) < 0.5:
+                    pixels = pixels.flip(-1)
+                logits = model((pixels - mean) / std)
+                optimizer.zero_grad()
+                F.cross_entropy(logits, labels[batch]).backward()
+                optimizer.step()
+                schedule.step()
+                hits += int((logits.argmax(-1) == labels[batch]).sum())
+                progress.update()
+    return vit, hits / plan.images

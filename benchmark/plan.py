@@ -1,0 +1,291 @@
+"""What there is to do, and where everything stands: the Snakefile's and the tests' only source of names and paths.
+
+The plan knows methods and datasets by their files, without importing them: a broken method does not stop the others from
+being planned. It reads no data, so that a plan can be made before anything is downloaded.
+"""
+
+import ast
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+from benchmark.config import Config, ConfigError, FederationSettings, TrainingJob, parse
+from benchmark.files import digest
+from benchmark.sources import ROOT, closure
+
+FIGURES = ("rate_curves", "clients", "average_rank", "learning_curves")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A configuration's jobs and artefacts.
+
+    Attributes:
+        config: The validated configuration.
+    """
+
+    config: Config
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any], where: str = "configuration") -> "Plan":
+        """Plan a configuration.
+
+        Args:
+            values: The parsed YAML, as Snakemake holds it.
+            where: What error messages call it.
+
+        Raises:
+            ConfigError: A fault of the configuration, or a method, method setting or dataset that does not exist.
+        """
+        plan = cls(parse(values, where))
+        faults = [*plan._unknown_methods(), *plan._unknown_datasets(), *plan._unknown_settings()]
+        if faults:
+            raise ConfigError("\n".join(f"{where}: {fault}" for fault in faults))
+        return plan
+
+    # What there is.
+
+    @property
+    def federations(self) -> list[str]:
+        """Names of the federations."""
+        return list(self.config.federations)
+
+    @property
+    def methods(self) -> list[str]:
+        """Names of the methods: those of the configuration, or every file in `methods/`."""
+        return list(self.config.methods) if self.config.methods is not None else discovered("methods")
+
+    def dataset(self, federation: str) -> str:
+        """The dataset of a federation."""
+        return self.config.federations[federation].dataset or federation
+
+    # Where everything stands.
+
+    @property
+    def results(self) -> str:
+        """The folder of this configuration's results."""
+        return f"results/{self.config.name}"
+
+    @property
+    def figures(self) -> str:
+        """The folder of its figures."""
+        return f"figures/{self.config.name}"
+
+    @cached_property
+    def folders(self) -> dict[str, str]:
+        """By data folder's name, the federation that says how it is filled: equal settings share a folder."""
+        return {self.data_folder(name): name for name in reversed(self.federations)}
+
+    @cached_property
+    def packs(self) -> dict[str, str]:
+        """By pack's name, the federation that says how it is packed: equal settings share a pack."""
+        return {self.pack(name): name for name in reversed(self.federations)}
+
+    def data_folder(self, federation: str) -> str:
+        """Name of the folder below `data_root` that holds a federation's images, or says where they are."""
+        settings, dataset = self.config.federations[federation], self.dataset(federation)
+        own = {"source": settings.source, "options": settings.options}
+        return f"{dataset}-{digest(own)[:8]}" if settings.source or settings.options else dataset
+
+    def pack(self, federation: str) -> str:
+        """Name of the folder below `results/packs/` that holds a federation's packed images."""
+        settings = _packing(self.config.federations[federation])
+        return f"{self.dataset(federation)}-{settings['image_size']}px-{digest([self.data_folder(federation), settings])[:8]}"
+
+    @property
+    def backbone(self) -> str:
+        """The folder of the pretrained weights."""
+        settings = self.config.backbone
+        return f"results/backbones/{settings.name}-{digest(json.loads(settings.model_dump_json()))[:8]}"
+
+    @property
+    def manifest(self) -> str:
+        """Pattern of a federation's manifest, over the wildcard `federation`."""
+        return f"{self.results}/data/{{federation}}/manifest.json"
+
+    @property
+    def selected(self) -> str:
+        """Pattern of a method's selection, over the wildcards `federation` and `method`."""
+        return f"{self.results}/selected/{{federation}}/{{method}}.json"
+
+    def of_runs(self, file: str) -> list[str]:
+        """Patterns of a file of every run, over the wildcards `federation` and `method`."""
+        return [
+            f"{self.results}/runs/{{federation}}/{{method}}/lr={rate}/seed={seed}/{file}"
+            for rate in self.config.rates
+            for seed in self.config.seeds
+        ]
+
+    def of_seeds(self, file: str) -> list[str]:
+        """Patterns of a test file of every seed, over the wildcards `federation` and `method`."""
+        return [f"{self.results}/test/{{federation}}/{{method}}/seed={seed}/{file}" for seed in self.config.seeds]
+
+    def every(self, *patterns: str) -> list[str]:
+        """Patterns over `federation` and `method` filled in for all of both."""
+        return [
+            pattern.format(federation=federation, method=method)
+            for federation in self.federations
+            for method in self.methods
+            for pattern in patterns
+        ]
+
+    @property
+    def targets(self) -> list[str]:
+        """What `rule all` asks for. Every run is named, so that one whose training failed is never passed over."""
+        tables = [f"{self.results}/tables/{name}.{kind}" for name in self.federations for kind in ("csv", "md", "tex")]
+        drawn = [f"{self.figures}/{name}.{kind}" for name in self.figure_names for kind in ("pdf", "svg", "csv")]
+        return [
+            *self.every(*self.of_runs("run.json")),
+            *tables,
+            *drawn,
+            f"{self.results}/leaderboard.csv",
+            f"{self.results}/leaderboard.md",
+            f"{self.results}/checks.csv",
+            f"{self.results}/report.html",
+        ]
+
+    @property
+    def figure_names(self) -> list[str]:
+        """The figures of this configuration, in the order of the report."""
+        return [*FIGURES, "examples"]
+
+    # What decides the result of a job: parameters that rerun it when they change.
+
+    def preparation(self, folder: str) -> str:
+        """Settings of the job that fills a data folder, as JSON."""
+        settings = self.config.federations[self.folders[folder]]
+        return _json(
+            {
+                "federation": settings.model_dump(mode="json", include={"source", "options", "split_seed"}),
+                "licences_accepted": list(self.config.licences_accepted),
+            }
+        )
+
+    def packing(self, pack: str) -> str:
+        """Settings of the job that packs a dataset, as JSON."""
+        return _json({"federation": _packing(self.config.federations[self.packs[pack]])})
+
+    def clients(self, federation: str) -> str:
+        """The clients of a federation as JSON; null for all that its dataset has."""
+        return json.dumps(self.config.federations[federation].clients)
+
+    def fetching(self) -> str:
+        """Settings of the job that brings the backbone, as JSON."""
+        return self.config.backbone.model_dump_json()
+
+    def training(self, federation: str, method: str) -> str:
+        """Settings of a `train` job, as JSON."""
+        config = self.config
+        job = TrainingJob(
+            federation=federation,
+            clients=config.federations[federation].clients,
+            method=method,
+            method_settings=config.method_settings.get(method, {}),
+            rates=config.rates,
+            seeds=config.seeds,
+            rounds=config.rounds,
+            backbone=config.backbone.name,
+            arguments=config.backbone.arguments,
+            lora=config.lora,
+            head=config.head,
+            training=config.training,
+            augmentation=config.augmentation,
+            evaluate_every=config.evaluate_every,
+        )
+        return job.model_dump_json()
+
+    # How jobs run, which decides no result: never a parameter.
+
+    @property
+    def execution(self) -> str:
+        """Options of `train` jobs that change how they run and not what comes out."""
+        config = self.config
+        return f"--lanes {config.lanes} --device {config.device} --checkpoint-every {config.checkpoint_every}"
+
+    def threads(self, cores: int | None) -> int:
+        """Threads to claim for a job that computes with one, given the cores Snakemake was promised.
+
+        Promised cores that the machine does not have are shared out among the jobs, so that `--cores 8` on two cores runs
+        two trainings at once and not eight.
+        """
+        return max(1, (cores or 1) // (os.cpu_count() or 1))
+
+    def sources(self, module: str, dataset: str | None = None) -> list[str]:
+        """The project's files that a job runs: its inputs, since Snakemake does not follow imports.
+
+        Args:
+            module: The job's module.
+            dataset: The dataset whose module the job imports by name.
+        """
+        own = closure(f"benchmark.data.datasets.{dataset}") if dataset else []
+        return sorted({*closure(module), *own})
+
+    def _unknown_methods(self) -> list[str]:
+        known = discovered("methods")
+        named = {"methods": self.config.methods or (), "method_settings": self.config.method_settings}
+        return [
+            f"{key}: there is no methods/{name}.py{_hint(name, known)}"
+            for key, names in named.items()
+            for name in names
+            if name not in known
+        ]
+
+    def _unknown_datasets(self) -> list[str]:
+        known = discovered("benchmark/data/datasets")
+        return [
+            f"federations.{name}: there is no benchmark/data/datasets/{self.dataset(name)}.py"
+            f"{_hint(self.dataset(name), known)}"
+            for name in self.federations
+            if self.dataset(name) not in known
+        ]
+
+    def _unknown_settings(self) -> list[str]:
+        faults = []
+        for method, settings in self.config.method_settings.items():
+            known = _fields(ROOT / "methods" / f"{method}.py")
+            for name in settings:
+                if known is not None and name not in known:
+                    faults.append(
+                        f"method_settings.{method}.{name}: there is no such setting; "
+                        f"allowed: {', '.join(known) or 'none'}"
+                    )
+        return faults
+
+
+@cache
+def discovered(folder: str) -> list[str]:
+    """Names of the Python files of a folder of the project, but those that begin with an underscore."""
+    return sorted(path.stem for path in (ROOT / folder).glob("*.py") if not path.stem.startswith("_"))
+
+
+def _fields(path: Path) -> list[str] | None:
+    """Settings of a method: the annotated fields of its file's classes. None where the file is absent or broken."""
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except (OSError, SyntaxError, ValueError):
+        return None
+    return [
+        node.target.id
+        for class_ in tree.body
+        if isinstance(class_, ast.ClassDef)
+        for node in class_.body
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+    ]
+
+
+def _packing(settings: FederationSettings) -> dict[str, Any]:
+    return settings.model_dump(mode="json", include={"image_size", "resize", "protocol", "validation", "split_seed"})
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def _hint(name: str, known: list[str]) -> str:
+    close = get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]}?" if close else f"; there are {', '.join(known)}"

@@ -1,0 +1,1 @@
+"""What a reader sees: tables, figures, the leaderboard and the report, all made from files alone."""

@@ -1,0 +1,87 @@
+"""A measured number as a table shows it: a value, or the reason why there is none."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+MISSING = "missing"
+DIVERGED = "diverged"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A mean over seeds.
+
+    Attributes:
+        mean: The mean; NaN where a model diverged or a cell is missing.
+        sd: Standard deviation over seeds (n - 1 below the line); NaN with one seed.
+        missing: Whether a cell is missing. Nothing is averaged over the cells that remain.
+    """
+
+    mean: float
+    sd: float = math.nan
+    missing: bool = False
+
+    def text(self, digits: int = 3, *, plus_minus: str = "±") -> str:
+        """The number as people read it, `0.726 ± 0.010`, or why there is none."""
+        if self.reason:
+            return self.reason
+        spread = "" if math.isnan(self.sd) else f" {plus_minus} {self.sd:.{digits}f}"
+        return f"{self.mean:.{digits}f}{spread}"
+
+    def number(self) -> float | str:
+        """The mean as a CSV file holds it, with all its digits, or why there is none."""
+        return self.reason or self.mean
+
+    @property
+    def reason(self) -> str:
+        """Why there is no number; empty where there is one."""
+        return MISSING if self.missing else DIVERGED if math.isnan(self.mean) else ""
+
+
+def over_seeds(cells: pd.DataFrame) -> Measure:
+    """The mean over the clients in each seed, then over seeds.
+
+    Args:
+        cells: The cells of one method on one dataset: seed, client, value, missing.
+
+    Returns:
+        The mean and its standard deviation over seeds.
+    """
+    if cells.empty or cells["missing"].any():
+        return Measure(math.nan, missing=True)
+    per_seed = cells.pivot(index="seed", columns="client", values="value").mean(axis=1, skipna=False)
+    return Measure(float(per_seed.mean(skipna=False)), float(per_seed.std(skipna=False)))
+
+
+def mean_of(measures: Sequence[Measure]) -> Measure:
+    """The mean of several measures, missing where one is."""
+    missing = any(measure.missing for measure in measures)
+    return Measure(sum(measure.mean for measure in measures) / len(measures), missing=missing)
+
+
+@dataclass(frozen=True)
+class Rank:
+    """An average rank with its bootstrap interval; missing where a cell is, and for a control."""
+
+    average: Measure
+    low: float
+    high: float
+
+
+def rank_of(ranks: pd.DataFrame, method: str) -> Rank:
+    """A method's average rank.
+
+    Args:
+        ranks: One row per ranked method: average_rank, low, high.
+        method: The method.
+
+    Returns:
+        Its rank.
+    """
+    if method not in ranks.index:
+        return Rank(Measure(math.nan, missing=True), math.nan, math.nan)
+    average, low, high = ranks.loc[[method], ["average_rank", "low", "high"]].to_numpy(float)[0]
+    return Rank(Measure(float(average), missing=math.isnan(average)), float(low), float(high))

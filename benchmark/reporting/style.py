@@ -1,0 +1,112 @@
+"""One look for all figures: sizes, a colour and a marker for each method, and how figures are saved.
+
+A method looks the same in every figure and every configuration: its look depends on its name alone. Colours
+can be told apart by colour-blind readers; markers and line styles carry the same information in grey.
+"""
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from benchmark.files import atomic, write_text
+
+RC: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#888888",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e4e4e4",
+    "grid.linewidth": 0.6,
+    "xtick.color": "#444444",
+    "ytick.color": "#444444",
+    "legend.frameon": False,
+    "lines.linewidth": 1.4,
+    "lines.markersize": 5,
+    "figure.constrained_layout.use": True,
+    "figure.constrained_layout.w_pad": 0.08,
+    "pdf.fonttype": 42,
+    "svg.hashsalt": "federated-lora-benchmark",  # Identifiers in SVG files are random without it.
+}
+
+# Okabe and Ito's palette without black and yellow, and two of Tol's muted colours.
+_COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255", "#332288"]
+_MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<", ">"]
+_LINES = ["-", (0, (5, 1.5)), (0, (2, 1)), (0, (5, 1, 1, 1))]
+_GREYS = {"local": "#777777", "pooled": "#222222"}
+
+# Counting on in both lists repeats a pair of colour and marker only after 8 * 9 methods. Methods that are not
+# named here are put somewhere behind by their name.
+_ORDER = ["fedit", "ffa_lora", "fedsa_lora", "feddpa_t", "fedpal", "fedopal_w", "fedopal_r", "feddpa_f"]
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a method is drawn: colour, marker and line style."""
+
+    colour: str
+    marker: str
+    line: Any
+
+
+def look(method: str, *, control: bool) -> Look:
+    """How a method is drawn.
+
+    Args:
+        method: The method's name.
+        control: Whether it is a control: grey and dotted.
+
+    Returns:
+        Its look.
+    """
+    pairs = len(_COLOURS) * len(_MARKERS)
+    later = len(_ORDER) + zlib.crc32(method.encode()) % (pairs - len(_ORDER))
+    place = _ORDER.index(method) if method in _ORDER else later
+    if control:
+        return Look(
+            _GREYS.get(method, "#999999"), {"local": "*", "pooled": "h"}.get(method, "p"), (0, (1, 1.2))
+        )
+    return Look(_COLOURS[place % len(_COLOURS)], _MARKERS[place % len(_MARKERS)], _LINES[place % len(_LINES)])
+
+
+def legend(figure: Figure, looks: Sequence[tuple[str, Look]], columns: int) -> None:
+    """One legend of methods below all panels.
+
+    Args:
+        figure: The figure.
+        looks: Title and look of each method.
+        columns: Most columns of the legend.
+    """
+    handles = [
+        Line2D([], [], color=shown.colour, marker=shown.marker, linestyle=shown.line, label=title)
+        for title, shown in looks
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(columns, len(handles)))
+
+
+def save(figure: Figure, numbers: pd.DataFrame, *, pdf: Path, svg: Path, csv: Path) -> None:
+    """Save a figure and what it shows. Equal figures give equal files: no dates are written.
+
+    Args:
+        figure: The figure.
+        numbers: The plotted numbers.
+        pdf: Where the figure goes as PDF.
+        svg: Where it goes as SVG.
+        csv: Where the numbers go.
+    """
+    with atomic(pdf) as temporary:
+        figure.savefig(temporary, format="pdf", metadata={"CreationDate": None})
+    with atomic(svg) as temporary:
+        figure.savefig(temporary, format="svg", metadata={"Date": None})
+    write_text(csv, numbers.to_csv(index=False))

@@ -1,0 +1,243 @@
+"""A dataset's table: a row per method, a column per client, then mean and average rank, as in the paper.
+
+    python -m benchmark.reporting.tables RESULTS --dataset NAME --published FILE --csv FILE --md FILE --tex
+    FILE
+
+RESULTS are the arguments of `benchmark.reporting.inputs`; runs and selections of this dataset suffice.
+`--published` is the CSV file of published values: dataset, method, quantity (`mean`, `average_rank` or
+`client:ID`), value, source. A published value of a single client is a note, not a cell: papers number clients
+in their own ways.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from benchmark.evaluation.ranks import dataset_ranks
+from benchmark.files import write_text
+from benchmark.reporting.grid import Cell, Column, Grid, latex, markdown, measured
+from benchmark.reporting.inputs import Method, Results, add_arguments, load
+from benchmark.reporting.measure import Measure, Rank, over_seeds, rank_of
+
+EDGE_NOTE = "† The chosen rate is the smallest or largest of the grid: a better one may lie outside."
+MISSING_NOTE = "missing: a seed's result is not there; nothing is averaged over the rest."
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method's results on a dataset.
+
+    Attributes:
+        method: The method.
+        clients: Its score on each client, by the client's id.
+        mean: Its mean over clients.
+        rank: Its average rank.
+        rate: The chosen rate, with a dagger where it is at the edge of the grid.
+        published: Published values as they are printed, by quantity.
+    """
+
+    method: Method
+    clients: dict[str, Measure]
+    mean: Measure
+    rank: Rank
+    rate: str
+    published: dict[str, str]
+
+
+def read_published(path: Path) -> pd.DataFrame:
+    """Published values, as text, so that `3.50` stays `3.50`."""
+    return pd.read_csv(path, dtype=str)
+
+
+def rows(results: Results, dataset: str, published: pd.DataFrame) -> list[Row]:
+    """The table's rows: ranked methods by average rank, then controls by name.
+
+    Args:
+        results: The results.
+        dataset: The dataset.
+        published: The published values.
+
+    Returns:
+        One row per method that there are runs of.
+    """
+    ranks = dataset_ranks(results.ranks).get(dataset, pd.DataFrame())
+    here = published[published["dataset"] == dataset]
+    trained = {run["method"]["name"] for run in results.runs if run["federation"] == dataset}
+    found = []
+    for name in sorted(trained):
+        values = here[here["method"] == name].set_index("quantity")["value"]
+        found.append(
+            Row(
+                method=results.methods[name],
+                clients={c: over_seeds(results.cells_of(dataset, name, c)) for c in results.sites(dataset)},
+                mean=over_seeds(results.cells_of(dataset, name)),
+                rank=rank_of(ranks, name),
+                rate=results.rate(dataset, name),
+                published={str(quantity): str(value) for quantity, value in values.items()},
+            )
+        )
+    return sorted(
+        found,
+        key=lambda row: (
+            row.method.control,
+            row.rank.average.missing,
+            row.rank.average.mean,
+            row.method.name,
+        ),
+    )
+
+
+def frame(results: Results, dataset: str, published: pd.DataFrame) -> pd.DataFrame:
+    """The table as numbers with all their digits, for the CSV file.
+
+    Args:
+        results: The results.
+        dataset: The dataset.
+        published: The published values.
+
+    Returns:
+        One row per method. Where there is no number stands `missing` or `diverged`.
+    """
+    sites = results.sites(dataset)
+    return pd.DataFrame(
+        [
+            {
+                "method": row.method.name,
+                "title": row.method.title,
+                "control": row.method.control,
+                **{f"client {sites[c]}": measure.number() for c, measure in row.clients.items()},
+                **{f"client {sites[c]} sd": measure.sd for c, measure in row.clients.items()},
+                "mean": row.mean.number(),
+                "mean_sd": row.mean.sd,
+                "mean_published": row.published.get("mean"),
+                "average_rank": None if row.method.control else row.rank.average.number(),
+                "average_rank_low": row.rank.low,
+                "average_rank_high": row.rank.high,
+                "average_rank_published": row.published.get("average_rank"),
+                "rate": row.rate.rstrip("†"),
+                "at_grid_edge": row.rate.endswith("†"),
+            }
+            for row in rows(results, dataset, published)
+        ]
+    )
+
+
+def grid(results: Results, dataset: str, published: pd.DataFrame) -> Grid:
+    """The table as people read it.
+
+    Args:
+        results: The results.
+        dataset: The dataset.
+        published: The published values.
+
+    Returns:
+        The table, with its caption and notes.
+    """
+    found, best = rows(results, dataset, published), results.best
+    beside = {q: any(q in row.published for row in found) for q in ("mean", "average_rank")}
+    columns = [
+        Column("Method", number=False),
+        *(Column(site, best) for site in results.sites(dataset).values()),
+        Column("Mean", best),
+        *([Column("published")] if beside["mean"] else []),
+        Column("Average rank", "min"),
+        *([Column("published")] if beside["average_rank"] else []),
+        Column("Rate"),
+    ]
+
+    def cells(row: Row) -> list[Cell]:
+        return [
+            Cell(row.method.title),
+            *(measured(measure) for measure in row.clients.values()),
+            measured(row.mean),
+            *([Cell(row.published.get("mean", ""))] if beside["mean"] else []),
+            Cell("—") if row.method.control else measured(row.rank.average, 2),
+            *([Cell(row.published.get("average_rank", ""))] if beside["average_rank"] else []),
+            Cell(row.rate, float(row.rate.rstrip("†")) if row.rate != "missing" else None),
+        ]
+
+    ranked = [row for row in found if not row.method.control]
+    return Grid(
+        columns=columns,
+        rows=[cells(row) for row in ranked],
+        controls=[cells(row) for row in found if row.method.control],
+        caption=caption(results, dataset, len(ranked)),
+        notes=_notes(results, dataset, found, published),
+    )
+
+
+def caption(results: Results, dataset: str, ranked: int) -> str:
+    """What the table shows and how it was measured.
+
+    Args:
+        results: The results.
+        dataset: The dataset.
+        ranked: Number of ranked methods.
+
+    Returns:
+        A few sentences.
+    """
+    manifest, seeds = results.manifests[dataset], ", ".join(map(str, results.seeds))
+    spread = "mean ± standard deviation over seeds" if len(results.seeds) > 1 else "one seed"
+    parts = [
+        f"{results.title(dataset)}: {results.score} on the test images of every client",
+        str(manifest.get("caption", "")).rstrip("."),
+        f"Protocol: {manifest['protocol']}. {ranked} ranked methods, each at the learning rate with the best"
+        f" validation score. Seeds: {seeds} ({spread})",
+        f"Average rank: mean over seeds and clients of the rank among the {ranked} ranked methods, 1 being"
+        " the best; equal scores share their mean rank",
+    ]
+    return " ".join(f"{part}." for part in parts if part)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the job; see the module's text for its arguments."""
+    parser = argparse.ArgumentParser(
+        prog="tables", description="A dataset's table as CSV, Markdown and LaTeX."
+    )
+    add_arguments(parser)
+    parser.add_argument("--dataset", required=True)
+    parser.add_argument("--published", type=Path, required=True, help="published values, CSV")
+    for kind in ("csv", "md", "tex"):
+        parser.add_argument(f"--{kind}", type=Path, required=True)
+    arguments = parser.parse_args(argv)
+    try:
+        results, published = load(arguments), read_published(arguments.published)
+        if arguments.dataset not in results.datasets:
+            raise ValueError(f"no runs of dataset {arguments.dataset!r}, only of {results.datasets}")
+        table = grid(results, arguments.dataset, published)
+        write_text(arguments.csv, frame(results, arguments.dataset, published).to_csv(index=False))
+        write_text(arguments.md, markdown(table))
+        write_text(arguments.tex, latex(table))
+    except (OSError, ValueError) as error:
+        print(f"tables: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _notes(results: Results, dataset: str, found: list[Row], published: pd.DataFrame) -> list[str]:
+    """What a reader must know of single cells."""
+    notes = []
+    if any(row.rate.endswith("†") for row in found):
+        notes.append(EDGE_NOTE)
+    if any(measure.missing for row in found for measure in row.clients.values()):
+        notes.append(MISSING_NOTE)
+    here = published[(published["dataset"] == dataset) & published["method"].isin(results.methods)]
+    if len(here):
+        notes.append(f"published: {'; '.join(here['source'].unique())}.")
+    for value in here[here["quantity"].str.startswith("client:")].itertuples():
+        client = str(value.quantity).removeprefix("client:")
+        unsure = " (the paper's numbering is not known, so it stands in no cell)" if "?" in client else ""
+        notes.append(
+            f"published for {results.methods[str(value.method)].title},"
+            f" client {client.rstrip('?')}: {value.value}{unsure}."
+        )
+    return notes
+
+
+if __name__ == "__main__":
+    sys.exit(main())

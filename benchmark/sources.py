@@ -1,0 +1,73 @@
+"""Which of the project's files a job runs, and a fingerprint of what they compute.
+
+Snakemake does not follow imports, so the DAG declares these files as inputs; the store of finished lanes keys its entries
+with their fingerprint.
+"""
+
+import ast
+import hashlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def closure(module: str) -> list[str]:
+    """Every file of this project that importing a module runs, as paths from the project's root, sorted.
+
+    Args:
+        module: A dotted name, `benchmark.federation.train`.
+
+    Raises:
+        ValueError: The project has no such module.
+    """
+    found: set[Path] = set()
+    waiting = [_file(module)]
+    while waiting:
+        path = waiting.pop()
+        if path is None:
+            raise ValueError(f"the project has no module {module}")
+        if path not in found:
+            found.add(path)
+            waiting += [imported for imported in _imported(path) if imported]
+    return sorted(path.relative_to(ROOT).as_posix() for path in found)
+
+
+def fingerprint(paths: Iterable[Path]) -> str:
+    """A hash of what Python files compute: it ignores comments, docstrings and layout.
+
+    Args:
+        paths: Python files; their names do not count, their order does not either.
+    """
+    parts = sorted(hashlib.sha256(_meaning(path).encode()).hexdigest() for path in paths)
+    return hashlib.sha256("".join(parts).encode()).hexdigest()
+
+
+def _imported(path: Path) -> Iterator[Path | None]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        for name in names:
+            if name.partition(".")[0] == "benchmark":
+                parts = name.split(".")
+                yield from (_file(".".join(parts[: i + 1])) for i in range(len(parts)))
+
+
+def _file(module: str) -> Path | None:
+    """The file of a module or a package of this project; None for a name that is neither."""
+    path = ROOT.joinpath(*module.split("."))
+    candidates = (path.with_suffix(".py"), path / "__init__.py")
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
+
+
+def _meaning(path: Path) -> str:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and (
+            node.body and isinstance(node.body[0], ast.Expr) and isinstance(node.body[0].value, ast.Constant)
+        ):
+            node.body = node.body[1:] or [ast.Pass()]
+    return ast.dump(tree)

@@ -1,0 +1,33 @@
+"""FedOPAL-R: FedPAL, with the two adapters' outputs kept orthogonal."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from benchmark.method import Batch, Leaves, Method
+
+
+@dataclass(frozen=True)
+class FedOPALR(Method):
+    """Loss + strength * mean over layers, images and tokens of |cos(z_g, z_p)| (arXiv 2510.12741).
+
+    Attributes:
+        strength: The paper's lambda. Zero is FedPAL.
+        eps: Floor of each norm: at the start both outputs are zero, and their cosine is taken as zero.
+    """
+
+    strength: float = 0.1
+    eps: float = 1e-6
+
+    title = "FedOPAL-R"
+    paper = "arXiv:2510.12741"
+    adapters = ("global", "personal")
+
+    def loss(self, batch: Batch, params: Leaves, start: Leaves, memory: Leaves) -> Tensor:
+        """The task's loss and the overlap of the adapters' outputs at every adapted projection."""
+        output = batch(params, trace=True)
+        pairs = zip(output.adapters["global"], output.adapters["personal"], strict=True)
+        overlap = [F.cosine_similarity(shared, own, dim=-1, eps=self.eps).abs().mean() for shared, own in pairs]
+        return batch.task_loss(output) + self.strength * torch.stack(overlap).mean()

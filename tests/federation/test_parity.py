@@ -1,0 +1,207 @@
+"""The engine agrees with the plain path (PEFT, torch's SGD, Python loops), method by method."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pytest
+import torch
+
+from benchmark.config import AugmentationSettings, LoraSettings, TrainingSettings
+from benchmark.federation.client import Lane
+from tests.federation.small import (
+    ARGUMENTS,
+    CLASSES,
+    LANES,
+    METHODS,
+    SIZE,
+    VIT,
+    clients,
+    engine,
+    logits,
+    method_class,
+    weights,
+)
+from tests.reference import methods as reference
+from tests.reference.hospital import Images, Setting
+from tests.reference.methods import Result
+
+ROUNDS, RANK, ALPHA = 3, 4, 8.0
+PAIR = LANES[1:3]
+"""Two lanes that differ in rate and in seed."""
+
+EXACT = 1e-9
+"""Float64, absolute, on values of order one: rounding differs in the order of sums alone."""
+
+ROUNDED = 10
+"""Float32: how many times the distance between the plain path's own float32 and float64 results is allowed. That
+distance is what rounding alone does to a run of this length; the engine sums in another order, so it rounds differently,
+but no worse. It differs between methods: FedOPAL-R's cosines of tiny vectors amplify rounding a hundred times more."""
+
+PLAIN = TrainingSettings(batch_size=8, precision="float64")
+HEAVY = TrainingSettings(batch_size=8, local_epochs=2, momentum=0.9, weight_decay=0.02, precision="float64")
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_engine_agrees_with_the_plain_path(name: str) -> None:
+    """Four lanes at once in the engine equal four runs, each alone, in adapters, heads, logits and objectives."""
+    assert deviation(name, PLAIN, LANES) < EXACT
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_engine_agrees_with_the_plain_path_with_all_of_sgd(name: str) -> None:
+    """Momentum, whose buffers start anew in every pass, weight decay and two local epochs."""
+    assert deviation(name, HEAVY) < EXACT
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_engine_agrees_with_the_plain_path_in_float32(name: str) -> None:
+    """In the precision that sweeps are trained in, the engine is as near to the plain path as rounding allows."""
+    training = TrainingSettings(batch_size=8, momentum=0.9, weight_decay=0.02)
+    exact = training.model_copy(update={"precision": "float64"})
+    rounding = max(
+        float((single - double).abs().max())
+        for lane in PAIR
+        for few, many in zip(plain_path(name, training, lane), plain_path(name, exact, lane), strict=True)
+        for single, double in zip(
+            [*few.leaves.values(), few.logits], [*many.leaves.values(), many.logits], strict=True
+        )
+    )
+    assert rounding < 1e-3
+    assert deviation(name, training) < ROUNDED * rounding
+
+
+@pytest.mark.parametrize("targets", [("qkv",), ("q", "k", "v", "proj", "fc1", "fc2")], ids="-".join)
+@pytest.mark.parametrize("name", ["fedit", "fedopal_r"])
+def test_engine_agrees_with_the_plain_path_on_other_projections(name: str, targets: tuple[str, ...]) -> None:
+    """The fused projection as one site; and every linear layer of every block, thirds of the fused one apart."""
+    assert deviation(name, HEAVY, targets=targets) < EXACT
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_engine_agrees_with_the_plain_path_with_personal_heads(name: str) -> None:
+    """The head's policy is the configuration's where the method does not say it."""
+    assert deviation(name, PLAIN, head="personal") < EXACT
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("feddpa_t", {"weight": 0.3, "instance_wise": False}),
+        ("feddpa_f", {"weight": 0.7, "instance_wise": False, "epochs": 3}),
+        ("fedopal_w", {"strength": 0.5, "entries": "mean"}),
+        ("fedopal_r", {"strength": 0.5, "eps": 1e-3}),
+    ],
+)
+def test_engine_agrees_with_the_plain_path_with_other_settings(name: str, settings: dict[str, Any]) -> None:
+    """What a method's settings mean is the same in both."""
+    assert deviation(name, PLAIN, settings=settings) < EXACT
+
+
+def test_the_comparison_can_fail() -> None:
+    """A penalty a thousandth stronger in one path alone is seen: both paths really trained, and were compared."""
+    (ours,) = engine_path("fedopal_w", PLAIN, PAIR[1:])
+    theirs = plain_path("fedopal_w", PLAIN, PAIR[1], settings={"strength": 0.1001})
+    assert difference(ours, theirs) > 1e3 * EXACT
+
+
+def test_every_method_of_the_plain_path_has_its_file() -> None:
+    """A renamed file would otherwise lose its parity test in silence."""
+    written = {
+        name
+        for name, value in vars(reference).items()
+        if getattr(value, "__module__", "") == reference.__name__
+    }
+    assert {name for name in written if name.islower() and name[0] != "_"} <= set(METHODS)
+
+
+def deviation(name: str, training: TrainingSettings, lanes: Sequence[Lane] = PAIR, **changes: Any) -> float:
+    """The largest difference between the engine, all lanes at once, and the plain path, run by run."""
+    if not hasattr(reference, name):
+        pytest.skip(
+            f"tests/reference/methods.py has no {name}: the plain path knows the published methods only"
+        )
+    found = engine_path(name, training, lanes, **changes)
+    return max(
+        difference(found[number], plain_path(name, training, lane, **changes))
+        for number, lane in enumerate(lanes)
+    )
+
+
+def difference(left: Sequence[Result], right: Sequence[Result]) -> float:
+    """The largest difference in anything that hospitals end with: adapters, head, logits, objectives."""
+    largest = 0.0
+    for ours, theirs in zip(left, right, strict=True):
+        assert ours.leaves.keys() == theirs.leaves.keys()
+        pairs = [(ours.leaves[name], theirs.leaves[name]) for name in theirs.leaves]
+        pairs += [(ours.logits, theirs.logits)]
+        for got, expected in pairs:
+            assert got.shape == expected.shape
+            assert got.dtype == expected.dtype
+            assert torch.isfinite(expected).all()
+            largest = max(largest, float((got - expected).abs().max()))
+        for round in range(ROUNDS):
+            passes = [mean for name, mean in theirs.objectives.items() if name.startswith(f"round {round} ")]
+            largest = max(largest, abs(ours.objectives[f"round {round}"] - sum(passes) / len(passes)))
+    return largest
+
+
+def engine_path(
+    name: str,
+    training: TrainingSettings,
+    lanes: Sequence[Lane],
+    *,
+    targets: tuple[str, ...] = ("q", "v"),
+    head: str = "shared",
+    settings: Mapping[str, Any] | None = None,
+) -> list[list[Result]]:
+    """What every hospital ends with, lane by lane, all lanes trained together by the engine."""
+    lora = LoraSettings(targets=targets, rank=RANK, alpha=ALPHA)
+    ours = engine(method_class(name)(**(settings or {})), training=training, lora=lora, head=head)
+    state, objectives = ours.start(lanes), []
+    for _ in range(ROUNDS):
+        state, objective = ours.round(state, lanes)
+        objectives.append(objective)
+    state = ours.close(state, lanes)
+    holders = [0 if ours.model.method.pooled else k for k in range(len(ours.clients))]
+    return [
+        [
+            Result(
+                {leaf: value[k, number] for leaf, value in state.params.items()},
+                rows[number],
+                {f"round {round}": float(values[k, number]) for round, values in enumerate(objectives)},
+            )
+            for k, rows in zip(holders, logits(ours, state), strict=True)
+        ]
+        for number in range(len(lanes))
+    ]
+
+
+def plain_path(
+    name: str,
+    training: TrainingSettings,
+    lane: Lane,
+    *,
+    targets: tuple[str, ...] = ("q", "v"),
+    head: str = "shared",
+    settings: Mapping[str, Any] | None = None,
+) -> list[Result]:
+    """What every hospital ends with, by the plain path, one run."""
+    setting = Setting(
+        vit=(VIT, {**ARGUMENTS, "img_size": SIZE}),
+        weights=weights(),
+        data=[Images(own.name, own.images, own.labels, own.validation_images) for own in clients()],
+        classes=len(CLASSES),
+        targets=targets,
+        rank=RANK,
+        alpha=ALPHA,
+        rounds=ROUNDS,
+        epochs=training.local_epochs,
+        batch_size=training.batch_size,
+        momentum=training.momentum,
+        weight_decay=training.weight_decay,
+        head=head,
+        augmentation=AugmentationSettings(),
+        dtype={"float32": torch.float32, "float64": torch.float64}[training.precision],
+    )
+    run: Callable[..., list[Result]] = getattr(reference, name)
+    return run(setting, float(lane.rate), lane.seed, **(settings or {}))
