@@ -4,6 +4,9 @@
 from benchmark.plan import Plan
 
 
+report: "report/workflow.rst"
+
+
 plan = Plan.of(config)
 
 
@@ -26,7 +29,9 @@ rule all:
 
 rule download:
     input:
-        code=lambda wildcards: plan.sources("benchmark.data.prepare", plan.dataset(plan.folders[wildcards.folder])),
+        code=lambda wildcards: plan.sources(
+            "benchmark.data.prepare", plan.dataset(plan.folders[wildcards.folder])
+        ),
     output:
         f"{plan.config.data_root}/{{folder}}/source.json",
     log:
@@ -46,7 +51,9 @@ rule download:
 rule pack:
     input:
         source=lambda wildcards: f"{plan.config.data_root}/{plan.data_folder(plan.packs[wildcards.pack])}/source.json",
-        code=lambda wildcards: plan.sources("benchmark.data.pack", plan.dataset(plan.packs[wildcards.pack])),
+        code=lambda wildcards: plan.sources(
+            "benchmark.data.pack", plan.dataset(plan.packs[wildcards.pack])
+        ),
     output:
         multiext(
             "results/packs/{pack}/",
@@ -90,7 +97,8 @@ rule backbone:
     input:
         code=plan.sources("benchmark.models.fetch"),
     output:
-        multiext(f"{plan.backbone}/", "model.safetensors", "backbone.json"),
+        weights=f"{plan.backbone}/model.safetensors",
+        about=f"{plan.backbone}/backbone.json",
     log:
         "logs/backbone.log",
     conda:
@@ -101,7 +109,7 @@ rule backbone:
     message:
         "Bring the backbone; progress in {log}"
     shell:
-        "python -m benchmark.models.fetch --settings {params.settings:q} --output $(dirname {output[0]}) > {log} 2>&1"
+        "python -m benchmark.models.fetch --settings {params.settings:q} --output $(dirname {output.weights}) > {log} 2>&1"
 
 
 # One job for all rates and seeds of a method: they train together, through one frozen backbone.
@@ -126,15 +134,20 @@ rule train:
     threads: plan.threads(workflow.cores)
     resources:
         gpu=1,
+        # How the job runs, which decides no result: unlike params, resources never rerun it.
+        lanes=str(plan.config.lanes),
+        device=plan.config.device,
+        checkpoint_every=plan.config.checkpoint_every,
     params:
         settings=lambda wildcards: plan.training(wildcards.federation, wildcards.method),
+        runs=lambda wildcards: f"{plan.results}/runs/{wildcards.federation}/{wildcards.method}",
     message:
         "Train {wildcards.method} on {wildcards.federation}; progress in {log}"
     shell:
         "python -m benchmark.device -- python -m benchmark.federation.train --settings {params.settings:q} "
         "--method {input.method} --pack $(dirname {input.images}) --backbone $(dirname {input.backbone}) "
-        "--store results/store --output {plan.results}/runs/{wildcards.federation}/{wildcards.method} "
-        "{plan.execution} > {log} 2>&1"
+        "--store results/store --output {params.runs} --lanes {resources.lanes} --device {resources.device} "
+        "--checkpoint-every {resources.checkpoint_every} > {log} 2>&1"
 
 
 rule select:
@@ -174,16 +187,18 @@ rule evaluate:
     threads: plan.threads(workflow.cores)
     resources:
         gpu=1,
+        device=plan.config.device,
     params:
         settings=lambda wildcards: plan.training(wildcards.federation, wildcards.method),
+        runs=lambda wildcards: f"{plan.results}/runs/{wildcards.federation}/{wildcards.method}",
+        tests=lambda wildcards: f"{plan.results}/test/{wildcards.federation}/{wildcards.method}",
     message:
         "Test {wildcards.method} on {wildcards.federation}; progress in {log}"
     shell:
         "python -m benchmark.device -- python -m benchmark.evaluation.evaluate --settings {params.settings:q} "
         "--method {input.method} --pack $(dirname {input.test}) --backbone $(dirname {input.backbone}) "
-        "--selected {input.selected} --runs {plan.results}/runs/{wildcards.federation}/{wildcards.method} "
-        "--output {plan.results}/test/{wildcards.federation}/{wildcards.method} "
-        "--device {plan.config.device} > {log} 2>&1"
+        "--selected {input.selected} --runs {params.runs} --output {params.tests} "
+        "--device {resources.device} > {log} 2>&1"
 
 
 rule collect:
@@ -212,7 +227,12 @@ rule table:
         code=plan.sources("benchmark.reporting.tables"),
     output:
         csv=f"{plan.results}/tables/{{federation}}.csv",
-        md=f"{plan.results}/tables/{{federation}}.md",
+        md=report(
+            f"{plan.results}/tables/{{federation}}.md",
+            caption="report/table.rst",
+            category="Tables",
+            labels={"federation": "{federation}"},
+        ),
         tex=f"{plan.results}/tables/{{federation}}.tex",
     log:
         f"logs/{plan.config.name}/table/{{federation}}.log",
@@ -233,7 +253,11 @@ rule leaderboard:
         code=plan.sources("benchmark.reporting.leaderboard"),
     output:
         csv=f"{plan.results}/leaderboard.csv",
-        md=f"{plan.results}/leaderboard.md",
+        md=report(
+            f"{plan.results}/leaderboard.md",
+            caption="report/leaderboard.rst",
+            category="Leaderboard",
+        ),
     log:
         f"logs/{plan.config.name}/leaderboard.log",
     conda:
@@ -251,7 +275,11 @@ rule checks:
         manifests=expand(plan.manifest, federation=plan.federations),
         code=plan.sources("benchmark.evaluation.checks"),
     output:
-        f"{plan.results}/checks.csv",
+        report(
+            f"{plan.results}/checks.csv",
+            caption="report/checks.rst",
+            category="Checks",
+        ),
     log:
         f"logs/{plan.config.name}/checks.log",
     conda:
@@ -270,7 +298,12 @@ rule figure:
         code=plan.sources("benchmark.reporting.figures"),
     output:
         pdf=f"{plan.figures}/{{figure}}.pdf",
-        svg=f"{plan.figures}/{{figure}}.svg",
+        svg=report(
+            f"{plan.figures}/{{figure}}.svg",
+            caption="report/{figure}.rst",
+            category="Figures",
+            labels={"figure": "{figure}"},
+        ),
         csv=f"{plan.figures}/{{figure}}.csv",
     log:
         f"logs/{plan.config.name}/figure/{{figure}}.log",
@@ -280,3 +313,63 @@ rule figure:
         "python -m benchmark.reporting.figures {wildcards.figure} --clients {input.clients} "
         "--selected {input.selected} --runs {input.runs} --manifests {input.manifests} "
         "--pdf {output.pdf} --svg {output.svg} --csv {output.csv} > {log} 2>&1"
+
+
+rule examples:
+    input:
+        packs=[
+            f"results/packs/{plan.pack(name)}/train.npy" for name in plan.federations
+        ],
+        code=plan.sources("benchmark.reporting.examples"),
+    output:
+        pdf=f"{plan.figures}/examples.pdf",
+        svg=report(
+            f"{plan.figures}/examples.svg",
+            caption="report/examples.rst",
+            category="Figures",
+            labels={"figure": "examples"},
+        ),
+        csv=f"{plan.figures}/examples.csv",
+        png=f"{plan.figures}/examples.png",
+    log:
+        f"logs/{plan.config.name}/examples.log",
+    conda:
+        "environment.yml"
+    params:
+        packs=[f"{name}=results/packs/{plan.pack(name)}" for name in plan.federations],
+    shell:
+        "python -m benchmark.reporting.examples --packs {params.packs} "
+        "--pdf {output.pdf} --svg {output.svg} --csv {output.csv} --png {output.png} > {log} 2>&1"
+
+
+rule report:
+    input:
+        clients=f"{plan.results}/clients.parquet",
+        selected=plan.every(plan.selected),
+        runs=plan.every(*plan.of_runs("run.json")),
+        manifests=expand(plan.manifest, federation=plan.federations),
+        published="results/reference/published.csv",
+        checks=f"{plan.results}/checks.csv",
+        figures=expand(
+            f"{plan.figures}/{{figure}}.svg", figure=[*plan.figure_names, "examples"]
+        ),
+        captions=expand("report/{figure}.rst", figure=[*plan.figure_names, "examples"]),
+        template="benchmark/reporting/templates/report.html.j2",
+        code=plan.sources("benchmark.reporting.report"),
+    output:
+        report(
+            f"{plan.results}/report.html",
+            caption="report/report.rst",
+            category="Leaderboard",
+        ),
+    log:
+        f"logs/{plan.config.name}/report.log",
+    conda:
+        "environment.yml"
+    params:
+        title=plan.config.title or plan.config.name,
+    shell:
+        "python -m benchmark.reporting.report --clients {input.clients} --selected {input.selected} "
+        "--runs {input.runs} --manifests {input.manifests} --title {params.title:q} "
+        "--published {input.published} --checks {input.checks} --figures {input.figures} "
+        "--captions {input.captions} --output {output} > {log} 2>&1"

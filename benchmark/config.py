@@ -30,7 +30,23 @@ def _rate(value: Any) -> str:
     return text
 
 
+def _lanes(value: Any) -> int | str:
+    """A number of lanes, or the engine's own choice."""
+    if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
+        return value
+    raise ValueError("allowed are `auto` and whole numbers from 1")
+
+
+def _scalar(value: Any) -> Any:
+    """A setting of a method or a dataset."""
+    if isinstance(value, bool | int | float | str):
+        return value
+    raise ValueError("allowed are a number, true, false and a text")
+
+
 Rate = Annotated[str, BeforeValidator(_rate)]
+Lanes = Annotated[int | str, BeforeValidator(_lanes)]
+Scalar = Annotated[bool | int | float | str, BeforeValidator(_scalar)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
@@ -46,7 +62,8 @@ class FederationSettings(_Settings):
     Attributes:
         dataset: The dataset's module in `benchmark/data/datasets/`; the federation's own name where none is given.
         clients: The clients that take part; all of the dataset's where none are given.
-        source: A folder that already holds the data (a copy of one's own); nothing is downloaded then.
+        source: A folder that already holds the data (a copy of one's own), relative to `local_files`; nothing is
+            downloaded then.
         image_size: Side in pixels of the packed square images.
         resize: `crop` scales the short side to `image_size` and cuts the centre; `squash` scales both sides.
         protocol: Which train/test split: `published` is the dataset's own, or see the dataset's module.
@@ -63,7 +80,7 @@ class FederationSettings(_Settings):
     protocol: Name = "published"
     validation: float = Field(0.15, gt=0, lt=0.5)
     split_seed: int = 0
-    options: dict[str, int | float | str] = {}
+    options: dict[str, Scalar] = {}
 
 
 class PretrainingSettings(_Settings):
@@ -92,14 +109,14 @@ class BackboneSettings(_Settings):
     Attributes:
         name: A timm vision transformer, with its pretrained tag: `vit_tiny_patch16_224.augreg_in21k`.
         weights: `hub` fetches the tag from timm's hub once, `drawn` trains on drawn images (quickstart), anything
-            else is the path of a file.
+            else is the path of a file, relative to `local_files`.
         arguments: Passed to `timm.create_model`: a smaller depth or patch size, say.
         pretraining: Used with `weights: drawn` alone.
     """
 
     name: str = "vit_tiny_patch16_224.augreg_in21k"
     weights: str = "hub"
-    arguments: dict[str, int | float | bool | str] = {}
+    arguments: dict[str, Scalar] = {}
     pretraining: PretrainingSettings = PretrainingSettings()
 
 
@@ -187,6 +204,7 @@ class Config(_Settings):
         lanes: Most lanes trained together; `auto` lets the engine choose, 1 trains one run at a time.
         device: `auto` takes a GPU where there is one.
         data_root: Where downloaded and drawn datasets are kept.
+        local_files: A folder of files of one's own: where `source` and `weights` are looked up if they are relative.
         licences_accepted: Licences that the user has read and accepts, by their short names.
     """
 
@@ -194,7 +212,7 @@ class Config(_Settings):
     title: str = ""
     federations: dict[Name, FederationSettings] = Field(min_length=1)
     methods: tuple[Name, ...] | None = None
-    method_settings: dict[Name, dict[str, float | bool | str]] = {}
+    method_settings: dict[Name, dict[str, Scalar]] = {}
     rates: tuple[Rate, ...] = Field(min_length=1)
     seeds: tuple[int, ...] = Field((0,), min_length=1)
     rounds: int = Field(ge=1)
@@ -206,19 +224,22 @@ class Config(_Settings):
     selection: SelectionSettings = SelectionSettings()
     evaluate_every: int = Field(1, ge=1)
     checkpoint_every: int = Field(5, ge=1)
-    lanes: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
+    lanes: Lanes = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     data_root: str = "data"
+    local_files: str = "."
     licences_accepted: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _lists_hold_each_once(self) -> "Config":
         for key in ("rates", "seeds", "methods"):
-            values = [float(v) if key == "rates" else v for v in getattr(self, key) or ()]
+            values: list[Any] = [float(v) if key == "rates" else v for v in getattr(self, key) or ()]
             if len(set(values)) != len(values):
                 raise ValueError(f"{key} names a value twice: {list(getattr(self, key))}")
         if self.selection.last_rounds > self.rounds:
-            raise ValueError(f"selection.last_rounds is {self.selection.last_rounds}, but there are {self.rounds} rounds")
+            raise ValueError(
+                f"selection.last_rounds is {self.selection.last_rounds}, but there are {self.rounds} rounds"
+            )
         return self
 
 
@@ -245,12 +266,12 @@ class TrainingJob(_Settings):
     federation: str
     clients: tuple[str, ...] | None
     method: str
-    method_settings: dict[str, float | bool | str]
+    method_settings: dict[str, Scalar]
     rates: tuple[str, ...]
     seeds: tuple[int, ...]
     rounds: int
     backbone: str
-    arguments: dict[str, int | float | bool | str]
+    arguments: dict[str, Scalar]
     lora: LoraSettings
     head: Literal["shared", "personal"]
     training: TrainingSettings
@@ -274,11 +295,20 @@ def parse(values: Mapping[str, Any], where: str = "configuration") -> Config:
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        raise ConfigError("\n".join(_line(where, dict(fault)) for fault in error.errors())) from None
+        faults: list[dict[str, Any]] = [dict(fault) for fault in error.errors()]
+        places: list[tuple[Any, ...]] = [fault["loc"] for fault in faults]
+        deepest = [f for f, at in zip(faults, places, strict=True) if sum(at == p[: len(at)] for p in places) == 1]
+        raise ConfigError("\n".join(_line(where, fault) for fault in deepest)) from None
 
 
 def load(path: Path) -> Config:
     """Read and validate a configuration file.
+
+    Args:
+        path: The YAML file.
+
+    Returns:
+        The configuration, with every default filled in.
 
     Raises:
         ConfigError: The file is absent, no YAML, or no valid configuration.
@@ -296,19 +326,17 @@ def load(path: Path) -> Config:
 
 def _line(where: str, fault: dict[str, Any]) -> str:
     """One fault of pydantic's as one line: where, what is wrong, which value, what is allowed."""
-    place = ".".join(str(part) for part in fault["loc"] if part not in ("function-before[_rate(), str]",))
-    allowed = ""
+    location = [part for part in fault["loc"] if not str(part).startswith("function-")]
+    place = f"{where}: {'.'.join(map(str, location))}: " if location else f"{where}: "
     if fault["type"] == "extra_forbidden":
-        fields = _fields(fault["loc"][:-1])
-        return f"{where}: {place}: there is no such setting; allowed here: {', '.join(fields)}"
+        return f"{place}there is no such setting; allowed here: {', '.join(_fields(location[:-1]))}"
     if fault["type"] == "missing":
-        return f"{where}: {place}: this setting is required"
-    message = fault["msg"].removeprefix("Value error, ")
+        return f"{place}this setting is required"
     value = "" if isinstance(fault["input"], dict | BaseModel) else f" (got {fault['input']!r})"
-    return f"{where}: {place + ': ' if place else ''}{message}{allowed}{value}"
+    return f"{place}{fault['msg'].removeprefix('Value error, ')}{value}"
 
 
-def _fields(location: tuple[Any, ...]) -> list[str]:
+def _fields(location: list[Any]) -> list[str]:
     """The settings that exist at a place in the configuration."""
     model: Any = Config
     for part in location:

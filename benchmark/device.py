@@ -3,8 +3,8 @@
     python -m benchmark.device -- COMMAND [ARGUMENT ...]
 
 Snakemake counts GPUs but hands none out. This waits for a GPU that no other leased job holds, sets
-`CUDA_VISIBLE_DEVICES` to it and runs the command in its own place. The lease is a lock on a file that the kernel releases
-when the process ends, however it ends. Without GPUs, the command runs on the CPU at once.
+`CUDA_VISIBLE_DEVICES` to it and runs the command in its own place. The lease is a lock on a file that the kernel
+releases when the process ends, however it ends. Without GPUs, the command runs on the CPU at once.
 """
 
 import fcntl

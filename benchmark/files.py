@@ -49,6 +49,12 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read a JSON file.
 
+    Args:
+        path: The file.
+
+    Returns:
+        Its value.
+
     Raises:
         ValueError: The file is no JSON; the message names it.
     """

@@ -156,12 +156,15 @@ class Method:
         return params
 
     def predict(self, batch: Batch, support: Batch, params: Leaves) -> Tensor:
-        """Logits of a batch's images, shape (n, classes).
+        """Logits of a batch's images.
 
         Args:
             batch: The images to predict, without targets.
             support: A few of the client's own training images, the same for every batch.
             params: The client's deployed leaves.
+
+        Returns:
+            Shape (n, classes).
         """
         return batch(params).logits
 

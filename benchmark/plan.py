@@ -1,7 +1,7 @@
 """What there is to do, and where everything stands: the Snakefile's and the tests' only source of names and paths.
 
-The plan knows methods and datasets by their files, without importing them: a broken method does not stop the others from
-being planned. It reads no data, so that a plan can be made before anything is downloaded.
+The plan knows methods and datasets by their files, without importing them: a broken method does not stop the others
+from being planned. It reads no data, so that a plan can be made before anything is downloaded.
 """
 
 import ast
@@ -38,6 +38,9 @@ class Plan:
         Args:
             values: The parsed YAML, as Snakemake holds it.
             where: What error messages call it.
+
+        Returns:
+            The plan.
 
         Raises:
             ConfigError: A fault of the configuration, or a method, method setting or dataset that does not exist.
@@ -88,20 +91,20 @@ class Plan:
 
     def data_folder(self, federation: str) -> str:
         """Name of the folder below `data_root` that holds a federation's images, or says where they are."""
-        settings, dataset = self.config.federations[federation], self.dataset(federation)
+        settings, dataset = self._located(federation), self.dataset(federation)
         own = {"source": settings.source, "options": settings.options}
         return f"{dataset}-{digest(own)[:8]}" if settings.source or settings.options else dataset
 
     def pack(self, federation: str) -> str:
         """Name of the folder below `results/packs/` that holds a federation's packed images."""
         settings = _packing(self.config.federations[federation])
-        return f"{self.dataset(federation)}-{settings['image_size']}px-{digest([self.data_folder(federation), settings])[:8]}"
+        key = digest([self.data_folder(federation), settings])[:8]
+        return f"{self.dataset(federation)}-{settings['image_size']}px-{key}"
 
     @property
     def backbone(self) -> str:
         """The folder of the pretrained weights."""
-        settings = self.config.backbone
-        return f"results/backbones/{settings.name}-{digest(json.loads(settings.model_dump_json()))[:8]}"
+        return f"results/backbones/{self.config.backbone.name}-{digest(json.loads(self.fetching()))[:8]}"
 
     @property
     def manifest(self) -> str:
@@ -138,7 +141,11 @@ class Plan:
     def targets(self) -> list[str]:
         """What `rule all` asks for. Every run is named, so that one whose training failed is never passed over."""
         tables = [f"{self.results}/tables/{name}.{kind}" for name in self.federations for kind in ("csv", "md", "tex")]
-        drawn = [f"{self.figures}/{name}.{kind}" for name in self.figure_names for kind in ("pdf", "svg", "csv")]
+        drawn = [
+            f"{self.figures}/{name}.{kind}"
+            for name in (*self.figure_names, "examples")
+            for kind in ("pdf", "svg", "csv")
+        ]
         return [
             *self.every(*self.of_runs("run.json")),
             *tables,
@@ -151,14 +158,14 @@ class Plan:
 
     @property
     def figure_names(self) -> list[str]:
-        """The figures of this configuration, in the order of the report."""
-        return [*FIGURES, "examples"]
+        """The figures drawn from results, in the order of the report; `examples` is drawn from images."""
+        return list(FIGURES)
 
     # What decides the result of a job: parameters that rerun it when they change.
 
     def preparation(self, folder: str) -> str:
         """Settings of the job that fills a data folder, as JSON."""
-        settings = self.config.federations[self.folders[folder]]
+        settings = self._located(self.folders[folder])
         return _json(
             {
                 "federation": settings.model_dump(mode="json", include={"source", "options", "split_seed"}),
@@ -176,7 +183,10 @@ class Plan:
 
     def fetching(self) -> str:
         """Settings of the job that brings the backbone, as JSON."""
-        return self.config.backbone.model_dump_json()
+        settings = self.config.backbone
+        if settings.weights not in ("hub", "drawn"):
+            settings = settings.model_copy(update={"weights": self._local(settings.weights)})
+        return settings.model_dump_json()
 
     def training(self, federation: str, method: str) -> str:
         """Settings of a `train` job, as JSON."""
@@ -201,17 +211,11 @@ class Plan:
 
     # How jobs run, which decides no result: never a parameter.
 
-    @property
-    def execution(self) -> str:
-        """Options of `train` jobs that change how they run and not what comes out."""
-        config = self.config
-        return f"--lanes {config.lanes} --device {config.device} --checkpoint-every {config.checkpoint_every}"
-
     def threads(self, cores: int | None) -> int:
         """Threads to claim for a job that computes with one, given the cores Snakemake was promised.
 
-        Promised cores that the machine does not have are shared out among the jobs, so that `--cores 8` on two cores runs
-        two trainings at once and not eight.
+        Promised cores that the machine does not have are shared out among the jobs, so that `--cores 8` on two cores
+        runs two trainings at once and not eight.
         """
         return max(1, (cores or 1) // (os.cpu_count() or 1))
 
@@ -221,9 +225,21 @@ class Plan:
         Args:
             module: The job's module.
             dataset: The dataset whose module the job imports by name.
+
+        Returns:
+            Paths from the project's root, sorted.
         """
         own = closure(f"benchmark.data.datasets.{dataset}") if dataset else []
         return sorted({*closure(module), *own})
+
+    def _located(self, federation: str) -> FederationSettings:
+        """A federation's settings, with its own copy of the data where it stands."""
+        settings = self.config.federations[federation]
+        return settings.model_copy(update={"source": self._local(settings.source)}) if settings.source else settings
+
+    def _local(self, path: str) -> str:
+        """A path of the user's, which is relative to `local_files`."""
+        return os.path.normpath(os.path.join(*(os.path.expanduser(p) for p in (self.config.local_files, path))))
 
     def _unknown_methods(self) -> list[str]:
         known = discovered("methods")

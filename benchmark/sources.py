@@ -1,7 +1,7 @@
 """Which of the project's files a job runs, and a fingerprint of what they compute.
 
-Snakemake does not follow imports, so the DAG declares these files as inputs; the store of finished lanes keys its entries
-with their fingerprint.
+Snakemake does not follow imports, so the DAG declares these files as inputs; the store of finished lanes keys its
+entries with their fingerprint.
 """
 
 import ast
@@ -13,10 +13,13 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def closure(module: str) -> list[str]:
-    """Every file of this project that importing a module runs, as paths from the project's root, sorted.
+    """Every file of this project that importing a module runs.
 
     Args:
         module: A dotted name, `benchmark.federation.train`.
+
+    Returns:
+        Paths from the project's root, sorted.
 
     Raises:
         ValueError: The project has no such module.
@@ -38,6 +41,9 @@ def fingerprint(paths: Iterable[Path]) -> str:
 
     Args:
         paths: Python files; their names do not count, their order does not either.
+
+    Returns:
+        Hexadecimal digits.
     """
     parts = sorted(hashlib.sha256(_meaning(path).encode()).hexdigest() for path in paths)
     return hashlib.sha256("".join(parts).encode()).hexdigest()

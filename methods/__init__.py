@@ -1,0 +1,1 @@
+"""One file, one published method, one row of the leaderboard."""

@@ -46,9 +46,7 @@ def augment(
     """
     count, height, width, _ = images.shape
     if settings.rotate and height != width:
-        raise ValueError(
-            f"images of {height} x {width} cannot be turned by a quarter: set augmentation.rotate: false"
-        )
+        raise ValueError(f"images of {height} x {width} cannot be turned by a quarter: set augmentation.rotate: false")
     draws = torch.rand(count, 5, generator=generator, dtype=torch.float64)
     mirrored, upside_down, turned = (draws[:, k].view(-1, 1, 1, 1).to(images.device) for k in range(3))
     if settings.flip:

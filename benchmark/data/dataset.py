@@ -140,9 +140,7 @@ class Dataset(ABC):
         """
         chosen = next(iter(self.protocols)) if name == "published" else name
         if chosen not in self.protocols:
-            raise DataError(
-                f"{self.name}: there is no protocol {name!r}; there are: {', '.join(self.protocols)}"
-            )
+            raise DataError(f"{self.name}: there is no protocol {name!r}; there are: {', '.join(self.protocols)}")
         return chosen
 
     def chosen_options(self, options: Mapping[str, Option]) -> dict[str, Option]:
@@ -163,9 +161,7 @@ class Dataset(ABC):
                 raise DataError(f"{self.name}: there is no option {key!r}; there are: {allowed}")
             kind = type(self.options[key])
             if not isinstance(value, kind) and not (kind is float and isinstance(value, int)):
-                raise DataError(
-                    f"{self.name}: option {key} is {value!r}, but must be of type {kind.__name__}"
-                )
+                raise DataError(f"{self.name}: option {key} is {value!r}, but must be of type {kind.__name__}")
         return {key: type(default)(options.get(key, default)) for key, default in self.options.items()}
 
 
@@ -217,9 +213,7 @@ def checked_index(dataset: Dataset, root: Path, protocol: str, split_seed: int) 
         raise DataError(f"{dataset.name}: index() returned no column {', '.join(missing)}")
     table = table.loc[:, list(COLUMNS)].sort_values(["client", "sample"], ignore_index=True)
     if table.isna().any(axis=None):
-        raise DataError(
-            f"{dataset.name}: index() left values empty in {list(table.columns[table.isna().any()])}"
-        )
+        raise DataError(f"{dataset.name}: index() left values empty in {list(table.columns[table.isna().any()])}")
     if table["sample"].duplicated().any():
         twice = table.loc[table["sample"].duplicated(), "sample"]
         raise DataError(f"{dataset.name}: {len(twice)} samples are listed more than once: {some(twice)}")
@@ -259,9 +253,7 @@ def present(table: pd.DataFrame, root: Path, name: str) -> pd.DataFrame:
     share = pd.Series(exists).groupby(table["client"].to_numpy()).mean()
     if not exists.any():
         wanted = table["path"].iloc[0] if len(table) else "any image"
-        raise DataError(
-            f"{name}: no image found below {root}: {wanted} and all others are absent; set `source`"
-        )
+        raise DataError(f"{name}: no image found below {root}: {wanted} and all others are absent; set `source`")
     for client in share.index[(share > 0) & (share < 1)]:
         rows = (table["client"] == client).to_numpy()
         lacking = table.loc[rows & ~exists, "path"]

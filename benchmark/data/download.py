@@ -19,9 +19,7 @@ class _InterruptedError(Exception):
     """The transfer broke off; another attempt may go on from where it ended."""
 
 
-def download(
-    address: str, target: Path, size: int | None = None, attempts: int = 5, pause: float = 2.0
-) -> Path:
+def download(address: str, target: Path, size: int | None = None, attempts: int = 5, pause: float = 2.0) -> Path:
     """Download a file over verified TLS. A file that is there already is kept.
 
     What has arrived lies in `<target>.part` until it is complete, and a later call goes on from there.
@@ -77,9 +75,7 @@ def _transfer(address: str, part: Path, size: int | None) -> None:
             raise DownloadError(f"{address}: the server offers {total} bytes, but the file has {size}")
         with (
             part.open("ab" if have else "wb") as stream,
-            tqdm(
-                total=total, initial=have, unit="B", unit_scale=True, desc=part.stem, mininterval=5
-            ) as progress,
+            tqdm(total=total, initial=have, unit="B", unit_scale=True, desc=part.stem, mininterval=5) as progress,
         ):
             for chunk in answer.iter_content(CHUNK):
                 stream.write(chunk)

@@ -109,9 +109,7 @@ def draw_lesion(
     look = dict(zip(LOOK, _look(lesion, label), strict=True))
     u, v, level = _geometry(lesion, view, look, camera.zoom, height, width)
     inside = 1 / (1 + np.exp(-np.clip(level / (0.25 * look["soft"] + 0.02), -30, 30)))
-    image = _skin(view, camera, height, width) * np.exp(
-        -_pigment(lesion, look, u, v, level, inside) @ ABSORPTION
-    )
+    image = _skin(view, camera, height, width) * np.exp(-_pigment(lesion, look, u, v, level, inside) @ ABSORPTION)
     scale = (
         inside
         * look["white"]
@@ -126,9 +124,9 @@ def draw_lesion(
 def _look(rng: np.random.Generator, label: int) -> npt.NDArray[np.float32]:
     """The look (12,) of one lesion: its diagnosis', drifting towards another's, with amounts that vary."""
     other = LOOKS[rng.integers(len(LOOKS))]
-    mimicry = 0.7 * rng.random() ** 1.5
+    mimicry = 0.6 * rng.random() ** 1.5
     look = (1 - mimicry) * LOOKS[label] + mimicry * other
-    return (look * np.exp(0.28 * rng.standard_normal(len(look)))).astype(np.float32)
+    return (look * np.exp(0.22 * rng.standard_normal(len(look)))).astype(np.float32)
 
 
 def _geometry(
@@ -183,9 +181,7 @@ def _pigment(
 
 def _skin(rng: np.random.Generator, camera: Site, height: int, width: int) -> Field:
     """Bare skin (H, W, 3) in [0, 1]."""
-    tone = np.array(camera.skin, np.float32) * np.exp(rng.normal(0, 0.05) + rng.normal(0, 0.025, 3)).astype(
-        np.float32
-    )
+    tone = np.array(camera.skin, np.float32) * np.exp(rng.normal(0, 0.05) + rng.normal(0, 0.025, 3)).astype(np.float32)
     blotches = smooth(rng, height, width, 4) + 0.7 * smooth(rng, height, width, 14)
     grain = smooth(rng, height, width, 40)
     redness = np.array([0.3, 1.0, 0.9], np.float32)
@@ -216,10 +212,7 @@ def _photograph(rng: np.random.Generator, camera: Site, image: Field) -> npt.NDA
     if rng.random() < camera.tube:
         shade = shade * np.clip((np.float32(rng.uniform(1.15, 1.5)) - np.sqrt(far)) * 12, 0.03, 1)
     gains = np.array(camera.gains, np.float32) * np.exp(rng.normal(0, 0.03, 3)).astype(np.float32)
-    values = (
-        np.clip(light * shade[..., None], 0, 1) ** np.float32(camera.gamma * np.exp(rng.normal(0, 0.06)))
-        * gains
-    )
+    values = np.clip(light * shade[..., None], 0, 1) ** np.float32(camera.gamma * np.exp(rng.normal(0, 0.06))) * gains
     values = values + camera.noise * rng.standard_normal((height, width, 1), dtype=np.float32)
     return np.clip(values * 255, 0, 255).astype(np.uint8)
 

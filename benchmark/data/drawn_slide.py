@@ -120,8 +120,7 @@ def _nuclei(rng: np.random.Generator, cells: Field, germinal: Field, zoom: float
     at_small, at_large = _at(cells, small), _at(cells, large)
     mid = _at(germinal, small)
     small = small[
-        (rng.random(len(small)) > 1.1 * at_small)
-        & (rng.random(len(small)) < _at(density, small) * (1 - 0.45 * mid))
+        (rng.random(len(small)) > 1.1 * at_small) & (rng.random(len(small)) < _at(density, small) * (1 - 0.45 * mid))
     ]
     large = large[rng.random(len(large)) < 0.92 * at_large]
     mid = _at(germinal, small)
@@ -133,9 +132,7 @@ def _nuclei(rng: np.random.Generator, cells: Field, germinal: Field, zoom: float
             (2.6 + 1.5 * atypia) * np.exp(rng.normal(0, 0.10 + 0.16 * atypia, more)),
         ]
     )
-    stretch = np.exp(
-        np.concatenate([rng.normal(0, 0.10, count) + 0.75 * spindle, np.abs(rng.normal(0, 0.28, more))])
-    )
+    stretch = np.exp(np.concatenate([rng.normal(0, 0.10, count) + 0.75 * spindle, np.abs(rng.normal(0, 0.28, more))]))
     dark = np.concatenate(
         [
             1.25 * np.exp(rng.normal(0, 0.12, count)) * (1 - 0.35 * mid),

@@ -16,14 +16,10 @@ from benchmark.files import read_json, write_json
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the job; 0 where the manifest was written."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pack", required=True, type=Path, help="the pack's manifest")
     parser.add_argument("--federation", required=True)
-    parser.add_argument(
-        "--clients", required=True, type=json.loads, help="a list of clients, or null for all"
-    )
+    parser.add_argument("--clients", required=True, type=json.loads, help="a list of clients, or null for all")
     parser.add_argument("--output", required=True, type=Path)
     arguments = parser.parse_args(argv)
     manifest = read_json(arguments.pack)

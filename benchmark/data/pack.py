@@ -44,9 +44,7 @@ def pack(settings: FederationSettings, source: Path, output: Path) -> None:
     table = checked_index(dataset, root, settings.protocol, settings.split_seed)
     if fingerprint(table) != origin["fingerprint"]:
         raise DataError(f"{root}: the data has changed since it was prepared; delete {source} and run again")
-    (output / "manifest.json").unlink(
-        missing_ok=True
-    )  # It vouches for the other files, which are about to change.
+    (output / "manifest.json").unlink(missing_ok=True)  # It vouches for the other files, which are about to change.
     table = with_validation(_chosen(table, settings, dataset), settings.validation, settings.split_seed)
     _check_splits(table, dataset)
     failed: list[str] = []
@@ -102,13 +100,13 @@ def decode(path: Path, size: int, resize: Literal["crop", "squash"]) -> npt.NDAr
         # work on.
         picture.draft("RGB", (2 * size, 2 * size))
         image = picture.convert("RGB")
-    width, height = image.size
-    side = min(width, height)
-    left, top = (width - side) / 2, (height - side) / 2
-    box = (
-        (left, top, left + side, top + side) if resize == "crop" else (0.0, 0.0, float(width), float(height))
-    )
-    return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC, box=box))
+    if resize == "squash":
+        return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC))
+    ratio = size / min(image.size)
+    width, height = (max(size, round(side * ratio)) for side in image.size)
+    left, top = (width - size) // 2, (height - size) // 2
+    whole = image.resize((width, height), Image.Resampling.BICUBIC)
+    return np.asarray(whole.crop((left, top, left + size, top + size)))
 
 
 def _write_images(
@@ -134,9 +132,7 @@ def _chosen(table: pd.DataFrame, settings: FederationSettings, dataset: Dataset)
         return table
     found = sorted(set(table["client"]))
     if absent := [client for client in settings.clients if client not in found]:
-        raise DataError(
-            f"{dataset.name}: no images of client {', '.join(absent)}; there are: {', '.join(found)}"
-        )
+        raise DataError(f"{dataset.name}: no images of client {', '.join(absent)}; there are: {', '.join(found)}")
     return table[table["client"].isin(settings.clients)].reset_index(drop=True)
 
 
@@ -145,7 +141,7 @@ def _check_splits(table: pd.DataFrame, dataset: Dataset) -> None:
     for client, rows in table.groupby("client"):
         if lacking := [split for split in SPLITS if split not in set(rows["split"])]:
             raise DataError(
-                f"{dataset.name}: client {client} has {len(rows)} images but none for {' and '.join(lacking)}; "
+                f"{dataset.name}: client {client} has {len(rows)} images, none for {' and '.join(lacking)}: "
                 "take another protocol, or leave it out with the federation's `clients`"
             )
 
@@ -175,9 +171,7 @@ def _manifest(
             if client.id in found
         },
         "missing_clients": [
-            client.id
-            for client in dataset.clients
-            if client.id not in found and client.id not in origin["clients"]
+            client.id for client in dataset.clients if client.id not in found and client.id not in origin["clients"]
         ],
         "image_size": settings.image_size,
         "resize": settings.resize,
@@ -194,9 +188,7 @@ def _counts(rows: pd.DataFrame, classes: int) -> dict[str, dict[str, Any]]:
     """Images per class, and groups, of every split of one client."""
     parts = {split: rows[rows["split"] == split] for split in SPLITS}
     return {
-        "counts": {
-            split: np.bincount(part["label"], minlength=classes).tolist() for split, part in parts.items()
-        },
+        "counts": {split: np.bincount(part["label"], minlength=classes).tolist() for split, part in parts.items()},
         "groups": {split: int(part["group"].nunique()) for split, part in parts.items()},
     }
 

@@ -53,9 +53,7 @@ def _open(folder: Path, name: str) -> Split:
     try:
         split = Split(np.load(images, mmap_mode="r"), pd.read_parquet(table))
     except (OSError, ValueError) as error:
-        raise DataError(
-            f"{folder}: {name}.npy or {name}.parquet cannot be read ({error}); pack it again"
-        ) from None
+        raise DataError(f"{folder}: {name}.npy or {name}.parquet cannot be read ({error}); pack it again") from None
     if split.images.dtype != np.uint8 or split.images.ndim != 4 or split.images.shape[-1] != 3:
         raise DataError(
             f"{images}: {split.images.dtype} {split.images.shape}, expected uint8 (N, S, S, 3); pack it again"

@@ -17,9 +17,7 @@ from benchmark.data.dataset import DataError, checked_index, find, fingerprint
 from benchmark.files import read_json, write_json
 
 
-def prepare(
-    federation: str, settings: FederationSettings, licences: Sequence[str], folder: Path, output: Path
-) -> None:
+def prepare(federation: str, settings: FederationSettings, licences: Sequence[str], folder: Path, output: Path) -> None:
     """Prepare a dataset and write `output`, which exists only once the data is complete.
 
     Args:
@@ -36,9 +34,7 @@ def prepare(
     dataset.protocol(settings.protocol)
     known = [client.id for client in dataset.clients]
     if unknown := [client for client in settings.clients or () if client not in known]:
-        raise DataError(
-            f"{dataset.name}: there is no client {', '.join(unknown)}; there are: {', '.join(known)}"
-        )
+        raise DataError(f"{dataset.name}: there is no client {', '.join(unknown)}; there are: {', '.join(known)}")
     source = Path(settings.source).expanduser() if settings.source else None
     if source is not None and not source.is_dir():
         raise DataError(f"{dataset.name}: `source` is {source}, but there is no such folder")
@@ -100,9 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(description="Bring a dataset onto this machine and verify it.")
     parser.add_argument("--federation", required=True, help="its name in the configuration")
-    parser.add_argument(
-        "--settings", required=True, help="JSON: federation, licences_accepted; or a file of it"
-    )
+    parser.add_argument("--settings", required=True, help="JSON: federation, licences_accepted; or a file of it")
     parser.add_argument("--folder", required=True, type=Path, help="where the dataset may be stored")
     parser.add_argument("--output", required=True, type=Path, help="the JSON file to write")
     given = parser.parse_args(arguments)

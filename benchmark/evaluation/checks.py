@@ -33,18 +33,12 @@ def selection(choices: Iterable[Mapping[str, Any]]) -> list[Finding]:
     for choice in choices:
         where = {"dataset": choice["dataset"], "method": choice["method"]}
         if choice["at_grid_edge"]:
-            message = (
-                f"the chosen rate {choice['rate']} is at the edge of the grid: a better one may lie outside"
-            )
-            findings.append(
-                _finding("warning", "edge of grid", message, **where, value=float(choice["rate"]))
-            )
+            message = f"the chosen rate {choice['rate']} is at the edge of the grid: a better one may lie outside"
+            findings.append(_finding("warning", "edge of grid", message, **where, value=float(choice["rate"])))
         for rate, details in choice["scores"].items():
             if details["diverged"]:
                 chosen = rate == choice["rate"]
-                message = f"rate {rate} diverged" + (
-                    " as all others did, and stands in the tables" if chosen else ""
-                )
+                message = f"rate {rate} diverged" + (" as all others did, and stands in the tables" if chosen else "")
                 severity = "error" if chosen else "note"
                 findings.append(_finding(severity, "diverged", message, **where, value=float(rate)))
     return findings
@@ -163,9 +157,7 @@ def checks(
         *worse_than_local(cells, higher_is_better=runs[0]["task"]["higher_is_better"]),
     ]
     table = pd.DataFrame(findings, columns=COLUMNS)
-    return table.sort_values(
-        "severity", key=lambda s: s.map(SEVERITIES.index), kind="stable", ignore_index=True
-    )
+    return table.sort_values("severity", key=lambda s: s.map(SEVERITIES.index), kind="stable", ignore_index=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -173,9 +165,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="checks", description="Quality checks of the results.")
     parser.add_argument("--clients", type=Path, required=True, help="the table of test metrics, Parquet")
     parser.add_argument("--selected", type=Path, nargs="+", required=True, help="selections, JSON")
-    parser.add_argument(
-        "--runs", type=Path, nargs="+", required=True, help="folders of runs, or files in them"
-    )
+    parser.add_argument("--runs", type=Path, nargs="+", required=True, help="folders of runs, or files in them")
     parser.add_argument("--manifests", nargs="+", required=True, help="the datasets' manifests: [NAME=]FILE")
     parser.add_argument("--output", type=Path, required=True, help="the findings, CSV")
     arguments = parser.parse_args(argv)

@@ -137,9 +137,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, required=True, help="the table, Parquet")
     arguments = parser.parse_args(argv)
     try:
-        classes = {
-            name: manifest["classes"] for name, manifest in read_manifests(arguments.manifests).items()
-        }
+        classes = {name: manifest["classes"] for name, manifest in read_manifests(arguments.manifests).items()}
         table = pd.concat([_read(path, classes) for path in arguments.predictions], ignore_index=True)
         with atomic(arguments.output) as temporary:
             table.to_parquet(temporary, index=False)

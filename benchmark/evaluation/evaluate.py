@@ -3,8 +3,8 @@
     python -m benchmark.evaluation.evaluate --settings JSON --method FILE --pack DIR --backbone DIR
         --selected FILE --runs DIR --output DIR
 
-reads `RUNS/lr={selected rate}/seed={seed}/state.safetensors` and writes `OUTPUT/seed={seed}/predictions.parquet`. This is
-the only job that opens the test split.
+reads `RUNS/lr={selected rate}/seed={seed}/state.safetensors` and writes `OUTPUT/seed={seed}/predictions.parquet`.
+This is the only job that opens the test split.
 """
 
 import argparse

@@ -47,9 +47,7 @@ def expected_cells(clients: pd.DataFrame, runs: Iterable[Mapping[str, Any]]) -> 
     return cells.drop(columns=["metric", "_merge"])
 
 
-def client_ranks(
-    cells: pd.DataFrame, controls: Collection[str], *, higher_is_better: bool = True
-) -> pd.DataFrame:
+def client_ranks(cells: pd.DataFrame, controls: Collection[str], *, higher_is_better: bool = True) -> pd.DataFrame:
     """The rank of every ranked method on every client, averaged over seeds.
 
     Args:
@@ -67,9 +65,7 @@ def client_ranks(
         .groupby(["dataset", "client", "seed"])["value"]
         .rank(ascending=not higher_is_better, na_option="bottom")
     )
-    wide = ranked.assign(rank=ranks).pivot(
-        index=["dataset", "client", "seed"], columns="method", values="rank"
-    )
+    wide = ranked.assign(rank=ranks).pivot(index=["dataset", "client", "seed"], columns="method", values="rank")
     return wide.groupby(level=["dataset", "client"]).mean(skipna=False)
 
 
@@ -114,9 +110,7 @@ def _average(tables: list[pd.DataFrame]) -> pd.DataFrame:
     return pd.DataFrame({"average_rank": average, "low": low, "high": high}, index=methods)
 
 
-def _resampled_means(
-    ranks: npt.NDArray[np.float64], generator: np.random.Generator
-) -> npt.NDArray[np.float64]:
+def _resampled_means(ranks: npt.NDArray[np.float64], generator: np.random.Generator) -> npt.NDArray[np.float64]:
     """Mean ranks `(resamples, methods)` over clients drawn with replacement from `ranks`."""
     # Sorted, so that the names of the clients do not decide which of them a draw is.
     ordered = ranks[np.lexsort(ranks.T)]

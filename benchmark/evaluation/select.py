@@ -76,9 +76,7 @@ def final_scores(run: dict[str, Any], metrics: pd.DataFrame, last_rounds: int) -
         )
     else:
         values = table.tail(last_rounds).mean(skipna=False)[clients]
-    return pd.DataFrame(
-        {"rate": run["rate"], "seed": run["seed"], "client": clients, "value": values.to_numpy()}
-    )
+    return pd.DataFrame({"rate": run["rate"], "seed": run["seed"], "client": clients, "value": values.to_numpy()})
 
 
 def choose(scores: pd.DataFrame, *, higher_is_better: bool) -> dict[str, Any]:
@@ -146,19 +144,13 @@ def select(runs: Sequence[dict[str, Any]], last_rounds: int) -> dict[str, Any]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the job; see the module's text for its arguments."""
-    parser = argparse.ArgumentParser(
-        prog="select", description="Choose a method's learning rate on a dataset."
-    )
-    parser.add_argument(
-        "--runs", type=Path, nargs="+", required=True, help="folders of runs, or files in them"
-    )
+    parser = argparse.ArgumentParser(prog="select", description="Choose a method's learning rate on a dataset.")
+    parser.add_argument("--runs", type=Path, nargs="+", required=True, help="folders of runs, or files in them")
     parser.add_argument("--last-rounds", type=int, default=1, help="evaluated rounds to average over")
     parser.add_argument("--output", type=Path, required=True, help="the selection, JSON")
     arguments = parser.parse_args(argv)
     try:
-        write_json(
-            arguments.output, select([read_run(path) for path in arguments.runs], arguments.last_rounds)
-        )
+        write_json(arguments.output, select([read_run(path) for path in arguments.runs], arguments.last_rounds))
     except (OSError, ValueError) as error:
         print(f"select: {error}", file=sys.stderr)
         return 1

@@ -1,0 +1,1 @@
+"""The engine: rounds, lanes, local training, the server, the store."""

@@ -88,8 +88,8 @@ class LocalTraining:
         """
         method = self.model.method
         start = dict(params)
-        for target, source in phase.copies.items():
-            start.update(_copied(self.model, start, source, target))
+        for adapter, source in phase.copies.items():
+            start.update(_copied(self.model, start, source, adapter))
         names = self.model.named(phase.trains)
         trained = {name: start[name].clone().requires_grad_() for name in names}
         fixed = {name: leaf for name, leaf in start.items() if name not in trained}
@@ -112,7 +112,7 @@ class LocalTraining:
             if per_lane is None:
                 images, target = batches[0]
             else:
-                images, target = (torch.stack(tensors)[of_lane] for tensors in zip(*batches, strict=True))
+                images, target = (torch.stack(list(tensors))[of_lane] for tensors in zip(*batches, strict=True))
             losses = every_lane(trained, fixed, start, dict(memory), images, target)
             # Lanes do not meet in the sum's gradient: each lane's loss depends on its own leaves alone.
             gradients = list(torch.autograd.grad(losses.sum(), list(trained.values())))

@@ -8,7 +8,7 @@ from benchmark.federation.engine import DTYPES, Engine
 from benchmark.leaf import Leaf
 
 _ACTIVATIONS = 26
-"""Floats kept for the backward pass per token, block and feature: about what a transformer block with a fourfold MLP keeps."""
+"""Floats that a transformer block with a fourfold MLP keeps for the backward pass, per token and feature: about."""
 
 
 def trainable_parameters(engine: Engine, rounds: int) -> int:

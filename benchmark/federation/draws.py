@@ -1,8 +1,8 @@
 """Random draws that depend on what they are for and on nothing else.
 
-Every draw comes from a generator keyed by (seed, client, round, purpose), on the CPU. No draw depends on what was drawn
-before it, on other clients or lanes, or on the device: an interrupted run and an uninterrupted one see the same images in
-the same order.
+Every draw comes from a generator keyed by (seed, client, round, purpose), on the CPU. No draw depends on what was
+drawn before it, on other clients or lanes, or on the device: an interrupted run and an uninterrupted one see the same
+images in the same order.
 """
 
 import hashlib
@@ -23,8 +23,8 @@ def generator(*key: int | str) -> torch.Generator:
 def initial(leaf: Leaf, seed: int, dtype: torch.dtype) -> Tensor:
     """The common initialisation of a leaf, equal on all clients.
 
-    LoRA as PEFT initialises it: A uniform in (-1/sqrt(in), 1/sqrt(in)), which is Kaiming's with a = sqrt(5), and B zero, so
-    that adapters change nothing at first. Heads: weights normal with standard deviation 0.02, biases zero.
+    LoRA as PEFT initialises it: A uniform in (-1/sqrt(in), 1/sqrt(in)), which is Kaiming's with a = sqrt(5), and B
+    zero, so that adapters change nothing at first. Heads: weights normal with standard deviation 0.02, biases zero.
 
     Args:
         leaf: The leaf.

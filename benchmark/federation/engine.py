@@ -16,6 +16,7 @@ from benchmark.federation.client import Client, Lane, LocalTraining
 from benchmark.federation.draws import initial
 from benchmark.federation.model import Model, predict
 from benchmark.leaf import Leaves
+from benchmark.method import Phase
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 SUPPORT = 5
@@ -111,7 +112,9 @@ class Engine:
         """
         method = self.model.method
         phases = method.phases(state.round)
-        trained, objectives = self._local(state, lanes, [(p, f"round {state.round} pass {i}") for i, p in enumerate(phases)])
+        trained, objectives = self._local(
+            state, lanes, [(p, f"round {state.round} pass {i}") for i, p in enumerate(phases)]
+        )
         remember = torch.vmap(torch.vmap(lambda new, old, past: dict(method.after(new, old, past))))
         memory = remember(trained, dict(state.params), dict(state.memory))
         received = self._averaged(trained, state.params)
@@ -129,12 +132,15 @@ class Engine:
         chosen = [0 if self.model.method.pooled else k for k in range(len(self.clients))]
         return [{name: leaf[k] for name, leaf in params.items()} for k in chosen]
 
-    def validate(self, state: State, chunk: int = 64) -> list[Mapping[str, Tensor]]:
-        """Every client's validation `loss` and score, each of shape (L,), float64; NaN in a lane that diverged.
+    def validate(self, state: State, chunk: int = 64) -> Sequence[Mapping[str, Tensor]]:
+        """Measure every client on its validation images.
 
         Args:
             state: Where the lanes stand.
             chunk: Images at once.
+
+        Returns:
+            For each client, `loss` and score, each of shape (L,), float64; NaN in a lane that diverged.
         """
         task, measured = self.model.task, []
         for client, params in zip(self.clients, self.deployed(state), strict=True):
@@ -146,7 +152,7 @@ class Engine:
             measured.append({"loss": loss.masked_fill(score.isnan(), torch.nan), task.score_name: score})
         return measured
 
-    def _local(self, state: State, lanes: Sequence[Lane], passes: Sequence[tuple[object, str]]) -> tuple[Leaves, Tensor]:
+    def _local(self, state: State, lanes: Sequence[Lane], passes: Sequence[tuple[Phase, str]]) -> tuple[Leaves, Tensor]:
         """Every participant's leaves after these passes, and its mean objective over them (K, L)."""
         local = LocalTraining(self.model, self.training, self.augmentation, self.dtype)
         everyone, objectives = [], []
@@ -179,7 +185,9 @@ class Engine:
                     f"expected shape {expected[1:]}: what every client receives, without a client dimension"
                 )
         if unknown := set(received) - set(shared):
-            raise ValueError(f"{type(self.model.method).__name__}.server() returned leaves that are not shared: {sorted(unknown)}")
+            raise ValueError(
+                f"{type(self.model.method).__name__}.server() returned leaves that are not shared: {sorted(unknown)}"
+            )
         return {name: leaf.expand(len(self.participants), *leaf.shape).clone() for name, leaf in received.items()}
 
 

@@ -17,8 +17,12 @@ def load(path: Path, settings: Mapping[str, float | bool | str]) -> Method:
         path: A Python file that defines exactly one subclass of `Method`.
         settings: Values for fields of that class.
 
+    Returns:
+        The method.
+
     Raises:
-        ValueError: The file defines no method or several, lacks a title, a paper or a docstring, or has no such setting.
+        ValueError: The file defines no method or several; it lacks a title, a paper or a docstring; it has no such
+            setting.
     """
     spec = importlib.util.spec_from_file_location(f"methods.{path.stem}", path)
     if spec is None or spec.loader is None or not path.is_file():
@@ -40,7 +44,9 @@ def load(path: Path, settings: Mapping[str, float | bool | str]) -> Method:
             raise ValueError(f"{path}: {method.__name__} needs a `{attribute}`, a text")
     if not (method.__dict__.get("__doc__") or "").strip():
         raise ValueError(f"{path}: {method.__name__} needs a docstring: one line that says what it does")
-    allowed = {field.name for field in dataclasses.fields(method)} if dataclasses.is_dataclass(method) else set()
+    allowed: set[str] = (
+        {field.name for field in dataclasses.fields(method)} if dataclasses.is_dataclass(method) else set()
+    )
     if unknown := set(settings) - allowed:
         raise ValueError(
             f"method_settings.{path.stem}: {method.__name__} has no setting {', '.join(sorted(unknown))}; "

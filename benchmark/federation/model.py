@@ -36,10 +36,13 @@ class Model:
         return cls(backbone, task, method, {leaf.name: leaf for leaf in leaves})
 
     def shared(self, head: Literal["shared", "personal"]) -> list[str]:
-        """Names of the leaves that travel, in a fixed order.
+        """Which leaves travel.
 
         Args:
             head: The configured policy, used where the method does not define its own.
+
+        Returns:
+            Their names, in a fixed order.
         """
         travels = (self.method.head or head) == "shared"
         return [
@@ -74,6 +77,12 @@ class Images(Batch):
 
     def task_loss(self, output: Output) -> Tensor:
         """The task's loss.
+
+        Args:
+            output: What the model made of these images.
+
+        Returns:
+            A scalar.
 
         Raises:
             ValueError: The batch has no targets, as in `predict`.

@@ -1,7 +1,7 @@
 """The store of lanes: finished ones, and checkpoints of unfinished ones.
 
-A lane's folder is named by a hash of everything that determines its result but the number of rounds, so that more rounds
-continue from the last checkpoint. Deleting the store, or any part of it, is always safe.
+A lane's folder is named by a hash of everything that determines its result but the number of rounds, so that more
+rounds continue from the last checkpoint. Deleting the store, or any part of it, is always safe.
 """
 
 import hashlib

@@ -1,10 +1,11 @@
 """Job: train one method on one federation, with every rate and seed.
 
-    python -m benchmark.federation.train --settings JSON --method FILE --pack DIR --backbone DIR --store DIR --output DIR
+    python -m benchmark.federation.train --settings JSON --method FILE --pack DIR --backbone DIR --store DIR
+        --output DIR
 
-writes, for every rate and seed, `OUTPUT/lr={rate}/seed={seed}/` with `metrics.parquet`, `state.safetensors` (the leaves
-each client predicts with), `adapters/{client}/` (the same in PEFT's format) and `run.json`. Only the pack's training and
-validation images are opened.
+writes, for every rate and seed, `OUTPUT/lr={rate}/seed={seed}/` with `metrics.parquet`, `state.safetensors` (the
+leaves each client predicts with), `adapters/{client}/` (the same in PEFT's format) and `run.json`. Only the pack's
+training and validation images are opened.
 """
 
 import argparse
@@ -101,6 +102,16 @@ class Job:
     def of(cls, settings: TrainingJob, method: Path, pack: Path, weights: Path, device: str) -> "Job":
         """Load everything onto the device.
 
+        Args:
+            settings: What decides the result.
+            method: The method's file.
+            pack: Folder of the packed dataset.
+            weights: Folder of the backbone's weights.
+            device: `auto`, `cpu` or `cuda`.
+
+        Returns:
+            The job.
+
         Raises:
             ValueError: A method file or settings that cannot be used, a client that the pack does not hold, data that
                 do not fit together.
@@ -136,6 +147,9 @@ class Job:
             store: Where lanes are looked up and kept.
             limit: Most lanes trained together; chosen by memory where None.
             checkpoint_every: Rounds between checkpoints.
+
+        Yields:
+            Results, as they are finished.
         """
         rounds = self.settings.rounds
         waiting: dict[int, list[tuple[Lane, Record]]] = {}
@@ -169,13 +183,11 @@ class Job:
             pd.DataFrame(result.record.history).astype({"round": "int64", "n": "int64"}).to_parquet(path, index=False)
         write_json(run / "run.json", self._about(result))
 
-    def _train(
-        self, lanes: Mapping[Lane, Record], store: Store, checkpoint_every: int
-    ) -> dict[Lane, Record]:
+    def _train(self, lanes: Mapping[Lane, Record], store: Store, checkpoint_every: int) -> dict[Lane, Record]:
         """Train lanes that stand at the same round to the end, together."""
         rounds, together = self.settings.rounds, list(lanes)
         state = _moved(stack([record.state for record in lanes.values()]), self.engine.device)
-        histories = {lane: list(record.history) for lane, record in lanes.items()}
+        histories = {lane: [dict(row) for row in record.history] for lane, record in lanes.items()}
         seconds = {lane: record.seconds for lane, record in lanes.items()}
         began, first = time.monotonic(), state.round
         while state.round < rounds:
@@ -213,7 +225,14 @@ class Job:
             n = len(client.labels if split == "train" else client.validation_labels)
             for metric, values in metrics.items():
                 for lane, value in zip(histories, values.tolist(), strict=True):
-                    row = {"round": round, "client": client.name, "split": split, "metric": metric, "value": value, "n": n}
+                    row = {
+                        "round": round,
+                        "client": client.name,
+                        "split": split,
+                        "metric": metric,
+                        "value": value,
+                        "n": n,
+                    }
                     histories[lane].append(row)
 
     def _report(self, round: int, first: int, lanes: int, seconds: float) -> None:
@@ -275,7 +294,8 @@ def _clients(settings: TrainingJob, pack: Path, device: torch.device) -> list[Cl
     wanted = sorted(settings.clients) if settings.clients is not None else held
     if absent := set(wanted) - set(held):
         raise ValueError(
-            f"federations.{settings.federation}.clients: {', '.join(sorted(absent))} not in {pack}; it holds {', '.join(held)}"
+            f"federations.{settings.federation}.clients: {', '.join(sorted(absent))} not in {pack}; "
+            f"it holds {', '.join(held)}"
         )
     clients = []
     for name in wanted:

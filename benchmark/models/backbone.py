@@ -20,9 +20,18 @@ class Backbone(nn.Module):
     """A frozen vision transformer whose projections add the outputs of LoRA adapters.
 
     Attributes:
+        mean: Of the pixels it was pretrained on, by channel, shape (3, 1, 1).
+        std: Likewise, their standard deviation.
         sites: The adapted projections in the order of the forward pass, with their numbers of inputs.
         dim: Size of the features.
+
+    Args:
+        vit: The transformer, without a head.
+        settings: Which projections are adapted, and how.
     """
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, vit: VisionTransformer, settings: LoraSettings) -> None:
         super().__init__()
@@ -59,7 +68,15 @@ class Backbone(nn.Module):
 
 
 def build(name: str, arguments: Mapping[str, Any], image_size: int) -> VisionTransformer:
-    """A timm vision transformer of this name without a head, for square images of this size, weights at random.
+    """A timm vision transformer without a head, its weights at random.
+
+    Args:
+        name: timm's name of the model.
+        arguments: Passed to timm.
+        image_size: Side of the square images, in pixels.
+
+    Returns:
+        The model.
 
     Raises:
         ValueError: timm has no such model, or it is no plain vision transformer.
@@ -69,7 +86,9 @@ def build(name: str, arguments: Mapping[str, Any], image_size: int) -> VisionTra
         raise ValueError(f"backbone.name: timm has no model {name!r}; some that it has: {close}")
     model = timm.create_model(name, pretrained=False, num_classes=0, img_size=image_size, **arguments)
     if not isinstance(model, VisionTransformer):
-        raise ValueError(f"backbone.name: {name!r} is a {type(model).__name__}; adapters need a plain VisionTransformer")
+        raise ValueError(
+            f"backbone.name: {name!r} is a {type(model).__name__}; adapters need a plain VisionTransformer"
+        )
     return model
 
 
@@ -83,6 +102,9 @@ def load(weights: Path, name: str, arguments: Mapping[str, Any], image_size: int
         image_size: Side of the square images, in pixels.
         settings: Which projections are adapted.
 
+    Returns:
+        The backbone.
+
     Raises:
         ValueError: The file does not hold exactly this model's weights.
     """
@@ -91,7 +113,9 @@ def load(weights: Path, name: str, arguments: Mapping[str, Any], image_size: int
     try:
         vit.load_state_dict(state, strict=True)
     except RuntimeError as error:
-        raise ValueError(f"{weights}: not the weights of {name} {dict(arguments)}: {' '.join(str(error).split())}") from None
+        raise ValueError(
+            f"{weights}: not the weights of {name} {dict(arguments)}: {' '.join(str(error).split())}"
+        ) from None
     if not torch.cuda.is_available():
         for block in vit.blocks:
             block.attn.fused_attn = False  # On the CPU the fused kernel has no batching rule: vmap would loop.

@@ -15,13 +15,14 @@ from typing import Any
 import timm
 import torch
 from safetensors.torch import save_file
+from timm.models import load_state_dict
+from timm.models.vision_transformer import checkpoint_filter_fn
 from torch import Tensor
 
 from benchmark.config import BackboneSettings
 from benchmark.files import atomic, sha256, write_json
 from benchmark.models.backbone import build
-
-_NATIVE_SIZE = 224
+from benchmark.models.pretrain import pretrain
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,8 +55,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _weights(settings: BackboneSettings) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The backbone's state, without a head, and where it is from."""
     if settings.weights == "drawn":
-        from benchmark.models.pretrain import pretrain
-
         vit, accuracy = pretrain(settings)
         return _state(vit), {"weights": "drawn", "training_accuracy": accuracy}
     if settings.weights == "hub":
@@ -72,13 +71,10 @@ def _weights(settings: BackboneSettings) -> tuple[dict[str, Tensor], dict[str, A
 
 def _from_file(settings: BackboneSettings) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """A checkpoint file of this very model; its classifier is left out, and nothing else may be missing."""
-    from timm.models import load_state_dict
-    from timm.models.vision_transformer import checkpoint_filter_fn
-
     path = Path(settings.weights)
     if not path.is_file():
         raise OSError(f"backbone.weights: {path} is no file; allowed: `hub`, `drawn`, or the path of a checkpoint")
-    vit = build(settings.name, settings.arguments, _NATIVE_SIZE)
+    vit = build(settings.name, settings.arguments, timm.get_pretrained_cfg(settings.name).input_size[-1])
     state = checkpoint_filter_fn(load_state_dict(str(path), weights_only=True), vit)
     state = {key: value for key, value in state.items() if not key.startswith(("head.", "head_dist."))}
     try:

@@ -122,7 +122,7 @@ def adapt(model: nn.Module, targets: Sequence[str], adaptation: Adaptation) -> l
         ValueError: A target does not exist in this model.
     """
     adapted: list[tuple[Site, int]] = []
-    for number, _ in enumerate(model.blocks):
+    for number in range(len(model.get_submodule("blocks"))):  # type: ignore[arg-type]
         for layer, path in LAYERS.items():
             if layer == "qkv":
                 wanted = [third for third in THIRDS if third in targets] or [t for t in targets if t == "qkv"]

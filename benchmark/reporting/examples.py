@@ -52,9 +52,7 @@ def chosen(table: pd.DataFrame, manifest: Mapping[str, Any]) -> pd.DataFrame:
     return shown[["client", "class", "place", "sample", "row", "images"]].reset_index(drop=True)
 
 
-def mosaic(
-    images: npt.NDArray[np.uint8], shown: pd.DataFrame, manifest: Mapping[str, Any]
-) -> npt.NDArray[np.uint8]:
+def mosaic(images: npt.NDArray[np.uint8], shown: pd.DataFrame, manifest: Mapping[str, Any]) -> npt.NDArray[np.uint8]:
     """All shown images in one: a row per client, the classes side by side, white where a client has none.
 
     Args:
@@ -138,10 +136,7 @@ def _strip(axes: Axes, image: npt.NDArray[np.uint8], manifest: Mapping[str, Any]
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0, labeltop=True, labelbottom=False)
     axes.set_xticks([(place + 0.5) * column - _GAP / 2 for place in range(len(classes))], classes)
-    labels = [
-        f"{client} {about['name']}\n{sum(about['counts']['train'])} images"
-        for client, about in clients.items()
-    ]
+    labels = [f"{client} {about['name']}\n{sum(about['counts']['train'])} images" for client, about in clients.items()]
     axes.set_yticks([(place + 0.5) * row - _GAP / 2 for place in range(len(clients))], labels)
     axes.set_title(manifest["title"])
 

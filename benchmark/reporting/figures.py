@@ -72,15 +72,9 @@ def learning_curves(results: Results) -> tuple[Figure, pd.DataFrame]:
         if key in results.selected and run["rate"] == results.selected[key]["rate"]:
             metrics = pd.read_parquet(run["folder"] / "metrics.parquet")
             shown = (metrics["split"] == "validation") & (metrics["metric"] == run["task"]["score"])
-            per_round = (
-                metrics[shown]
-                .pivot(index="round", columns="client", values="value")
-                .mean(axis=1, skipna=False)
-            )
+            per_round = metrics[shown].pivot(index="round", columns="client", values="value").mean(axis=1, skipna=False)
             parts.append(
-                per_round.rename("value")
-                .reset_index()
-                .assign(dataset=key[0], method=key[1], seed=run["seed"])
+                per_round.rename("value").reset_index().assign(dataset=key[0], method=key[1], seed=run["seed"])
             )
     numbers = pd.concat(parts, ignore_index=True)[["dataset", "method", "seed", "round", "value"]]
     figure, panels = _panels(results, columns=2, width=4.2, height=3.2)

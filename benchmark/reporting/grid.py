@@ -85,9 +85,7 @@ def markdown(grid: Grid) -> str:
     ]
     if grid.controls:
         first_text = next(i for i, column in enumerate(grid.columns) if not column.number)
-        lines.append(
-            _markdown_row(["*not ranked:*" if i == first_text else "" for i in range(len(grid.columns))])
-        )
+        lines.append(_markdown_row(["*not ranked:*" if i == first_text else "" for i in range(len(grid.columns))]))
         lines += [_markdown_row([cell.text for cell in row]) for row in grid.controls]
     return "\n\n".join(["\n".join(lines), grid.caption, *grid.notes]) + "\n"
 

@@ -124,9 +124,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Give a job the arguments that name the results."""
     parser.add_argument("--clients", type=Path, required=True, help="the table of test metrics, Parquet")
     parser.add_argument("--selected", type=Path, nargs="+", required=True, help="selections, JSON")
-    parser.add_argument(
-        "--runs", type=Path, nargs="+", required=True, help="folders of runs, or files in them"
-    )
+    parser.add_argument("--runs", type=Path, nargs="+", required=True, help="folders of runs, or files in them")
     parser.add_argument("--manifests", nargs="+", required=True, help="the datasets' manifests: [NAME=]FILE")
 
 

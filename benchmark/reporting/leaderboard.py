@@ -10,7 +10,8 @@ which a method scores less than the control `local`, training alone, does.
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import nan
 from pathlib import Path
 
 import pandas as pd
@@ -89,9 +90,7 @@ def entries(results: Results) -> list[Entry]:
                 seconds=sum(run["costs"]["seconds"] for run in runs),
             )
         )
-    return sorted(
-        found, key=lambda e: (e.method.control, e.rank.average.missing, e.rank.average.mean, e.method.name)
-    )
+    return sorted(found, key=lambda e: (e.method.control, e.rank.average.missing, e.rank.average.mean, e.method.name))
 
 
 def frame(results: Results) -> pd.DataFrame:
@@ -151,9 +150,9 @@ def grid(results: Results) -> Grid:
     ]
     ranked = [entry for entry in found if not entry.method.control]
     seeds = ", ".join(map(str, results.seeds))
-    titles = "; ".join(results.title(dataset) for dataset in results.datasets)
+    titles = " and ".join(results.title(dataset) for dataset in results.datasets)
     caption = (
-        f"{len(ranked)} ranked methods on {titles}; {results.score} on test images; seeds: {seeds}."
+        f"{len(ranked)} ranked methods on {titles}: {results.score} on test images; seeds: {seeds}."
         " Average rank: the mean over datasets of the mean over seeds and clients of the rank among ranked"
         " methods, 1 being the best; its interval is a percentile bootstrap over clients. Mean: over clients,"
         " then datasets. Clients hurt: where the method scores less than training alone (`local`). Bytes per"
@@ -209,7 +208,7 @@ def _cells(entry: Entry) -> list[Cell]:
     rank = measured(entry.rank.average, 2)
     if not entry.rank.average.missing:
         rank = Cell(f"{rank.text} ({entry.rank.low:.2f} to {entry.rank.high:.2f})", rank.value)
-    worst = measured(entry.worst)
+    worst = measured(replace(entry.worst, sd=nan))
     texts = list(dict.fromkeys(human_bytes(size) for size in sizes))
     return [
         Cell("" if entry.place is None else str(entry.place)),
@@ -244,9 +243,7 @@ def _worst(scores: dict[str, Measure], *, higher_is_better: bool) -> tuple[str, 
     return pick(scores.items(), key=lambda item: item[1].mean)
 
 
-def _hurt(
-    scores: dict[str, dict[str, Measure]], method: str, *, higher_is_better: bool
-) -> tuple[int | None, int]:
+def _hurt(scores: dict[str, dict[str, Measure]], method: str, *, higher_is_better: bool) -> tuple[int | None, int]:
     """On how many clients a method scores less than `local`, and on how many the two were compared.
 
     A diverged model is hurt; a missing cell is not compared.

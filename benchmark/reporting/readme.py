@@ -36,9 +36,7 @@ def filled(readme: str, leaderboard: str, run: Mapping[str, Any]) -> str:
     before, begin, rest = readme.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end or BEGIN in rest or END in after:
-        raise ValueError(
-            f"expected one line {BEGIN} and below it one line {END}; add them where the table belongs"
-        )
+        raise ValueError(f"expected one line {BEGIN} and below it one line {END}; add them where the table belongs")
     return f"{before}{BEGIN}\n{leaderboard.strip()}\n\n{measured_with(run)}\n{END}{after}"
 
 
@@ -60,9 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         old = arguments.readme.read_text(encoding="utf-8")
         new = filled(old, arguments.leaderboard.read_text(encoding="utf-8"), read_run(arguments.run))
         if arguments.check and new != old:
-            raise ValueError(
-                f"the leaderboard differs from {arguments.leaderboard}; run this without --check"
-            )
+            raise ValueError(f"the leaderboard differs from {arguments.leaderboard}; run this without --check")
         if new != old:
             write_text(arguments.readme, new)
     except (OSError, ValueError) as error:

@@ -22,6 +22,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from benchmark.evaluation.select import RULE
 from benchmark.files import write_text
 from benchmark.reporting import leaderboard, tables
 from benchmark.reporting.inputs import Results, add_arguments, load
@@ -71,9 +72,11 @@ def provenance(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         runs: The content of every run's `run.json`.
 
     Returns:
-        `devices`, `commits`, `origins` and, by name, `versions` and `hashes`: values and how many runs have
-        them; `seconds` of all runs together; `settings`: every run's settings, equal ones once, as JSON.
+        `devices`, `commits`, `origins` and, by name,`versions` and `hashes`: values and how many runs have
+        them; `seconds` of all runs together; `settings`: those that all runs share, as JSON.
     """
+    first = runs[0]["settings"]
+    shared = {k: v for k, v in first.items() if all(run["settings"].get(k) == v for run in runs)}
     return {
         "devices": Counter(run["device"] for run in runs),
         "commits": Counter(run["commit"] for run in runs),
@@ -81,7 +84,7 @@ def provenance(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "versions": _counts(runs, "versions"),
         "hashes": _counts(runs, "hashes"),
         "seconds": leaderboard.human_seconds(sum(run["costs"]["seconds"] for run in runs)),
-        "settings": sorted({json.dumps(run["settings"], indent=2, sort_keys=True) for run in runs}),
+        "settings": json.dumps(shared, indent=2, sort_keys=True),
     }
 
 
@@ -116,6 +119,7 @@ def render(
         leaderboard=leaderboard.grid(results),
         tables={dataset: tables.grid(results, dataset, published) for dataset in results.datasets},
         figures=figures,
+        rule=RULE,
         rates=sorted({run["rate"] for run in results.runs}, key=float),
         rounds=sorted({run["rounds"] for run in results.runs}),
         provenance=provenance(results.runs),

@@ -41,14 +41,20 @@ RC: dict[Any, Any] = {
 }
 
 # Okabe and Ito's palette without black and yellow, and two of Tol's muted colours.
-_COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255", "#332288"]
+_COLOURS = {
+    "fedit": "#0072B2",
+    "ffa_lora": "#D55E00",
+    "fedsa_lora": "#009E73",
+    "feddpa_t": "#CC79A7",
+    "fedpal": "#E69F00",
+    "fedopal_w": "#56B4E9",
+    "fedopal_r": "#882255",
+    "feddpa_f": "#332288",
+}
+_NEW_COLOURS = ["#000000", "#7A5C00", "#6E6EFF"]
 _MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<", ">"]
 _LINES = ["-", (0, (5, 1.5)), (0, (2, 1)), (0, (5, 1, 1, 1))]
-_GREYS = {"local": "#777777", "pooled": "#222222"}
-
-# Counting on in both lists repeats a pair of colour and marker only after 8 * 9 methods. Methods that are not
-# named here are put somewhere behind by their name.
-_ORDER = ["fedit", "ffa_lora", "fedsa_lora", "feddpa_t", "fedpal", "fedopal_w", "fedopal_r", "feddpa_f"]
+_CONTROLS = {"local": ("#8A8A8A", "*"), "pooled": ("#555555", "h")}
 
 
 @dataclass(frozen=True)
@@ -70,14 +76,15 @@ def look(method: str, *, control: bool) -> Look:
     Returns:
         Its look.
     """
-    pairs = len(_COLOURS) * len(_MARKERS)
-    later = len(_ORDER) + zlib.crc32(method.encode()) % (pairs - len(_ORDER))
-    place = _ORDER.index(method) if method in _ORDER else later
     if control:
-        return Look(
-            _GREYS.get(method, "#999999"), {"local": "*", "pooled": "h"}.get(method, "p"), (0, (1, 1.2))
-        )
-    return Look(_COLOURS[place % len(_COLOURS)], _MARKERS[place % len(_MARKERS)], _LINES[place % len(_LINES)])
+        colour, marker = _CONTROLS.get(method, ("#AAAAAA", "p"))
+        return Look(colour, marker, (0, (1, 1.2)))
+    if method in _COLOURS:
+        place, colour = list(_COLOURS).index(method), _COLOURS[method]
+    else:
+        place = zlib.crc32(method.encode())
+        colour = _NEW_COLOURS[place % len(_NEW_COLOURS)]
+    return Look(colour, _MARKERS[place % len(_MARKERS)], _LINES[place % len(_LINES)])
 
 
 def legend(figure: Figure, looks: Sequence[tuple[str, Look]], columns: int) -> None:

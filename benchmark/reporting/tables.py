@@ -196,9 +196,7 @@ def caption(results: Results, dataset: str, ranked: int) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the job; see the module's text for its arguments."""
-    parser = argparse.ArgumentParser(
-        prog="tables", description="A dataset's table as CSV, Markdown and LaTeX."
-    )
+    parser = argparse.ArgumentParser(prog="tables", description="A dataset's table as CSV, Markdown and LaTeX.")
     add_arguments(parser)
     parser.add_argument("--dataset", required=True)
     parser.add_argument("--published", type=Path, required=True, help="published values, CSV")

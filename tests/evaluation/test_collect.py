@@ -39,9 +39,7 @@ def test_metrics_are_scikit_learns(drawn: tuple[np.ndarray, np.ndarray]) -> None
     one_against_rest = [roc_auc_score(labels == c, probabilities[:, c]) for c in (0, 1)]
     assert found["auc"] == pytest.approx(np.mean(one_against_rest))
     normal = probabilities / probabilities.sum(axis=1, keepdims=True)
-    assert values(labels, normal)["cross_entropy"] == pytest.approx(
-        log_loss(labels, normal, labels=[0, 1, 2])
-    )
+    assert values(labels, normal)["cross_entropy"] == pytest.approx(log_loss(labels, normal, labels=[0, 1, 2]))
 
 
 def test_the_auc_of_three_present_classes_is_scikit_learns() -> None:
@@ -93,18 +91,13 @@ def test_the_job_collects_every_file(tmp_path: Path) -> None:
     tree = synthetic.write(tmp_path)
     table = pd.read_parquet(tree.clients)
     assert list(table.columns) == collect.COLUMNS
-    balanced = table[table["metric"] == "balanced_accuracy"].set_index(
-        ["dataset", "method", "seed", "client"]
-    )["value"]
+    balanced = table[table["metric"] == "balanced_accuracy"].set_index(["dataset", "method", "seed", "client"])["value"]
     assert balanced.index.is_unique
     for path in tree.predictions:
         for client, samples in pd.read_parquet(path).groupby("client"):
             probabilities = samples.filter(like="probability_").to_numpy()
             expected = np.mean(
-                [
-                    (probabilities[samples["label"] == c].argmax(axis=1) == c).mean()
-                    for c in set(samples["label"])
-                ]
+                [(probabilities[samples["label"] == c].argmax(axis=1) == c).mean() for c in set(samples["label"])]
             )
             assert balanced[(*collect.key(path), client)] == pytest.approx(expected)
     assert len(balanced) == sum(len(pd.read_parquet(p)["client"].unique()) for p in tree.predictions)

@@ -44,9 +44,7 @@ def test_average_ranks_are_those_by_hand() -> None:
 def test_where_less_is_better_ranks_turn_round() -> None:
     # Of three methods, rank r from above is rank 4 - r from below; ties stay ties.
     ranks = client_ranks(cells(BY_HAND), [], higher_is_better=False)
-    assert average(overall_ranks(ranks)) == pytest.approx(
-        {method: 4 - rank for method, rank in RANKS.items()}
-    )
+    assert average(overall_ranks(ranks)) == pytest.approx({method: 4 - rank for method, rank in RANKS.items()})
 
 
 def test_permuting_clients_permutes_ranks_and_changes_nothing_else() -> None:
@@ -54,11 +52,19 @@ def test_permuting_clients_permutes_ranks_and_changes_nothing_else() -> None:
     permuted = {method: [scores[i] for i in order] for method, scores in BY_HAND.items()}
     before, after = client_ranks(cells(BY_HAND), []), client_ranks(cells(permuted), [])
     for place, origin in enumerate(order):
-        pd.testing.assert_series_equal(
-            after.loc[("d", str(place))], before.loc[("d", str(origin))], check_names=False
-        )
-    # To rounding: the resampled means are summed in another order.
+        pd.testing.assert_series_equal(after.loc[("d", str(place))], before.loc[("d", str(origin))], check_names=False)
     pd.testing.assert_frame_equal(overall_ranks(after), overall_ranks(before), rtol=1e-12)
+
+
+def test_the_names_of_the_clients_do_not_decide_the_interval() -> None:
+    generator = np.random.default_rng(0)
+    scores = generator.random((5, 7))
+    reference = overall_ranks(client_ranks(cells(dict(zip("abcde", scores, strict=True))), []))
+    for _ in range(10):
+        permuted = scores[:, generator.permutation(7)]
+        found = overall_ranks(client_ranks(cells(dict(zip("abcde", permuted, strict=True))), []))
+        # To rounding: the resampled means are summed in another order.
+        pd.testing.assert_frame_equal(found, reference, rtol=1e-12)
 
 
 def test_a_control_is_not_ranked_and_changes_no_rank() -> None:
@@ -87,20 +93,19 @@ def test_a_method_that_lacks_a_cell_has_no_average_rank() -> None:
     assert math.isnan(found["b"])
     # On client 5 a is now second of two: 2 instead of 2.5. c keeps its first place there.
     assert {m: found[m] for m in "ac"} == pytest.approx({"a": RANKS["a"] - 0.5 / 6, "c": RANKS["c"]})
+    # A second seed that is complete does not make up for it.
+    both = pd.concat([table, cells(BY_HAND, seed=1)], ignore_index=True)
+    assert math.isnan(average(overall_ranks(client_ranks(both, [])))["b"])
 
 
 def test_seeds_and_clients_are_averaged_within_a_dataset_and_datasets_weigh_the_same() -> None:
     generator = np.random.default_rng(0)
     scores = {(d, s): generator.random((3, n)) for d, n in (("one", 5), ("two", 2)) for s in (0, 1)}
     table = pd.concat(
-        [
-            cells(dict(zip("abc", matrix, strict=True)), dataset, seed)
-            for (dataset, seed), matrix in scores.items()
-        ]
+        [cells(dict(zip("abc", matrix, strict=True)), dataset, seed) for (dataset, seed), matrix in scores.items()]
     ).reset_index(drop=True)
     by_dataset = {
-        d: np.mean([rankdata(-scores[d, s], axis=0).mean(axis=1) for s in (0, 1)], axis=0)
-        for d in ("one", "two")
+        d: np.mean([rankdata(-scores[d, s], axis=0).mean(axis=1) for s in (0, 1)], axis=0) for d in ("one", "two")
     }
     ranks = client_ranks(table, [])
     for dataset, expected in by_dataset.items():
@@ -124,9 +129,7 @@ def test_the_interval_is_the_bootstraps() -> None:
 
 
 def test_cells_are_expected_from_the_runs() -> None:
-    runs = [
-        synthetic.run("d", "fedit", rate, seed, ["x", "y"]) for rate in ("1e-3", "1e-2") for seed in (0, 1)
-    ]
+    runs = [synthetic.run("d", "fedit", rate, seed, ["x", "y"]) for rate in ("1e-3", "1e-2") for seed in (0, 1)]
     columns = ["dataset", "method", "seed", "client", "metric", "value"]
     found = pd.DataFrame(
         [

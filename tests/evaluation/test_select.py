@@ -32,17 +32,17 @@ def test_the_best_mean_over_clients_and_seeds_is_chosen() -> None:
     means = {rate: np.mean(matrix) for rate, matrix in matrices.items()}
     assert choice["rate"] == max(means, key=lambda rate: means[rate])
     assert {rate: found["mean"] for rate, found in choice["scores"].items()} == pytest.approx(means)
-    assert choice["scores"]["1e-2"]["per_client"] == pytest.approx(
-        {"a": (0.9 + 0.6) / 2, "b": (0.2 + 0.5) / 2}
-    )
+    assert choice["scores"]["1e-2"]["per_client"] == pytest.approx({"a": (0.9 + 0.6) / 2, "b": (0.2 + 0.5) / 2})
     assert choice["scores"]["1e-2"]["per_seed"] == pytest.approx({"0": (0.9 + 0.2) / 2, "1": (0.6 + 0.5) / 2})
     assert choice["ties"] == []
     assert select.choose(scores(matrices), higher_is_better=False)["rate"] == "1e-4"
 
 
 def test_ties_go_to_the_numerically_smaller_rate() -> None:
-    # As text "1e-2" < "5e-3"; as numbers it is the other way round. The means differ by rounding alone.
-    tied = {"1e-2": [[0.1, 0.7]], "5e-3": [[0.7, 0.1]], "1e-1": [[0.3, 0.4]]}
+    # As text "1e-2" < "5e-3"; as numbers it is the other way round. The same four scores in another order
+    # have a mean that differs by rounding, here in favour of the larger rate.
+    tied = {"1e-2": [[0.1, 0.2], [0.3, 0.7]], "5e-3": [[0.7, 0.2], [0.1, 0.3]], "1e-1": [[0.3, 0.3]] * 2}
+    assert np.mean(tied["1e-2"], axis=1).mean() > np.mean(tied["5e-3"], axis=1).mean()
     choice = select.choose(scores(tied), higher_is_better=True)
     assert choice["rate"] == "5e-3"
     assert choice["ties"] == ["5e-3", "1e-2"]
@@ -69,9 +69,7 @@ def test_a_rate_that_diverged_for_one_client_and_seed_is_not_chosen(higher_is_be
 
 
 def test_where_all_diverged_the_smallest_rate_is_chosen_and_says_so() -> None:
-    choice = select.choose(
-        scores({"5e-2": [[math.nan] * 2], "1e-2": [[0.5, math.nan]]}), higher_is_better=True
-    )
+    choice = select.choose(scores({"5e-2": [[math.nan] * 2], "1e-2": [[0.5, math.nan]]}), higher_is_better=True)
     assert choice["rate"] == "1e-2"
     assert choice["scores"]["1e-2"]["diverged"] is True
     assert choice["ties"] == []
@@ -132,9 +130,7 @@ def test_the_job_takes_folders_or_files_and_writes_the_selection(tmp_path: Path)
     assert set(found["scores"]["1e-3"]["per_client"]) == {"0", "1"}
 
 
-def test_runs_of_two_methods_are_an_error_of_one_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_runs_of_two_methods_are_an_error_of_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tree = synthetic.write(tmp_path / "results")
     output = tmp_path / "selection.json"
     assert select.main(["--runs", *map(str, tree.runs), "--output", str(output)]) == 1

@@ -1,7 +1,6 @@
-"""A federation small enough to be trained in a moment: three hospitals of different sizes, a transformer of depth two."""
+"""A federation small enough to be trained in a moment: three hospitals, a transformer of depth two."""
 
-import importlib
-import inspect
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,10 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from benchmark.config import AugmentationSettings, LoraSettings, TrainingSettings
+from benchmark.data.augmentation import to_float
 from benchmark.federation.client import Client, Lane
-from benchmark.federation.engine import DTYPES, Engine, State
+from benchmark.federation.engine import DTYPES, SUPPORT, Engine, State
+from benchmark.federation.methods import load
 from benchmark.federation.model import Model, predict
 from benchmark.method import Method
 from benchmark.models.backbone import Backbone, build
@@ -31,15 +32,9 @@ LANES = (Lane("1e-1", 0), Lane("2e-2", 0), Lane("1e-1", 1), Lane("2e-2", 1))
 """Two rates and two seeds."""
 
 
-def method_class(name: str) -> type[Method]:
-    """The class in `methods/{name}.py`."""
-    module = importlib.import_module(f"methods.{name}")
-    (found,) = [
-        value
-        for value in vars(module).values()
-        if inspect.isclass(value) and issubclass(value, Method) and value.__module__ == module.__name__
-    ]
-    return found
+def method(name: str, **settings: float | bool | str) -> Method:
+    """The method of `methods/{name}.py`, with these settings."""
+    return load(ROOT / "methods" / f"{name}.py", settings)
 
 
 def client(name: str, count: int, unseen: int = 9) -> Client:
@@ -47,11 +42,7 @@ def client(name: str, count: int, unseen: int = 9) -> Client:
     source = torch.Generator().manual_seed(sum(name.encode()))
     labels = torch.randint(len(CLASSES), (count + unseen,), generator=source)
     tint = 60 * torch.rand(3, generator=source)
-    images = (
-        100 * torch.rand(count + unseen, SIZE, SIZE, 3, generator=source)
-        + 25 * labels.view(-1, 1, 1, 1)
-        + tint
-    )
+    images = 100 * torch.rand(count + unseen, SIZE, SIZE, 3, generator=source) + 25 * labels.view(-1, 1, 1, 1) + tint
     images = images.clamp(0, 255).to(torch.uint8)
     return Client(name, images[:count], labels[:count], images[count:], labels[count:])
 
@@ -61,6 +52,7 @@ def clients() -> list[Client]:
     return [client("north", 13), client("east", 21), client("south", 10)]
 
 
+@functools.cache
 def weights() -> dict[str, Tensor]:
     """The transformer's weights: drawn large enough for every layer to matter."""
     vit = build(VIT, ARGUMENTS, SIZE)
@@ -93,9 +85,7 @@ def engine(
     """The engine for one method on these hospitals."""
     backbone = Backbone(transformer(), lora or LoraSettings(rank=4)).to(DTYPES[training.precision])
     model = Model.of(backbone, Classification(CLASSES), method)
-    return Engine(
-        model, clients() if hospitals is None else hospitals, training, AugmentationSettings(), head
-    )
+    return Engine(model, clients() if hospitals is None else hospitals, training, AugmentationSettings(), head)
 
 
 def train(engine: Engine, lanes: Sequence[Lane], rounds: int) -> State:
@@ -108,13 +98,11 @@ def train(engine: Engine, lanes: Sequence[Lane], rounds: int) -> State:
 
 def logits(engine: Engine, state: State) -> list[Tensor]:
     """Every hospital's logits of its validation images, (L, n, classes)."""
-    from benchmark.data.augmentation import to_float
-
     return [
         predict(
             engine.model,
             to_float(own.validation_images, engine.dtype),
-            own.support(5, engine.dtype),
+            own.support(SUPPORT, engine.dtype),
             params,
             chunk=4,
         )

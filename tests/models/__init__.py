@@ -1,0 +1,1 @@
+"""Tests of backbones and adapters."""

@@ -218,9 +218,7 @@ class Hospital:
             shuffled = torch.randperm(self.size, generator=order)
             for first in range(0, self.size, self.setting.batch_size):
                 chosen = shuffled[first : first + self.setting.batch_size]
-                images = augment(
-                    self.data.images[chosen], self.setting.augmentation, changes, self.setting.dtype
-                )
+                images = augment(self.data.images[chosen], self.setting.augmentation, changes, self.setting.dtype)
                 yield images, self.data.labels[chosen]
 
     def unseen(self) -> Tensor:
@@ -238,9 +236,7 @@ def average(hospitals: Sequence[Hospital], travels: Callable[[Hospital], Sequenc
     images = sum(hospital.size for hospital in hospitals)
     with torch.no_grad():
         for copies in zip(*(travels(hospital) for hospital in hospitals), strict=True):
-            mean = sum(
-                hospital.size / images * copy for hospital, copy in zip(hospitals, copies, strict=True)
-            )
+            mean = sum(hospital.size / images * copy for hospital, copy in zip(hospitals, copies, strict=True))
             for copy in copies:
                 copy.copy_(mean)
 

@@ -60,9 +60,7 @@ def fedsa_lora(setting: Setting, rate: float, seed: int) -> list[Result]:
     return _results(hospitals, lambda h: h.logits(h.unseen()))
 
 
-def feddpa_t(
-    setting: Setting, rate: float, seed: int, weight: float = 0.5, instance_wise: bool = True
-) -> list[Result]:
+def feddpa_t(setting: Setting, rate: float, seed: int, weight: float = 0.5, instance_wise: bool = True) -> list[Result]:
     """FedDPA-T (arXiv 2403.19211, released code): personal beside fixed global, then global alone, every round.
 
     The first round trains the global adapter only. Averages are weighted by training images, as for all methods here;
@@ -108,9 +106,7 @@ def fedpal(setting: Setting, rate: float, seed: int) -> list[Result]:
     return _fedopal(setting, rate, seed, lambda hospital: None)
 
 
-def fedopal_w(
-    setting: Setting, rate: float, seed: int, strength: float = 0.1, entries: str = "sum"
-) -> list[Result]:
+def fedopal_w(setting: Setting, rate: float, seed: int, strength: float = 0.1, entries: str = "sum") -> list[Result]:
     """FedOPAL-W (arXiv 2510.12741): FedPAL, and the mean over layers of |A_g A_p^T|, O-LoRA's penalty."""
 
     def penalty(hospital: Hospital) -> Callable[[], Tensor]:
@@ -126,9 +122,7 @@ def fedopal_w(
     return _fedopal(setting, rate, seed, penalty)
 
 
-def fedopal_r(
-    setting: Setting, rate: float, seed: int, strength: float = 0.1, eps: float = 1e-6
-) -> list[Result]:
+def fedopal_r(setting: Setting, rate: float, seed: int, strength: float = 0.1, eps: float = 1e-6) -> list[Result]:
     """FedOPAL-R (arXiv 2510.12741): FedPAL, and the mean over layers and batch of |cos(z_g, z_p)|.
 
     z is an adapter's output, alpha/rank B A x, caught by a hook on PEFT's lora_B.
@@ -151,9 +145,7 @@ def fedopal_r(
                 layer.lora_B[adapter].register_forward_hook(catch)
 
         def overlap() -> Tensor:
-            layers = [
-                cosine(z["global", site], z["personal", site], eps).abs().mean() for site in hospital.layers
-            ]
+            layers = [cosine(z["global", site], z["personal", site], eps).abs().mean() for site in hospital.layers]
             return strength * sum(layers) / len(layers)
 
         return overlap
@@ -172,9 +164,7 @@ def local(setting: Setting, rate: float, seed: int) -> list[Result]:
 
 def pooled(setting: Setting, rate: float, seed: int) -> list[Result]:
     """Control: one model, trained on the union of all images, and evaluated on every hospital's."""
-    everything = (
-        torch.cat([getattr(own, field) for own in setting.data]) for field in ("images", "labels", "unseen")
-    )
+    everything = (torch.cat([getattr(own, field) for own in setting.data]) for field in ("images", "labels", "unseen"))
     union = Hospital(setting, Images("pooled", *everything), seed, ["global"])
     for round in range(setting.rounds):
         union.train(union.AB("global") + union.head(), f"round {round} pass 0", rate)
@@ -209,10 +199,8 @@ def _dual_logits(hospital: Hospital, weight: float, instance_wise: bool) -> Tens
     for image in hospital.unseen().split(1):
         hospital.use({"personal": 1.0})
         token = hospital.features(image)
-        similarity = float(
-            torch.stack([torch.dot(token[0], o) / (token[0].norm() * o.norm()) for o in own]).mean()
-        )
-        hospital.use({"global": 1 - weight * similarity, "personal": weight * similarity})
+        similar = sum(float(token[0] @ other / (token[0].norm() * other.norm())) for other in own) / len(own)
+        hospital.use({"global": 1 - weight * similar, "personal": weight * similar})
         rows.append(hospital.logits(image))
     return torch.cat(rows)
 
@@ -228,6 +216,4 @@ def _average_head(hospitals: Sequence[Hospital], policy: str) -> None:
 
 def _results(hospitals: Sequence[Hospital], logits: Callable[[Hospital], Tensor]) -> list[Result]:
     with torch.no_grad():
-        return [
-            Result({n: p.detach() for n, p in h.named().items()}, logits(h), h.objectives) for h in hospitals
-        ]
+        return [Result({n: p.detach() for n, p in h.named().items()}, logits(h), h.objectives) for h in hospitals]

@@ -109,8 +109,7 @@ def manifest(dataset: str, classes: Sequence[str], clients: Sequence[str]) -> di
     lacks = len(classes) > 2
     counts = {
         client: {
-            split: [size // (place + 1)] * (len(classes) - 1)
-            + [0 if lacks and place == len(clients) - 1 else 3]
+            split: [size // (place + 1)] * (len(classes) - 1) + [0 if lacks and place == len(clients) - 1 else 3]
             for split, size in {"train": 400, "validation": 60, "test": 80}.items()
         }
         for place, client in enumerate(clients)
@@ -183,9 +182,7 @@ def write_run(folder: Path, content: dict[str, Any], diverged: bool = False) -> 
     pd.DataFrame(rows, columns=columns).to_parquet(folder / "metrics.parquet", index=False)
 
 
-def predictions(
-    dataset: str, method: str, seed: int, classes: Sequence[str], clients: Sequence[str]
-) -> pd.DataFrame:
+def predictions(dataset: str, method: str, seed: int, classes: Sequence[str], clients: Sequence[str]) -> pd.DataFrame:
     """Predictions of models that are right more often than by chance."""
     parts = []
     described = manifest(dataset, classes, clients)
@@ -198,7 +195,5 @@ def predictions(
         probabilities = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
         columns = {f"probability_{c}": probabilities[:, c].astype(np.float32) for c in range(len(classes))}
         samples = [f"{client}-{i}" for i in range(len(labels))]
-        parts.append(
-            pd.DataFrame({"sample": samples, "client": client, "label": labels, "group": samples, **columns})
-        )
+        parts.append(pd.DataFrame({"sample": samples, "client": client, "label": labels, "group": samples, **columns}))
     return pd.concat(parts, ignore_index=True)

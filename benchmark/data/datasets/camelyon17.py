@@ -67,8 +67,8 @@ class Camelyon17(Dataset):
             failure = (said.getvalue().strip().splitlines() or [""])[-1] or repr(error)
         if failure:
             raise DataError(
-                f"{self.name}: WILDS' download into {folder} failed ({failure}); its host is at times down "
-                f"for months: get a copy of {FOLDER}/ elsewhere and set `federations.{self.name}.source` to the "
+                f"{self.name}: WILDS' download into {folder} failed ({failure}); its host can be down for "
+                f"months: get a copy of {FOLDER}/ elsewhere and set `federations.{self.name}.source` to the "
                 "folder above it"
             )
         rows = self._rows(folder)
@@ -95,9 +95,7 @@ class Camelyon17(Dataset):
     def _rows(self, root: Path) -> pd.DataFrame:
         """Every patch of every hospital that is present, without a split."""
         if not (root / FOLDER / "metadata.csv").is_file():
-            raise DataError(
-                f"{self.name}: {root} holds no {FOLDER}/metadata.csv; set `source` to the folder above it"
-            )
+            raise DataError(f"{self.name}: {root} holds no {FOLDER}/metadata.csv; set `source` to the folder above it")
         try:
             reader = _reader(root, download=False)
             patients = pd.read_csv(root / FOLDER / "metadata.csv", usecols=["patient"], dtype=str)["patient"]

@@ -22,9 +22,7 @@ class FedHam10000(FedIsic2019):
 
     name: ClassVar[str] = "fed_ham10000"
     title: ClassVar[str] = "Fed-HAM10000"
-    clients: ClassVar[tuple[Client, ...]] = tuple(
-        c for c in FedIsic2019.clients if c.id in ("1", "2", "3", "5")
-    )
+    clients: ClassVar[tuple[Client, ...]] = tuple(c for c in FedIsic2019.clients if c.id in ("1", "2", "3", "5"))
     licence: ClassVar[Licence] = Licence("ham10000", "CC BY-NC 4.0", "https://doi.org/10.7910/DVN/DBW86T")
     homepage: ClassVar[str] = "https://doi.org/10.7910/DVN/DBW86T"
 

@@ -88,8 +88,7 @@ class FedIsic2019(Dataset):
             self._download(folder)
         except DownloadError as error:
             raise DataError(
-                f"{error}; try again, or set `federations.{self.name}.source` to a folder that holds "
-                f"{IMAGES}/"
+                f"{error}; try again, or set `federations.{self.name}.source` to a folder that holds {IMAGES}/"
             ) from None
         if not self._is_complete(folder):
             raise DataError(f"{self.name}: {folder} is not complete; delete it and run again")
@@ -100,9 +99,7 @@ class FedIsic2019(Dataset):
         rows = self._rows(root)
         lesions = _lesions(root)
         if protocol == "lesion_disjoint" and lesions is None:
-            raise DataError(
-                f"{self.name}: {root} holds none of {', '.join(LESION_FILES)}, so lesions are not known"
-            )
+            raise DataError(f"{self.name}: {root} holds none of {', '.join(LESION_FILES)}, so lesions are not known")
         known = rows["image"].map(lesions if lesions is not None else {})
         table = pd.DataFrame(
             {
@@ -132,9 +129,7 @@ class FedIsic2019(Dataset):
         # FLamby's table states every label twice; a table edited by hand would not agree with itself.
         wrong = rows.loc[rows[list(CLASSES)].to_numpy().argmax(1) != rows["target"], "image"]
         if len(wrong):
-            raise DataError(
-                f"{file}: {len(wrong)} rows whose `target` is not their one-hot class: {some(wrong)}"
-            )
+            raise DataError(f"{file}: {len(wrong)} rows whose `target` is not their one-hot class: {some(wrong)}")
         rows = rows[rows["client"].isin([client.id for client in self.clients])].reset_index(drop=True)
         rows["path"] = IMAGES + "/" + rows["image"] + ".jpg"
         return present(rows, root, self.name)
@@ -178,9 +173,7 @@ def unpack(archive: Path, images: Sequence[str], folder: Path) -> None:
             members = {Path(name).stem: name for name in zipped.namelist() if name.endswith(".jpg")}
             lacking = [image for image in images if image not in members]
             if lacking:
-                raise DataError(
-                    f"{archive}: lacks {len(lacking)} images: {some(lacking)}; delete it and run again"
-                )
+                raise DataError(f"{archive}: lacks {len(lacking)} images: {some(lacking)}; delete it and run again")
             for image in tqdm(images, desc="preprocess", mininterval=5):
                 target = folder / f"{image}.jpg"
                 if not target.exists():
@@ -208,9 +201,7 @@ def preprocess(picture: Image.Image) -> Image.Image:
     """
     ratio = SHORT_SIDE / min(picture.size)
     width, height = (int(side * ratio) for side in picture.size)
-    values = np.asarray(
-        picture.convert("RGB").resize((width, height), Image.Resampling.BILINEAR), dtype=np.float32
-    )
+    values = np.asarray(picture.convert("RGB").resize((width, height), Image.Resampling.BILINEAR), dtype=np.float32)
     light = (values**6).mean((0, 1), dtype=np.float64) ** (1 / 6)
     gains = np.linalg.norm(light) / (np.sqrt(3) * np.maximum(light, 1e-6))
     return Image.fromarray((values * gains).clip(0, 255).astype(np.uint8))

@@ -38,18 +38,13 @@ class ToyLesions(FedIsic2019):
 
     name: ClassVar[str] = "toy_lesions"
     title: ClassVar[str] = "Toy lesions"
-    clients: ClassVar[tuple[Client, ...]] = tuple(
-        Client(c.id, f"drawn {c.name}") for c in FedIsic2019.clients
-    )
-    licence: ClassVar[Licence] = Licence(
-        "apache2", "Apache-2.0", "https://www.apache.org/licenses/LICENSE-2.0"
-    )
+    clients: ClassVar[tuple[Client, ...]] = tuple(Client(c.id, f"drawn {c.name}") for c in FedIsic2019.clients)
+    licence: ClassVar[Licence] = Licence("apache2", "Apache-2.0", "https://www.apache.org/licenses/LICENSE-2.0")
     homepage: ClassVar[str] = "https://github.com/owkin/FLamby"
     protocols: ClassVar[Mapping[str, str]] = {
         "flamby": "Drawn images with the label counts of FLamby's split. As there, images of one lesion can "
         "be on both sides.",
-        "lesion_disjoint": "Drawn images; per site a fifth for testing, stratified by class, no lesion on "
-        "both sides.",
+        "lesion_disjoint": "Drawn images; per site a fifth for testing, stratified by class, no lesion on both sides.",
     }
     # scale: share of the real number of images; side: height in pixels; seed: of the drawing.
     options: ClassVar[Mapping[str, Option]] = {"scale": 0.05, "side": 96, "seed": 0}
@@ -65,14 +60,10 @@ class ToyLesions(FedIsic2019):
         """Draw the images into a subfolder named after the options, unless they are there."""
         chosen = self.chosen_options(options)
         if source is not None:
-            raise DataError(
-                f"{self.name}: is drawn and takes no `source`; remove `federations.{self.name}.source`"
-            )
+            raise DataError(f"{self.name}: is drawn and takes no `source`; remove `federations.{self.name}.source`")
         scale, side, seed = float(chosen["scale"]), int(chosen["side"]), int(chosen["seed"])
         if not 0 < scale <= 1 or side < 32:
-            raise DataError(
-                f"{self.name}: scale must lie in (0, 1] and side be 32 or more, got {scale} and {side}"
-            )
+            raise DataError(f"{self.name}: scale must lie in (0, 1] and side be 32 or more, got {scale} and {side}")
         root = folder / f"scale={scale:g},side={side},seed={seed}"
         with drawn_folder(root) as unfinished:
             if unfinished is not None:
@@ -90,18 +81,12 @@ def _draw(root: Path, scale: float, side: int, seed: int) -> None:
     """Write images, split file and metadata in FLamby's layout."""
     table = pd.DataFrame(_images(scale, seed), columns=["image", "target", "center", "fold", "lesion_id"])
     (root / IMAGES).mkdir(parents=True)
-    for image, label, site, _, lesion in tqdm(
-        table.itertuples(index=False), "draw", len(table), mininterval=5
-    ):
+    for image, label, site, _, lesion in tqdm(table.itertuples(index=False), "draw", len(table), mininterval=5):
         look, view = generator(seed, "toy_lesions", lesion), generator(seed, "toy_lesions", image)
         picture = Image.fromarray(draw_lesion(label, site, look, view, side))
         picture.save(root / IMAGES / f"{image}.jpg", quality=90)
-    one_hot = {
-        name: (table["target"] == number).astype(float) for number, name in enumerate((*CLASSES, "UNK"))
-    }
-    split = pd.DataFrame(
-        {"image": table["image"], **one_hot, "target": table["target"], "center": table["center"]}
-    )
+    one_hot = {name: (table["target"] == number).astype(float) for number, name in enumerate((*CLASSES, "UNK"))}
+    split = pd.DataFrame({"image": table["image"], **one_hot, "target": table["target"], "center": table["center"]})
     split["fold"] = table["fold"]
     split["fold2"] = table["fold"] + "_" + table["center"].astype(str)
     split.to_csv(root / SPLIT_FILES[0], index=False)
@@ -112,9 +97,7 @@ def _images(scale: float, seed: int) -> Iterator[tuple[str, int, int, str, str]]
     """Name, class, site, fold and lesion of every image."""
     number = lesion = 0
     for client, (train, test) in COUNTS.items():
-        for label, (training, testing) in enumerate(
-            zip(scaled(train, scale), scaled(test, scale), strict=True)
-        ):
+        for label, (training, testing) in enumerate(zip(scaled(train, scale), scaled(test, scale), strict=True)):
             rng = generator(seed, "toy_lesions", "lesions", client, label)
             folds = np.array(["train"] * training + ["test"] * testing)
             rng.shuffle(folds)

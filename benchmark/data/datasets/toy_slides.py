@@ -35,9 +35,7 @@ class ToySlides(Camelyon17):
     name: ClassVar[str] = "toy_slides"
     title: ClassVar[str] = "Toy slides"
     clients: ClassVar[tuple[Client, ...]] = tuple(Client(c.id, f"drawn {c.name}") for c in Camelyon17.clients)
-    licence: ClassVar[Licence] = Licence(
-        "apache2", "Apache-2.0", "https://www.apache.org/licenses/LICENSE-2.0"
-    )
+    licence: ClassVar[Licence] = Licence("apache2", "Apache-2.0", "https://www.apache.org/licenses/LICENSE-2.0")
     homepage: ClassVar[str] = "https://wilds.stanford.edu/datasets/#camelyon17"
     protocols: ClassVar[Mapping[str, str]] = {
         "patient_disjoint": "Drawn patches; of each hospital about a fifth for testing, by whole patients.",
@@ -56,9 +54,7 @@ class ToySlides(Camelyon17):
         """Draw the patches into a subfolder named after the options, unless they are there."""
         chosen = self.chosen_options(options)
         if source is not None:
-            raise DataError(
-                f"{self.name}: is drawn and takes no `source`; remove `federations.{self.name}.source`"
-            )
+            raise DataError(f"{self.name}: is drawn and takes no `source`; remove `federations.{self.name}.source`")
         scale, seed = float(chosen["scale"]), int(chosen["seed"])
         if not 0 < scale <= 1:
             raise DataError(f"{self.name}: scale must lie in (0, 1], got {scale}")

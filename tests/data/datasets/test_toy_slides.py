@@ -1,0 +1,58 @@
+"""Toy slides: WILDS' format, the real patients, equal bytes on every run."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from benchmark.data.dataset import DataError, checked_index
+from benchmark.data.datasets.camelyon17 import FOLDER, Camelyon17
+from benchmark.data.datasets.toy_slides import DATASET, PATIENTS
+from benchmark.files import sha256
+
+
+def test_patients_are_the_real_ones() -> None:
+    assert [len(set(patients)) for patients in PATIENTS.values()] == [7, 8, 9, 10, 9]
+    assert all(len(patients) == 10 for patients in PATIENTS.values())
+    assert all(patient // 20 == int(client) for client, ids in PATIENTS.items() for patient in ids)
+
+
+def test_metadata_is_wilds(slides: Path) -> None:
+    metadata = pd.read_csv(slides / FOLDER / "metadata.csv", index_col=0, dtype={"patient": "str"})
+    columns = ["patient", "node", "x_coord", "y_coord", "tumor", "slide", "center", "split"]
+    assert list(metadata) == columns
+    assert (metadata["slide"] // 10 == metadata["center"]).all()
+    assert metadata["slide"].nunique() == 50
+    assert set(metadata["patient"].str.len()) == {3}
+    # About half of a hospital's patches show tumour, but not half of every patient's.
+    assert metadata.groupby("center")["tumor"].mean().between(0.45, 0.55).all()
+    assert metadata.groupby("patient")["tumor"].mean().std() > 0.1
+
+
+def test_patches_are_read_by_wilds(slides: Path) -> None:
+    table = checked_index(DATASET, slides, "published", 0)
+    assert sorted(set(table["client"])) == list("01234")
+    assert Image.open(slides / table["path"][0]).size == (96, 96)
+    assert Image.open(slides / table["path"][0]).format == "PNG"
+
+
+def test_hospitals_have_their_share(tmp_path: Path) -> None:
+    from benchmark.data.datasets.toy_slides import _patches
+
+    counts = pd.Series([row[6] for row in _patches(0.003, 0)]).value_counts()
+    for client in Camelyon17.clients:
+        assert counts[int(client.id)] == pytest.approx(0.003 * (client.images or 0), abs=1)
+
+
+def test_equal_bytes_on_every_run(slides: Path, tmp_path: Path) -> None:
+    def hashes(root: Path) -> dict[str, str]:
+        return {str(path.relative_to(root)): sha256(path) for path in root.rglob("*") if path.is_file()}
+
+    assert hashes(DATASET.prepare(tmp_path, None, {"scale": 0.0003}, (), 5)) == hashes(slides)
+
+
+@pytest.mark.parametrize("scale", [0.0, 1.5])
+def test_scale_out_of_range(tmp_path: Path, scale: float) -> None:
+    with pytest.raises(DataError, match="scale must lie in"):
+        DATASET.prepare(tmp_path, None, {"scale": scale}, (), 0)

@@ -1,0 +1,138 @@
+"""What a dataset is: discovery, options, and the checks on which every later step relies."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from benchmark.data.dataset import (
+    Client,
+    DataError,
+    Dataset,
+    Licence,
+    Option,
+    checked_index,
+    find,
+    fingerprint,
+    names,
+    present,
+)
+
+GOOD = pd.DataFrame(
+    {
+        "sample": ["b", "a", "c"],
+        "client": ["0", "0", "1"],
+        "label": [0, 1, 1],
+        "group": ["x", "x", "y"],
+        "split": ["train", "test", "train"],
+        "path": ["i/b.png", "i/a.png", "j/c.png"],
+    }
+)
+
+
+class Fixed(Dataset):
+    """A dataset whose index is given."""
+
+    name = "fixed"
+    title = "Fixed"
+    clients = (Client("0", "first"), Client("1", "second"))
+    classes = ("no", "yes")
+    licence = Licence("none", "none", "https://example.org")
+    homepage = "https://example.org"
+    protocols = {"own": "Its own.", "other": "Another."}  # noqa: RUF012
+    options = {"scale": 0.5, "side": 8}  # noqa: RUF012
+
+    def __init__(self, table: pd.DataFrame = GOOD) -> None:
+        self.table = table
+
+    def prepare(
+        self,
+        folder: Path,
+        source: Path | None,
+        options: Mapping[str, Option],
+        licences_accepted: Sequence[str],
+        split_seed: int,
+    ) -> Path:
+        return folder
+
+    def index(self, root: Path, protocol: str, split_seed: int) -> pd.DataFrame:
+        return self.table
+
+
+def test_every_module_is_a_dataset_of_its_own_name() -> None:
+    assert {"camelyon17", "fed_ham10000", "fed_isic2019", "toy_lesions", "toy_slides"} <= set(names())
+    for name in names():
+        dataset = find(name)
+        assert dataset.name == name
+        assert [client.id for client in dataset.clients] == sorted({c.id for c in dataset.clients})
+        assert dataset.protocol("published") == next(iter(dataset.protocols))
+
+
+def test_unknown_dataset_is_named_beside_those_that_exist() -> None:
+    with pytest.raises(DataError, match=r"no dataset 'fed_isic'; there are: .*fed_isic2019") as error:
+        find("fed_isic")
+    assert "\n" not in str(error.value)
+
+
+def test_index_is_sorted_and_whole() -> None:
+    table = checked_index(Fixed(), Path(), "published", 0)
+    assert table["sample"].tolist() == ["a", "b", "c"]
+    assert table["label"].dtype == "int64"
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "message"),
+    [
+        ("sample", ["a", "a", "c"], "more than once: a"),
+        ("client", ["0", "0", "7"], "client must be one of .*got 7"),
+        ("label", [0, 1, 2], "labels must be int64 from 0 to 1"),
+        ("label", [0.0, 1.0, 1.0], "labels must be int64"),
+        ("group", ["x", None, "y"], "empty in .*group"),
+        ("split", ["train", "test", "val"], "split must be one of .*got val"),
+    ],
+)
+def test_index_that_breaks_its_promise(column: str, values: list[object], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        checked_index(Fixed(GOOD.assign(**{column: values})), Path(), "own", 0)
+
+
+def test_index_without_a_column() -> None:
+    with pytest.raises(DataError, match="no column group"):
+        checked_index(Fixed(GOOD.drop(columns="group")), Path(), "own", 0)
+
+
+def test_unknown_protocol_and_options() -> None:
+    with pytest.raises(DataError, match="no protocol 'fancy'; there are: own, other"):
+        Fixed().protocol("fancy")
+    assert Fixed().chosen_options({"scale": 1}) == {"scale": 1.0, "side": 8}
+    with pytest.raises(DataError, match="no option 'scail'; there are: scale, side"):
+        Fixed().chosen_options({"scail": 1})
+    with pytest.raises(DataError, match=r"option side is 8\.5"):
+        Fixed().chosen_options({"side": 8.5})
+
+
+def test_fingerprint_sees_labels_but_neither_order_nor_split() -> None:
+    same = GOOD.iloc[::-1].assign(split="train", path="elsewhere")
+    assert fingerprint(same) == fingerprint(GOOD)
+    assert fingerprint(GOOD.assign(label=[1, 1, 1])) != fingerprint(GOOD)
+    assert fingerprint(GOOD.assign(group=["x", "z", "y"])) != fingerprint(GOOD)
+
+
+def test_clients_without_any_image_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "i").mkdir()
+    for name in "ab":
+        (tmp_path / "i" / f"{name}.png").touch()
+    assert present(GOOD, tmp_path, "fixed")["client"].unique().tolist() == ["0"]
+
+
+def test_client_with_some_images_missing_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "i").mkdir()
+    (tmp_path / "i" / "a.png").touch()
+    with pytest.raises(DataError, match=r"1 of the 2 images of client 0 are missing .*i/b\.png"):
+        present(GOOD, tmp_path, "fixed")
+
+
+def test_no_image_at_all_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no image found below"):
+        present(GOOD, tmp_path, "fixed")

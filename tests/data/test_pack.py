@@ -1,0 +1,189 @@
+"""The job that packs images: arrays, tables, manifest, and what it refuses."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from benchmark.data.dataset import checked_index, find
+from benchmark.data.datasets.fed_isic2019 import IMAGES
+from benchmark.data.pack import decode, main
+from benchmark.data.packed import open_test, open_training
+from benchmark.data.prepare import main as prepare
+from benchmark.files import sha256
+
+
+@pytest.fixture
+def packed(tmp_path: Path, settings: Callable[..., str]) -> Callable[..., int]:
+    """Prepares and packs a folder in FLamby's layout; returns the exit status of the second job."""
+
+    def pack(root: Path, **federation: object) -> int:
+        text = settings(dataset="fed_isic2019", source=str(root), image_size=16, **federation)
+        command = ["--federation", "f", "--settings", text, "--folder", str(tmp_path / "data")]
+        assert prepare([*command, "--output", str(tmp_path / "source.json")]) == 0
+        source = ["--settings", text, "--source", str(tmp_path / "source.json")]
+        return main([*source, "--output", str(tmp_path / "pack")])
+
+    return pack
+
+
+def few(client: int, labels: list[int] | None = None) -> list[tuple[int, int, str, str | None]]:
+    """Ten training images and two for testing."""
+    rows = [(client, label, "train", f"{client}-{n}") for n, label in enumerate(labels or [0, 1] * 5)]
+    return [*rows, (client, 0, "test", None), (client, 1, "test", None)]
+
+
+def test_toy_lesions_end_to_end(lesions: Path, tmp_path: Path, settings: Callable[..., str]) -> None:
+    options = {"scale": 0.006, "side": 48}
+    text = settings(dataset="toy_lesions", options=options, image_size=24, validation=0.2)
+    command = ["--federation", "f", "--settings", text, "--folder", str(lesions.parent)]
+    assert prepare([*command, "--output", str(tmp_path / "source.json")]) == 0
+    job = ["--settings", text, "--source", str(tmp_path / "source.json"), "--output", str(tmp_path / "pack")]
+    assert main(job) == 0
+    folder = tmp_path / "pack"
+    manifest = json.loads((folder / "manifest.json").read_text())
+    training, test = open_training(folder), open_test(folder)
+    index = checked_index(find("toy_lesions"), lesions, "flamby", 0).set_index("sample")
+
+    for split, allowed in ((training, {"train", "validation"}), (test, {"test"})):
+        assert split.images.shape == (len(split.table), 24, 24, 3)
+        assert set(split.table["split"]) == allowed
+        assert list(split.table) == ["sample", "client", "label", "group", "split"]
+        pd.testing.assert_frame_equal(split.table, split.table.sort_values(["client", "sample"]))
+        row = len(split.table) // 2
+        path = lesions / index.loc[split.table["sample"][row], "path"]
+        np.testing.assert_array_equal(split.images[row], decode(path, 24, "crop"))
+    assert sorted([*training.table["sample"], *test.table["sample"]]) == sorted(index.index)
+
+    both = pd.concat([training.table, test.table])
+    for client, entry in manifest["clients"].items():
+        for split in ("train", "validation", "test"):
+            rows = both[(both["client"] == client) & (both["split"] == split)]
+            assert entry["counts"][split] == [int((rows["label"] == c).sum()) for c in range(8)]
+            assert entry["groups"][split] == rows["group"].nunique()
+        groups = [
+            set(both[(both["client"] == client) & (both["split"] == s)]["group"]) for s in ("train", "validation")
+        ]
+        assert not groups[0] & groups[1]
+    files = {"train.npy", "train.parquet", "test.npy", "test.parquet"}
+    assert manifest["hashes"] == {name: sha256(folder / name) for name in files}
+    assert {path.name for path in folder.iterdir()} == files | {"manifest.json"}
+    assert manifest["pack_format"] == 1
+    assert manifest["protocol"] == "flamby"
+    assert str(tmp_path) not in (folder / "manifest.json").read_text()
+
+    first = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert main(job) == 0
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == first
+
+
+def test_crop_and_squash(tmp_path: Path) -> None:
+    image = np.zeros((20, 40, 3), dtype=np.uint8)
+    image[:, :10], image[:, 30:] = (255, 0, 0), (0, 0, 255)
+    image[:, 10:30] = (0, 255, 0)
+    Image.fromarray(image).save(tmp_path / "wide.png")
+    crop, squash = (decode(tmp_path / "wide.png", 20, mode) for mode in ("crop", "squash"))
+    np.testing.assert_array_equal(crop, image[:, 10:30])
+    np.testing.assert_array_equal(squash[10, [0, 10, 19]], [[255, 0, 0], [0, 255, 0], [0, 0, 255]])
+
+
+def test_shrinking_is_antialiased_and_drafts_are_close(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (12, 16, 3), dtype=np.uint8)
+    big = Image.fromarray(noise).resize((640, 480), Image.Resampling.BICUBIC)
+    big.save(tmp_path / "big.png")
+    big.save(tmp_path / "big.jpg", quality=95)
+    exact = decode(tmp_path / "big.png", 24, "crop").astype(int)
+    wanted = big.resize((32, 24), Image.Resampling.BICUBIC).crop((4, 0, 28, 24))
+    np.testing.assert_array_equal(exact, np.asarray(wanted))
+    assert np.abs(decode(tmp_path / "big.jpg", 24, "crop") - exact).mean() < 3
+
+
+def test_grey_and_transparent_images_become_rgb(tmp_path: Path) -> None:
+    for mode in ("L", "RGBA", "P"):
+        Image.new(mode, (8, 8)).save(tmp_path / "odd.png")
+        assert decode(tmp_path / "odd.png", 4, "squash").shape == (4, 4, 3)
+
+
+def test_broken_images_are_all_named(
+    flamby_folder: Callable[..., Path],
+    packed: Callable[..., int],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    root = flamby_folder(few(0))
+    for name, length in (("ISIC_0000003", 300), ("ISIC_0000007", 0), ("ISIC_0000011", 20)):
+        path = root / IMAGES / f"{name}.jpg"
+        path.write_bytes(path.read_bytes()[:length])
+    assert packed(root) == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "3 images below" in said
+    assert all(name in said for name in ("ISIC_0000003", "ISIC_0000007", "ISIC_0000011"))
+    assert "fetch them again" in said
+    assert list((tmp_path / "pack").iterdir()) == []
+
+
+def test_rare_cells_are_recorded_as_they_are(
+    flamby_folder: Callable[..., Path], packed: Callable[..., int], tmp_path: Path
+) -> None:
+    labels = [0] * 9 + [5]
+    assert packed(flamby_folder([*few(2, labels), *few(4)])) == 0
+    manifest = json.loads((tmp_path / "pack" / "manifest.json").read_text())
+    counts = manifest["clients"]["2"]["counts"]
+    assert counts["train"][5] == 1
+    assert counts["validation"][5] == 0
+    assert counts["test"] == [1, 1, 0, 0, 0, 0, 0, 0]
+    assert manifest["missing_clients"] == ["0", "1", "3", "5"]
+
+
+def test_client_without_test_images_is_refused(
+    flamby_folder: Callable[..., Path], packed: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = flamby_folder([*few(0), *few(1)[:-2]])
+    assert packed(root) == 1
+    assert "client 1 has 10 images, none for test" in capsys.readouterr().err
+    # Nothing stands in the way of the others.
+    assert packed(root, clients=["0"]) == 0
+
+
+def test_client_of_one_lesion_has_no_validation(
+    flamby_folder: Callable[..., Path], packed: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [*few(0), *[(1, 0, "train", "same")] * 5, (1, 0, "test", None)]
+    assert packed(flamby_folder(rows)) == 1
+    assert "client 1 has 6 images, none for validation" in capsys.readouterr().err
+
+
+def test_chosen_client_must_be_there(
+    flamby_folder: Callable[..., Path], packed: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert packed(flamby_folder(few(0)), clients=["0", "3"]) == 1
+    assert "no images of client 3; there are: 0" in capsys.readouterr().err
+
+
+def test_data_that_changed_since_is_refused(
+    flamby_folder: Callable[..., Path],
+    packed: Callable[..., int],
+    tmp_path: Path,
+    settings: Callable[..., str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    root = flamby_folder(few(0))
+    assert packed(root) == 0
+    text = (root / "train_test_split").read_text().splitlines()
+    (root / "train_test_split").write_text("\n".join(text[:-1]) + "\n")
+    job = ["--settings", settings(image_size=16), "--source", str(tmp_path / "source.json")]
+    assert main([*job, "--output", str(tmp_path / "pack")]) == 1
+    assert "has changed since it was prepared" in capsys.readouterr().err
+
+
+def test_absent_source_is_one_line(
+    tmp_path: Path, settings: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = ["--settings", settings(), "--source", str(tmp_path / "none.json"), "--output", str(tmp_path)]
+    assert main(job) == 1
+    assert "none.json" in capsys.readouterr().err

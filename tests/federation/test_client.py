@@ -1,0 +1,153 @@
+"""One client's local training."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from benchmark.config import AugmentationSettings, TrainingSettings
+from benchmark.federation.client import Lane, LocalTraining
+from benchmark.method import Batch, Leaves, Method, Phase, part
+from tests.federation.small import LANES, TRAINING, client, engine, method
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+def test_a_step_is_that_of_torch_sgd(momentum: float, decay: float) -> None:
+    """Five steps of lanes at three rates, against one optimiser for each."""
+    rates, source = (0.1, 0.01, 1.0), torch.Generator().manual_seed(0)
+    shapes = [(2, 3), (4,)]
+    leaves = [torch.randn(len(rates), *shape, generator=source, dtype=torch.float64) for shape in shapes]
+    steps = [
+        [torch.randn(leaf.shape, generator=source, dtype=torch.float64) for leaf in leaves] for _ in range(5)
+    ]
+    expected = []
+    for lane, rate in enumerate(rates):
+        own = [leaf[lane].clone().requires_grad_() for leaf in leaves]
+        optimizer = torch.optim.SGD(own, lr=rate, momentum=momentum, weight_decay=decay)
+        for gradients in steps:
+            for leaf, gradient in zip(own, gradients, strict=True):
+                leaf.grad = gradient[lane].clone()
+            optimizer.step()
+        expected.append([leaf.detach() for leaf in own])
+    ours = engine(method("fedit"), training=TrainingSettings(momentum=momentum, weight_decay=decay))
+    local = LocalTraining(ours.model, ours.training, AugmentationSettings(), torch.float64)
+    buffers = [torch.zeros_like(leaf) for leaf in leaves]
+    scaled = [torch.tensor(rates, dtype=torch.float64).view(-1, *[1] * len(shape)) for shape in shapes]
+    for gradients in steps:
+        local._step(leaves, gradients, buffers, scaled)
+    for lane, own in enumerate(expected):
+        for leaf, wanted in zip(leaves, own, strict=True):
+            assert (leaf[lane] - wanted).abs().max() < 1e-13
+
+
+def test_a_pass_takes_every_image_once_and_the_last_batch_is_smaller() -> None:
+    """Thirteen images in batches of eight: eight and five, each image once, in every epoch, in a new order."""
+    hospital = client("north", 13)
+    hospital = type(hospital)(hospital.name, hospital.images, torch.arange(13), *(hospital.images, hospital.labels))
+    ours = engine(method("fedit"))
+    local = LocalTraining(ours.model, TRAINING, AugmentationSettings(), torch.float64)
+    batches = [labels for _, labels in local._batches(hospital, 0, "round 0 pass 0", 2)]
+    assert [len(labels) for labels in batches] == [8, 5, 8, 5]
+    first, second = torch.cat(batches[:2]), torch.cat(batches[2:])
+    assert sorted(first.tolist()) == sorted(second.tolist()) == list(range(13))
+    assert first.tolist() != second.tolist()
+
+
+def test_batches_are_keyed_by_seed_client_and_pass() -> None:
+    """Order and changes are equal for equal keys, and differ where any part of the key differs."""
+    ours = engine(method("fedit"))
+    local = LocalTraining(ours.model, TRAINING, AugmentationSettings(), torch.float64)
+    north, east = client("north", 13), client("north", 13)
+    east = type(east)("east", *(getattr(north, f) for f in ("images", "labels", "validation_images", "validation_labels")))
+    keys = [(north, 0, "round 0 pass 0"), (north, 1, "round 0 pass 0"), (north, 0, "round 1 pass 0"), (east, 0, "round 0 pass 0")]
+
+    def drawn(key: tuple) -> torch.Tensor:
+        return torch.cat([images for images, _ in local._batches(*key, 1)])
+
+    assert torch.equal(drawn(keys[0]), drawn(keys[0]))
+    for k, key in enumerate(keys):
+        for other in keys[:k]:
+            assert not torch.equal(drawn(key), drawn(other))
+
+
+def test_lanes_of_one_seed_see_the_same_images_and_others_do_not() -> None:
+    """Two lanes of equal rate and seed are equal to the bit; the lane of another seed is not."""
+    lanes = (Lane("1e-1", 0), Lane("1e-1", 0), Lane("1e-1", 1))
+    ours = engine(method("fedit"))
+    state = ours.start(lanes)
+    same_start = {name: leaf[:, :1].expand(-1, 3, *leaf.shape[2:]).contiguous() for name, leaf in state.params.items()}
+    after, _ = ours.round(type(state)(0, same_start, {}), lanes)
+    for name, leaf in after.params.items():
+        assert torch.equal(leaf[:, 0], leaf[:, 1]), name
+    assert not torch.equal(after.params["head/weight"][:, 0], after.params["head/weight"][:, 2])
+
+
+def test_the_objective_is_the_mean_over_images() -> None:
+    """At a rate too small to change anything: the cross-entropy of the initial model, batch sizes weighed in."""
+    lanes = (Lane("1e-30", 0),)
+    ours = engine(method("fedit"))
+    state = ours.start(lanes)
+    params = {name: leaf[0, 0] for name, leaf in state.params.items()}
+    local = LocalTraining(ours.model, TRAINING, AugmentationSettings(), torch.float64)
+    hospital = ours.clients[0]
+    images, labels = (
+        torch.cat(tensors) for tensors in zip(*local._batches(hospital, 0, "round 0 pass 0", 1), strict=True)
+    )
+    features, _ = ours.model.backbone(images, params, {"global": 1.0})
+    expected = F.cross_entropy(F.linear(features, params["head/weight"], params["head/bias"]), labels)
+    _, objective = ours.round(state, lanes)
+    assert float(objective[0, 0]) == pytest.approx(float(expected), abs=1e-12)
+
+
+def test_support_images_are_the_same_every_time_and_no_more_than_there_are() -> None:
+    """What a method sees of the client's own images, without augmentation."""
+    hospital = client("north", 13)
+    chosen = hospital.support(5, torch.float64)
+    assert chosen.shape == (5, 3, 32, 32)
+    assert torch.equal(chosen, hospital.support(5, torch.float64))
+    pixels = {tuple(image.flatten().tolist()) for image in (hospital.images.permute(0, 3, 1, 2).double() / 255)}
+    assert {tuple(image.flatten().tolist()) for image in chosen} <= pixels
+    assert len(hospital.support(99, torch.float64)) == 13
+
+
+class Twice(Method):
+    """Two passes of the head's bias; the gradient is its distance from one beyond where the round began."""
+
+    title, paper = "Twice", "none"
+
+    def phases(self, round: int) -> list[Phase]:
+        return [Phase(trains=part("head")), Phase(trains=part("head"))]
+
+    def loss(self, batch: Batch, params: Leaves, start: Leaves, memory: Leaves) -> torch.Tensor:
+        return sum(((params[name] - start[name] - 1) ** 2).sum() / 2 for name in ("head/weight", "head/bias"))
+
+
+def test_start_is_where_the_round_began_in_every_pass() -> None:
+    """`Method.loss`: "start: the client's leaves as this round began".
+
+    Each step shrinks the distance to (start + 1) by (1 - rate). Thirteen images make two steps a pass, four a round:
+    so the leaf moves by 1 - (1 - rate)^4; with a start that is renewed in the second pass it would move further.
+    """
+    ours = engine(Twice(), [client("north", 13)])
+    state = ours.start(LANES)
+    after, _ = ours.round(state, LANES)
+    for number, lane in enumerate(LANES):
+        moved = (after.params["head/bias"] - state.params["head/bias"])[0, number]
+        expected = torch.full_like(moved, 1 - (1 - float(lane.rate)) ** 4)
+        assert torch.allclose(moved, expected, rtol=1e-10)
+
+
+class Copied(Method):
+    """A phase that copies an adapter that does not exist."""
+
+    title, paper = "Copied", "none"
+
+    def phases(self, round: int) -> list[Phase]:
+        return [Phase(copies={"personal": "global"})]
+
+
+def test_copying_an_adapter_that_does_not_exist_is_an_error_that_names_it() -> None:
+    """The author reads which adapters the phase wanted."""
+    ours = engine(Copied())
+    with pytest.raises(ValueError, match="'global' to 'personal'"):
+        ours.round(ours.start(LANES), LANES)

@@ -1,0 +1,25 @@
+"""Jobs that read results start fast: they never load torch."""
+
+import subprocess
+import sys
+
+import pytest
+
+JOBS = [
+    *(f"benchmark.evaluation.{name}" for name in ("select", "collect", "ranks", "checks")),
+    *(f"benchmark.reporting.{name}" for name in ("tables", "leaderboard", "figures", "examples", "report", "readme")),
+]
+
+
+@pytest.fixture(scope="module")
+def loaded() -> set[str]:
+    program = f"import sys, {', '.join(JOBS)}; print(*sys.modules)"
+    return set(
+        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    )
+
+
+@pytest.mark.parametrize("heavy", ["torch", "timm", "peft", "snakemake", "sklearn", "matplotlib.pyplot"])
+def test_no_job_loads_what_it_does_not_need(heavy: str, loaded: set[str]) -> None:
+    assert "benchmark.reporting.report" in loaded
+    assert heavy not in loaded

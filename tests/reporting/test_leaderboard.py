@@ -1,0 +1,90 @@
+"""All datasets in one table."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmark.reporting import leaderboard, tables
+from benchmark.reporting.inputs import Results
+from tests.reporting import synthetic
+from tests.reporting.conftest import read
+from tests.reporting.test_tables import NOTHING, scores
+
+
+def test_datasets_weigh_the_same(results: Results, tree: synthetic.Tree) -> None:
+    board = leaderboard.frame(results).set_index("method")
+    single = [tables.frame(results, dataset, NOTHING).set_index("method") for dataset in results.datasets]
+    for method in results.methods:
+        assert board.loc[method, "mean"] == pytest.approx(np.mean([table.loc[method, "mean"] for table in single]))
+        if method != "local":
+            expected = np.mean([table.loc[method, "average_rank"] for table in single])
+            assert board.loc[method, "average_rank"] == pytest.approx(expected)
+
+
+def test_the_worst_client_and_the_clients_hurt_are_counted_over_all_datasets(
+    results: Results, tree: synthetic.Tree
+) -> None:
+    board = leaderboard.frame(results).set_index("method")
+    # Mean over seeds: a row per method, a column per (dataset, client).
+    means = pd.concat({d: scores(tree, d).groupby("method").mean() for d in results.datasets}, axis=1)
+    for method in ["fedit", "fedpal", "fedopal_r"]:
+        assert board.loc[method, "worst_client"] == pytest.approx(means.loc[method].min())
+        assert board.loc[method, "worst_client_is"] == " ".join(means.loc[method].idxmin())
+        assert board.loc[method, "clients_hurt"] == (means.loc[method] < means.loc["local"]).sum()
+        assert board.loc[method, "clients_compared"] == means.shape[1]
+    assert pd.isna(board.loc["local", "clients_hurt"])
+
+
+def test_costs_are_bytes_of_one_client_and_seconds_of_everything(results: Results, tree: synthetic.Tree) -> None:
+    board = leaderboard.frame(results).set_index("method")
+    assert board.loc["fedit", "bytes_per_round:toy_lesions"] == 2 * 36_864 * 4
+    assert board.loc["local", "bytes_per_round:toy_lesions"] == 0
+    runs = [run for run in tree.runs if "/fedit/" in str(run)]
+    assert board.loc["fedit", "seconds"] == pytest.approx(12.5 * len(runs))
+
+
+def test_equal_ranks_share_a_place_and_controls_have_none(results: Results) -> None:
+    metrics = results.metrics.copy()
+    metrics.loc[metrics["metric"] == "balanced_accuracy", "value"] = 0.5
+    same = [entry.place for entry in leaderboard.entries(replace(results, metrics=metrics))]
+    assert same == [1, 1, 1, None]
+    assert [entry.place for entry in leaderboard.entries(results)][-1] is None
+
+
+def test_a_method_with_a_missing_cell_has_no_place_but_keeps_its_row(results: Results) -> None:
+    lost = (results.metrics["method"] == "fedit") & (results.metrics["client"] == "msk")
+    found = replace(results, metrics=results.metrics[~lost])
+    entry = leaderboard.entries(found)[2]
+    assert entry.method.name == "fedit"
+    assert entry.place is None
+    row = leaderboard.frame(found).set_index("method").loc["fedit"]
+    assert row["average_rank"] == row["mean"] == row["worst_client"] == "missing"
+
+
+def test_controls_alone_make_a_leaderboard_without_ranks(tmp_path: Path) -> None:
+    results = read(synthetic.write(tmp_path, methods=["local", "pooled"], diverged=()))
+    assert list(leaderboard.frame(results)["method"]) == ["local", "pooled"]
+    assert leaderboard.grid(results).rows == []
+
+
+@pytest.mark.parametrize(("count", "text"), [(0, "0 B"), (999, "999 B"), (294_912, "295 kB"), (1_180_000, "1.18 MB")])
+def test_bytes_as_people_read_them(count: int, text: str) -> None:
+    assert leaderboard.human_bytes(count) == text
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(42.4, "42 s"), (420, "7 min"), (3 * 3600 + 360, "3.1 h")])
+def test_seconds_as_people_read_them(seconds: float, text: str) -> None:
+    assert leaderboard.human_seconds(seconds) == text
+
+
+def test_the_job_writes_integers_as_integers(tree: synthetic.Tree, tmp_path: Path) -> None:
+    csv, md = tmp_path / "leaderboard.csv", tmp_path / "leaderboard.md"
+    assert leaderboard.main([*tree.arguments(), "--csv", str(csv), "--md", str(md)]) == 0
+    table = pd.read_csv(csv, dtype=str)
+    assert list(table["place"].dropna()) == ["1", "2", "3"]
+    assert set(table["bytes_per_round:toy_slides"]) == {"294912", "0"}
+    assert "295 kB" in md.read_text()
+    assert f"(`{table['method'][0]}`)" in md.read_text().splitlines()[2]

@@ -1,0 +1,44 @@
+"""The README's leaderboard."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmark.reporting import readme
+from tests.reporting import synthetic
+
+TEXT = f"# Title\n\n{readme.BEGIN}\nold\n{readme.END}\n\nrest\n"
+
+
+@pytest.fixture
+def arguments(tree: synthetic.Tree, tmp_path: Path) -> list[str]:
+    (tmp_path / "leaderboard.md").write_text("| # | Method |\n", encoding="utf-8")
+    (tmp_path / "README.md").write_text(TEXT, encoding="utf-8")
+    files = {"--leaderboard": tmp_path / "leaderboard.md", "--readme": tmp_path / "README.md", "--run": tree.runs[0]}
+    return [part for option, path in files.items() for part in (option, str(path))]
+
+
+def test_the_table_is_replaced_and_the_rest_stays(arguments: list[str], tmp_path: Path) -> None:
+    assert readme.main(arguments) == 0
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert text.startswith(f"# Title\n\n{readme.BEGIN}\n| # | Method |\n")
+    assert text.endswith(f"{readme.END}\n\nrest\n")
+    assert "old" not in text
+    for part in ("Drawn GPU", "python 3.11", "torch 2.0", "abcdef012345"):
+        assert part in text
+
+
+def test_check_writes_nothing_and_tells_a_difference(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert readme.main([*arguments, "--check"]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+    assert (tmp_path / "README.md").read_text(encoding="utf-8") == TEXT
+    assert readme.main(arguments) == 0
+    assert readme.main([*arguments, "--check"]) == 0
+
+
+@pytest.mark.parametrize("text", ["", readme.BEGIN, readme.END + readme.BEGIN, TEXT + TEXT])
+def test_a_readme_without_exactly_one_place_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="expected one line"):
+        readme.filled(text, "", synthetic.run("d", "fedit", "1e-3", 0, ["0"]))

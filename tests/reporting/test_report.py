@@ -1,0 +1,132 @@
+"""The report: complete, self-contained, accessible."""
+
+import json
+import re
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from benchmark.evaluation import checks
+from benchmark.reporting import figures, report
+from benchmark.reporting.inputs import Results
+from tests.reporting import synthetic
+
+ROOT = Path(__file__).parents[2]
+
+
+class Page(HTMLParser):
+    """Collects a page's elements, its text, and whether every element is closed in order."""
+
+    void = frozenset({"meta", "img", "br", "link", "hr", "input"})
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in self.void:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag, f"</{tag}> closes another element at {self.getpos()}"
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def count(self, tag: str) -> int:
+        return sum(found == tag for found, _ in self.elements)
+
+
+@pytest.fixture(scope="module")
+def html(tree: synthetic.Tree, tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("report")
+    findings, page = folder / "checks.csv", folder / "report.html"
+    assert checks.main([*tree.arguments(), "--output", str(findings)]) == 0
+    drawn = []
+    for name in ("clients", "average_rank"):
+        drawn.append(folder / f"{name}.svg")
+        options = ["--pdf", str(folder / "x.pdf"), "--svg", str(drawn[-1]), "--csv", str(folder / "x.csv")]
+        assert figures.main([name, *tree.arguments(), *options]) == 0
+    arguments = [
+        *tree.arguments(),
+        *("--title", "A <title> & more"),
+        *("--published", str(ROOT / "results" / "reference" / "published.csv")),
+        *("--checks", str(findings)),
+        *("--figures", *map(str, drawn)),
+        *("--captions", *map(str, sorted((ROOT / "report").glob("*.rst")))),
+        *("--output", str(page)),
+    ]
+    assert report.main(arguments) == 0
+    return page.read_text(encoding="utf-8")
+
+
+def test_the_page_is_well_formed_and_escaped(html: str) -> None:
+    page = Page(html)
+    assert page.open == []
+    assert "A <title> & more" in page.text
+    identifiers = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(set(identifiers)) == len(identifiers)
+
+
+def test_the_page_asks_the_network_for_nothing(html: str) -> None:
+    for tag, attributes in Page(html).elements:
+        assert tag not in {"link", "iframe", "object"}
+        assert (attributes.get("src") or "data:").startswith("data:")
+    assert not re.search(r"@import|url\(|fetch\(|XMLHttpRequest", html)
+
+
+def test_the_page_is_accessible(html: str) -> None:
+    page = Page(html)
+    assert page.count("h1") == 1
+    assert page.count("caption") == page.count("table") > 0
+    assert all(attributes.get("alt") for tag, attributes in page.elements if tag == "img")
+    levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch(r"h\d", tag)]
+    assert all(later - earlier <= 1 for earlier, later in pairwise(levels))
+    assert all(attributes.get("scope") for tag, attributes in page.elements if tag == "th")
+    sections = {attributes.get("id") for tag, attributes in page.elements if tag == "section"}
+    links = {(attributes.get("href") or "").removeprefix("#") for tag, attributes in page.elements if tag == "a"}
+    assert sections == links
+
+
+def test_the_page_shows_everything(html: str, results: Results) -> None:
+    page = Page(html)
+    assert page.count("img") == 2
+    for method in results.methods.values():
+        assert method.title in page.text
+    for dataset in results.datasets:
+        assert results.title(dataset) in page.text
+    for choice in results.selected.values():
+        for details in choice["scores"].values():
+            assert (f"{details['mean']:.3f}" if details["mean"] is not None else "diverged") in page.text
+    for expected in ["Drawn GPU", "abcdef0123456789", "torch", "at the edge of the grid", "400 / 60 / 80"]:
+        assert expected in page.text
+
+
+def test_the_page_names_no_folder_of_this_machine(html: str, tree: synthetic.Tree) -> None:
+    assert str(tree.root) not in html
+
+
+def test_every_figure_has_a_caption(tmp_path: Path) -> None:
+    for name in [*figures.FIGURES, "examples"]:
+        assert (ROOT / "report" / f"{name}.rst").is_file()
+    figure = tmp_path / "unknown.svg"
+    figure.write_text("<svg/>")
+    with pytest.raises(ValueError, match=r"unknown\.rst"):
+        report.pictures([figure], [])
+
+
+def test_provenance_counts_values_that_differ() -> None:
+    runs = [synthetic.run("d", "fedit", "1e-3", seed, ["0"]) for seed in (0, 1, 2)]
+    runs[0]["device"], runs[0]["versions"] = "another", {"torch": "3"}
+    found = report.provenance(runs)
+    assert found["devices"] == {"another": 1, "Drawn GPU": 2}
+    assert found["versions"] == {"python": {"3.11": 2, "absent": 1}, "torch": {"3": 1, "2.0": 2}}
+    assert json.loads(found["settings"]) == runs[0]["settings"]
+    runs[0]["settings"] = {**runs[1]["settings"], "rounds": 99}
+    assert json.loads(report.provenance(runs)["settings"]) == {"lora": {"rank": 4}}

@@ -1,0 +1,147 @@
+"""A dataset's table."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import rankdata
+
+from benchmark.reporting import tables
+from benchmark.reporting.inputs import Results
+from tests.reporting import synthetic
+from tests.reporting.conftest import read
+
+NOTHING = pd.DataFrame(columns=["dataset", "method", "quantity", "value", "source"])
+
+
+def scores(tree: synthetic.Tree, dataset: str) -> pd.DataFrame:
+    """Balanced accuracy: a row per (method, seed), a column per client."""
+    table = pd.read_parquet(tree.clients)
+    table = table[(table["dataset"] == dataset) & (table["metric"] == "balanced_accuracy")]
+    return table.pivot(index=["method", "seed"], columns="client", values="value")
+
+
+def test_the_csv_holds_means_over_seeds_and_average_ranks(tree: synthetic.Tree, results: Results) -> None:
+    oracle = scores(tree, "toy_lesions")
+    table = tables.frame(results, "toy_lesions", NOTHING).set_index("method")
+    ranked = ["fedit", "fedopal_r", "fedpal"]
+    ranks = np.mean([rankdata(-oracle.loc[(ranked, [s]), :], axis=0).mean(axis=1) for s in (0, 1)], axis=0)
+    assert list(table.loc[ranked, "average_rank"].astype(float)) == pytest.approx(list(ranks))
+    assert pd.isna(table.loc["local", "average_rank"])
+    for method in [*ranked, "local"]:
+        assert table.loc[method, "mean"] == pytest.approx(oracle.loc[method].to_numpy().mean())
+        assert table.loc[method, "mean_sd"] == pytest.approx(np.std(oracle.loc[method].mean(axis=1), ddof=1))
+        for client in ["bcn", "vidir", "msk"]:
+            assert table.loc[method, f"client {client} Site {client}"] == pytest.approx(
+                oracle.loc[method, client].mean()
+            )
+
+
+def test_rows_are_ordered_by_rank_and_controls_stand_last(results: Results) -> None:
+    for dataset in results.datasets:
+        table = tables.frame(results, dataset, NOTHING)
+        assert list(table["control"]) == [False, False, False, True]
+        assert table["average_rank"][:3].is_monotonic_increasing
+
+
+def test_clients_keep_the_order_of_the_runs(results: Results) -> None:
+    # Not the manifest's: JSON objects are sorted by their keys.
+    heads = [column.head for column in tables.grid(results, "toy_lesions", NOTHING).columns]
+    assert heads == ["Method", "bcn Site bcn", "vidir Site vidir", "msk Site msk", "Mean", "Average rank", "Rate"]
+
+
+def test_a_missing_seed_is_shown_and_never_averaged_over(tmp_path: Path) -> None:
+    tree = synthetic.write(tmp_path)
+    table = pd.read_parquet(tree.clients)
+    lost = (table["method"] == "fedpal") & (table["client"] == "vidir") & (table["seed"] == 1)
+    table[~lost].to_parquet(tree.clients)
+    results = read(tree)
+    rows = tables.frame(results, "toy_lesions", NOTHING).set_index("method")
+    assert rows.loc["fedpal", "client vidir Site vidir"] == "missing"
+    assert rows.loc["fedpal", "mean"] == rows.loc["fedpal", "average_rank"] == "missing"
+    assert rows.loc["fedpal", "client bcn Site bcn"] != "missing"
+    assert rows.loc["fedit", "mean"] != "missing"
+    assert list(rows.index)[2] == "fedpal", "a method without a rank stands below those with one"
+    assert tables.MISSING_NOTE in tables.grid(results, "toy_lesions", NOTHING).notes
+
+
+def test_a_diverged_model_is_shown_as_such(tmp_path: Path) -> None:
+    tree = synthetic.write(tmp_path)
+    table = pd.read_parquet(tree.clients)
+    table.loc[(table["method"] == "fedpal") & (table["client"] == "vidir"), "value"] = np.nan
+    table.to_parquet(tree.clients)
+    rows = tables.frame(read(tree), "toy_lesions", NOTHING).set_index("method")
+    assert rows.loc["fedpal", "client vidir Site vidir"] == rows.loc["fedpal", "mean"] == "diverged"
+    assert rows.loc["fedpal", "average_rank"] != "missing"
+
+
+def test_a_rate_at_the_edge_has_a_dagger_and_a_note(tmp_path: Path) -> None:
+    for rates, expected in [(["1e-3", "1e-2"], True), (["1e-3"], False)]:
+        results = read(synthetic.write(tmp_path / str(len(rates)), rates=rates, diverged=()))
+        grid = tables.grid(results, "toy_lesions", NOTHING)
+        assert grid.rows[0][-1].text.endswith("†") is expected
+        assert (tables.EDGE_NOTE in grid.notes) is expected
+
+
+def test_published_values_stand_beside_ours_as_they_were_printed(results: Results) -> None:
+    published = pd.DataFrame(
+        [
+            ("toy_lesions", "fedpal", "average_rank", "3.50", "a paper"),
+            ("toy_lesions", "fedpal", "client:2?", "0.931", "a paper"),
+            ("toy_lesions", "unknown", "mean", "0.5", "another paper"),
+            ("toy_slides", "fedpal", "mean", "0.726", "a third paper"),
+        ],
+        columns=NOTHING.columns,
+    )
+    grid = tables.grid(results, "toy_lesions", published)
+    assert [column.head for column in grid.columns][-4:] == ["Mean", "Average rank", "published", "Rate"]
+    beside = {row[0].text: row[-2].text for row in [*grid.rows, *grid.controls]}
+    assert beside == {"FedPAL": "3.50", "FedIT": "", "FedOPAL-R": "", "Local": ""}
+    assert "published: a paper." in grid.notes
+    (note,) = [note for note in grid.notes if "0.931" in note]
+    assert "client 2: 0.931 (the paper's numbering is not known" in note
+    assert not any("0.931" in cell.text for row in grid.rows for cell in row)
+
+
+def test_the_committed_values_are_those_of_average_ranks(published: Path) -> None:
+    table = tables.read_published(published)
+    assert not table.isna().any(axis=None)
+    assert not table.duplicated(["dataset", "method", "quantity"]).any()
+    # A mean of ranks over n clients is a whole number of n-ths, ties of two methods aside (halves of n-ths).
+    for row in table[table["quantity"] == "average_rank"].itertuples():
+        n = {"fed_isic2019": 6, "camelyon17": 5}[str(row.dataset)]
+        assert f"{round(float(row.value) * n) / n:.2f}" == row.value
+
+
+def test_the_caption_says_how_the_numbers_were_measured(results: Results) -> None:
+    caption = tables.grid(results, "toy_lesions", NOTHING).caption
+    for part in [
+        "balanced accuracy",
+        "Protocol: published",
+        "3 ranked methods",
+        "Seeds: 0, 1",
+        "share their mean rank",
+    ]:
+        assert part in caption
+
+
+def test_the_job_writes_three_files_that_agree(tree: synthetic.Tree, published: Path, tmp_path: Path) -> None:
+    files = {kind: tmp_path / f"t.{kind}" for kind in ("csv", "md", "tex")}
+    options = [part for kind, path in files.items() for part in (f"--{kind}", str(path))]
+    assert not tables.main([*tree.arguments(), "--dataset", "toy_slides", "--published", str(published), *options])
+    table = pd.read_csv(files["csv"])
+    for kind in ("md", "tex"):
+        text = files[kind].read_text()
+        assert [text.index(f"{mean:.3f}") for mean in table["mean"]]
+        places = [text.index(f"{title} ") for title in table["title"]]
+        assert places == sorted(places)
+
+
+def test_an_unknown_dataset_is_an_error_of_one_line(
+    tree: synthetic.Tree, published: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = [part for kind in ("csv", "md", "tex") for part in (f"--{kind}", str(tmp_path / kind))]
+    assert tables.main([*tree.arguments(), "--dataset", "toy", "--published", str(published), *options]) == 1
+    assert capsys.readouterr().err == "tables: no runs of dataset 'toy', only of ['toy_lesions', 'toy_slides']\n"
+    assert not list(tmp_path.iterdir())

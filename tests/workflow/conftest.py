@@ -1,0 +1,119 @@
+"""A small copy of the project that Snakemake runs in, shared by all workflow tests."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+CODE = ("Snakefile", "environment.yml", "benchmark", "methods", "config", "profiles", "report")
+
+SMALL: dict[str, Any] = {
+    "name": "small",
+    "federations": {"toy_lesions": {"image_size": 16, "options": {"scale": 0.01, "side": 32}, "validation": 0.3}},
+    "methods": ["fedit", "local"],
+    "rates": ["1e-3", "1e-2"],
+    "rounds": 1,
+    "backbone": {
+        "name": "vit_tiny_patch16_224",
+        "weights": "drawn",
+        "arguments": {"patch_size": 8, "embed_dim": 12, "depth": 1, "num_heads": 3},
+        "pretraining": {"images": 32, "image_size": 16, "epochs": 1},
+    },
+    "lora": {"rank": 2, "alpha": 2},
+}
+
+
+@dataclass(frozen=True)
+class Project:
+    """A copy of the project in a folder of its own.
+
+    Attributes:
+        folder: The folder.
+    """
+
+    folder: Path
+
+    def snakemake(self, *arguments: str, ok: bool = True) -> str:
+        """Run Snakemake on the small configuration and return all that it printed."""
+        command = [sys.executable, "-m", "snakemake", "--cores", "4", "--configfile", "config/small.yaml", *arguments]
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        done = subprocess.run(
+            command, cwd=self.folder, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False
+        )
+        printed = done.stdout + done.stderr
+        assert (done.returncode == 0) is ok, printed
+        return printed
+
+    def planned(self, *arguments: str) -> set[tuple[str, ...]]:
+        """The jobs that a run would do now: rule and wildcards."""
+        printed = self.snakemake("-n", "--quiet", "host", *arguments, "all")
+        if "Nothing to be done" in printed:
+            return set()
+        jobs, rule = set(), ""
+        for line in printed.splitlines():
+            if line.startswith(("rule ", "localrule ")):
+                rule = line.split()[1].rstrip(":")
+                jobs.add((rule,))
+            elif line.strip().startswith("wildcards:"):
+                jobs.discard((rule,))
+                values = [part.partition("=")[2] for part in line.strip().removeprefix("wildcards: ").split(", ")]
+                jobs.add((rule, *values))
+        return jobs
+
+    def configure(self, **changes: Any) -> None:
+        """Write the small configuration, changed."""
+        (self.folder / "config/small.yaml").write_text(yaml.safe_dump({**SMALL, **changes}), encoding="utf-8")
+
+    def run(self, method: str, rate: str) -> dict[str, Any]:
+        """The `run.json` of one run."""
+        path = self.folder / f"results/small/runs/toy_lesions/{method}/lr={rate}/seed=0/run.json"
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+
+    @contextmanager
+    def edited(self, file: str, old: str, new: str) -> Iterator[None]:
+        """Within the block, one file has one piece of text replaced; afterwards it is as old as it was."""
+        path = self.folder / file
+        before, times = path.read_text(encoding="utf-8"), path.stat()
+        assert old in before
+        path.write_text(before.replace(old, new), encoding="utf-8")
+        try:
+            yield
+        finally:
+            path.write_text(before, encoding="utf-8")
+            os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project whose small configuration has been run to the end. Tests leave it as they found it."""
+    folder = tmp_path_factory.mktemp("project")
+    for name in CODE:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, folder / name)
+    (folder / "results/reference").mkdir(parents=True)
+    shutil.copy(ROOT / "results/reference/published.csv", folder / "results/reference")
+    project = Project(folder)
+    project.configure()
+    project.snakemake("all")
+    return project
+
+
+@pytest.fixture
+def project(finished: Project, tmp_path: Path) -> Project:
+    """A copy of the finished project, with all its metadata and times, that a test may change and run."""
+    folder = tmp_path / "project"
+    shutil.copytree(finished.folder, folder, copy_function=shutil.copy2)
+    return Project(folder)

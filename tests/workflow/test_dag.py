@@ -1,0 +1,167 @@
+"""What Snakemake reruns, and what it does not: the six rules of the DAG."""
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.workflow.conftest import SMALL, Project
+
+pytestmark = pytest.mark.workflow
+
+REPORTING = {"collect", "table", "leaderboard", "checks", "figure", "report", "all", "evaluate", "select"}
+
+
+def trained(jobs: set[tuple[str, ...]]) -> set[str]:
+    """The methods whose `train` job is among the jobs."""
+    return {job[-1] for job in jobs if job[0] == "train"}
+
+
+def test_a_run_writes_every_artefact(finished: Project) -> None:
+    """`snakemake all` ends with everything that the table of artefacts promises."""
+    results = finished.folder / "results/small"
+    for name in ("leaderboard.csv", "leaderboard.md", "checks.csv", "report.html", "clients.parquet"):
+        assert (results / name).stat().st_size > 0
+    for kind in ("csv", "md", "tex"):
+        assert (results / f"tables/toy_lesions.{kind}").stat().st_size > 0
+    run = results / "runs/toy_lesions/fedit/lr=1e-3/seed=0"
+    metrics = pd.read_parquet(run / "metrics.parquet")
+    assert list(metrics.columns) == ["round", "client", "split", "metric", "value", "n"]
+    assert set(metrics.loc[metrics["split"] == "validation", "client"]) == {str(k) for k in range(6)}
+    assert finished.run("fedit", "1e-3")["origin"] == "trained"
+
+
+def test_a_second_run_has_nothing_to_do(finished: Project) -> None:
+    assert finished.planned() == set()
+
+
+def test_touching_a_method_reruns_nothing(finished: Project) -> None:
+    method = finished.folder / "methods/fedit.py"
+    times = method.stat()
+    os.utime(method)
+    assert finished.planned() == set()
+    os.utime(method, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def test_editing_a_method_reruns_its_jobs_alone(finished: Project) -> None:
+    with finished.edited("methods/fedit.py", "title =", "# A comment.\n    title ="):
+        jobs = finished.planned()
+    assert trained(jobs) == {"fedit"}
+    assert {job[0] for job in jobs} <= REPORTING | {"train"}
+
+
+def test_adding_a_method_trains_it_alone(finished: Project) -> None:
+    """One new file, no edit elsewhere: with `methods` left out of the configuration, files are discovered."""
+    mine = finished.folder / "methods/mine.py"
+    for name in SMALL["methods"]:
+        assert (finished.folder / f"methods/{name}.py").is_file()
+    shutil.copy(finished.folder / "methods/_template.py", mine)
+    finished.configure(methods=["fedit", "local", "mine"])
+    jobs = finished.planned()
+    mine.unlink()
+    finished.configure()
+    assert trained(jobs) == {"mine"}
+    assert ("evaluate", "toy_lesions", "mine") in jobs
+    assert ("evaluate", "toy_lesions", "fedit") not in jobs
+
+
+def test_adding_a_rate_trains_only_the_new_lanes(project: Project) -> None:
+    """Snakemake reruns the job; the store of lanes below it answers for the rates that are done."""
+    project.configure(rates=["1e-3", "1e-2", "3e-2"])
+    project.snakemake("results/small/runs/toy_lesions/fedit/lr=3e-2/seed=0/run.json")
+    origins = {rate: project.run("fedit", rate)["origin"] for rate in ("1e-3", "1e-2", "3e-2")}
+    assert origins == {"1e-3": "store", "1e-2": "store", "3e-2": "trained"}
+
+
+def test_a_cosmetic_edit_of_the_snakefile_trains_nothing(project: Project) -> None:
+    """The job reruns, since its command's text changed; every lane comes from the store."""
+    with project.edited("Snakefile", '"python -m benchmark.device -- ', '"python  -m benchmark.device -- '):
+        jobs = project.planned()
+        project.snakemake("results/small/runs/toy_lesions/fedit/lr=1e-3/seed=0/run.json")
+    assert trained(jobs) == {"fedit", "local"}
+    assert project.run("fedit", "1e-3")["origin"] == "store"
+
+
+def test_how_a_job_runs_is_no_reason_to_run_it(finished: Project) -> None:
+    """Lanes at once, device and checkpoints decide no result."""
+    finished.configure(lanes=1, device="cpu", checkpoint_every=1)
+    jobs = finished.planned()
+    finished.configure()
+    assert jobs == set()
+
+
+def test_a_setting_that_decides_a_result_retrains(finished: Project) -> None:
+    finished.configure(training={"momentum": 0.5})
+    jobs = finished.planned()
+    finished.configure()
+    assert trained(jobs) == {"fedit", "local"}
+
+
+def test_removing_a_rate_retrains_nothing_new(project: Project) -> None:
+    project.configure(rates=["1e-2"])
+    project.snakemake("all")
+    assert project.run("fedit", "1e-2")["origin"] in ("store", "trained")
+    assert "1e-2" in (project.folder / "results/small/leaderboard.csv").read_text()
+
+
+def test_a_crash_in_retraining_leaves_no_stale_leaderboard(project: Project) -> None:
+    """The other methods go on; the broken one is planned again, and again, until it is mended."""
+    time.sleep(0.01)
+    with project.edited("methods/fedit.py", 'title = "FedIT"', 'title = 1 / 0'):
+        printed = project.snakemake("all", ok=False)
+        assert "ZeroDivisionError" in printed
+        assert "logs/small/train/toy_lesions/fedit.log" in printed
+        assert trained(project.planned()) == {"fedit"}
+    assert trained(project.planned()) == {"fedit"}
+    project.snakemake("all")
+    assert project.planned() == set()
+
+
+def test_only_evaluate_asks_for_the_test_split(finished: Project) -> None:
+    """No other rule has a file of the test split among its inputs."""
+    rules, rule = set(), ""
+    for line in finished.snakemake("-n", "--forceall", "--quiet", "host", "all").splitlines():
+        if line.startswith(("rule ", "localrule ")):
+            rule = line.split()[1].rstrip(":")
+        elif line.strip().startswith("input:") and "/test.npy" in line:
+            rules.add(rule)
+    assert rules == {"evaluate"}
+
+
+def test_without_metadata_a_fresh_clone_keeps_the_published_numbers(finished: Project) -> None:
+    """Published numbers are inputs that no rule makes: Snakemake never reruns or removes them."""
+    published = Path("results/reference/published.csv")
+    jobs = finished.snakemake("-n", "--forceall", "--quiet", "host", "all")
+    assert f"output: {published}" not in jobs
+
+
+def test_lint(finished: Project) -> None:
+    assert "good condition" in finished.snakemake("--lint")
+
+
+def test_the_paper_is_planned_without_any_data(finished: Project) -> None:
+    printed = finished.snakemake("-n", "--quiet", "host", "all", "--configfile", "config/paper.yaml")
+    for federation in ("fed_isic2019", "camelyon17"):
+        assert f"wildcards: federation={federation}, method=fedopal_r" in printed
+    assert not any((finished.folder / "data").glob("fed_isic2019*"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"roundz": 3}, "roundz: there is no such setting"),
+        ({"rates": ["fast"]}, "rates.0: a learning rate is a positive number"),
+        ({"methods": ["fedlt"]}, "there is no methods/fedlt.py; did you mean fedit?"),
+        ({"federations": {"toy_lesion": {}}}, "benchmark/data/datasets/toy_lesion.py; did you mean toy_lesions?"),
+        ({"method_settings": {"fedopal_w": {"lam": 1}}}, "method_settings.fedopal_w.lam: there is no such setting"),
+    ],
+)
+def test_a_bad_configuration_is_refused_before_anything_runs(finished: Project, changes: dict, said: str) -> None:
+    finished.configure(**changes)
+    printed = finished.snakemake("-n", "all", ok=False)
+    finished.configure()
+    assert said in printed
+    assert "Building DAG" not in printed
