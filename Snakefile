@@ -212,8 +212,10 @@ rule collect:
         f"logs/{plan.config.name}/collect.log",
     conda:
         "environment.yml"
+    params:
+        manifests=expand(f"{{federation}}={plan.manifest}", federation=plan.federations),
     shell:
-        "python -m benchmark.evaluation.collect --predictions {input.predictions} --manifests {input.manifests} "
+        "python -m benchmark.evaluation.collect --predictions {input.predictions} --manifests {params.manifests} "
         "--output {output} > {log} 2>&1"
 
 
@@ -238,9 +240,13 @@ rule table:
         f"logs/{plan.config.name}/table/{{federation}}.log",
     conda:
         "environment.yml"
+    params:
+        manifests=lambda wildcards: f"{wildcards.federation}={plan.manifest}".format(
+            **wildcards
+        ),
     shell:
         "python -m benchmark.reporting.tables --clients {input.clients} --selected {input.selected} "
-        "--runs {input.runs} --manifests {input.manifests} --dataset {wildcards.federation} "
+        "--runs {input.runs} --manifests {params.manifests} --dataset {wildcards.federation} "
         "--published {input.published} --csv {output.csv} --md {output.md} --tex {output.tex} > {log} 2>&1"
 
 
@@ -262,9 +268,11 @@ rule leaderboard:
         f"logs/{plan.config.name}/leaderboard.log",
     conda:
         "environment.yml"
+    params:
+        manifests=expand(f"{{federation}}={plan.manifest}", federation=plan.federations),
     shell:
         "python -m benchmark.reporting.leaderboard --clients {input.clients} --selected {input.selected} "
-        "--runs {input.runs} --manifests {input.manifests} --csv {output.csv} --md {output.md} > {log} 2>&1"
+        "--runs {input.runs} --manifests {params.manifests} --csv {output.csv} --md {output.md} > {log} 2>&1"
 
 
 rule checks:
@@ -284,9 +292,11 @@ rule checks:
         f"logs/{plan.config.name}/checks.log",
     conda:
         "environment.yml"
+    params:
+        manifests=expand(f"{{federation}}={plan.manifest}", federation=plan.federations),
     shell:
         "python -m benchmark.evaluation.checks --clients {input.clients} --selected {input.selected} "
-        "--runs {input.runs} --manifests {input.manifests} --output {output} > {log} 2>&1"
+        "--runs {input.runs} --manifests {params.manifests} --output {output} > {log} 2>&1"
 
 
 rule figure:
@@ -309,9 +319,11 @@ rule figure:
         f"logs/{plan.config.name}/figure/{{figure}}.log",
     conda:
         "environment.yml"
+    params:
+        manifests=expand(f"{{federation}}={plan.manifest}", federation=plan.federations),
     shell:
         "python -m benchmark.reporting.figures {wildcards.figure} --clients {input.clients} "
-        "--selected {input.selected} --runs {input.runs} --manifests {input.manifests} "
+        "--selected {input.selected} --runs {input.runs} --manifests {params.manifests} "
         "--pdf {output.pdf} --svg {output.svg} --csv {output.csv} > {log} 2>&1"
 
 
@@ -367,9 +379,10 @@ rule report:
     conda:
         "environment.yml"
     params:
+        manifests=expand(f"{{federation}}={plan.manifest}", federation=plan.federations),
         title=plan.config.title or plan.config.name,
     shell:
         "python -m benchmark.reporting.report --clients {input.clients} --selected {input.selected} "
-        "--runs {input.runs} --manifests {input.manifests} --title {params.title:q} "
+        "--runs {input.runs} --manifests {params.manifests} --title {params.title:q} "
         "--published {input.published} --checks {input.checks} --figures {input.figures} "
         "--captions {input.captions} --output {output} > {log} 2>&1"

@@ -131,7 +131,7 @@ def _strip(axes: Axes, image: npt.NDArray[np.uint8], manifest: Mapping[str, Any]
     """Show a dataset's images with the names of clients and classes beside them."""
     clients, classes = manifest["clients"], manifest["classes"]
     row, column = image.shape[0] / len(clients), image.shape[1] / len(classes)
-    axes.imshow(image, interpolation="nearest")
+    axes.imshow(image, interpolation="none")
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0, labeltop=True, labelbottom=False)

@@ -140,11 +140,12 @@ def load(arguments: argparse.Namespace) -> Results:
     runs = [read_run(path) for path in arguments.runs]
     manifests = read_manifests(arguments.manifests)
     check(runs, manifests)
-    choices = map(read_json, arguments.selected)
+    trained = {(run["federation"], run["method"]["name"]) for run in runs}
+    choices = {(c["dataset"], c["method"]): c for c in map(read_json, arguments.selected)}
     return Results(
         metrics=pd.read_parquet(arguments.clients),
         runs=runs,
-        selected={(choice["dataset"], choice["method"]): choice for choice in choices},
+        selected={key: choice for key, choice in choices.items() if key in trained},
         manifests=manifests,
     )
 

@@ -1,5 +1,7 @@
 """One client's local training."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -17,9 +19,7 @@ def test_a_step_is_that_of_torch_sgd(momentum: float, decay: float) -> None:
     rates, source = (0.1, 0.01, 1.0), torch.Generator().manual_seed(0)
     shapes = [(2, 3), (4,)]
     leaves = [torch.randn(len(rates), *shape, generator=source, dtype=torch.float64) for shape in shapes]
-    steps = [
-        [torch.randn(leaf.shape, generator=source, dtype=torch.float64) for leaf in leaves] for _ in range(5)
-    ]
+    steps = [[torch.randn(leaf.shape, generator=source, dtype=torch.float64) for leaf in leaves] for _ in range(5)]
     expected = []
     for lane, rate in enumerate(rates):
         own = [leaf[lane].clone().requires_grad_() for leaf in leaves]
@@ -43,7 +43,7 @@ def test_a_step_is_that_of_torch_sgd(momentum: float, decay: float) -> None:
 def test_a_pass_takes_every_image_once_and_the_last_batch_is_smaller() -> None:
     """Thirteen images in batches of eight: eight and five, each image once, in every epoch, in a new order."""
     hospital = client("north", 13)
-    hospital = type(hospital)(hospital.name, hospital.images, torch.arange(13), *(hospital.images, hospital.labels))
+    hospital = replace(hospital, labels=torch.arange(13))
     ours = engine(method("fedit"))
     local = LocalTraining(ours.model, TRAINING, AugmentationSettings(), torch.float64)
     batches = [labels for _, labels in local._batches(hospital, 0, "round 0 pass 0", 2)]
@@ -57,9 +57,10 @@ def test_batches_are_keyed_by_seed_client_and_pass() -> None:
     """Order and changes are equal for equal keys, and differ where any part of the key differs."""
     ours = engine(method("fedit"))
     local = LocalTraining(ours.model, TRAINING, AugmentationSettings(), torch.float64)
-    north, east = client("north", 13), client("north", 13)
-    east = type(east)("east", *(getattr(north, f) for f in ("images", "labels", "validation_images", "validation_labels")))
-    keys = [(north, 0, "round 0 pass 0"), (north, 1, "round 0 pass 0"), (north, 0, "round 1 pass 0"), (east, 0, "round 0 pass 0")]
+    north = client("north", 13)
+    east = replace(north, name="east")
+    first, second = "round 0 pass 0", "round 1 pass 0"
+    keys = [(north, 0, first), (north, 1, first), (north, 0, second), (east, 0, first)]
 
     def drawn(key: tuple) -> torch.Tensor:
         return torch.cat([images for images, _ in local._batches(*key, 1)])

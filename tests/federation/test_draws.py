@@ -41,7 +41,7 @@ def test_draws_leave_the_global_generator_alone() -> None:
 
 
 def test_a_is_drawn_as_peft_draws_it() -> None:
-    """Kaiming's uniform with a = sqrt(5), bound sqrt(6 / ((1 + a^2) fan_in)): within it, filling it, of its variance."""
+    """Kaiming's uniform with a = sqrt(5), bound sqrt(6 / ((1 + a^2) fan_in))."""
     bound = math.sqrt(6 / ((1 + 5) * 192))
     drawn = initial(A, 0, torch.float64)
     assert drawn.abs().max() <= bound

@@ -34,6 +34,7 @@ def test_lanes_taken_apart_and_stacked_are_the_same() -> None:
     assert same(again.params, state.params)
 
 
+@pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
 def test_validation_is_that_of_the_logits() -> None:
     """Loss and score, lane by lane and client by client, by torch and scikit-learn from the predicted logits."""
     ours = engine(method("feddpa_t"))

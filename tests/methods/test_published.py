@@ -125,12 +125,13 @@ def test_the_average_of_ffa_lora_is_exact_and_that_of_fedit_is_not(name: str, ex
     for k in range(len(hospitals)):
         start = State(begin.round, {leaf: value[k : k + 1] for leaf, value in begin.params.items()}, {})
         alone.append(engine(method(name), hospitals[k : k + 1]).round(start, LANES)[0].params)
+    distances = []
     for site, _ in ours.model.backbone.sites:
         A, B = f"global/{site.name}.A", f"global/{site.name}.B"
         sent = sum(n / sizes.sum() * own[B][0] @ own[A][0] for n, own in zip(sizes, alone, strict=True))
         received = together.params[B][0] @ together.params[A][0]
-        apart_by = float((sent - received).abs().max() / sent.abs().max())
-        assert apart_by < 1e-12 if exact else apart_by > 1e-7, site.name
+        distances.append(float((sent - received).abs().max() / sent.abs().max()))
+    assert max(distances) < 1e-12 if exact else max(distances) > 1e-6
 
 
 def test_ffa_lora_never_changes_a() -> None:

@@ -1,6 +1,7 @@
 """Reading results."""
 
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from benchmark.evaluation.collect import read_manifests
 from benchmark.files import write_json
 from benchmark.reporting.inputs import Results, check
 from tests.reporting import synthetic
+from tests.reporting.conftest import read
 
 
 def test_what_there_is_comes_from_the_runs(results: Results) -> None:
@@ -43,3 +45,9 @@ def test_a_federation_of_another_name_says_so_in_its_title(results: Results) -> 
     found = Results(results.metrics, results.runs, results.selected, manifests)
     assert found.title("without_msk") == "Toy lesions (without_msk)"
     assert results.title("toy_lesions") == "Toy lesions"
+
+
+def test_a_selection_without_runs_is_left_out(tree: synthetic.Tree) -> None:
+    runs = [run for run in tree.runs if "/fedit/" in str(run)]
+    found = read(replace(tree, runs=runs))
+    assert {method for _, method in found.selected} == set(found.methods) == {"fedit"}

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -43,9 +44,9 @@ class Project:
 
     folder: Path
 
-    def snakemake(self, *arguments: str, ok: bool = True) -> str:
-        """Run Snakemake on the small configuration and return all that it printed."""
-        command = [sys.executable, "-m", "snakemake", "--cores", "4", "--configfile", "config/small.yaml", *arguments]
+    def snakemake(self, *arguments: str, ok: bool = True, config: str = "small") -> str:
+        """Run Snakemake on a configuration and return all that it printed."""
+        command = [sys.executable, "-m", "snakemake", *arguments, "--cores", "4", "--configfile", f"config/{config}.yaml"]
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         done = subprocess.run(
             command, cwd=self.folder, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False
@@ -55,20 +56,13 @@ class Project:
         return printed
 
     def planned(self, *arguments: str) -> set[tuple[str, ...]]:
-        """The jobs that a run would do now: rule and wildcards."""
-        printed = self.snakemake("-n", "--quiet", "host", *arguments, "all")
-        if "Nothing to be done" in printed:
-            return set()
-        jobs, rule = set(), ""
-        for line in printed.splitlines():
-            if line.startswith(("rule ", "localrule ")):
-                rule = line.split()[1].rstrip(":")
-                jobs.add((rule,))
-            elif line.strip().startswith("wildcards:"):
-                jobs.discard((rule,))
-                values = [part.partition("=")[2] for part in line.strip().removeprefix("wildcards: ").split(", ")]
-                jobs.add((rule, *values))
-        return jobs
+        """The jobs that a run would do now: rule, and for training and testing the federation and the method."""
+        printed = self.snakemake("all", "-n", *arguments)
+        rules = {(rule,) for rule in re.findall(r"^(?:local)?rule (\w+):", printed, re.MULTILINE)}
+        named = re.findall(r"^Job \d+: (Train|Test) (\w+) on (\w+);", printed, re.MULTILINE)
+        rules |= {("train" if verb == "Train" else "evaluate", where, method) for verb, method, where in named}
+        assert rules or "Nothing to be done" in printed, printed
+        return rules
 
     def configure(self, **changes: Any) -> None:
         """Write the small configuration, changed."""

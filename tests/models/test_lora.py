@@ -1,0 +1,154 @@
+"""Adapted layers: W0 x + b + sum_a m_a (alpha / rank) B_a A_a x, by hand."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from benchmark.config import LoraSettings
+from benchmark.leaf import Leaves
+from benchmark.method import Mix
+from benchmark.models.backbone import Backbone
+from benchmark.models.lora import AdaptedLinear, adapt, leaf_name
+from tests.federation.small import transformer
+
+DIM, RANK, ALPHA = 48, 3, 6.0
+SCALE = ALPHA / RANK
+WHERE = {
+    "q": ("attn.qkv", slice(0, DIM)),
+    "k": ("attn.qkv", slice(DIM, 2 * DIM)),
+    "v": ("attn.qkv", slice(2 * DIM, 3 * DIM)),
+    "qkv": ("attn.qkv", slice(0, 3 * DIM)),
+    "proj": ("attn.proj", slice(0, DIM)),
+    "fc1": ("mlp.fc1", slice(0, 4 * DIM)),
+    "fc2": ("mlp.fc2", slice(0, DIM)),
+}
+"""Of every target, its layer in timm's block, and its rows there."""
+ADAPTERS = ("global", "personal", "third")
+MIXES: dict[str, Mix] = {
+    "one": {"personal": 1.0},
+    "sum": {"global": 1.0, "personal": 1.0},
+    "weights": {"global": 0.3, "third": -0.7},
+    "per image": {"global": torch.tensor([0.2, 0.9, 0.0], dtype=torch.float64), "personal": 0.5, "third": 1.0},
+    "none": {},
+}
+
+
+def adapted(*targets: str) -> tuple[Backbone, dict[str, Tensor]]:
+    """A backbone with these targets, and random leaves of three adapters."""
+    backbone = Backbone(transformer(), LoraSettings(targets=targets, rank=RANK, alpha=ALPHA)).double()
+    source = torch.Generator().manual_seed(0)
+    leaves = backbone.leaves(ADAPTERS)
+    return backbone, {f.name: 0.3 * torch.randn(f.shape, generator=source, dtype=torch.float64) for f in leaves}
+
+
+def by_hand(layer: AdaptedLinear, x: Tensor, params: Leaves, mix: Mix, block: int, targets: tuple[str, ...]) -> Tensor:
+    """The formula, term by term and image by image."""
+    rows = []
+    for n in range(len(x)):
+        y = x[n] @ layer.frozen.weight.T + layer.frozen.bias
+        for adapter, weight in mix.items():
+            own = weight[n] if isinstance(weight, Tensor) else weight
+            for target in targets:
+                path, where = WHERE[target]
+                third = target in ("q", "k", "v")
+                site = f"blocks.{block}.attn.{target}" if third else f"blocks.{block}.{path}"
+                A, B = params[f"{adapter}/{site}.A"], params[f"{adapter}/{site}.B"]
+                y[:, where] += own * SCALE * (x[n] @ A.T @ B.T)
+        rows.append(y)
+    return torch.stack(rows)
+
+
+@pytest.mark.parametrize("mix", MIXES.values(), ids=MIXES.keys())
+@pytest.mark.parametrize("targets", [(t,) for t in WHERE] + [("q", "v"), ("v", "k", "q")], ids="-".join)
+def test_an_adapted_layer_is_the_formula(targets: tuple[str, ...], mix: Mix) -> None:
+    """Every target, alone and with other thirds of the fused projection; one, several or no adapters."""
+    backbone, params = adapted(*targets)
+    path, _ = WHERE[targets[0]]
+    for block in (0, 1):
+        layer = backbone.vit.get_submodule(f"blocks.{block}.{path}")
+        source = torch.Generator().manual_seed(block)
+        x = torch.randn(3, 5, layer.frozen.in_features, generator=source, dtype=torch.float64)
+        with backbone.adaptation.using(params, mix, trace=False):
+            found = layer(x)
+        assert (found - by_hand(layer, x, params, mix, block, targets)).abs().max() < 1e-12
+
+
+@pytest.mark.parametrize("targets", [("q", "v"), ("qkv", "fc1"), ("q", "k", "v", "proj", "fc1", "fc2")], ids="-".join)
+@pytest.mark.parametrize("kind", ["sum", "weights", "per image"])
+def test_the_trace_is_every_adapters_unweighted_output_at_every_site(targets: tuple[str, ...], kind: str) -> None:
+    """(alpha / rank) B A x, whatever the mix, in the order of the sites; x is caught at the layer's door."""
+    backbone, params = adapted(*targets)
+    mix = MIXES[kind]
+    inputs: dict[str, Tensor] = {}
+    for name, module in backbone.vit.named_modules():
+        if isinstance(module, AdaptedLinear):
+            module.register_forward_pre_hook(lambda _, arguments, name=name: inputs.update({name: arguments[0]}))
+    images = torch.rand(3, 3, 32, 32, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    _, trace = backbone(images, params, mix, trace=True)
+    assert trace.keys() == mix.keys()
+    for adapter, outputs in trace.items():
+        assert len(outputs) == len(backbone.sites) == 2 * len(targets)
+        for (site, _), output in zip(backbone.sites, outputs, strict=True):
+            parent, _, last = site.name.rpartition(".")
+            x = inputs[f"{parent}.qkv" if last in ("q", "k", "v") else site.name]
+            A, B = (params[leaf_name(adapter, site.name, factor)] for factor in "AB")
+            assert (output - SCALE * (x @ A.T @ B.T)).abs().max() < 1e-12
+
+
+def test_tracing_changes_nothing() -> None:
+    """Features are equal to the bit with and without it; without it the trace is empty."""
+    backbone, params = adapted("q", "v")
+    images = torch.rand(3, 3, 32, 32, dtype=torch.float64)
+    (with_trace, _), (without, empty) = (backbone(images, params, MIXES["weights"], trace=t) for t in (True, False))
+    assert torch.equal(with_trace, without)
+    assert not empty
+
+
+def test_adapters_with_b_zero_are_timms_own_model() -> None:
+    """The common start changes nothing, and neither does an empty mix."""
+    backbone, params = adapted("q", "k", "v", "proj", "fc1", "fc2")
+    images = torch.rand(3, 3, 32, 32, dtype=torch.float64)
+    plain = transformer().double().eval()
+    expected = plain((images - backbone.mean) / backbone.std)
+    zero = {name: torch.zeros_like(leaf) if name.endswith(".B") else leaf for name, leaf in params.items()}
+    assert (backbone(images, zero, MIXES["sum"])[0] - expected).abs().max() < 1e-12
+    assert (backbone(images, params, {})[0] - expected).abs().max() < 1e-12
+    assert (backbone(images, params, MIXES["sum"])[0] - expected).abs().max() > 1e-3
+
+
+def test_nothing_of_a_pass_is_left_behind() -> None:
+    """Leaves are forgotten after every pass, also after one that fails: no tensor leaks into the next."""
+    backbone, params = adapted("q")
+    images = torch.rand(2, 3, 32, 32, dtype=torch.float64)
+    backbone(images, params, MIXES["sum"], trace=True)
+    with pytest.raises(KeyError):
+        backbone(images, {}, MIXES["sum"])
+    left = backbone.adaptation
+    assert not left.params
+    assert not left.mix
+    assert left.trace is None
+
+
+@pytest.mark.parametrize("targets", [("q", "v"), ("qkv",), ("k", "proj", "fc1", "fc2")], ids="-".join)
+def test_leaves_have_the_shapes_of_their_projections(targets: tuple[str, ...]) -> None:
+    """A (rank, in), B (out, rank), at every site of every block, for every adapter."""
+    backbone, _ = adapted(*targets)
+    outputs = {target: rows.stop - rows.start for target, (_, rows) in WHERE.items()}
+    inputs = {target: 4 * DIM if target == "fc2" else DIM for target in WHERE}
+    leaves = backbone.leaves(["global", "personal"])
+    assert len(leaves) == 2 * 2 * 2 * len(targets)
+    assert len({leaf.name for leaf in leaves}) == len(leaves)
+    for leaf in leaves:
+        target = leaf.site.rpartition(".")[2]
+        assert target in targets
+        assert leaf.name == f"{leaf.part}/{leaf.site}.{leaf.factor}"
+        assert leaf.shape == ((RANK, inputs[target]) if leaf.factor == "A" else (outputs[target], RANK))
+
+
+def test_a_target_that_the_model_lacks_is_an_error_that_names_it() -> None:
+    """A transformer with another kind of MLP has no fc1."""
+    vit = transformer()
+    vit.blocks[0].mlp = nn.Identity()
+    backbone, _ = adapted("q")
+    with pytest.raises(ValueError, match=r"lora.targets: VisionTransformer has no linear layer blocks.0.mlp.fc1"):
+        adapt(vit, ["fc1"], backbone.adaptation)
