@@ -241,9 +241,7 @@ rule table:
     conda:
         "environment.yml"
     params:
-        manifests=lambda wildcards: f"{wildcards.federation}={plan.manifest}".format(
-            **wildcards
-        ),
+        manifests=lambda wildcards, input: f"{wildcards.federation}={input.manifests}",
     shell:
         "python -m benchmark.reporting.tables --clients {input.clients} --selected {input.selected} "
         "--runs {input.runs} --manifests {params.manifests} --dataset {wildcards.federation} "

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from benchmark.method import Batch, Leaves, Method
@@ -29,5 +28,9 @@ class FedOPALR(Method):
         """The task's loss and the overlap of the adapters' outputs at every adapted projection."""
         output = batch(params, trace=True)
         pairs = zip(output.adapters["global"], output.adapters["personal"], strict=True)
-        overlap = [F.cosine_similarity(shared, own, dim=-1, eps=self.eps).abs().mean() for shared, own in pairs]
-        return batch.task_loss(output) + self.strength * torch.stack(overlap).mean()
+        overlap = torch.stack([self._cosine(shared, own).abs().mean() for shared, own in pairs])
+        return batch.task_loss(output) + self.strength * overlap.mean()
+
+    def _cosine(self, x: Tensor, y: Tensor) -> Tensor:
+        """Not torch's: the gradient of its `cosine_similarity` ignores the floor."""
+        return (x * y).sum(-1) / (x.norm(dim=-1).clamp(min=self.eps) * y.norm(dim=-1).clamp(min=self.eps))
