@@ -20,12 +20,12 @@ class ConfigError(ValueError):
 
 def _rate(value: Any) -> str:
     """A learning rate as text: the user's own, so that `5e-4` in the file is `lr=5e-4` in every path."""
-    text = value if isinstance(value, str) else f"{value:g}" if isinstance(value, float | int) else str(value)
+    text = value if isinstance(value, str) else repr(value)
     try:
         positive = 0 < float(text) < float("inf")
     except ValueError:
         positive = False
-    if not positive or not all(c in "0123456789.e-+" for c in text):
+    if not positive or not set(text) <= set("0123456789.e-+"):
         raise ValueError("a learning rate is a positive number such as 5e-4")
     return text
 
@@ -326,7 +326,7 @@ def load(path: Path) -> Config:
 
 def _line(where: str, fault: dict[str, Any]) -> str:
     """One fault of pydantic's as one line: where, what is wrong, which value, what is allowed."""
-    location = [part for part in fault["loc"] if not str(part).startswith("function-")]
+    location = [part for part in fault["loc"] if part != "[key]" and not str(part).startswith("function-")]
     place = f"{where}: {'.'.join(map(str, location))}: " if location else f"{where}: "
     if fault["type"] == "extra_forbidden":
         return f"{place}there is no such setting; allowed here: {', '.join(_fields(location[:-1]))}"
@@ -339,11 +339,9 @@ def _line(where: str, fault: dict[str, Any]) -> str:
 def _fields(location: list[Any]) -> list[str]:
     """The settings that exist at a place in the configuration."""
     model: Any = Config
-    for part in location:
-        field = model.model_fields.get(part) if isinstance(model, type) and issubclass(model, BaseModel) else None
-        if field is None:
-            continue  # The name of a federation: its settings are the mapping's values, already reached.
-        model = field.annotation
-        if getattr(model, "__args__", None):
-            model = next(a for a in model.__args__ if isinstance(a, type) and issubclass(a, BaseModel))
+    if location[:1] == ["federations"]:
+        model = FederationSettings  # What follows is the federation's own name.
+    else:
+        for part in location:
+            model = model.model_fields[part].annotation
     return sorted(model.model_fields)

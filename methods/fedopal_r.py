@@ -14,11 +14,12 @@ class FedOPALR(Method):
 
     Attributes:
         strength: The paper's lambda. Zero is FedPAL.
-        eps: Floor of each norm: at the start both outputs are zero, and their cosine is taken as zero.
+        eps: Floor of each norm. Both outputs begin at zero, where a cosine's gradient has no bound: with a tiny floor
+            the second step is as large as 1/eps, at any learning rate. Below it the penalty is a scaled product.
     """
 
     strength: float = 0.1
-    eps: float = 1e-6
+    eps: float = 1e-2
 
     title = "FedOPAL-R"
     paper = "arXiv:2510.12741"

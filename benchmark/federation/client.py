@@ -68,7 +68,14 @@ class LocalTraining:
     dtype: torch.dtype
 
     def train(
-        self, client: Client, params: Leaves, memory: Leaves, phase: Phase, lanes: Sequence[Lane], pass_name: str
+        self,
+        client: Client,
+        params: Leaves,
+        start: Leaves,
+        memory: Leaves,
+        phase: Phase,
+        lanes: Sequence[Lane],
+        pass_name: str,
     ) -> tuple[dict[str, Tensor], Tensor]:
         """One pass of local training.
 
@@ -78,6 +85,7 @@ class LocalTraining:
         Args:
             client: Whose images.
             params: The client's leaves as the pass begins, each of shape (L, ...).
+            start: Its leaves as the round began, likewise.
             memory: What the client remembers, each of shape (L, ...).
             phase: Which leaves are trained, with which mix.
             lanes: The L lanes.
@@ -87,12 +95,12 @@ class LocalTraining:
             All leaves after the pass, and the mean objective of its images, shape (L,).
         """
         method = self.model.method
-        start = dict(params)
+        params = dict(params)
         for adapter, source in phase.copies.items():
-            start.update(_copied(self.model, start, source, adapter))
+            params.update(_copied(self.model, params, source, adapter))
         names = self.model.named(phase.trains)
-        trained = {name: start[name].clone().requires_grad_() for name in names}
-        fixed = {name: leaf for name, leaf in start.items() if name not in trained}
+        trained = {name: params[name].clone().requires_grad_() for name in names}
+        fixed = {name: leaf for name, leaf in params.items() if name not in trained}
         buffers = [torch.zeros_like(leaf) for leaf in trained.values()]
         rates = torch.tensor([float(lane.rate) for lane in lanes], dtype=self.dtype, device=client.images.device)
         scaled = [rates.view(-1, *[1] * (leaf.dim() - 1)) for leaf in trained.values()]
@@ -113,13 +121,13 @@ class LocalTraining:
                 images, target = batches[0]
             else:
                 images, target = (torch.stack(list(tensors))[of_lane] for tensors in zip(*batches, strict=True))
-            losses = every_lane(trained, fixed, start, dict(memory), images, target)
+            losses = every_lane(trained, fixed, dict(start), dict(memory), images, target)
             # Lanes do not meet in the sum's gradient: each lane's loss depends on its own leaves alone.
             gradients = list(torch.autograd.grad(losses.sum(), list(trained.values())))
             with torch.no_grad():
                 self._step(list(trained.values()), gradients, buffers, scaled)
                 total += losses.detach().to(torch.float64) * target.shape[-1]
-        done = {**start, **{name: leaf.detach() for name, leaf in trained.items()}}
+        done = {**params, **{name: leaf.detach() for name, leaf in trained.items()}}
         return done, total / (len(client.labels) * epochs)
 
     def _step(self, leaves: list[Tensor], gradients: list[Tensor], buffers: list[Tensor], rates: list[Tensor]) -> None:

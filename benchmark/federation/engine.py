@@ -157,11 +157,11 @@ class Engine:
         local = LocalTraining(self.model, self.training, self.augmentation, self.dtype)
         everyone, objectives = [], []
         for k, client in enumerate(self.participants):
-            params = {name: leaf[k] for name, leaf in state.params.items()}
+            start = params = {name: leaf[k] for name, leaf in state.params.items()}
             memory = {name: leaf[k] for name, leaf in state.memory.items()}
             objective = torch.zeros(len(lanes), dtype=torch.float64, device=self.device)
             for phase, name in passes:
-                params, mean = local.train(client, params, memory, phase, lanes, name)
+                params, mean = local.train(client, params, start, memory, phase, lanes, name)
                 objective += mean / len(passes)
             everyone.append(params)
             objectives.append(objective)
@@ -192,6 +192,7 @@ class Engine:
 
 
 def _pooled(clients: Sequence[Client]) -> Client:
-    """One client that holds every client's images."""
+    """One client that holds every client's images, in an order that does not depend on that of the clients."""
+    clients = sorted(clients, key=lambda client: client.name)
     fields = ("images", "labels", "validation_images", "validation_labels")
     return Client("pooled", *(torch.cat([getattr(client, field) for client in clients]) for field in fields))

@@ -42,7 +42,8 @@ def load(path: Path, settings: Mapping[str, float | bool | str]) -> Method:
     for attribute in ("title", "paper"):
         if not isinstance(getattr(method, attribute, None), str):
             raise ValueError(f"{path}: {method.__name__} needs a `{attribute}`, a text")
-    if not (method.__dict__.get("__doc__") or "").strip():
+    documentation = method.__dict__.get("__doc__") or ""
+    if not documentation.strip() or documentation.startswith(f"{method.__name__}("):  # A dataclass writes its own.
         raise ValueError(f"{path}: {method.__name__} needs a docstring: one line that says what it does")
     allowed: set[str] = (
         {field.name for field in dataclasses.fields(method)} if dataclasses.is_dataclass(method) else set()

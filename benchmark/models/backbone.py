@@ -84,7 +84,14 @@ def build(name: str, arguments: Mapping[str, Any], image_size: int) -> VisionTra
     if not timm.is_model(name.partition(".")[0]):
         close = ", ".join(timm.list_models(name.partition("_patch")[0] + "*")[:8]) or "see timm.list_models('vit_*')"
         raise ValueError(f"backbone.name: timm has no model {name!r}; some that it has: {close}")
-    model = timm.create_model(name, pretrained=False, num_classes=0, img_size=image_size, **arguments)
+    try:
+        model = timm.create_model(name, pretrained=False, num_classes=0, img_size=image_size, **arguments)
+    except (TypeError, RuntimeError) as error:
+        message = " ".join(str(error).split())
+        raise ValueError(
+            f"backbone: timm cannot build {name!r} with {dict(arguments)}: {message}; "
+            "adapters need a plain VisionTransformer"
+        ) from None
     if not isinstance(model, VisionTransformer):
         raise ValueError(
             f"backbone.name: {name!r} is a {type(model).__name__}; adapters need a plain VisionTransformer"

@@ -75,7 +75,10 @@ def _from_file(settings: BackboneSettings) -> tuple[dict[str, Tensor], dict[str,
     if not path.is_file():
         raise OSError(f"backbone.weights: {path} is no file; allowed: `hub`, `drawn`, or the path of a checkpoint")
     vit = build(settings.name, settings.arguments, timm.get_pretrained_cfg(settings.name).input_size[-1])
-    state = checkpoint_filter_fn(load_state_dict(str(path), weights_only=True), vit)
+    try:
+        state = checkpoint_filter_fn(load_state_dict(str(path), weights_only=True), vit)
+    except Exception as error:  # Readers of both formats raise many kinds; all of them mean: no checkpoint.
+        raise ValueError(f"{path}: not a checkpoint that can be read ({type(error).__name__}: {error})") from None
     state = {key: value for key, value in state.items() if not key.startswith(("head.", "head_dist."))}
     try:
         vit.load_state_dict(state, strict=True)

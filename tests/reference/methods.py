@@ -122,7 +122,7 @@ def fedopal_w(setting: Setting, rate: float, seed: int, strength: float = 0.1, e
     return _fedopal(setting, rate, seed, penalty)
 
 
-def fedopal_r(setting: Setting, rate: float, seed: int, strength: float = 0.1, eps: float = 1e-6) -> list[Result]:
+def fedopal_r(setting: Setting, rate: float, seed: int, strength: float = 0.1, eps: float = 1e-2) -> list[Result]:
     """FedOPAL-R (arXiv 2510.12741): FedPAL, and the mean over layers and batch of |cos(z_g, z_p)|.
 
     z is an adapter's output, alpha/rank B A x, caught by a hook on PEFT's lora_B.
@@ -163,14 +163,16 @@ def local(setting: Setting, rate: float, seed: int) -> list[Result]:
 
 
 def pooled(setting: Setting, rate: float, seed: int) -> list[Result]:
-    """Control: one model, trained on the union of all images, and evaluated on every hospital's."""
-    everything = (torch.cat([getattr(own, field) for own in setting.data]) for field in ("images", "labels", "unseen"))
+    """Control: one model, trained on the union of all images by hospital's name, and evaluated on every hospital's."""
+    data = sorted(setting.data, key=lambda own: own.name)
+    everything = (torch.cat([getattr(own, field) for own in data]) for field in ("images", "labels", "unseen"))
     union = Hospital(setting, Images("pooled", *everything), seed, ["global"])
     for round in range(setting.rounds):
         union.train(union.AB("global") + union.head(), f"round {round} pass 0", rate)
-    logits = union.logits(union.unseen()).detach().split([len(own.unseen) for own in setting.data])
+    logits = union.logits(union.unseen()).detach().split([len(own.unseen) for own in data])
+    of_hospital = dict(zip((own.name for own in data), logits, strict=True))
     leaves = {name: parameter.detach() for name, parameter in union.named().items()}
-    return [Result(leaves, own, union.objectives) for own in logits]
+    return [Result(leaves, of_hospital[own.name], union.objectives) for own in setting.data]
 
 
 def _fedopal(

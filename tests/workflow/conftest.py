@@ -46,7 +46,16 @@ class Project:
 
     def snakemake(self, *arguments: str, ok: bool = True, config: str = "small") -> str:
         """Run Snakemake on a configuration and return all that it printed."""
-        command = [sys.executable, "-m", "snakemake", *arguments, "--cores", "4", "--configfile", f"config/{config}.yaml"]
+        command = [
+            sys.executable,
+            "-m",
+            "snakemake",
+            *arguments,
+            "--cores",
+            "4",
+            "--configfile",
+            f"config/{config}.yaml",
+        ]
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         done = subprocess.run(
             command, cwd=self.folder, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False
