@@ -199,6 +199,7 @@ class Config(_Settings):
         seeds: Seeds of initialisation, order of images and augmentation.
         rounds: Rounds of training and averaging.
         head: Whether the task head is averaged or stays with its client, where a method does not say it itself.
+        averaging: Weights of the clients on the server: `samples` by their training images, `uniform` all the same.
         evaluate_every: Validation is measured after every so many rounds, and after the last.
         checkpoint_every: Lanes are stored after every so many rounds, and after the last.
         lanes: Most lanes trained together; `auto` lets the engine choose, 1 trains one run at a time.
@@ -219,6 +220,7 @@ class Config(_Settings):
     backbone: BackboneSettings = BackboneSettings()
     lora: LoraSettings = LoraSettings()
     head: Literal["shared", "personal"] = "shared"
+    averaging: Literal["samples", "uniform"] = "samples"
     training: TrainingSettings = TrainingSettings()
     augmentation: AugmentationSettings = AugmentationSettings()
     selection: SelectionSettings = SelectionSettings()
@@ -258,6 +260,7 @@ class TrainingJob(_Settings):
         arguments: Passed to timm.
         lora: Likewise.
         head: Likewise.
+        averaging: Likewise.
         training: Likewise.
         augmentation: Likewise.
         evaluate_every: Likewise.
@@ -274,6 +277,7 @@ class TrainingJob(_Settings):
     arguments: dict[str, Scalar]
     lora: LoraSettings
     head: Literal["shared", "personal"]
+    averaging: Literal["samples", "uniform"]
     training: TrainingSettings
     augmentation: AugmentationSettings
     evaluate_every: int

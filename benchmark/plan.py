@@ -203,6 +203,7 @@ class Plan:
             arguments=config.backbone.arguments,
             lora=config.lora,
             head=config.head,
+            averaging=config.averaging,
             training=config.training,
             augmentation=config.augmentation,
             evaluate_every=config.evaluate_every,

@@ -24,15 +24,15 @@ def closure(module: str) -> list[str]:
     Raises:
         ValueError: The project has no such module.
     """
+    if _file(module) is None:
+        raise ValueError(f"the project has no module {module}")
     found: set[Path] = set()
-    waiting = [_file(module)]
+    waiting = _files(module)
     while waiting:
         path = waiting.pop()
-        if path is None:
-            raise ValueError(f"the project has no module {module}")
         if path not in found:
             found.add(path)
-            waiting += [imported for imported in _imported(path) if imported]
+            waiting += _imported(path)
     return sorted(path.relative_to(ROOT).as_posix() for path in found)
 
 
@@ -49,7 +49,8 @@ def fingerprint(paths: Iterable[Path]) -> str:
     return hashlib.sha256("".join(parts).encode()).hexdigest()
 
 
-def _imported(path: Path) -> Iterator[Path | None]:
+def _imported(path: Path) -> Iterator[Path]:
+    """The project's files that a file names in its import statements."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         names: list[str] = []
         if isinstance(node, ast.Import):
@@ -58,8 +59,14 @@ def _imported(path: Path) -> Iterator[Path | None]:
             names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
         for name in names:
             if name.partition(".")[0] == "benchmark":
-                parts = name.split(".")
-                yield from (_file(".".join(parts[: i + 1])) for i in range(len(parts)))
+                yield from _files(name)
+
+
+def _files(module: str) -> list[Path]:
+    """The files that importing a dotted name runs first: its packages' and, if it is a module, its own."""
+    parts = module.split(".")
+    files = (_file(".".join(parts[: depth + 1])) for depth in range(len(parts)))
+    return [file for file in files if file]
 
 
 def _file(module: str) -> Path | None:

@@ -64,6 +64,7 @@ class Engine:
         training: How one client trains in one round.
         augmentation: How its images are changed.
         head: The configured policy for the head.
+        averaging: Whether clients weigh by their training images or all the same.
     """
 
     model: Model
@@ -71,6 +72,7 @@ class Engine:
     training: TrainingSettings
     augmentation: AugmentationSettings
     head: Literal["shared", "personal"]
+    averaging: Literal["samples", "uniform"] = "samples"
 
     @property
     def participants(self) -> Sequence[Client]:
@@ -172,7 +174,8 @@ class Engine:
         shared = self.model.shared(self.head)
         if not shared:
             return {}
-        counts = torch.tensor([len(client.labels) for client in self.participants], dtype=torch.float64)
+        by_samples = self.averaging == "samples"
+        counts = torch.tensor([len(client.labels) if by_samples else 1.0 for client in self.participants]).double()
         weights = (counts / counts.sum()).to(self.device)
         serve = torch.vmap(lambda sent, began: dict(self.model.method.server(sent, began, weights)), in_dims=1)
         received = serve({n: trained[n] for n in shared}, {n: start[n] for n in shared})

@@ -125,7 +125,7 @@ class Job:
         ).to(device, DTYPES[settings.training.precision])
         model = Model.of(vit, Classification(manifest["classes"]), loaded)
         clients = _clients(settings, pack, torch.device(device))
-        engine = Engine(model, clients, settings.training, settings.augmentation, settings.head)
+        engine = Engine(model, clients, settings.training, settings.augmentation, settings.head, settings.averaging)
         hashes = {
             "images": manifest["hashes"]["train.npy"],
             "table": manifest["hashes"]["train.parquet"],

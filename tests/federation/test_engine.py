@@ -11,7 +11,7 @@ from torch import Tensor
 
 from benchmark.data.augmentation import to_float
 from benchmark.federation.client import Lane
-from benchmark.federation.engine import SUPPORT, stack
+from benchmark.federation.engine import SUPPORT, State, stack
 from benchmark.federation.model import Images, predict
 from benchmark.method import Leaf, Leaves, Method
 from tests.federation.small import LANES, client, clients, engine, logits, method, same, train
@@ -222,3 +222,22 @@ def test_leaves_know_their_partners() -> None:
         assert (partner.site, partner.part) == (leaf.site, leaf.part)
         assert {partner.factor, leaf.factor} == {"A", "B"}
         assert leaf.shape[0 if leaf.factor == "A" else 1] == 4
+
+
+def test_clients_weigh_by_their_images_or_all_the_same() -> None:
+    """`averaging`: with one step each and plain SGD, a shared leaf moves by the weighted mean of the clients' moves."""
+    counts = torch.tensor([len(own.labels) for own in clients()], dtype=torch.float64)
+    for averaging, weights in (("samples", counts / counts.sum()), ("uniform", torch.full((3,), 1 / 3).double())):
+        ours = replace(engine(method("fedit")), averaging=averaging)
+        begin = ours.start(LANES)
+        moved = torch.stack([_alone(k, begin) for k in range(3)])
+        expected = torch.einsum("k,k...->...", weights, moved)
+        found = ours.round(begin, LANES)[0].params["head/weight"]
+        assert torch.allclose(found[0], expected, atol=1e-12)
+
+
+def _alone(number: int, begin: State) -> torch.Tensor:
+    """What one client sends for the head's weight: alone, its average is its own."""
+    ours = engine(method("fedit"), clients()[number : number + 1])
+    own = State(0, {name: leaf[number : number + 1] for name, leaf in begin.params.items()}, {})
+    return ours.round(own, LANES)[0].params["head/weight"][0]

@@ -1,0 +1,60 @@
+"""What a method costs, counted from shapes: against what the server really sees, and against hand counts."""
+
+from collections.abc import Mapping
+
+import pytest
+import torch
+from torch import Tensor
+
+from benchmark.federation import costs
+from benchmark.federation.client import Lane
+from tests.federation.small import ARGUMENTS, CLASSES, METHODS, engine, method
+
+DIM, DEPTH, RANK = ARGUMENTS["embed_dim"], ARGUMENTS["depth"], 4
+A = DEPTH * 2 * RANK * DIM
+"""Numbers in all A of one adapter on q and v; all B hold as many."""
+HEAD = len(CLASSES) * (DIM + 1)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_byte_counter_says_what_the_server_sees(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only shared leaves reach the server's hook, and their bytes are the counted ones."""
+    ours, seen = engine(method(name)), []
+    if ours.model.method.pooled:
+        assert costs.bytes_each_way(ours) == 0
+        return
+    served = type(ours.model.method).server
+
+    def spy(self: object, sent: Mapping[str, Tensor], start: Mapping[str, Tensor], weights: Tensor) -> object:
+        seen.append(sum(leaf[0].numel() * leaf.element_size() for leaf in sent.values()))
+        return served(self, sent, start, weights)
+
+    monkeypatch.setattr(type(ours.model.method), "server", spy)
+    ours.round(ours.start([Lane("1e-2", 0)]), [Lane("1e-2", 0)])
+    assert costs.bytes_each_way(ours) == (seen[0] if seen else 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "sent", "trained"),
+    [
+        ("fedit", 2 * A + HEAD, 2 * A + HEAD),
+        ("ffa_lora", A + HEAD, A + HEAD),
+        ("fedsa_lora", A, 2 * A + HEAD),
+        ("fedpal", 2 * A + HEAD, 4 * A + HEAD),
+        ("feddpa_t", 2 * A + HEAD, 4 * A + HEAD),
+        ("feddpa_f", 2 * A + HEAD, 4 * A + HEAD),
+        ("local", 0, 2 * A + HEAD),
+    ],
+)
+def test_published_methods_cost_what_their_definitions_say(name: str, sent: int, trained: int) -> None:
+    """Counted by hand: FFA-LoRA halves what LoRA sends, FedSA-LoRA sends A alone, a personal adapter never travels."""
+    ours = engine(method(name))
+    assert costs.bytes_each_way(ours) == sent * torch.float64.itemsize
+    assert costs.trainable_parameters(ours, rounds=2) == trained
+
+
+def test_predicted_memory_is_linear_in_the_batch() -> None:
+    """Twice the images keep twice the activations."""
+    ours = engine(method("fedit"))
+    twice = ours.training.model_copy(update={"batch_size": 2 * ours.training.batch_size})
+    assert costs.lane_memory(ours, twice, 32) == 2 * costs.lane_memory(ours, ours.training, 32)

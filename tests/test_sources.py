@@ -1,0 +1,59 @@
+"""The files a job is said to run are those that it runs."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmark.sources import ROOT, closure, fingerprint
+
+JOBS = sorted(set(re.findall(r'plan\.sources\(\s*"([\w.]+)"', (ROOT / "Snakefile").read_text(encoding="utf-8"))))
+
+LOADED = """
+import sys, importlib
+importlib.import_module(sys.argv[1])
+print(*(m.__file__ for n, m in sorted(sys.modules.items()) if n.split(".")[0] == "benchmark" and m.__file__), sep="\\n")
+"""
+
+
+def test_the_snakefile_names_its_jobs() -> None:
+    assert "benchmark.federation.train" in JOBS
+    assert len(JOBS) >= 12
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_a_jobs_declared_sources_are_what_it_imports(job: str) -> None:
+    """Static list against sys.modules of a fresh process: neither misses a file, neither has one too many."""
+    done = subprocess.run([sys.executable, "-c", LOADED, job], cwd=ROOT, capture_output=True, text=True, check=True)
+    imported = {Path(line).resolve().relative_to(ROOT).as_posix() for line in done.stdout.split()}
+    assert imported == set(closure(job))
+
+
+def test_every_job_of_the_snakefile_declares_its_sources() -> None:
+    """Each `python -m benchmark.x` of a rule stands in the same rule's input, but the wrapper that leases a device."""
+    rules = re.split(r"^rule ", (ROOT / "Snakefile").read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
+    for rule in rules:
+        run = set(re.findall(r"python -m ([\w.]+)", rule)) - {"benchmark.device"}
+        assert run == set(re.findall(r'plan\.sources\(\s*"([\w.]+)"', rule)), rule.partition(":")[0]
+
+
+def test_an_unknown_module_is_named() -> None:
+    with pytest.raises(ValueError, match=r"benchmark\.nothing"):
+        closure("benchmark.nothing")
+
+
+def test_a_fingerprint_ignores_what_computes_nothing(tmp_path: Path) -> None:
+    """Comments, docstrings and layout do not count; a changed number does."""
+    texts = [
+        '"""A module."""\ndef f(x):\n    """Twice."""\n    return 2 * x  # two\n',
+        "def f(x):\n\n    return (2 * x)\n",
+        "def f(x):\n    return 3 * x\n",
+    ]
+    prints = []
+    for number, text in enumerate(texts):
+        path = tmp_path / f"{number}.py"
+        path.write_text(text, encoding="utf-8")
+        prints.append(fingerprint([path]))
+    assert prints[0] == prints[1] != prints[2]
