@@ -23,8 +23,8 @@ _COLOUR_WEIGHT = 10
 def pretrain(settings: BackboneSettings) -> tuple[VisionTransformer, float]:
     """Train a backbone on the drawn source domain.
 
-    The class token learns to name the class; every patch token learns the mean and the spread of its own patch's
-    colours, which gives a small transformer useful features long before it can name shapes.
+    Naming the drawn classes takes a small transformer longer than a quickstart has. Colours and contrasts are learned
+    in seconds: so every patch token also learns those of its patch, and the class token those of the image.
 
     Args:
         settings: The backbone and, in `pretraining`, how to train it.
@@ -36,8 +36,9 @@ def pretrain(settings: BackboneSettings) -> tuple[VisionTransformer, float]:
     images, labels = (torch.from_numpy(a) for a in draw_source(plan.images, plan.image_size, plan.seed))
     torch.manual_seed(plan.seed)
     vit = build(settings.name, settings.arguments, plan.image_size).train()
-    classes, colours = nn.Linear(vit.num_features, int(labels.max()) + 1), nn.Linear(vit.num_features, 6)
-    parameters = [*vit.parameters(), *classes.parameters(), *colours.parameters()]
+    classes = nn.Linear(vit.num_features, int(labels.max()) + 1)
+    of_patch, of_image = nn.Linear(vit.num_features, 6), nn.Linear(vit.num_features, 18)
+    parameters = [p for module in (vit, classes, of_patch, of_image) for p in module.parameters()]
     mean, std = (torch.tensor(vit.pretrained_cfg[key]).view(3, 1, 1) for key in ("mean", "std"))
     steps = plan.epochs * math.ceil(plan.images / plan.batch_size)
     optimizer = torch.optim.AdamW(parameters, lr=plan.rate, weight_decay=0.05)
@@ -51,10 +52,12 @@ def pretrain(settings: BackboneSettings) -> tuple[VisionTransformer, float]:
                 if torch.rand(()) < 0.5:
                     pixels = pixels.flip(-1)
                 tokens = vit.forward_features((pixels - mean) / std)
-                logits = classes(vit.forward_head(tokens, pre_logits=True))
-                patches = colours(tokens[:, vit.num_prefix_tokens :])
-                target = _patch_colours(pixels, vit.patch_embed.patch_size)
-                loss = F.cross_entropy(logits, labels[batch]) + _COLOUR_WEIGHT * F.mse_loss(patches, target)
+                features = vit.forward_head(tokens, pre_logits=True)
+                logits = classes(features)
+                patches = of_patch(tokens[:, vit.num_prefix_tokens :])
+                error = F.mse_loss(patches, _patch_colours(pixels, vit.patch_embed.patch_size))
+                error = error + F.mse_loss(of_image(features), _image_colours(pixels))
+                loss = F.cross_entropy(logits, labels[batch]) + _COLOUR_WEIGHT * error
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
@@ -68,3 +71,13 @@ def _patch_colours(pixels: Tensor, size: tuple[int, int]) -> Tensor:
     """Mean and standard deviation of every patch's colours, (n, 3, H, W) -> (n, patches, 6)."""
     patches = F.unfold(pixels, size, stride=size).unflatten(1, (3, -1))
     return torch.cat([patches.mean(2), patches.std(2)], dim=1).transpose(1, 2)
+
+
+def _image_colours(pixels: Tensor) -> Tensor:
+    """Colours, their spread and the vertical contrast, in the centre and around it, (n, 3, H, W) -> (n, 18)."""
+    height, width = pixels.shape[2:]
+    inside = torch.zeros(height, width, dtype=torch.bool)
+    inside[height // 4 : height - height // 4, width // 4 : width - width // 4] = True
+    contrast = 5 * F.pad((pixels[:, :, 1:] - pixels[:, :, :-1]).abs(), (0, 0, 0, 1))  # Brought to the size of colours.
+    parts = [(pixels[:, :, where], contrast[:, :, where]) for where in (inside, ~inside)]
+    return torch.cat([value for p, c in parts for value in (p.mean(2), p.std(2), c.mean(2))], dim=1)

@@ -191,7 +191,8 @@ def preprocess(picture: Image.Image) -> Image.Image:
     """FLamby's preprocessing: the short side to 224 pixels, then colour constancy.
 
     Shades of gray (Finlayson and Trezzi 2004): each channel is divided by its mean of order 6, relative to
-    that of a gray image. FLamby lets values above 255 wrap round to dark ones; we let them saturate.
+    that of a gray image. FLamby lets values above 255 wrap round to dark ones, and so do we: published numbers are of
+    such images, and a folder that FLamby has prepared must equal one that we have.
 
     Args:
         picture: An RGB image.
@@ -204,7 +205,7 @@ def preprocess(picture: Image.Image) -> Image.Image:
     values = np.asarray(picture.convert("RGB").resize((width, height), Image.Resampling.BILINEAR), dtype=np.float32)
     light = (values**6).mean((0, 1), dtype=np.float64) ** (1 / 6)
     gains = np.linalg.norm(light) / (np.sqrt(3) * np.maximum(light, 1e-6))
-    return Image.fromarray((values * gains).clip(0, 255).astype(np.uint8))
+    return Image.fromarray(((values * gains).astype(np.int64) % 256).astype(np.uint8))
 
 
 def _split_file(root: Path) -> Path:

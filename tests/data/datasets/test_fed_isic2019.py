@@ -187,6 +187,16 @@ def test_preprocessing_is_shades_of_gray() -> None:
     np.testing.assert_allclose(np.asarray(preprocess(gray)), 90, atol=1)
 
 
+def test_bright_values_wrap_round_as_in_flambys_images() -> None:
+    """A blue cast makes red's and green's gains exceed one: a bright red pixel comes out dark, value modulo 256."""
+    pixels = np.full((224, 224, 3), (100, 100, 200), dtype=np.uint8)
+    pixels[0, 0] = (250, 100, 200)
+    means = (pixels.astype(np.float64) ** 6).mean((0, 1)) ** (1 / 6)
+    gain = np.sqrt((means**2).sum() / 3) / means[0]
+    assert 250 * gain > 256
+    assert np.asarray(preprocess(Image.fromarray(pixels)))[0, 0, 0] == int(250 * gain) - 256
+
+
 def test_real_split_file_has_the_published_sizes(shared: Path, tmp_path: Path) -> None:
     rows = pd.read_csv(shared / "fed_isic2019_train_test_split.csv")
     for client in FedIsic2019.clients:
