@@ -191,9 +191,10 @@ class Plan:
     def training(self, federation: str, method: str) -> str:
         """Settings of a `train` job, as JSON."""
         config = self.config
+        clients = config.federations[federation].clients
         job = TrainingJob(
             federation=federation,
-            clients=config.federations[federation].clients,
+            clients=None if clients is None else tuple(sorted(clients)),
             method=method,
             method_settings=config.method_settings.get(method, {}),
             rates=config.rates,

@@ -18,7 +18,6 @@ import torch
 from safetensors import safe_open
 
 from benchmark.config import TrainingJob
-from benchmark.data.augmentation import to_float
 from benchmark.data.packed import Split, open_test
 from benchmark.federation.engine import SUPPORT
 from benchmark.federation.model import predict
@@ -69,7 +68,7 @@ def predictions(job: Job, test: Split, state: Path) -> pd.DataFrame:
     for client in engine.clients:
         own = {name: leaf[names.index(client.name)][None] for name, leaf in leaves.items()}
         rows = test.table.index[test.table["client"] == client.name].to_numpy()
-        images = to_float(torch.from_numpy(test.images[rows]).to(engine.device), engine.dtype)
+        images = torch.from_numpy(test.images[rows]).to(engine.device)
         logits = predict(engine.model, images, client.support(SUPPORT, engine.dtype), own, _CHUNK)[0]
         probabilities = pd.DataFrame(logits.softmax(-1).float().cpu().numpy()).add_prefix("probability_")
         about = test.table.loc[rows, ["sample", "client", "label", "group"]].reset_index(drop=True)

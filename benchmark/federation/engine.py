@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from benchmark.config import AugmentationSettings, TrainingSettings
-from benchmark.data.augmentation import to_float
 from benchmark.federation.client import Client, Lane, LocalTraining
 from benchmark.federation.draws import initial
 from benchmark.federation.model import Model, predict
@@ -146,8 +145,8 @@ class Engine:
         """
         task, measured = self.model.task, []
         for client, params in zip(self.clients, self.deployed(state), strict=True):
-            images = to_float(client.validation_images, self.dtype)
-            logits = predict(self.model, images, client.support(SUPPORT, self.dtype), params, chunk)
+            support = client.support(SUPPORT, self.dtype)
+            logits = predict(self.model, client.validation_images, support, params, chunk)
             target = client.validation_labels
             loss = torch.vmap(task.loss, in_dims=(0, None))(logits, target).to(torch.float64)
             score = task.score(task.counts(logits, target))

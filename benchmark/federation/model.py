@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from benchmark.data.augmentation import to_float
 from benchmark.leaf import Leaf, Leaves
 from benchmark.method import Batch, Method, Mix, Output
 from benchmark.models.backbone import Backbone
@@ -101,8 +102,8 @@ def predict(model: Model, images: Tensor, support: Tensor, params: Leaves, chunk
 
     Args:
         model: The model.
-        images: Float images (n, 3, size, size) in [0, 1].
-        support: Some of the client's training images, likewise.
+        images: Shape (n, size, size, 3), uint8; made floating point a chunk at a time.
+        support: Some of the client's training images, (m, 3, size, size) in [0, 1].
         params: The client's deployed leaves, each of shape (L, ...).
         chunk: Images at once.
 
@@ -117,4 +118,5 @@ def predict(model: Model, images: Tensor, support: Tensor, params: Leaves, chunk
 
     every_lane = torch.vmap(one_lane, in_dims=(0, None))
     with torch.no_grad():
-        return torch.cat([every_lane(dict(params), batch) for batch in images.split(chunk)], dim=1)
+        chunks = (to_float(batch, support.dtype) for batch in images.split(chunk))
+        return torch.cat([every_lane(dict(params), batch) for batch in chunks], dim=1)

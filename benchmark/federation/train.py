@@ -152,15 +152,17 @@ class Job:
             Results, as they are finished.
         """
         rounds = self.settings.rounds
-        waiting: dict[int, list[tuple[Lane, Record]]] = {}
+        waiting: dict[tuple[int, int | None], list[tuple[Lane, Record]]] = {}
         for lane in (Lane(rate, seed) for seed in self.settings.seeds for rate in self.settings.rates):
             if record := store.finished(self.key(lane), rounds):
                 yield Result(lane, record, "store")
             else:
                 record = store.newest(self.key(lane), rounds) or Record(self.engine.start([lane]), [], 0.0)
-                waiting.setdefault(record.state.round, []).append((lane, record))
+                # Seeds see different images: on a CPU, stacking them saves nothing.
+                seed = lane.seed if self.engine.device.type == "cpu" else None
+                waiting.setdefault((record.state.round, seed), []).append((lane, record))
         at_once = limit or self._lanes_that_fit()
-        for begun, lanes in waiting.items():
+        for (begun, _), lanes in waiting.items():
             for first in range(0, len(lanes), at_once):
                 together = lanes[first : first + at_once]
                 records = self._train(dict(together), store, checkpoint_every)

@@ -36,6 +36,8 @@ class Backbone(nn.Module):
     def __init__(self, vit: VisionTransformer, settings: LoraSettings) -> None:
         super().__init__()
         self.vit = vit.eval().requires_grad_(False)
+        for block in vit.blocks:
+            block.attn.fused_attn = False  # The CPU's fused kernel has no batching rule: vmap would loop over lanes.
         self.settings = settings
         self.dim = int(vit.num_features)
         mean, std = (torch.tensor(vit.pretrained_cfg[key]).view(3, 1, 1) for key in ("mean", "std"))
@@ -123,7 +125,4 @@ def load(weights: Path, name: str, arguments: Mapping[str, Any], image_size: int
         raise ValueError(
             f"{weights}: not the weights of {name} {dict(arguments)}: {' '.join(str(error).split())}"
         ) from None
-    if not torch.cuda.is_available():
-        for block in vit.blocks:
-            block.attn.fused_attn = False  # On the CPU the fused kernel has no batching rule: vmap would loop.
     return Backbone(vit, settings)

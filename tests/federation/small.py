@@ -10,7 +10,6 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from benchmark.config import AugmentationSettings, LoraSettings, TrainingSettings
-from benchmark.data.augmentation import to_float
 from benchmark.federation.client import Client, Lane
 from benchmark.federation.engine import DTYPES, SUPPORT, Engine, State
 from benchmark.federation.methods import load
@@ -70,7 +69,7 @@ def transformer() -> VisionTransformer:
     vit = build(VIT, ARGUMENTS, SIZE)
     vit.load_state_dict(weights())
     for block in vit.blocks:
-        block.attn.fused_attn = False  # As `benchmark.models.backbone.load` does on a CPU.
+        block.attn.fused_attn = False
     return vit
 
 
@@ -99,13 +98,7 @@ def train(engine: Engine, lanes: Sequence[Lane], rounds: int) -> State:
 def logits(engine: Engine, state: State) -> list[Tensor]:
     """Every hospital's logits of its validation images, (L, n, classes)."""
     return [
-        predict(
-            engine.model,
-            to_float(own.validation_images, engine.dtype),
-            own.support(SUPPORT, engine.dtype),
-            params,
-            chunk=4,
-        )
+        predict(engine.model, own.validation_images, own.support(SUPPORT, engine.dtype), params, chunk=4)
         for own, params in zip(engine.clients, engine.deployed(state), strict=True)
     ]
 

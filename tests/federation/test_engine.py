@@ -54,8 +54,7 @@ def test_predictions_do_not_depend_on_the_chunk() -> None:
     ours = engine(method("feddpa_f"))
     state = train(ours, LANES, 1)
     hospital, params = ours.clients[0], ours.deployed(state)[0]
-    images = to_float(hospital.validation_images, torch.float64)
-    support = hospital.support(SUPPORT, torch.float64)
+    images, support = hospital.validation_images, hospital.support(SUPPORT, torch.float64)
     few, many = (predict(ours.model, images, support, params, chunk) for chunk in (2, 64))
     assert few.shape == (len(LANES), len(images), 4)
     assert (few - many).abs().max() < 1e-12

@@ -55,7 +55,7 @@ def test_training_cannot_read_test_images(finished: Project, tmp_path: Path) -> 
 
 
 def test_deployed_adapters_load_with_peft_and_predict_what_was_tested(finished: Project) -> None:
-    """timm's unchanged model with `PeftModel.from_pretrained` gives predictions.parquet's probabilities."""
+    """Timm's unchanged model with `PeftModel.from_pretrained` gives predictions.parquet's probabilities."""
     results, plan = finished.folder / "results/small", Plan.of(SMALL)
     rate = json.loads((results / "selected/toy_lesions/fedit.json").read_text())["rate"]
     predictions = pd.read_parquet(results / "test/toy_lesions/fedit/seed=0/predictions.parquet")
@@ -84,7 +84,8 @@ def test_tables_say_what_the_predictions_say(finished: Project) -> None:
     for client, rows in predictions.groupby("client"):
         guess = rows.filter(like="probability_").to_numpy().argmax(1)
         expected = balanced_accuracy_score(rows["label"], np.where(np.isin(guess, rows["label"]), guess, -1))
-        mine = clients.query("method == 'local' and client == @client and metric == 'balanced_accuracy'")
+        own = clients[(clients["method"] == "local") & (clients["client"] == client)]
+        mine = own[own["metric"] == "balanced_accuracy"]
         assert mine["value"].item() == pytest.approx(expected)
 
 
