@@ -58,6 +58,25 @@ class Client:
     images: int | None = None
 
 
+@dataclass(frozen=True)
+class Request:
+    """What a configuration asks of a dataset.
+
+    Attributes:
+        folder: Where the dataset may write.
+        source: A folder of the user's that already holds the data; nothing is downloaded then.
+        options: Settings that only this dataset knows; see `Dataset.chosen_options`.
+        licences_accepted: Short names of the licences that the user accepts.
+        split_seed: Seed of the splits, for datasets that store one.
+    """
+
+    folder: Path
+    source: Path | None
+    options: Mapping[str, Option]
+    licences_accepted: Sequence[str]
+    split_seed: int
+
+
 class Dataset(ABC):
     """A federated dataset. Subclass it, fill in the attributes, and write `prepare` and `index`.
 
@@ -84,22 +103,11 @@ class Dataset(ABC):
     task: ClassVar[str] = "classification"
 
     @abstractmethod
-    def prepare(
-        self,
-        folder: Path,
-        source: Path | None,
-        options: Mapping[str, Option],
-        licences_accepted: Sequence[str],
-        split_seed: int,
-    ) -> Path:
+    def prepare(self, request: Request) -> Path:
         """Download the data, draw it, or adopt a copy that exists. Never succeeds over missing files.
 
         Args:
-            folder: Where this dataset may write.
-            source: A folder of the user's that already holds the data; nothing is downloaded then.
-            options: Settings that only this dataset knows; see `chosen_options`.
-            licences_accepted: Short names of the licences that the user accepts.
-            split_seed: Seed of the splits, for datasets that store one.
+            request: What the configuration asks for.
 
         Returns:
             The folder in which the data lies.

@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from benchmark.sources import ROOT, closure, fingerprint
+
 Field = npt.NDArray[np.float32]
 
 SHAPES = 5  # disk, square, triangle, ring, cross
@@ -25,6 +27,11 @@ def generator(*key: object) -> np.random.Generator:
     """A random generator that depends on the key alone: `generator(seed, "toy_lesions", "TOY_0000001")`."""
     name = "\x1f".join(str(part) for part in key)
     return np.random.default_rng(int.from_bytes(hashlib.sha256(name.encode()).digest()[:16], "big"))
+
+
+def code_of(module: str) -> str:
+    """Eight digits that change with what a module computes: what other code has drawn is not taken for its own."""
+    return fingerprint(ROOT / path for path in closure(module))[:8]
 
 
 @contextmanager

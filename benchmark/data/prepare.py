@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from benchmark.config import FederationSettings
-from benchmark.data.dataset import DataError, checked_index, find, fingerprint
+from benchmark.data.dataset import DataError, Request, checked_index, find, fingerprint
 from benchmark.files import read_json, write_json
 
 
@@ -38,7 +38,7 @@ def prepare(federation: str, settings: FederationSettings, licences: Sequence[st
     source = Path(settings.source).expanduser() if settings.source else None
     if source is not None and not source.is_dir():
         raise DataError(f"{dataset.name}: `source` is {source}, but there is no such folder")
-    root = dataset.prepare(folder, source, settings.options, licences, settings.split_seed)
+    root = dataset.prepare(Request(folder, source, settings.options, licences, settings.split_seed))
     table = checked_index(dataset, root, settings.protocol, settings.split_seed)
     found = sorted(set(table["client"]))
     if missing := [f"{client.id} ({client.name})" for client in dataset.clients if client.id not in found]:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from benchmark.data.dataset import find
+from benchmark.data.dataset import Request, find
 from benchmark.data.datasets.fed_isic2019 import CLASSES, IMAGES
 
 
@@ -18,13 +18,13 @@ from benchmark.data.datasets.fed_isic2019 import CLASSES, IMAGES
 def lesions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small drawing of toy lesions."""
     folder = tmp_path_factory.mktemp("toy_lesions")
-    return find("toy_lesions").prepare(folder, None, {"scale": 0.006, "side": 48}, (), 0)
+    return find("toy_lesions").prepare(Request(folder, None, {"scale": 0.006, "side": 48}, (), 0))
 
 
 @pytest.fixture(scope="session")
 def slides(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small drawing of toy slides."""
-    return find("toy_slides").prepare(tmp_path_factory.mktemp("toy_slides"), None, {"scale": 0.0003}, (), 0)
+    return find("toy_slides").prepare(Request(tmp_path_factory.mktemp("toy_slides"), None, {"scale": 0.0003}, (), 0))
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """What a dataset is: discovery, options, and the checks on which every later step relies."""
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -11,7 +10,7 @@ from benchmark.data.dataset import (
     DataError,
     Dataset,
     Licence,
-    Option,
+    Request,
     checked_index,
     find,
     fingerprint,
@@ -46,15 +45,8 @@ class Fixed(Dataset):
     def __init__(self, table: pd.DataFrame = GOOD) -> None:
         self.table = table
 
-    def prepare(
-        self,
-        folder: Path,
-        source: Path | None,
-        options: Mapping[str, Option],
-        licences_accepted: Sequence[str],
-        split_seed: int,
-    ) -> Path:
-        return folder
+    def prepare(self, request: Request) -> Path:
+        return request.folder
 
     def index(self, root: Path, protocol: str, split_seed: int) -> pd.DataFrame:
         return self.table

@@ -8,14 +8,14 @@ import contextlib
 import io
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
-from benchmark.data.dataset import Client, DataError, Dataset, Licence, Option, present
+from benchmark.data.dataset import Client, DataError, Dataset, Licence, Request, present
 from benchmark.data.splits import cut
 
 FOLDER = "camelyon17_v1.0"  # WILDS' name for the folder; its reader looks for nothing else.
@@ -43,16 +43,10 @@ class Camelyon17(Dataset):
         "whole patients, since WILDS has no test set within a hospital.",
     }
 
-    def prepare(
-        self,
-        folder: Path,
-        source: Path | None,
-        options: Mapping[str, Option],
-        licences_accepted: Sequence[str],
-        split_seed: int,
-    ) -> Path:
+    def prepare(self, request: Request) -> Path:
         """Use `source`, or download with WILDS' own downloader, and verify that every patch is there."""
-        self.chosen_options(options)
+        self.chosen_options(request.options)
+        folder, source = request.folder, request.source
         if source is not None:
             root = source.parent if source.name == FOLDER else source
             self._rows(root)

@@ -7,11 +7,10 @@ numbers.
 import os
 import shutil
 import tarfile
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from benchmark.data.dataset import Client, DataError, Licence, Option
+from benchmark.data.dataset import Client, DataError, Licence, Request
 from benchmark.data.datasets.fed_isic2019 import IMAGES, LESION_FILES, SPLIT_FILES, FedIsic2019
 
 ARCHIVE = "ham10000_images.tar"
@@ -26,16 +25,10 @@ class FedHam10000(FedIsic2019):
     licence: ClassVar[Licence] = Licence("ham10000", "CC BY-NC 4.0", "https://doi.org/10.7910/DVN/DBW86T")
     homepage: ClassVar[str] = "https://doi.org/10.7910/DVN/DBW86T"
 
-    def prepare(
-        self,
-        folder: Path,
-        source: Path | None,
-        options: Mapping[str, Option],
-        licences_accepted: Sequence[str],
-        split_seed: int,
-    ) -> Path:
+    def prepare(self, request: Request) -> Path:
         """Use `source` in place where it holds the images, or extract its archive into `folder`."""
-        self.chosen_options(options)
+        self.chosen_options(request.options)
+        folder, source = request.folder, request.source
         if source is None:
             raise DataError(
                 f"{self.name}: nothing is downloaded: set `federations.{self.name}.source` to a folder that "

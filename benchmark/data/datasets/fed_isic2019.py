@@ -19,7 +19,7 @@ import yaml
 from PIL import Image
 from tqdm import tqdm
 
-from benchmark.data.dataset import Client, DataError, Dataset, Licence, Option, present, some
+from benchmark.data.dataset import Client, DataError, Dataset, Licence, Request, present, some
 from benchmark.data.download import DownloadError, download
 from benchmark.data.splits import cut
 from benchmark.files import atomic, sha256, write_text
@@ -62,23 +62,17 @@ class FedIsic2019(Dataset):
         "diagnosis, with no lesion on both sides. Not comparable with published numbers.",
     }
 
-    def prepare(
-        self,
-        folder: Path,
-        source: Path | None,
-        options: Mapping[str, Option],
-        licences_accepted: Sequence[str],
-        split_seed: int,
-    ) -> Path:
+    def prepare(self, request: Request) -> Path:
         """Use `source`, else what lies in `folder`, else what FLamby has prepared, else download."""
-        self.chosen_options(options)
+        self.chosen_options(request.options)
+        folder, source = request.folder, request.source
         if source is not None:
             self._rows(source)
             return source
         adopted = next((root for root in (folder, _flamby_data()) if root and self._is_complete(root)), None)
         if adopted is not None:
             return adopted
-        if self.licence.name not in licences_accepted:
+        if self.licence.name not in request.licences_accepted:
             raise DataError(
                 f"{self.name}: read the licence at {self.licence.address} ({self.licence.title}) and, if you "
                 f"accept it, add {self.licence.name!r} to `licences_accepted`; or set "

@@ -13,9 +13,9 @@ import pandas as pd
 from PIL import Image
 from tqdm import tqdm
 
-from benchmark.data.dataset import Client, DataError, Licence, Option
+from benchmark.data.dataset import Client, DataError, Licence, Option, Request
 from benchmark.data.datasets.fed_isic2019 import CLASSES, IMAGES, METADATA, SPLIT_FILES, FedIsic2019
-from benchmark.data.drawing import drawn_folder, generator
+from benchmark.data.drawing import code_of, drawn_folder, generator
 from benchmark.data.drawn_lesion import draw_lesion
 
 # Images per class (MEL NV BCC AK BKL DF VASC SCC) of every client in FLamby's split: training, then test.
@@ -49,22 +49,15 @@ class ToyLesions(FedIsic2019):
     # scale: share of the real number of images; side: height in pixels; seed: of the drawing.
     options: ClassVar[Mapping[str, Option]] = {"scale": 0.05, "side": 96, "seed": 0}
 
-    def prepare(
-        self,
-        folder: Path,
-        source: Path | None,
-        options: Mapping[str, Option],
-        licences_accepted: Sequence[str],
-        split_seed: int,
-    ) -> Path:
+    def prepare(self, request: Request) -> Path:
         """Draw the images into a subfolder named after the options, unless they are there."""
-        chosen = self.chosen_options(options)
-        if source is not None:
+        chosen = self.chosen_options(request.options)
+        if request.source is not None:
             raise DataError(f"{self.name}: is drawn and takes no `source`; remove `federations.{self.name}.source`")
         scale, side, seed = float(chosen["scale"]), int(chosen["side"]), int(chosen["seed"])
         if not 0 < scale <= 1 or side < 32:
             raise DataError(f"{self.name}: scale must lie in (0, 1] and side be 32 or more, got {scale} and {side}")
-        root = folder / f"scale={scale:g},side={side},seed={seed}"
+        root = request.folder / f"scale={scale:g},side={side},seed={seed},code={code_of(__name__)}"
         with drawn_folder(root) as unfinished:
             if unfinished is not None:
                 _draw(unfinished, scale, side, seed)

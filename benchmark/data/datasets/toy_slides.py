@@ -4,7 +4,7 @@ Hospitals have the real hospitals' patients, slides and shares of patches. The f
 code, which is WILDS' own.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,9 +14,9 @@ import pandas as pd
 from PIL import Image
 from tqdm import tqdm
 
-from benchmark.data.dataset import Client, DataError, Licence, Option
+from benchmark.data.dataset import Client, DataError, Licence, Option, Request
 from benchmark.data.datasets.camelyon17 import FOLDER, Camelyon17
-from benchmark.data.drawing import drawn_folder, generator
+from benchmark.data.drawing import code_of, drawn_folder, generator
 from benchmark.data.drawn_slide import draw_slide
 
 # Patients with annotated slides in every hospital: one entry per slide, ten of them.
@@ -43,22 +43,15 @@ class ToySlides(Camelyon17):
     # scale: share of the real number of patches; seed: of the drawing.
     options: ClassVar[Mapping[str, Option]] = {"scale": 0.003, "seed": 0}
 
-    def prepare(
-        self,
-        folder: Path,
-        source: Path | None,
-        options: Mapping[str, Option],
-        licences_accepted: Sequence[str],
-        split_seed: int,
-    ) -> Path:
+    def prepare(self, request: Request) -> Path:
         """Draw the patches into a subfolder named after the options, unless they are there."""
-        chosen = self.chosen_options(options)
-        if source is not None:
+        chosen = self.chosen_options(request.options)
+        if request.source is not None:
             raise DataError(f"{self.name}: is drawn and takes no `source`; remove `federations.{self.name}.source`")
         scale, seed = float(chosen["scale"]), int(chosen["seed"])
         if not 0 < scale <= 1:
             raise DataError(f"{self.name}: scale must lie in (0, 1], got {scale}")
-        root = folder / f"scale={scale:g},seed={seed}"
+        root = request.folder / f"scale={scale:g},seed={seed},code={code_of(__name__)}"
         with drawn_folder(root) as unfinished:
             if unfinished is not None:
                 _draw(unfinished, scale, seed)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark.data.dataset import DataError, checked_index
+from benchmark.data.dataset import DataError, Request, checked_index
 from benchmark.data.datasets.camelyon17 import DATASET, FOLDER
 from benchmark.data.pack import decode
 
@@ -26,7 +26,7 @@ def test_real_patches_in_wilds_layout(shared: Path, tmp_path: Path) -> None:
     (tmp_path / FOLDER / "RELEASE_v1.0.txt").touch()
 
     # Either the folder above or WILDS' own may be given.
-    assert DATASET.prepare(tmp_path / "new", tmp_path / FOLDER, {}, (), 0) == tmp_path
+    assert DATASET.prepare(Request(tmp_path / "new", tmp_path / FOLDER, {}, (), 0)) == tmp_path
     table = checked_index(DATASET, tmp_path, "published", 0).set_index("client")
     assert table["label"].to_dict() == {"0": 1, "1": 0}
     assert table["group"].to_dict() == {"0": "004", "1": "020"}
@@ -53,16 +53,16 @@ def test_missing_patch_and_missing_hospital(slides: Path, tmp_path: Path) -> Non
     assert sorted(set(DATASET.index(root, "patient_disjoint", 0)["client"])) == ["0", "1", "2", "4"]
     (root / table["path"][0]).unlink()
     with pytest.raises(DataError, match="1 of the 40 images of client 0 are missing"):
-        DATASET.prepare(tmp_path, root, {}, (), 0)
+        DATASET.prepare(Request(tmp_path, root, {}, (), 0))
 
 
 def test_folder_that_is_not_wilds(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=rf"holds no {FOLDER}/metadata\.csv"):
-        DATASET.prepare(tmp_path, tmp_path, {}, (), 0)
+        DATASET.prepare(Request(tmp_path, tmp_path, {}, (), 0))
     (tmp_path / FOLDER).mkdir()
     (tmp_path / FOLDER / "metadata.csv").write_text("a,b\n1,2\n")
     with pytest.raises(DataError, match="WILDS cannot read it"):
-        DATASET.prepare(tmp_path, tmp_path, {}, (), 0)
+        DATASET.prepare(Request(tmp_path, tmp_path, {}, (), 0))
 
 
 def test_failed_download_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,13 +71,13 @@ def test_failed_download_says_what_to_do(tmp_path: Path, monkeypatch: pytest.Mon
     version = {"1.0": {"download_url": "http://127.0.0.1:9/", "compressed_size": 1}}
     monkeypatch.setattr(Camelyon17Dataset, "_versions_dict", version)
     with pytest.raises(DataError, match=r"refused.*federations\.camelyon17\.source") as error:
-        DATASET.prepare(tmp_path, None, {}, (), 0)
+        DATASET.prepare(Request(tmp_path, None, {}, (), 0))
     assert "\n" not in str(error.value)
 
 
 def test_download_that_is_too_small_is_refused(slides: Path) -> None:
     with pytest.raises(DataError, match="40 patches of hospital 0, expected 59436"):
-        DATASET.prepare(slides, None, {}, (), 0)
+        DATASET.prepare(Request(slides, None, {}, (), 0))
 
 
 def test_labels_are_wilds_own(slides: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.data.dataset import DataError, checked_index
+from benchmark.data.dataset import DataError, Request, checked_index
 from benchmark.data.datasets.fed_ham10000 import ARCHIVE, DATASET
 from benchmark.data.datasets.fed_isic2019 import IMAGES
 
@@ -16,7 +16,7 @@ ROWS = [(client, client % 2, fold, None) for client in range(6) for fold in ("tr
 
 def test_only_the_four_sites_are_read(flamby_folder: Callable[..., Path], tmp_path: Path) -> None:
     root = flamby_folder(ROWS)
-    assert DATASET.prepare(tmp_path / "new", root, {}, (), 0) == root
+    assert DATASET.prepare(Request(tmp_path / "new", root, {}, (), 0)) == root
     assert sorted(set(DATASET.index(root, "flamby", 0)["client"])) == ["1", "2", "3", "5"]
     assert not (tmp_path / "new").exists()
 
@@ -26,11 +26,11 @@ def test_archive_is_extracted_once(flamby_folder: Callable[..., Path], tmp_path:
     with tarfile.open(source / ARCHIVE, "w") as archive:
         archive.add(source / IMAGES, IMAGES)
     shutil.rmtree(source / IMAGES)
-    root = DATASET.prepare(tmp_path / "new", source, {}, (), 0)
+    root = DATASET.prepare(Request(tmp_path / "new", source, {}, (), 0))
     assert root == tmp_path / "new"
     assert len(checked_index(DATASET, root, "published", 0)) == 8
     (source / ARCHIVE).write_bytes(b"")
-    assert DATASET.prepare(tmp_path / "new", source, {}, (), 0) == root
+    assert DATASET.prepare(Request(tmp_path / "new", source, {}, (), 0)) == root
 
 
 def test_archive_that_climbs_out_is_refused(tmp_path: Path) -> None:
@@ -40,7 +40,7 @@ def test_archive_that_climbs_out_is_refused(tmp_path: Path) -> None:
     with tarfile.open(source / ARCHIVE, "w") as archive:
         archive.add(tmp_path / "evil.txt", "../climbed.txt")
     with pytest.raises(DataError, match="cannot be extracted"):
-        DATASET.prepare(tmp_path / "new", source, {}, (), 0)
+        DATASET.prepare(Request(tmp_path / "new", source, {}, (), 0))
     assert not (tmp_path / "climbed.txt").exists()
 
 
@@ -51,16 +51,16 @@ def test_truncated_archive(flamby_folder: Callable[..., Path], tmp_path: Path) -
     shutil.rmtree(source / IMAGES)
     (source / ARCHIVE).write_bytes((source / ARCHIVE).read_bytes()[:4000])
     with pytest.raises(DataError, match=r"cannot be extracted|are missing"):
-        DATASET.prepare(tmp_path / "new", source, {}, (), 0)
+        DATASET.prepare(Request(tmp_path / "new", source, {}, (), 0))
 
 
 def test_without_source_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"federations\.fed_ham10000\.source.*ham10000_images\.tar"):
-        DATASET.prepare(tmp_path, None, {}, (), 0)
+        DATASET.prepare(Request(tmp_path, None, {}, (), 0))
 
 
 def test_real_images(shared: Path, tmp_path: Path) -> None:
-    root = DATASET.prepare(tmp_path / "ham", shared, {}, (), 0)
+    root = DATASET.prepare(Request(tmp_path / "ham", shared, {}, (), 0))
     table = checked_index(DATASET, root, "published", 0)
     assert table.groupby(["client", "split"]).size().to_dict() == {
         ("1", "train"): 3163,

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from benchmark.data.dataset import DataError
+from benchmark.data.dataset import DataError, Request
 from benchmark.data.datasets import fed_isic2019
 from benchmark.data.datasets.fed_isic2019 import DATASET, IMAGES, FedIsic2019, preprocess, unpack
 
@@ -70,7 +70,7 @@ def test_row_without_image_is_an_error(flamby_folder: Callable[..., Path]) -> No
     root = flamby_folder(ROWS)
     (root / IMAGES / "ISIC_0000001.jpg").unlink()
     with pytest.raises(DataError, match=r"1 of the 2 images of client 0 are missing .*ISIC_0000001"):
-        DATASET.prepare(root, root, {}, (), 0)
+        DATASET.prepare(Request(root, root, {}, (), 0))
 
 
 @pytest.mark.parametrize(
@@ -118,23 +118,23 @@ def test_folder_that_flamby_filled_is_adopted(flamby_folder: Callable[..., Path]
     root = flamby_folder([(client, 0, "train", None) for client in range(6)])
     location = flamby / "dataset_location.yaml"
     location.write_text(f"dataset_path: {root}\ndownload_complete: true\npreprocessing_complete: true\n")
-    assert DATASET.prepare(tmp_path / "new", None, {}, (), 0) == root
+    assert DATASET.prepare(Request(tmp_path / "new", None, {}, (), 0)) == root
     # A folder that FLamby has not finished is none.
     location.write_text(f"dataset_path: {root}\ndownload_complete: true\npreprocessing_complete: false\n")
     with pytest.raises(DataError, match="licences_accepted"):
-        DATASET.prepare(tmp_path / "new", None, {}, (), 0)
+        DATASET.prepare(Request(tmp_path / "new", None, {}, (), 0))
     # And no flag makes up for an image that is gone.
     location.write_text(f"dataset_path: {root}\ndownload_complete: true\npreprocessing_complete: true\n")
     (root / IMAGES / "ISIC_0000005.jpg").unlink()
     with pytest.raises(DataError, match="licences_accepted"):
-        DATASET.prepare(tmp_path / "new", None, {}, (), 0)
+        DATASET.prepare(Request(tmp_path / "new", None, {}, (), 0))
 
 
 def test_no_network_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fed_isic2019, "FLAMBY", "http://127.0.0.1:9")
     monkeypatch.setattr("benchmark.data.download.time.sleep", lambda _: None)
     with pytest.raises(DataError, match=r"127\.0\.0\.1:9.*federations\.fed_isic2019\.source") as error:
-        DATASET.prepare(tmp_path / "new", None, {}, ("isic2019",), 0)
+        DATASET.prepare(Request(tmp_path / "new", None, {}, ("isic2019",), 0))
     assert "\n" not in str(error.value)
 
 
@@ -156,13 +156,13 @@ def test_download_ends_in_flambys_layout(
         return Path(shutil.copy(served / address.rsplit("/", 1)[1], target))
 
     monkeypatch.setattr(fed_isic2019, "download", fetch)
-    root = DATASET.prepare(tmp_path / "new", None, {}, ("isic2019",), 0)
+    root = DATASET.prepare(Request(tmp_path / "new", None, {}, ("isic2019",), 0))
     assert len(list((root / IMAGES).iterdir())) == 6
     assert min(Image.open(root / IMAGES / "ISIC_0000000.jpg").size) == 224
     assert DATASET.index(root, "flamby", 0)["group"].tolist() == [f"lesion {c}" for c in range(6)]
     # What is there is not fetched again, whatever has become of the network and of the licence.
     monkeypatch.setattr(fed_isic2019, "download", None)
-    assert DATASET.prepare(tmp_path / "new", None, {}, (), 0) == root
+    assert DATASET.prepare(Request(tmp_path / "new", None, {}, (), 0)) == root
 
 
 def test_archive_that_lacks_images_or_is_none(tmp_path: Path) -> None:

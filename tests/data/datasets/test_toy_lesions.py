@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from benchmark.data.dataset import DataError, checked_index, find
+from benchmark.data.dataset import DataError, Request, checked_index, find
 from benchmark.data.datasets.fed_isic2019 import IMAGES, FedIsic2019
 from benchmark.data.datasets.toy_lesions import COUNTS, DATASET, scaled
 from benchmark.files import sha256
@@ -65,12 +65,12 @@ def test_equal_bytes_on_every_run(lesions: Path, tmp_path: Path) -> None:
         return {str(path.relative_to(root)): sha256(path) for path in root.rglob("*") if path.is_file()}
 
     options = {"scale": 0.006, "side": 48}
-    assert hashes(DATASET.prepare(tmp_path, None, options, (), 99)) == hashes(lesions)
-    other = hashes(DATASET.prepare(tmp_path, None, {**options, "seed": 1}, (), 0))
+    assert hashes(DATASET.prepare(Request(tmp_path, None, options, (), 99))) == hashes(lesions)
+    other = hashes(DATASET.prepare(Request(tmp_path, None, {**options, "seed": 1}, (), 0)))
     name = f"{IMAGES}/TOY_0000000.jpg"
     assert other[name] != hashes(lesions)[name]
 
 
 def test_drawing_takes_no_source(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="takes no `source`"):
-        DATASET.prepare(tmp_path, tmp_path, {}, (), 0)
+        DATASET.prepare(Request(tmp_path, tmp_path, {}, (), 0))

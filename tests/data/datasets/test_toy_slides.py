@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from benchmark.data.dataset import DataError, checked_index
+from benchmark.data.dataset import DataError, Request, checked_index
 from benchmark.data.datasets.camelyon17 import FOLDER, Camelyon17
 from benchmark.data.datasets.toy_slides import DATASET, PATIENTS
 from benchmark.files import sha256
@@ -49,10 +49,10 @@ def test_equal_bytes_on_every_run(slides: Path, tmp_path: Path) -> None:
     def hashes(root: Path) -> dict[str, str]:
         return {str(path.relative_to(root)): sha256(path) for path in root.rglob("*") if path.is_file()}
 
-    assert hashes(DATASET.prepare(tmp_path, None, {"scale": 0.0003}, (), 5)) == hashes(slides)
+    assert hashes(DATASET.prepare(Request(tmp_path, None, {"scale": 0.0003}, (), 5))) == hashes(slides)
 
 
 @pytest.mark.parametrize("scale", [0.0, 1.5])
 def test_scale_out_of_range(tmp_path: Path, scale: float) -> None:
     with pytest.raises(DataError, match="scale must lie in"):
-        DATASET.prepare(tmp_path, None, {"scale": scale}, (), 0)
+        DATASET.prepare(Request(tmp_path, None, {"scale": scale}, (), 0))
