@@ -12,7 +12,6 @@ predicts what the client predicts (but for methods whose mix depends on the imag
 from pathlib import Path
 
 import torch
-from peft import LoraConfig
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -30,6 +29,8 @@ def save(folder: Path, model: Model, params: Leaves) -> None:
         model: What the leaves belong to.
         params: The client's deployed leaves.
     """
+    from peft import LoraConfig  # Here, since it takes seconds to import and only training writes adapters.
+
     mix = model.method.mix()
     tensors: dict[str, Tensor] = {}
     ranks: dict[str, int] = {}

@@ -198,7 +198,9 @@ def _panels(results: Results, *, columns: int, width: float, height: float) -> t
     """A figure with one panel of `width` by `height` inches per dataset, and room for a legend below."""
     columns = min(columns, len(results.datasets))
     lines = -(-len(results.datasets) // columns)
-    figure = Figure(figsize=(columns * width, lines * height + 0.25 + 0.2 * -(-len(results.methods) // 5)))
+    titles = [method.title for method in results.methods.values()]
+    rows = -(-len(titles) // style.legend_columns(columns * width, titles))
+    figure = Figure(figsize=(columns * width, lines * height + 0.25 + 0.2 * rows))
     panels = {}
     for place, dataset in enumerate(results.datasets):
         panels[dataset] = figure.add_subplot(lines, columns, place + 1)
@@ -217,7 +219,7 @@ def _look(results: Results, method: str) -> style.Look:
 
 
 def _legend(figure: Figure, results: Results) -> None:
-    style.legend(figure, [(results.methods[name].title, _look(results, name)) for name in _order(results)], 5)
+    style.legend(figure, [(results.methods[name].title, _look(results, name)) for name in _order(results)])
 
 
 def _curve(axes: Axes, results: Results, method: str, lines: pd.DataFrame, x: str) -> None:

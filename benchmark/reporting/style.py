@@ -56,6 +56,9 @@ _MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<", ">"]
 _LINES = ["-", (0, (5, 1.5)), (0, (2, 1)), (0, (5, 1, 1, 1))]
 _CONTROLS = {"local": ("#8A8A8A", "*"), "pooled": ("#555555", "h")}
 
+# Inches that a method takes in a legend: its mark with the space around it, and each letter of its title.
+_MARK_WIDTH, _LETTER_WIDTH = 0.55, 0.085
+
 
 @dataclass(frozen=True)
 class Look:
@@ -87,19 +90,25 @@ def look(method: str, *, control: bool) -> Look:
     return Look(colour, _MARKERS[place % len(_MARKERS)], _LINES[place % len(_LINES)])
 
 
-def legend(figure: Figure, looks: Sequence[tuple[str, Look]], columns: int) -> None:
+def legend_columns(width: float, titles: Sequence[str]) -> int:
+    """How many titles of methods, five at most, fit beside each other below a figure of this width in inches."""
+    longest = _MARK_WIDTH + _LETTER_WIDTH * max(map(len, titles), default=0)
+    return max(1, min(5, len(titles), int(width / longest)))
+
+
+def legend(figure: Figure, looks: Sequence[tuple[str, Look]]) -> None:
     """One legend of methods below all panels.
 
     Args:
         figure: The figure.
         looks: Title and look of each method.
-        columns: Most columns of the legend.
     """
     handles = [
         Line2D([], [], color=shown.colour, marker=shown.marker, linestyle=shown.line, label=title)
         for title, shown in looks
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(columns, len(handles)))
+    columns = legend_columns(figure.get_figwidth(), [title for title, _ in looks])
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns)
 
 
 def save(figure: Figure, numbers: pd.DataFrame, *, pdf: Path, svg: Path, csv: Path) -> None:
