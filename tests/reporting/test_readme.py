@@ -42,3 +42,10 @@ def test_check_writes_nothing_and_tells_a_difference(
 def test_a_readme_without_exactly_one_place_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="expected one line"):
         readme.filled(text, "", synthetic.run("d", "fedit", "1e-3", 0, ["0"]))
+
+
+def test_the_readmes_leaderboard_is_the_committed_one() -> None:
+    """What the README shows is what `snakemake reference readme` wrote beside it."""
+    root = Path(__file__).resolve().parents[2]
+    leaderboard = (root / "results/reference/quickstart/leaderboard.md").read_text(encoding="utf-8")
+    assert leaderboard.strip() in (root / "README.md").read_text(encoding="utf-8")
