@@ -36,6 +36,8 @@ from benchmark.models import backbone
 from benchmark.sources import ROOT, closure, fingerprint
 from benchmark.tasks.classification import Classification
 
+_HISTORY = ("round", "client", "split", "metric", "value", "n")
+"""Columns of `metrics.parquet`."""
 _CPU_BUDGET = 1 << 30
 """Bytes of activations that the lanes trained together may hold on a CPU, where several jobs share the memory."""
 _GPU_SHARE = 0.6
@@ -182,7 +184,8 @@ class Job:
             stacked = {n: torch.stack([leaves[n][0] for leaves in deployed]).cpu() for n in deployed[0]}
             save_file(stacked, path, {"clients": json.dumps(names)})
         with atomic(run / "metrics.parquet") as path:
-            pd.DataFrame(result.record.history).astype({"round": "int64", "n": "int64"}).to_parquet(path, index=False)
+            history = pd.DataFrame(result.record.history, columns=list(_HISTORY))
+            history.astype({"round": "int64", "n": "int64"}).to_parquet(path, index=False)
         write_json(run / "run.json", self._about(result))
 
     def _train(self, lanes: Mapping[Lane, Record], store: Store, checkpoint_every: int) -> dict[Lane, Record]:
