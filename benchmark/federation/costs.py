@@ -3,8 +3,7 @@
 import math
 from collections.abc import Iterable
 
-from benchmark.config import TrainingSettings
-from benchmark.federation.engine import DTYPES, Engine
+from benchmark.federation.engine import Engine
 from benchmark.leaf import Leaf
 
 _ACTIVATIONS = 26
@@ -23,16 +22,16 @@ def bytes_each_way(engine: Engine) -> int:
     if engine.model.method.pooled:
         return 0
     shared = engine.model.shared(engine.head)
-    return _size(engine.model.leaves[name] for name in shared) * DTYPES[engine.training.precision].itemsize
+    return _size(engine.model.leaves[name] for name in shared) * engine.dtype.itemsize
 
 
-def lane_memory(engine: Engine, training: TrainingSettings, image_size: int) -> int:
+def lane_memory(engine: Engine) -> int:
     """Bytes that one lane's step is expected to hold: what the backward pass keeps of one batch."""
     vit = engine.model.backbone.vit
     tokens = vit.patch_embed.num_patches + 1
     heads = vit.blocks[0].attn.num_heads
     per_block = tokens * (_ACTIVATIONS * vit.embed_dim + 2 * heads * tokens)
-    return training.batch_size * len(vit.blocks) * per_block * DTYPES[training.precision].itemsize
+    return engine.training.batch_size * len(vit.blocks) * per_block * engine.dtype.itemsize
 
 
 def _size(leaves: Iterable[Leaf]) -> int:

@@ -92,13 +92,11 @@ class Job:
         settings: What decides the result.
         engine: Model, method and the clients' images.
         hashes: Of everything the result depends on: pack, backbone, method, engine.
-        image_size: Side of the images, in pixels.
     """
 
     settings: TrainingJob
     engine: Engine
     hashes: Mapping[str, str]
-    image_size: int
 
     @classmethod
     def of(cls, settings: TrainingJob, method: Path, pack: Path, weights: Path, device: str) -> "Job":
@@ -135,7 +133,7 @@ class Job:
             "method": fingerprint([method]),
             "engine": fingerprint(ROOT / path for path in closure("benchmark.federation.train")),
         }
-        return cls(settings, engine, hashes, manifest["image_size"])
+        return cls(settings, engine, hashes)
 
     def key(self, lane: Lane) -> str:
         """A hash of everything that determines a lane's result but the number of rounds."""
@@ -253,7 +251,7 @@ class Job:
     def _lanes_that_fit(self) -> int:
         device = self.engine.device
         budget = _CPU_BUDGET if device.type == "cpu" else _GPU_SHARE * torch.cuda.mem_get_info(device)[0]
-        return max(1, int(budget // costs.lane_memory(self.engine, self.settings.training, self.image_size)))
+        return max(1, int(budget // costs.lane_memory(self.engine)))
 
     def _about(self, result: Result) -> dict[str, Any]:
         """The content of `run.json`."""

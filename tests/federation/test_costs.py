@@ -1,6 +1,7 @@
 """What a method costs, counted from shapes: against what the server really sees, and against hand counts."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 import torch
@@ -57,4 +58,4 @@ def test_predicted_memory_is_linear_in_the_batch() -> None:
     """Twice the images keep twice the activations."""
     ours = engine(method("fedit"))
     twice = ours.training.model_copy(update={"batch_size": 2 * ours.training.batch_size})
-    assert costs.lane_memory(ours, twice, 32) == 2 * costs.lane_memory(ours, ours.training, 32)
+    assert costs.lane_memory(replace(ours, training=twice)) == 2 * costs.lane_memory(ours)
