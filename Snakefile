@@ -27,8 +27,27 @@ rule all:
         plan.targets,
 
 
+# Nothing is downloaded before every licence that a download needs has been accepted.
+rule licences:
+    input:
+        code=plan.sources("benchmark.data.licences", *plan.datasets),
+    output:
+        f"{plan.config.data_root}/licences.json",
+    log:
+        "logs/licences.log",
+    conda:
+        "environment.yml"
+    params:
+        federations=plan.consent(),
+        accepted=list(plan.config.licences_accepted),
+    shell:
+        "python -m benchmark.data.licences --federations {params.federations:q} --accepted {params.accepted:q} "
+        "--output {output} > {log} 2>&1"
+
+
 rule download:
     input:
+        licences=ancient(f"{plan.config.data_root}/licences.json"),
         code=lambda wildcards: plan.sources(
             "benchmark.data.prepare", plan.dataset(plan.folders[wildcards.folder])
         ),
@@ -38,6 +57,10 @@ rule download:
         "logs/download/{folder}.log",
     conda:
         "environment.yml"
+    threads: plan.threads(workflow.cores)
+    resources:
+        # Like a device, the way to the data decides no result and reruns nothing.
+        access=lambda wildcards: plan.access(wildcards.folder),
     params:
         dataset=lambda wildcards: plan.dataset(plan.folders[wildcards.folder]),
         settings=lambda wildcards: plan.preparation(wildcards.folder),
@@ -45,7 +68,8 @@ rule download:
         "Bring {wildcards.folder}; progress in {log}"
     shell:
         "python -m benchmark.data.prepare --federation {params.dataset} --settings {params.settings:q} "
-        "--folder $(dirname {output}) --output {output} > {log} 2>&1"
+        "--access {resources.access:q} --folder $(dirname {output}) --output {output} "
+        "> {log} 2>&1"
 
 
 rule pack:
@@ -67,6 +91,7 @@ rule pack:
         "logs/pack/{pack}.log",
     conda:
         "environment.yml"
+    threads: plan.threads(workflow.cores)
     params:
         settings=lambda wildcards: plan.packing(wildcards.pack),
     message:
@@ -95,6 +120,7 @@ rule manifest:
 
 rule backbone:
     input:
+        licences=ancient(f"{plan.config.data_root}/licences.json"),
         code=plan.sources("benchmark.models.fetch"),
     output:
         weights=f"{plan.backbone}/model.safetensors",

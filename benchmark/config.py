@@ -4,7 +4,7 @@ One YAML file holds everything that decides a result. `docs/protocol.md` says of
 publishes it or we chose it, and why.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -64,10 +64,12 @@ class FederationSettings(_Settings):
         clients: The clients that take part; all of the dataset's where none are given.
         source: A folder that already holds the data (a copy of one's own), relative to `local_files`; nothing is
             downloaded then.
+        mirrors: Further addresses of the dataset's archive, tried in order when its own server does not give it.
         image_size: Side in pixels of the packed square images.
         resize: `crop` scales the short side to `image_size` and cuts the centre; `squash` scales both sides.
         protocol: Which train/test split: `published` is the dataset's own, or see the dataset's module.
-        validation: Share of the training images that is cut off for validation, grouped and stratified.
+        validation: Share of the training images that is cut off for validation, grouped and stratified; without effect
+            where the dataset's own split has a validation part.
         split_seed: Seed of every split that the project makes itself.
         options: What only this dataset knows; see its module.
     """
@@ -75,12 +77,25 @@ class FederationSettings(_Settings):
     dataset: Name | None = None
     clients: tuple[str, ...] | None = None
     source: str | None = None
+    mirrors: tuple[str, ...] = ()
     image_size: int = Field(224, ge=16, le=1024)
     resize: Literal["crop", "squash"] = "crop"
     protocol: Name = "published"
     validation: float = Field(0.15, gt=0, lt=0.5)
     split_seed: int = 0
     options: dict[str, Scalar] = {}
+
+
+class AccessSettings(_Settings):
+    """How data may be fetched, which decides no result.
+
+    Attributes:
+        licences_accepted: Short names of the licences that the user accepts.
+        mirrors: Further addresses of the dataset's archive.
+    """
+
+    licences_accepted: tuple[str, ...] = ()
+    mirrors: tuple[str, ...] = ()
 
 
 class PretrainingSettings(_Settings):
@@ -305,6 +320,39 @@ def parse(values: Mapping[str, Any], where: str = "configuration") -> Config:
         raise ConfigError("\n".join(_line(where, fault) for fault in deepest)) from None
 
 
+def read(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Read a configuration file as Snakemake does, without validating it.
+
+    Args:
+        path: The YAML file.
+        overrides: Settings that replace the file's, as Snakemake's `--config` takes them: `key=value`, the value being
+            YAML.
+
+    Returns:
+        The settings.
+
+    Raises:
+        ConfigError: The file is absent or no YAML, or an override is not of this form.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: there is no such configuration file") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not a YAML file: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: a configuration is a mapping of settings, this is {type(values).__name__}")
+    for text in overrides:
+        key, sign, value = text.partition("=")
+        try:
+            values[key] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            sign = ""
+        if not sign:
+            raise ConfigError(f"--config {text}: give key=value")
+    return values
+
+
 def load(path: Path) -> Config:
     """Read and validate a configuration file.
 
@@ -317,15 +365,7 @@ def load(path: Path) -> Config:
     Raises:
         ConfigError: The file is absent, no YAML, or no valid configuration.
     """
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: there is no such configuration file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not a YAML file: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}: a configuration is a mapping of settings, this is {type(values).__name__}")
-    return parse(values, str(path))
+    return parse(read(path), str(path))
 
 
 def _line(where: str, fault: dict[str, Any]) -> str:

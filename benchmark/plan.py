@@ -63,9 +63,19 @@ class Plan:
         """Names of the methods: those of the configuration, or every file in `methods/`."""
         return list(self.config.methods) if self.config.methods is not None else discovered("methods")
 
+    @property
+    def datasets(self) -> list[str]:
+        """Names of the datasets of all federations."""
+        return sorted({self.dataset(name) for name in self.federations})
+
     def dataset(self, federation: str) -> str:
         """The dataset of a federation."""
         return self.config.federations[federation].dataset or federation
+
+    def located(self, federation: str) -> FederationSettings:
+        """A federation's settings; the user's own copy of the data, if there is one, with the path where it stands."""
+        settings = self.config.federations[federation]
+        return settings.model_copy(update={"source": self._local(settings.source)}) if settings.source else settings
 
     # Where everything stands.
 
@@ -91,7 +101,7 @@ class Plan:
 
     def data_folder(self, federation: str) -> str:
         """Name of the folder below `data_root` that holds a federation's images, or says where they are."""
-        settings, dataset = self._located(federation), self.dataset(federation)
+        settings, dataset = self.located(federation), self.dataset(federation)
         own = {"source": settings.source, "options": settings.options}
         return f"{dataset}-{digest(own)[:8]}" if settings.source or settings.options else dataset
 
@@ -165,13 +175,8 @@ class Plan:
 
     def preparation(self, folder: str) -> str:
         """Settings of the job that fills a data folder, as JSON."""
-        settings = self._located(self.folders[folder])
-        return _json(
-            {
-                "federation": settings.model_dump(mode="json", include={"source", "options", "split_seed"}),
-                "licences_accepted": list(self.config.licences_accepted),
-            }
-        )
+        settings = self.located(self.folders[folder])
+        return _json({"federation": settings.model_dump(mode="json", include={"source", "options", "split_seed"})})
 
     def packing(self, pack: str) -> str:
         """Settings of the job that packs a dataset, as JSON."""
@@ -211,7 +216,24 @@ class Plan:
         )
         return job.model_dump_json()
 
+    def consent(self) -> str:
+        """The datasets that the check of licences asks, as JSON."""
+        return _json(
+            {
+                f"{self.config.data_root}/{folder}": {
+                    "dataset": self.dataset(name),
+                    "settings": self.located(name).model_dump(mode="json", include={"source", "options"}),
+                }
+                for folder, name in self.folders.items()
+            }
+        )
+
     # How jobs run, which decides no result: never a parameter.
+
+    def access(self, folder: str) -> str:
+        """How the job that fills a data folder may fetch it, as JSON."""
+        mirrors = self.config.federations[self.folders[folder]].mirrors
+        return _json({"licences_accepted": self.config.licences_accepted, "mirrors": mirrors})
 
     def threads(self, cores: int | None) -> int:
         """Threads to claim for a job that computes with one, given the cores Snakemake was promised.
@@ -221,23 +243,18 @@ class Plan:
         """
         return max(1, (cores or 1) // (os.cpu_count() or 1))
 
-    def sources(self, module: str, dataset: str | None = None) -> list[str]:
+    def sources(self, module: str, *datasets: str) -> list[str]:
         """The project's files that a job runs: its inputs, since Snakemake does not follow imports.
 
         Args:
             module: The job's module.
-            dataset: The dataset whose module the job imports by name.
+            *datasets: The datasets whose modules the job imports by name.
 
         Returns:
             Paths from the project's root, sorted.
         """
-        own = closure(f"benchmark.data.datasets.{dataset}") if dataset else []
+        own = [path for dataset in datasets for path in closure(f"benchmark.data.datasets.{dataset}")]
         return sorted({*closure(module), *own})
-
-    def _located(self, federation: str) -> FederationSettings:
-        """A federation's settings, with its own copy of the data where it stands."""
-        settings = self.config.federations[federation]
-        return settings.model_copy(update={"source": self._local(settings.source)}) if settings.source else settings
 
     def _local(self, path: str) -> str:
         """A path of the user's, which is relative to `local_files`."""

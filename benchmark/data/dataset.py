@@ -10,7 +10,7 @@ import importlib
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
@@ -20,6 +20,7 @@ import pandas as pd
 Option = int | float | str
 
 COLUMNS = ("sample", "client", "label", "group", "split", "path")
+SPLITS = ("train", "validation", "test")
 
 
 class DataError(ValueError):
@@ -68,13 +69,17 @@ class Request:
         options: Settings that only this dataset knows; see `Dataset.chosen_options`.
         licences_accepted: Short names of the licences that the user accepts.
         split_seed: Seed of the splits, for datasets that store one.
+        mirrors: Addresses that serve the dataset's archive too, for when its own server is down.
+        threads: How many threads may work on it.
     """
 
     folder: Path
-    source: Path | None
-    options: Mapping[str, Option]
-    licences_accepted: Sequence[str]
-    split_seed: int
+    source: Path | None = None
+    options: Mapping[str, Option] = field(default_factory=dict)
+    licences_accepted: Sequence[str] = ()
+    split_seed: int = 0
+    mirrors: Sequence[str] = ()
+    threads: int = 1
 
 
 class Dataset(ABC):
@@ -127,12 +132,49 @@ class Dataset(ABC):
 
         Returns:
             Columns `sample` (str, unique), `client` (str), `label` (int64), `group` (str: what must not be
-            torn apart, a lesion or a patient), `split` ("train" or "test") and `path` (str, relative to
-            `root`).
+            torn apart, a lesion or a patient), `split` ("train" or "test", and "validation" where the dataset
+            itself says which images those are) and `path` (str, relative to `root`).
 
         Raises:
             DataError: Files are missing, or are not what they should be.
         """
+
+    def locate(self, request: Request) -> Path | None:
+        """The folder in which `prepare` would find the data without fetching anything, be it whole or not.
+
+        Args:
+            request: What the configuration asks for.
+
+        Returns:
+            A folder that exists; None where there is nothing yet.
+        """
+        root = request.source or request.folder
+        return root if root.is_dir() else None
+
+    def remains(self, request: Request) -> str:
+        """What an unfinished preparation has left and the next one goes on from, in a few words; "" for nothing."""
+        parts = sorted(request.folder.glob("*.part")) if request.folder.is_dir() else []
+        return ", ".join(f"{part.stem}: {gigabytes(part.stat().st_size)} downloaded" for part in parts)
+
+    def fetches(self, request: Request) -> bool:
+        """Whether `prepare` would download anything, so that the licence counts; most datasets never do."""
+        return False
+
+    def require_licence(self, request: Request) -> None:
+        """Stop before anything is downloaded whose terms have not been accepted.
+
+        Args:
+            request: What the configuration asks for.
+
+        Raises:
+            DataError: The user has not accepted the licence; the message says where to read it and how to accept it.
+        """
+        if self.licence.must_be_accepted and self.licence.name not in request.licences_accepted:
+            raise DataError(
+                f"{self.name}: read the licence at {self.licence.address} ({self.licence.title}) and, if you "
+                f"accept it, add {self.licence.name!r} to `licences_accepted`; or set "
+                f"`federations.{self.name}.source` to a copy of yours"
+            )
 
     def protocol(self, name: str) -> str:
         """The protocol of that name; `published` is the dataset's own split.
@@ -227,7 +269,7 @@ def checked_index(dataset: Dataset, root: Path, protocol: str, split_seed: int) 
         raise DataError(f"{dataset.name}: {len(twice)} samples are listed more than once: {some(twice)}")
     if table["label"].dtype != np.int64 or not table["label"].between(0, len(dataset.classes) - 1).all():
         raise DataError(f"{dataset.name}: labels must be int64 from 0 to {len(dataset.classes) - 1}")
-    for column, allowed in (("client", {c.id for c in dataset.clients}), ("split", {"train", "test"})):
+    for column, allowed in (("client", {c.id for c in dataset.clients}), ("split", set(SPLITS))):
         other = sorted(set(table[column]) - allowed)
         if other:
             raise DataError(f"{dataset.name}: {column} must be one of {sorted(allowed)}, got {some(other)}")
@@ -276,6 +318,11 @@ def some(values: Sequence[object] | pd.Series, count: int = 3) -> str:
     """The first few of many values, for a message of one line."""
     shown = ", ".join(str(value) for value in list(values)[:count])
     return shown + (", ..." if len(values) > count else "")
+
+
+def gigabytes(size: float) -> str:
+    """A size in bytes, as a person reads it: `9.1 GB`, `0.0 GB`."""
+    return f"{size / 1e9:.1f} GB"
 
 
 def _listed(folder: Path) -> frozenset[str]:

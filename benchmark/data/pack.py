@@ -4,6 +4,8 @@ python -m benchmark.data.pack --settings JSON --source source.json --output DIR
 """
 
 import argparse
+import hashlib
+import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,19 +15,20 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from PIL import Image
-from tqdm import tqdm
 
 from benchmark.config import FederationSettings
-from benchmark.data.dataset import DataError, Dataset, checked_index, find, fingerprint, some
+from benchmark.data.dataset import SPLITS, DataError, Dataset, checked_index, find, fingerprint, some
+from benchmark.data.disk import require_space
+from benchmark.data.parallel import cores, in_batches
 from benchmark.data.prepare import read_settings, run
 from benchmark.data.splits import cut
 from benchmark.files import atomic, read_json, sha256, write_json
 
 PACK_FORMAT = 1
-SPLITS = ("train", "validation", "test")
+BATCH = 32 << 20  # bytes of decoded images held in memory at a time
 
 
-def pack(settings: FederationSettings, source: Path, output: Path) -> None:
+def pack(settings: FederationSettings, source: Path, output: Path, threads: int = 1) -> None:
     """Write `train.npy`, `train.parquet`, `test.npy`, `test.parquet` and, last, `manifest.json`.
 
     Row i of a table describes image i of its array. Validation images stand among the training images; test
@@ -35,9 +38,11 @@ def pack(settings: FederationSettings, source: Path, output: Path) -> None:
         settings: The federation's settings.
         source: What `benchmark.data.prepare` wrote.
         output: The folder to write into.
+        threads: How many images are decoded at the same time.
 
     Raises:
-        DataError: The data has changed or is unreadable, or a client is left without images of a split.
+        DataError: The data has changed or is unreadable, or a client is left without images of a split, or the disk
+            is too small.
     """
     origin = read_json(source)
     dataset, root = find(origin["dataset"]), Path(origin["root"])
@@ -47,14 +52,18 @@ def pack(settings: FederationSettings, source: Path, output: Path) -> None:
     (output / "manifest.json").unlink(missing_ok=True)  # It vouches for the other files, which are about to change.
     table = with_validation(_chosen(table, settings, dataset), settings.validation, settings.split_seed)
     _check_splits(table, dataset)
+    output.mkdir(parents=True, exist_ok=True)
+    require_space(output, 3 * settings.image_size**2 * len(table), f"the pack of {dataset.name}")
     failed: list[str] = []
     hashes: dict[str, str] = {}
     for name, part in (("train", table[table["split"] != "test"]), ("test", table[table["split"] == "test"])):
         images, rows = output / f"{name}.npy", output / f"{name}.parquet"
-        failed += _write_images(images, root, part["path"].tolist(), settings.image_size, settings.resize)
+        paths = [root / name for name in part["path"]]
+        hashes[images.name], broken = _write_images(images, paths, settings.image_size, settings.resize, threads)
+        failed += [str(path.relative_to(root)) for path in broken]
         with atomic(rows) as path:
             part.drop(columns="path").to_parquet(path, index=False)
-        hashes |= {file.name: sha256(file) for file in (images, rows)}
+        hashes[rows.name] = sha256(rows)
     if failed:
         for file in hashes:
             (output / file).unlink()
@@ -69,7 +78,7 @@ def with_validation(table: pd.DataFrame, fraction: float, seed: int) -> pd.DataF
     """The table with a part of every client's training images, whole groups, marked `validation`.
 
     Args:
-        table: An index.
+        table: An index. Where it says itself which images are for validation, it stays as it is.
         fraction: Share of the training images.
         seed: See `splits.cut`.
 
@@ -77,7 +86,7 @@ def with_validation(table: pd.DataFrame, fraction: float, seed: int) -> pd.DataF
         A copy of `table` with three values of `split`.
     """
     split = table["split"].to_numpy(dtype=object, copy=True)
-    for client in sorted(set(table["client"])):
+    for client in [] if "validation" in split else sorted(set(table["client"])):
         rows = np.flatnonzero((table["client"] == client).to_numpy() & (split == "train"))
         held = cut(table["group"].to_numpy()[rows], table["label"].to_numpy()[rows], fraction, seed)
         split[rows[held]] = "validation"
@@ -110,20 +119,37 @@ def decode(path: Path, size: int, resize: Literal["crop", "squash"]) -> npt.NDAr
 
 
 def _write_images(
-    target: Path, root: Path, paths: Sequence[str], size: int, resize: Literal["crop", "squash"]
-) -> list[str]:
-    """Decode images into an array on disk; returns the paths of those that cannot be read."""
-    failed = []
-    with atomic(target) as path:
-        images = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(paths), size, size, 3))
-        for number, name in enumerate(tqdm(paths, desc=f"pack {target.stem}", mininterval=5)):
-            try:
-                images[number] = decode(root / name, size, resize)
-            except (OSError, ValueError, SyntaxError):  # Pillow's three ways to say that a file is broken.
-                failed.append(name)
-        images.flush()
-        del images
-    return failed
+    target: Path, files: Sequence[Path], size: int, resize: Literal["crop", "squash"], threads: int
+) -> tuple[str, list[Path]]:
+    """Decode images into an array on disk, which is hashed as it is written and never held in memory.
+
+    Returns the SHA-256 of the array's file, and the image files that cannot be read.
+    """
+
+    def one(file: Path) -> npt.NDArray[np.uint8] | None:
+        try:
+            return decode(file, size, resize)
+        except (OSError, ValueError, SyntaxError):  # Pillow's three ways to say that a file is broken.
+            return None
+
+    failed: list[Path] = []
+    found = hashlib.sha256()
+    header = io.BytesIO()
+    shape = {"descr": "|u1", "fortran_order": False, "shape": (len(files), size, size, 3)}
+    np.lib.format.write_array_header_1_0(header, shape)
+    batch = max(BATCH // (3 * size * size), threads)
+    with atomic(target) as path, path.open("wb") as stream:
+        found.update(header.getvalue())
+        stream.write(header.getvalue())
+        done = 0
+        for images in in_batches(one, files, threads, batch, f"pack {target.stem}"):
+            failed += [file for file, image in zip(files[done:], images, strict=False) if image is None]
+            done += len(images)
+            if not failed:  # An array that lacks an image is not kept; the rest is read to name all that is broken.
+                block = np.stack([image for image in images if image is not None]).data
+                found.update(block)
+                stream.write(block)
+    return found.hexdigest(), failed
 
 
 def _chosen(table: pd.DataFrame, settings: FederationSettings, dataset: Dataset) -> pd.DataFrame:
@@ -199,8 +225,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--settings", required=True, help="JSON: federation; or a file of it")
     parser.add_argument("--source", required=True, type=Path, help="what benchmark.data.prepare wrote")
     parser.add_argument("--output", required=True, type=Path, help="the folder to write into")
+    parser.add_argument("--threads", type=int, default=cores(), help="images decoded at the same time")
     given = parser.parse_args(arguments)
-    return run(lambda: pack(read_settings(given.settings)["federation"], given.source, given.output))
+    return run(lambda: pack(read_settings(given.settings)["federation"], given.source, given.output, given.threads))
 
 
 if __name__ == "__main__":

@@ -12,33 +12,66 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from benchmark.config import FederationSettings
-from benchmark.data.dataset import DataError, Request, checked_index, find, fingerprint
+from benchmark.config import AccessSettings, FederationSettings
+from benchmark.data.dataset import DataError, Dataset, Request, checked_index, find, fingerprint
+from benchmark.data.parallel import cores
 from benchmark.files import read_json, write_json
 
 
-def prepare(federation: str, settings: FederationSettings, licences: Sequence[str], folder: Path, output: Path) -> None:
-    """Prepare a dataset and write `output`, which exists only once the data is complete.
+def request(
+    dataset: Dataset, settings: FederationSettings, access: AccessSettings, folder: Path, threads: int = 1
+) -> Request:
+    """What a federation's settings ask of its dataset.
 
     Args:
-        federation: Its name in the configuration; the dataset's name where the settings give none.
+        dataset: The dataset.
         settings: The federation's settings.
-        licences: Short names of the licences that the user accepts.
+        access: How data may be fetched.
         folder: Where the dataset may be stored.
-        output: The JSON file to write: `dataset`, `root`, `samples`, `clients`, `fingerprint` and `licence`.
+        threads: How many threads may work on it.
+
+    Returns:
+        The request.
 
     Raises:
-        DataError: The data cannot be had, or is not complete.
+        DataError: A protocol, client or option does not exist, or `source` does not.
     """
-    dataset = find(settings.dataset or federation)
     dataset.protocol(settings.protocol)
+    dataset.chosen_options(settings.options)
     known = [client.id for client in dataset.clients]
     if unknown := [client for client in settings.clients or () if client not in known]:
         raise DataError(f"{dataset.name}: there is no client {', '.join(unknown)}; there are: {', '.join(known)}")
     source = Path(settings.source).expanduser() if settings.source else None
     if source is not None and not source.is_dir():
         raise DataError(f"{dataset.name}: `source` is {source}, but there is no such folder")
-    root = dataset.prepare(Request(folder, source, settings.options, licences, settings.split_seed))
+    return Request(
+        folder, source, settings.options, access.licences_accepted, settings.split_seed, access.mirrors, threads
+    )
+
+
+def prepare(
+    federation: str,
+    settings: FederationSettings,
+    access: AccessSettings,
+    folder: Path,
+    output: Path,
+    threads: int = 1,
+) -> None:
+    """Prepare a dataset and write `output`, which exists only once the data is complete.
+
+    Args:
+        federation: Its name in the configuration; the dataset's name where the settings give none.
+        settings: The federation's settings.
+        access: How data may be fetched.
+        folder: Where the dataset may be stored.
+        output: The JSON file to write: `dataset`, `root`, `samples`, `clients`, `fingerprint` and `licence`.
+        threads: How many threads may work on it.
+
+    Raises:
+        DataError: The data cannot be had, or is not complete.
+    """
+    dataset = find(settings.dataset or federation)
+    root = dataset.prepare(request(dataset, settings, access, folder, threads))
     table = checked_index(dataset, root, settings.protocol, settings.split_seed)
     found = sorted(set(table["client"]))
     if missing := [f"{client.id} ({client.name})" for client in dataset.clients if client.id not in found]:
@@ -96,15 +129,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(description="Bring a dataset onto this machine and verify it.")
     parser.add_argument("--federation", required=True, help="its name in the configuration")
-    parser.add_argument("--settings", required=True, help="JSON: federation, licences_accepted; or a file of it")
+    parser.add_argument("--settings", required=True, help="JSON: federation; or a file of it")
+    parser.add_argument(
+        "--access",
+        default=AccessSettings(),
+        type=AccessSettings.model_validate_json,
+        help="JSON: licences_accepted, mirrors",
+    )
     parser.add_argument("--folder", required=True, type=Path, help="where the dataset may be stored")
     parser.add_argument("--output", required=True, type=Path, help="the JSON file to write")
+    parser.add_argument("--threads", type=int, default=cores(), help="files worked on at the same time")
     given = parser.parse_args(arguments)
 
     def job() -> None:
-        settings = read_settings(given.settings)
-        licences = settings.get("licences_accepted", ())
-        prepare(given.federation, settings["federation"], licences, given.folder, given.output)
+        settings = read_settings(given.settings)["federation"]
+        prepare(given.federation, settings, given.access, given.folder, given.output, given.threads)
 
     return run(job)
 

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,9 @@ import pytest
 from PIL import Image
 
 from benchmark.data.dataset import Request, find
-from benchmark.data.datasets.fed_isic2019 import CLASSES, IMAGES
+from benchmark.data.datasets.fed_isic2019 import CLASSES
+from benchmark.data.flamby import IMAGES
+from tests.data.server import Server, running
 
 
 @pytest.fixture(scope="session")
@@ -65,7 +67,14 @@ def flamby_folder(tmp_path: Path) -> Callable[..., Path]:
 def settings() -> Callable[..., str]:
     """The jobs' `--settings` as text."""
 
-    def text(licences: tuple[str, ...] = (), **federation: object) -> str:
-        return json.dumps({"federation": federation, "licences_accepted": licences})
+    def text(**federation: object) -> str:
+        return json.dumps({"federation": federation})
 
     return text
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A server on this machine."""
+    with running() as started:
+        yield started

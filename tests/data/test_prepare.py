@@ -49,7 +49,7 @@ def test_missing_clients_are_reported(
     root = flamby_folder(rows)
     for name in ("ISIC_0000001", "ISIC_0000002"):
         (root / "ISIC_2019_Training_Input_preprocessed" / f"{name}.jpg").unlink()
-    assert main(arguments(tmp_path, settings(source=str(root)), "fed_isic2019")) == 0
+    assert main(arguments(tmp_path, settings(source=str(root), options={"short_side": 24}), "fed_isic2019")) == 0
     assert json.loads((tmp_path / "out" / "source.json").read_text())["clients"] == ["0", "5"]
     assert "goes without clients 1 (vidir_molemax), 2 (vidir_modern)" in capsys.readouterr().out
 

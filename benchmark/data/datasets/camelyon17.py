@@ -1,11 +1,9 @@
 """Camelyon17-WILDS: patches of lymph nodes from five hospitals, tumour or none.
 
 WILDS (Koh et al. 2021) has no split within a hospital: its own is made for training on three of them. For a
-federation of all five we cut each hospital's patients ourselves.
+federation of all five we assign each hospital's patients ourselves; see `benchmark.data.camelyon17_slides`.
 """
 
-import contextlib
-import io
 import sys
 import warnings
 from collections.abc import Mapping
@@ -15,10 +13,16 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from benchmark.data.dataset import Client, DataError, Dataset, Licence, Request, present
-from benchmark.data.splits import cut
+from benchmark.data.camelyon17_slides import SLIDES
+from benchmark.data.dataset import SPLITS, Client, DataError, Dataset, Licence, Request, present, some
+from benchmark.data.download import DownloadError, Wanted, download
+from benchmark.data.extract import extract
+from benchmark.files import write_text
 
-FOLDER = "camelyon17_v1.0"  # WILDS' name for the folder; its reader looks for nothing else.
+VERSION = "1.0"
+FOLDER = f"camelyon17_v{VERSION}"  # WILDS' name for the folder; its reader looks for nothing else.
+METADATA = f"{FOLDER}/metadata.csv"
+RELEASE = f"{FOLDER}/RELEASE_v{VERSION}.txt"  # WILDS takes a folder for complete when this file is there.
 
 
 class Camelyon17(Dataset):
@@ -39,60 +43,51 @@ class Camelyon17(Dataset):
     )
     homepage: ClassVar[str] = "https://wilds.stanford.edu/datasets/#camelyon17"
     protocols: ClassVar[Mapping[str, str]] = {
-        "patient_disjoint": "Our own split: of each hospital about a fifth of the patches for testing, by "
-        "whole patients, since WILDS has no test set within a hospital.",
+        "patient_disjoint": "Our own split: whole patients train, validate or test, both classes in every split of "
+        "every hospital, since WILDS has no test set within a hospital.",
     }
 
+    def locate(self, request: Request) -> Path | None:
+        """The folder above WILDS' own: `source`, our folder, or the one that all of `data_root` shares."""
+        if request.source is not None:
+            return request.source.parent if request.source.name == FOLDER else request.source
+        return next((root for root in (request.folder, request.folder.parent) if (root / FOLDER).is_dir()), None)
+
+    def fetches(self, request: Request) -> bool:
+        """Whether there is no copy yet."""
+        return self.locate(request) is None
+
     def prepare(self, request: Request) -> Path:
-        """Use `source`, or download with WILDS' own downloader, and verify that every patch is there."""
+        """Use a copy that is there, else download WILDS' archive; verify either against the published totals."""
         self.chosen_options(request.options)
-        folder, source = request.folder, request.source
-        if source is not None:
-            root = source.parent if source.name == FOLDER else source
-            self._rows(root)
-            return root
-        said = io.StringIO()
-        failure = ""
-        try:
-            with contextlib.redirect_stdout(said):
-                _reader(folder, download=True)
-        except Exception as error:
-            # WILDS prints the exception that ended its download, and stumbles over what is missing.
-            failure = (said.getvalue().strip().splitlines() or [""])[-1] or repr(error)
-        if failure:
-            raise DataError(
-                f"{self.name}: WILDS' download into {folder} failed ({failure}); its host can be down for "
-                f"months: get a copy of {FOLDER}/ elsewhere and set `federations.{self.name}.source` to the "
-                "folder above it"
-            )
-        rows = self._rows(folder)
-        for client in self.clients:
-            count = int((rows["client"] == client.id).sum())
-            if count != client.images:
-                raise DataError(
-                    f"{self.name}: {folder} holds {count} patches of hospital {client.id}, expected "
-                    f"{client.images}; delete {folder / FOLDER} and run again"
-                )
-        return folder
+        root = self.locate(request)
+        if root is None:
+            self.require_licence(request)
+            root = self._download(request)
+        self._verify(self._rows(root), root)
+        return root
 
     def index(self, root: Path, protocol: str, split_seed: int) -> pd.DataFrame:
         """WILDS' labels and files, with the patient of every patch; see `Dataset.index`."""
         table = self._rows(root)
-        split = np.full(len(table), "train", dtype="<U5")
-        for client in sorted(set(table["client"])):
-            rows = np.flatnonzero((table["client"] == client).to_numpy())
-            held = cut(table["group"].to_numpy()[rows], table["label"].to_numpy()[rows], 0.2, split_seed)
-            split[rows[held]] = "test"
-        table["split"] = split
-        return table
+        split = table["group"].map({slide.patient: slide.split for slide in SLIDES})
+        if split.isna().any():
+            unknown = sorted(set(table.loc[split.isna(), "group"]))
+            raise DataError(f"{root / METADATA}: Camelyon17-WILDS has no patient {some(unknown)}; get a true copy")
+        return table.assign(split=split)
 
     def _rows(self, root: Path) -> pd.DataFrame:
         """Every patch of every hospital that is present, without a split."""
-        if not (root / FOLDER / "metadata.csv").is_file():
-            raise DataError(f"{self.name}: {root} holds no {FOLDER}/metadata.csv; set `source` to the folder above it")
+        if not (root / METADATA).is_file():
+            raise DataError(f"{self.name}: {root} holds no {METADATA}; set `source` to the folder above it")
+        if not (root / RELEASE).is_file():
+            raise DataError(
+                f"{self.name}: {root} holds no {RELEASE}, which WILDS writes when all files are there: complete the "
+                "copy, or if it is complete create an empty file of that name"
+            )
         try:
-            reader = _reader(root, download=False)
-            patients = pd.read_csv(root / FOLDER / "metadata.csv", usecols=["patient"], dtype=str)["patient"]
+            reader = _dataset_class()(root_dir=str(root), download=False)
+            patients = pd.read_csv(root / METADATA, usecols=["patient"], dtype=str)["patient"]
         except (FileNotFoundError, KeyError, ValueError, AttributeError) as error:
             raise DataError(f"{root / FOLDER}: WILDS cannot read it ({error}); get a complete copy") from None
         files = [PurePosixPath(name) for name in reader._input_array]
@@ -107,9 +102,51 @@ class Camelyon17(Dataset):
         )
         return present(table, root, self.name)
 
+    def _verify(self, rows: pd.DataFrame, root: Path) -> None:
+        """Compare every hospital's totals with the published ones, and make sure that no split lacks a class."""
+        split = rows["group"].map({slide.patient: slide.split for slide in SLIDES})
+        for client in self.clients:
+            here = rows["client"] == client.id
+            if not here.any():
+                continue
+            # WILDS takes as many normal patches of a hospital as it has tumour patches.
+            expected = (client.images, (client.images or 0) // 2)
+            found = (int(here.sum()), int(rows.loc[here, "label"].sum()))
+            if client.images is not None and found != expected:
+                raise DataError(
+                    f"{self.name}: {root / METADATA} lists {found[0]} patches of hospital {client.id}, {found[1]} with "
+                    f"tumour, expected {expected[0]} and {expected[1]}; get a true copy"
+                )
+            for name in SPLITS:
+                held = set(rows.loc[here & (split == name), "label"])
+                if held != set(range(len(self.classes))):
+                    lacking = [kind for label, kind in enumerate(self.classes) if label not in held]
+                    raise DataError(
+                        f"{self.name}: {root}: hospital {client.id} has no {' and no '.join(lacking)} patch for {name}"
+                    )
 
-def _reader(root: Path, download: bool) -> Any:
-    """WILDS' dataset over `root`."""
+    def _download(self, request: Request) -> Path:
+        """Fetch and unpack WILDS' archive from WILDS' own address, or from a mirror."""
+        version = _dataset_class()._versions_dict[VERSION]
+        wanted = Wanted((version["download_url"], *request.mirrors), version["compressed_size"])
+        folder = request.folder
+        try:
+            archive = download(wanted, folder / "archive.tar.gz")
+        except DownloadError as error:
+            raise DataError(
+                f"{self.name}: {error}. WILDS' host can be down for months: name another address in "
+                f"`federations.{self.name}.mirrors`, or get a copy of {FOLDER}/ elsewhere and set "
+                f"`federations.{self.name}.source` to the folder above it"
+            ) from None
+        extract(archive, folder / FOLDER)
+        if not (folder / RELEASE).is_file():
+            write_text(folder / RELEASE, f"Camelyon17-WILDS {VERSION}\n")
+        archive.unlink()
+        return folder
+
+
+def _dataset_class() -> Any:
+    """WILDS' reader."""
     quiet = "outdated" not in sys.modules
     if quiet:
         # WILDS asks a package index for news when it is imported; a benchmark must not depend on the answer.
@@ -121,7 +158,7 @@ def _reader(root: Path, download: bool) -> Any:
         finally:
             if quiet:
                 del sys.modules["outdated"]
-        return Camelyon17Dataset(root_dir=str(root), download=download)
+    return Camelyon17Dataset
 
 
 DATASET = Camelyon17()

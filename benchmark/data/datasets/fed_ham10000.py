@@ -4,14 +4,15 @@ Half of Fed-ISIC2019 is HAM10000 (Tschandl et al. 2018), which many groups alrea
 numbers.
 """
 
-import os
 import shutil
-import tarfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from benchmark.data.dataset import Client, DataError, Licence, Request
-from benchmark.data.datasets.fed_isic2019 import IMAGES, LESION_FILES, SPLIT_FILES, FedIsic2019
+from benchmark.data.dataset import Client, DataError, Dataset, Licence, Option, Request
+from benchmark.data.datasets.fed_isic2019 import LESION_FILES, SPLIT_FILES, FedIsic2019
+from benchmark.data.extract import extract
+from benchmark.data.flamby import IMAGES
 
 ARCHIVE = "ham10000_images.tar"
 
@@ -25,34 +26,43 @@ class FedHam10000(FedIsic2019):
     licence: ClassVar[Licence] = Licence("ham10000", "CC BY-NC 4.0", "https://doi.org/10.7910/DVN/DBW86T")
     homepage: ClassVar[str] = "https://doi.org/10.7910/DVN/DBW86T"
 
+    options: ClassVar[Mapping[str, Option]] = {}
+
+    def locate(self, request: Request) -> Path | None:
+        """`source` where it holds the images, else what its archive was unpacked to."""
+        if request.source is None or (request.source / IMAGES).is_dir():
+            return request.source
+        return _unpacked(request) if _unpacked(request).is_dir() else request.source
+
+    def fetches(self, request: Request) -> bool:
+        """Never: the images are a copy of the user's."""
+        return False
+
+    def remains(self, request: Request) -> str:
+        """Nothing: unpacking begins anew."""
+        return Dataset.remains(self, request)
+
     def prepare(self, request: Request) -> Path:
-        """Use `source` in place where it holds the images, or extract its archive into `folder`."""
+        """Use `source` in place where it holds the images, else unpack its archive."""
         self.chosen_options(request.options)
-        folder, source = request.folder, request.source
+        source, folder = request.source, _unpacked(request)
         if source is None:
             raise DataError(
                 f"{self.name}: nothing is downloaded: set `federations.{self.name}.source` to a folder that "
                 f"holds {IMAGES}/ or {ARCHIVE}, and beside it FLamby's split file and HAM10000_metadata.csv"
             )
-        if not (source / IMAGES).is_dir() and (source / ARCHIVE).is_file():
-            if not self._is_complete(folder):
-                _extract(source, folder)
-            source = folder
-        self._rows(source)
-        return source
+        if not (source / IMAGES).is_dir() and not folder.is_dir() and (source / ARCHIVE).is_file():
+            extract(source / ARCHIVE, folder)
+            for name in SPLIT_FILES + LESION_FILES:
+                if (source / name).is_file():
+                    shutil.copyfile(source / name, folder / name)
+        root = self.locate(request) or source
+        self._rows(root)
+        return root
 
 
-def _extract(source: Path, folder: Path) -> None:
-    """Extract the archive into `folder` and copy the tables beside it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with tarfile.open(source / ARCHIVE) as archive:
-            archive.extractall(folder, filter="data")
-    except (tarfile.TarError, OSError) as error:
-        raise DataError(f"{source / ARCHIVE}: cannot be extracted into {folder} ({error})") from None
-    for name in SPLIT_FILES + LESION_FILES:
-        if os.path.isfile(source / name):
-            shutil.copyfile(source / name, folder / name)
+def _unpacked(request: Request) -> Path:
+    return request.folder / ARCHIVE.removesuffix(".tar")
 
 
 DATASET = FedHam10000()

@@ -1,40 +1,32 @@
 """Fed-ISIC2019: 23,247 dermoscopy images of eight diagnoses from six sites, as FLamby defines them.
 
 FLamby (Ogier du Terrail et al. 2022) keeps the images of the ISIC 2019 challenge whose site is known and
-shares them out by site. We read its folder and its split file as data; its dataset modules are not imported,
-since they need packages whose versions no longer agree.
+shares them out by site. A folder that its scripts have filled is read in place, and one that we fill can be read by its
+classes: `flamby.datasets.fed_isic2019.FedIsic2019(data_path=...)`.
 """
 
-import importlib.util
-import os
-import zipfile
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import yaml
 from PIL import Image
-from tqdm import tqdm
 
-from benchmark.data.dataset import Client, DataError, Dataset, Licence, Request, present, some
-from benchmark.data.download import DownloadError, download
+from benchmark.data import flamby
+from benchmark.data.dataset import Client, DataError, Dataset, Licence, Option, Request, present, some
+from benchmark.data.download import DownloadError, Wanted, download
+from benchmark.data.flamby import IMAGES, METADATA, SHORT_SIDE, RawImages
+from benchmark.data.parallel import in_batches
 from benchmark.data.splits import cut
-from benchmark.files import atomic, sha256, write_text
+from benchmark.files import atomic
 
-IMAGES = "ISIC_2019_Training_Input_preprocessed"
-METADATA = "ISIC_2019_Training_Metadata.csv"
-SPLIT_FILES = ("train_test_split", "fed_isic2019_train_test_split.csv", "train_test_split.csv")
+SPLIT_FILES = (flamby.SPLIT, "fed_isic2019_train_test_split.csv", "train_test_split.csv")
 LESION_FILES = (METADATA, "HAM10000_metadata.csv", "HAM10000_metadata")
 CLASSES = ("MEL", "NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC")
-SHORT_SIDE = 224  # pixels, of FLamby's preprocessed images
-
 ARCHIVE = "https://isic-challenge-data.s3.amazonaws.com/2019"
-FLAMBY = "https://raw.githubusercontent.com/owkin/FLamby/edacf54d5211520583b0133d55ac39b6fda8324b"
-FLAMBY_SCRIPTS = "flamby/datasets/fed_isic2019/dataset_creation_scripts"
-SPLIT_HASH = "d0f9d0d0102f60d78b4c5f9f0ef32100881a8e92fe6c38644f980b3eb4e1a86c"
 
 
 class FedIsic2019(Dataset):
@@ -62,39 +54,51 @@ class FedIsic2019(Dataset):
         "diagnosis, with no lesion on both sides. Not comparable with published numbers.",
     }
 
+    # short_side: pixels of the preprocessed images' short side; 0 accepts images of any size.
+    options: ClassVar[Mapping[str, Option]] = {"short_side": SHORT_SIDE}
+
+    def locate(self, request: Request) -> Path | None:
+        """The first whole folder among `source`, ours and FLamby's; else the first that has any images."""
+        if request.source is not None and (request.source / IMAGES).is_dir():
+            return request.source
+        places = [request.folder, *([] if request.source else [flamby.prepared_folder()])]
+        found = [root for root in places if root and (root / IMAGES).is_dir()]
+        return next((root for root in found if self._is_complete(root)), found[0] if found else request.source)
+
+    def remains(self, request: Request) -> str:
+        """Partial downloads, and original images that wait to be preprocessed."""
+        raw = self._originals(request)
+        return ", ".join(filter(None, [super().remains(request), f"original images in {raw.place}" if raw else ""]))
+
+    def fetches(self, request: Request) -> bool:
+        """Whether neither the images are there nor the originals that they are made of."""
+        root = self.locate(request)
+        return request.source is None and not (root and self._is_complete(root)) and self._originals(request) is None
+
     def prepare(self, request: Request) -> Path:
-        """Use `source`, else what lies in `folder`, else what FLamby has prepared, else download."""
-        self.chosen_options(request.options)
-        folder, source = request.folder, request.source
-        if source is not None:
-            self._rows(source)
-            return source
-        adopted = next((root for root in (folder, _flamby_data()) if root and self._is_complete(root)), None)
-        if adopted is not None:
-            return adopted
-        if self.licence.name not in request.licences_accepted:
-            raise DataError(
-                f"{self.name}: read the licence at {self.licence.address} ({self.licence.title}) and, if you "
-                f"accept it, add {self.licence.name!r} to `licences_accepted`; or set "
-                f"`federations.{self.name}.source` to a copy of yours"
-            )
-        try:
-            self._download(folder)
-        except DownloadError as error:
-            raise DataError(
-                f"{error}; try again, or set `federations.{self.name}.source` to a folder that holds {IMAGES}/"
-            ) from None
-        if not self._is_complete(folder):
-            raise DataError(f"{self.name}: {folder} is not complete; delete it and run again")
-        return folder
+        """Use `source`, our folder or FLamby's where they are whole; else preprocess originals; else download them."""
+        side = int(self.chosen_options(request.options)["short_side"])
+        root = self.locate(request)
+        if root is None or not self._is_complete(root):
+            raw = self._originals(request)
+            # A `source` may hold some of the clients; what it lacks is said in the index's own words.
+            if request.source is not None and raw is None:
+                self._check_sides(request.source, side, request.threads)
+                return request.source
+            root = self._preprocess(request, raw)
+        self._check_sides(root, side, request.threads)
+        return root
 
     def index(self, root: Path, protocol: str, split_seed: int) -> pd.DataFrame:
         """FLamby's split file, with the lesion of every image; see `Dataset.index`."""
         rows = self._rows(root)
         lesions = _lesions(root)
-        if protocol == "lesion_disjoint" and lesions is None:
-            raise DataError(f"{self.name}: {root} holds none of {', '.join(LESION_FILES)}, so lesions are not known")
-        known = rows["image"].map(lesions if lesions is not None else {})
+        known = rows["image"].map(lesions)
+        if protocol == "lesion_disjoint" and known.isna().any():
+            raise DataError(
+                f"{self.name}: the lesions of {known.isna().sum()} images are not known: "
+                f"{some(rows.loc[known.isna(), 'image'])}; put {METADATA} into {root}"
+            )
         table = pd.DataFrame(
             {
                 "sample": rows["image"],
@@ -136,106 +140,105 @@ class FedIsic2019(Dataset):
             return False
         return set(rows["client"]) == {client.id for client in self.clients}
 
-    def _download(self, folder: Path) -> None:
-        """Fetch the challenge's archive, and preprocess the images that FLamby uses."""
-        split = _installed(FLAMBY_SCRIPTS, SPLIT_FILES[0])
-        if split is None:
-            split = download(f"{FLAMBY}/{FLAMBY_SCRIPTS}/{SPLIT_FILES[0]}", folder / SPLIT_FILES[0])
-            if sha256(split) != SPLIT_HASH:
-                split.unlink()
-                raise DownloadError(f"{FLAMBY}: the split file that arrived is not the one we know")
-        write_text(folder / SPLIT_FILES[0], split.read_text(encoding="utf-8"))
-        download(f"{ARCHIVE}/{METADATA}", folder / METADATA)
-        archive = download(f"{ARCHIVE}/ISIC_2019_Training_Input.zip", folder / "ISIC_2019_Training_Input.zip")
-        unpack(archive, pd.read_csv(split)["image"].tolist(), folder / IMAGES)
-        archive.unlink()
+    def _check_sides(self, root: Path, side: int, threads: int) -> None:
+        """Compare every image's size with what preprocessing makes of it; only the files' heads are read."""
+
+        def fault(path: str) -> str:
+            try:
+                with Image.open(root / path) as picture:
+                    size = picture.size
+            except (OSError, ValueError, SyntaxError):
+                return f"{path} (no image)"
+            return "" if not side or min(size) == side else f"{path} ({size[0]}x{size[1]})"
+
+        paths = self._rows(root)["path"].tolist()
+        wrong = [name for batch in in_batches(fault, paths, threads, 4096, "check sizes") for name in batch if name]
+        if wrong:
+            raise DataError(
+                f"{self.name}: {len(wrong)} images below {root} do not have a short side of {side} pixels: "
+                f"{some(wrong)}; delete them and run again, or set `federations.{self.name}.options.short_side` to "
+                "theirs, or to 0 for any"
+            )
+
+    def _originals(self, request: Request) -> RawImages | None:
+        """The challenge's original images, if all that are needed lie somewhere on this machine."""
+        places = [request.source] if request.source else [request.folder, flamby.prepared_folder()]
+        for root in places:
+            if root is not None and any((root / name).exists() for name in (flamby.RAW, f"{flamby.RAW}.zip")):
+                split = next((file for file in _split_files(root) if file.is_file()), None)
+                images = self._needed(split) if split else []
+                if images and (raw := RawImages.below(root, images)):
+                    return raw
+        return None
+
+    def _needed(self, split: Path) -> list[str]:
+        """Names of the images of our clients."""
+        table = pd.read_csv(split, usecols=["image", "center"])
+        return [str(image) for image in table.loc[table["center"].isin([int(c.id) for c in self.clients]), "image"]]
+
+    def _preprocess(self, request: Request, raw: RawImages | None) -> Path:
+        """Fill our folder in FLamby's layout, from originals that are here or are fetched first."""
+        folder = request.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        if raw is None:
+            self.require_licence(request)
+            try:
+                raw = _download(folder)
+            except DownloadError as error:
+                raise DataError(
+                    f"{error}; try again, or set `federations.{self.name}.source` to a folder that holds {IMAGES}/, "
+                    f"{flamby.RAW}/ or {flamby.RAW}.zip"
+                ) from None
+        origin = raw.place.parent
+        for name in (SPLIT_FILES, LESION_FILES):
+            if found := next((file for file in (origin / n for n in name) if file.is_file()), None):
+                _copy(found, folder / found.name)
+        flamby.preprocess_all(raw, self._needed(_split_file(folder)), folder / IMAGES, request.threads)
+        if not self._is_complete(folder):
+            raise DataError(f"{self.name}: {folder} is not complete; delete it and run again")
+        if origin == folder and raw.place.is_file():
+            raw.place.unlink()
+        return folder
 
 
-def unpack(archive: Path, images: Sequence[str], folder: Path) -> None:
-    """Preprocess images straight from the challenge's zip archive. Those already in `folder` are kept.
-
-    Args:
-        archive: The zip file.
-        images: Names without extension.
-        folder: Where the JPEG files go.
-
-    Raises:
-        DataError: The archive is broken, or lacks images.
-    """
-    try:
-        with zipfile.ZipFile(archive) as zipped:
-            members = {Path(name).stem: name for name in zipped.namelist() if name.endswith(".jpg")}
-            lacking = [image for image in images if image not in members]
-            if lacking:
-                raise DataError(f"{archive}: lacks {len(lacking)} images: {some(lacking)}; delete it and run again")
-            for image in tqdm(images, desc="preprocess", mininterval=5):
-                target = folder / f"{image}.jpg"
-                if not target.exists():
-                    with (
-                        zipped.open(members[image]) as stream,
-                        Image.open(stream) as picture,
-                        atomic(target) as path,
-                    ):
-                        preprocess(picture).save(path, format="JPEG")
-    except (zipfile.BadZipFile, OSError) as error:
-        raise DataError(f"{archive}: cannot be read ({error}); delete it and run again") from None
+def _download(folder: Path) -> RawImages:
+    """Fetch the challenge's archive, the lesions, and FLamby's split unless FLamby is installed."""
+    if not (folder / flamby.SPLIT).is_file():
+        if split := flamby.installed(f"{flamby.SCRIPTS}/{flamby.SPLIT}"):
+            _copy(split, folder / flamby.SPLIT)
+        else:
+            download(Wanted([flamby.SPLIT_ADDRESS], sha256=flamby.SPLIT_HASH), folder / flamby.SPLIT)
+    download(Wanted([f"{ARCHIVE}/{METADATA}"]), folder / METADATA)
+    return RawImages(download(Wanted([f"{ARCHIVE}/{flamby.RAW}.zip"]), folder / f"{flamby.RAW}.zip"))
 
 
-def preprocess(picture: Image.Image) -> Image.Image:
-    """FLamby's preprocessing: the short side to 224 pixels, then colour constancy.
+def _copy(file: Path, target: Path) -> None:
+    if file.resolve() != target.resolve():
+        with atomic(target) as path:
+            shutil.copyfile(file, path)
 
-    Shades of gray (Finlayson and Trezzi 2004): each channel is divided by its mean of order 6, relative to
-    that of a gray image. FLamby lets values above 255 wrap round to dark ones, and so do we: published numbers are of
-    such images, and a folder that FLamby has prepared must equal one that we have.
 
-    Args:
-        picture: An RGB image.
-
-    Returns:
-        The preprocessed RGB image.
-    """
-    ratio = SHORT_SIDE / min(picture.size)
-    width, height = (int(side * ratio) for side in picture.size)
-    values = np.asarray(picture.convert("RGB").resize((width, height), Image.Resampling.BILINEAR), dtype=np.float32)
-    light = (values**6).mean((0, 1), dtype=np.float64) ** (1 / 6)
-    gains = np.linalg.norm(light) / (np.sqrt(3) * np.maximum(light, 1e-6))
-    return Image.fromarray(((values * gains).astype(np.int64) % 256).astype(np.uint8))
+def _split_files(root: Path) -> list[Path]:
+    """Where FLamby's split may stand: the data folder's own file, else that of the installed FLamby."""
+    own = [root / name for name in SPLIT_FILES]
+    installed = flamby.installed(f"{flamby.SCRIPTS}/{flamby.SPLIT}")
+    return [*own, installed] if installed else own
 
 
 def _split_file(root: Path) -> Path:
-    """The split file: the data folder's own, else that of the installed FLamby."""
-    for name in SPLIT_FILES:
-        if (root / name).is_file():
-            return root / name
-    installed = _installed(FLAMBY_SCRIPTS, SPLIT_FILES[0])
-    if installed is None:
-        raise DataError(f"{root}: no split file: put FLamby's `train_test_split` there, or install FLamby")
-    return installed
+    """The split file that goes with a folder."""
+    found = next((file for file in _split_files(root) if file.is_file()), None)
+    if found is None:
+        raise DataError(f"{root}: no split file: put FLamby's `{flamby.SPLIT}` there, or install FLamby")
+    return found
 
 
-def _installed(folder: str, name: str) -> Path | None:
-    """A file of the installed FLamby package, found without importing it."""
-    spec = importlib.util.find_spec("flamby")
-    places = spec.submodule_search_locations if spec else None
-    files = [Path(place).parent / folder / name for place in places or ()]
-    return next((file for file in files if file.is_file()), None)
-
-
-def _flamby_data() -> Path | None:
-    """The folder that FLamby's own scripts have filled, if they have finished."""
-    file = _installed(FLAMBY_SCRIPTS, "dataset_location.yaml")
-    if file is None:
-        return None
-    location = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-    done = location.get("download_complete") and location.get("preprocessing_complete")
-    return Path(location["dataset_path"]) if done and location.get("dataset_path") else None
-
-
-def _lesions(root: Path) -> pd.Series | None:
-    """Lesion by image, from whichever metadata files the folder holds."""
-    found = [pd.read_csv(root / name) for name in LESION_FILES if os.path.isfile(root / name)]
+def _lesions(root: Path) -> "pd.Series[str]":
+    """Lesion by image, from whichever metadata files the folder holds; FLamby's package has those of HAM10000."""
+    files = [root / name for name in LESION_FILES] + [flamby.installed(f"{flamby.PACKAGE}/HAM10000_metadata")]
+    found = [pd.read_csv(file) for file in files if file and file.is_file()]
     if not found:
-        return None
+        return pd.Series(dtype=str)
     both = pd.concat([table.rename(columns={"image_id": "image"}) for table in found])
     both = both.dropna(subset=["lesion_id"]).drop_duplicates("image")
     return both.set_index("image")["lesion_id"]

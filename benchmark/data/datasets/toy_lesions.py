@@ -13,10 +13,12 @@ import pandas as pd
 from PIL import Image
 from tqdm import tqdm
 
-from benchmark.data.dataset import Client, DataError, Licence, Option, Request
-from benchmark.data.datasets.fed_isic2019 import CLASSES, IMAGES, METADATA, SPLIT_FILES, FedIsic2019
-from benchmark.data.drawing import code_of, drawn_folder, generator
+from benchmark.data.dataset import Client, DataError, Licence, Option
+from benchmark.data.datasets.fed_isic2019 import CLASSES, SPLIT_FILES, FedIsic2019
+from benchmark.data.drawing import generator
+from benchmark.data.drawn import Drawn
 from benchmark.data.drawn_lesion import draw_lesion
+from benchmark.data.flamby import IMAGES, METADATA
 
 # Images per class (MEL NV BCC AK BKL DF VASC SCC) of every client in FLamby's split: training, then test.
 COUNTS = {
@@ -33,7 +35,7 @@ PHOTOGRAPHS = {"1": (1.0, 0.0, 0.0)}
 USUAL = (0.58, 0.27, 0.15)
 
 
-class ToyLesions(FedIsic2019):
+class ToyLesions(Drawn, FedIsic2019):
     """Six drawn sites, read by Fed-ISIC2019's code."""
 
     name: ClassVar[str] = "toy_lesions"
@@ -49,20 +51,15 @@ class ToyLesions(FedIsic2019):
     # scale: share of the real number of images; side: height in pixels; seed: of the drawing.
     options: ClassVar[Mapping[str, Option]] = {"scale": 0.05, "side": 96, "seed": 0}
 
-    def prepare(self, request: Request) -> Path:
-        """Draw the images into a subfolder named after the options, unless they are there."""
-        chosen = self.chosen_options(request.options)
-        if request.source is not None:
-            raise DataError(f"{self.name}: is drawn and takes no `source`; remove `federations.{self.name}.source`")
-        scale, side, seed = float(chosen["scale"]), int(chosen["side"]), int(chosen["seed"])
+    def check_options(self, options: Mapping[str, Option]) -> None:
+        """See `Drawn.check_options`."""
+        scale, side = float(options["scale"]), int(options["side"])
         if not 0 < scale <= 1 or side < 32:
             raise DataError(f"{self.name}: scale must lie in (0, 1] and side be 32 or more, got {scale} and {side}")
-        root = request.folder / f"scale={scale:g},side={side},seed={seed},code={code_of(__name__)}"
-        with drawn_folder(root) as unfinished:
-            if unfinished is not None:
-                _draw(unfinished, scale, side, seed)
-        self._rows(root)
-        return root
+
+    def draw(self, root: Path, options: Mapping[str, Option]) -> None:
+        """Write images, split file and metadata in FLamby's layout."""
+        _draw(root, float(options["scale"]), int(options["side"]), int(options["seed"]))
 
 
 def scaled(counts: Sequence[int], scale: float) -> list[int]:
@@ -71,7 +68,6 @@ def scaled(counts: Sequence[int], scale: float) -> list[int]:
 
 
 def _draw(root: Path, scale: float, side: int, seed: int) -> None:
-    """Write images, split file and metadata in FLamby's layout."""
     table = pd.DataFrame(_images(scale, seed), columns=["image", "target", "center", "fold", "lesion_id"])
     (root / IMAGES).mkdir(parents=True)
     for image, label, site, _, lesion in tqdm(table.itertuples(index=False), "draw", len(table), mininterval=5):

@@ -1,15 +1,17 @@
 """Camelyon17's reader, which is WILDS' own, on two real patches and on drawn ones."""
 
 import shutil
+import tarfile
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark.data.dataset import DataError, Request, checked_index
-from benchmark.data.datasets.camelyon17 import DATASET, FOLDER
-from benchmark.data.pack import decode
+from benchmark.data.dataset import Client, DataError, Request, checked_index
+from benchmark.data.datasets.camelyon17 import DATASET, FOLDER, METADATA, RELEASE, Camelyon17
+from benchmark.data.pack import decode, with_validation
+from tests.data.server import Server, serve
 
 
 def test_real_patches_in_wilds_layout(shared: Path, tmp_path: Path) -> None:
@@ -25,23 +27,41 @@ def test_real_patches_in_wilds_layout(shared: Path, tmp_path: Path) -> None:
     pd.DataFrame(rows, columns=columns).to_csv(tmp_path / FOLDER / "metadata.csv")
     (tmp_path / FOLDER / "RELEASE_v1.0.txt").touch()
 
-    # Either the folder above or WILDS' own may be given.
-    assert DATASET.prepare(Request(tmp_path / "new", tmp_path / FOLDER, {}, (), 0)) == tmp_path
     table = checked_index(DATASET, tmp_path, "published", 0).set_index("client")
     assert table["label"].to_dict() == {"0": 1, "1": 0}
     assert table["group"].to_dict() == {"0": "004", "1": "020"}
     image = decode(tmp_path / table.loc["0", "path"], 96, "crop")
     assert image.shape == (96, 96, 3)
     assert image.std() > 10
+    # Two patches are no Camelyon17, wherever they lie.
+    for source in (tmp_path, tmp_path / FOLDER):
+        with pytest.raises(DataError, match=r"lists 1 patches of hospital 0, 1 with tumour, expected 59436 and 29718"):
+            DATASET.prepare(Request(tmp_path / "new", source))
+
+
+class FewSlides(Camelyon17):
+    """Camelyon17 with as many patches as the drawn slides."""
+
+    clients = tuple(
+        Client(client.id, client.name, count)
+        for client, count in zip(Camelyon17.clients, (40, 40, 40, 40, 44), strict=True)
+    )
 
 
 def test_patients_stand_on_one_side(slides: Path) -> None:
     table = checked_index(DATASET, slides, "patient_disjoint", 0)
     assert (table.groupby("group")["split"].nunique() == 1).all()
     for _, rows in table.groupby("client"):
-        test = rows[rows["split"] == "test"]
-        assert 0.08 < len(test) / len(rows) < 0.32
-        assert set(test["label"]) == set(rows.loc[rows["split"] == "train", "label"]) == {0, 1}
+        cells = rows.groupby("split")["label"].nunique()
+        assert cells.to_dict() == {"train": 2, "validation": 2, "test": 2}
+    # The seed of the configuration decides nothing: the assignment is committed.
+    other = checked_index(DATASET, slides, "patient_disjoint", 7)
+    pd.testing.assert_frame_equal(table, other)
+
+
+def test_packed_splits_are_the_committed_ones(slides: Path) -> None:
+    table = checked_index(DATASET, slides, "patient_disjoint", 0)
+    pd.testing.assert_frame_equal(with_validation(table, 0.15, 3), table)
 
 
 def test_missing_patch_and_missing_hospital(slides: Path, tmp_path: Path) -> None:
@@ -53,31 +73,113 @@ def test_missing_patch_and_missing_hospital(slides: Path, tmp_path: Path) -> Non
     assert sorted(set(DATASET.index(root, "patient_disjoint", 0)["client"])) == ["0", "1", "2", "4"]
     (root / table["path"][0]).unlink()
     with pytest.raises(DataError, match="1 of the 40 images of client 0 are missing"):
-        DATASET.prepare(Request(tmp_path, root, {}, (), 0))
+        DATASET.prepare(Request(tmp_path, root))
 
 
 def test_folder_that_is_not_wilds(tmp_path: Path) -> None:
+    source = tmp_path / "copy"
+    source.mkdir()
     with pytest.raises(DataError, match=rf"holds no {FOLDER}/metadata\.csv"):
-        DATASET.prepare(Request(tmp_path, tmp_path, {}, (), 0))
-    (tmp_path / FOLDER).mkdir()
-    (tmp_path / FOLDER / "metadata.csv").write_text("a,b\n1,2\n")
+        DATASET.prepare(Request(tmp_path / "new", source))
+    (source / FOLDER).mkdir()
+    (source / METADATA).write_text("a,b\n1,2\n")
+    with pytest.raises(DataError, match=r"holds no .*RELEASE_v1\.0\.txt, which WILDS writes"):
+        DATASET.prepare(Request(tmp_path / "new", source))
+    (source / RELEASE).touch()
     with pytest.raises(DataError, match="WILDS cannot read it"):
-        DATASET.prepare(Request(tmp_path, tmp_path, {}, (), 0))
+        DATASET.prepare(Request(tmp_path / "new", source))
 
 
-def test_failed_download_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_copy_of_the_users_own_wherever_it_lies(slides: Path, tmp_path: Path) -> None:
+    """`source`, WILDS' folder itself, our folder, or the folder that all datasets share."""
+    dataset = FewSlides()
+    for source in (slides, slides / FOLDER):
+        assert dataset.prepare(Request(tmp_path / "new", source)) == slides
+    shutil.copytree(slides / FOLDER, tmp_path / "data" / FOLDER)
+    assert dataset.prepare(Request(tmp_path / "data" / "camelyon17")) == tmp_path / "data"
+    assert dataset.prepare(Request(tmp_path / "data")) == tmp_path / "data"
+    assert dataset.fetches(Request(tmp_path / "elsewhere" / "camelyon17"))
+
+
+def changed(slides: Path, root: Path, **columns: object) -> Path:
+    """A copy whose metadata says something else."""
+    shutil.copytree(slides, root)
+    metadata = pd.read_csv(root / METADATA, index_col=0, dtype={"patient": str})
+    metadata.assign(**columns).to_csv(root / METADATA)
+    return root
+
+
+def test_totals_that_are_not_the_published_ones(slides: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="40 patches of hospital 0, 20 with tumour, expected 59436 and 29718"):
+        DATASET.prepare(Request(tmp_path, slides))
+    labels = pd.read_csv(slides / METADATA)["tumor"].to_numpy(copy=True)
+    labels[np.flatnonzero(labels == 0)[0]] = 1
+    root = changed(slides, tmp_path / "copy", tumor=labels)
+    with pytest.raises(DataError, match="40 patches of hospital 0, 21 with tumour, expected 40 and 20"):
+        FewSlides().prepare(Request(tmp_path, root))
+
+
+def test_split_without_a_class_is_refused(slides: Path, tmp_path: Path) -> None:
+    """Hospital 1 validates with one patient; here all of its patches are tumour, and the counts are right."""
+    metadata = pd.read_csv(slides / METADATA, dtype={"patient": str})
+    labels = metadata["tumor"].to_numpy(copy=True)
+    mine, train = metadata["patient"] == "039", metadata["patient"].isin(["020", "021", "022", "024", "036"])
+        metadata["patient"] == "039",
+        (metadata["center"] == 1) & metadata["patient"].isin(["020", "021", "022", "024", "036"]),
+    )
+    flipped = int((labels[mine] == 0).sum())
+    labels[mine] = 1
+    labels[np.flatnonzero(train & (labels == 1))[:flipped]] = 0
+    root = changed(slides, tmp_path / "copy", tumor=labels)
+    assert labels[metadata["center"] == 1].sum() == 20
+    with pytest.raises(DataError, match="hospital 1 has no normal patch for validation"):
+        FewSlides().prepare(Request(tmp_path, root))
+
+
+@pytest.fixture
+def wilds_host(slides: Path, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
+    """WILDS' host as it is known: it is down. A mirror has the archive."""
     from wilds.datasets.camelyon17_dataset import Camelyon17Dataset
 
-    version = {"1.0": {"download_url": "http://127.0.0.1:9/", "compressed_size": 1}}
+    with tarfile.open(tmp_path / "archive.tar.gz", "w:gz") as archive:
+        for path in sorted((slides / FOLDER).iterdir()):
+            archive.add(path, path.name)
+    content = (tmp_path / "archive.tar.gz").read_bytes()
+    server.answers["/mirror"] = serve(content, cuts=1)
+    version = {"1.0": {"download_url": "http://127.0.0.1:9/", "compressed_size": len(content)}}
     monkeypatch.setattr(Camelyon17Dataset, "_versions_dict", version)
-    with pytest.raises(DataError, match=r"refused.*federations\.camelyon17\.source") as error:
-        DATASET.prepare(Request(tmp_path, None, {}, (), 0))
+    monkeypatch.setattr("benchmark.data.download.time.sleep", lambda _: None)
+    return server
+
+
+def test_mirror_takes_over(slides: Path, wilds_host: Server, tmp_path: Path) -> None:
+    dataset, folder = FewSlides(), tmp_path / "data" / "camelyon17"
+    wanted = Request(folder, mirrors=(wilds_host.address("/absent"), wilds_host.address("/mirror")))
+    assert dataset.prepare(wanted) == folder
+    assert [path for path, _ in wilds_host.asked] == ["/absent", "/mirror", "/mirror"]
+    assert sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")) == [FOLDER]
+    for path in (slides / FOLDER).rglob("*"):
+        if path.is_file():
+            assert (folder / path.relative_to(slides)).read_bytes() == path.read_bytes()
+    # A second run needs no network.
+    assert dataset.prepare(Request(folder)) == folder
+
+
+def test_failed_download_says_what_to_do(wilds_host: Server, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"refused.*camelyon17\.mirrors.*camelyon17\.source") as error:
+        DATASET.prepare(Request(tmp_path / "camelyon17"))
     assert "\n" not in str(error.value)
 
 
-def test_download_that_is_too_small_is_refused(slides: Path) -> None:
-    with pytest.raises(DataError, match="40 patches of hospital 0, expected 59436"):
-        DATASET.prepare(Request(slides, None, {}, (), 0))
+def test_patient_that_nobody_knows(slides: Path, tmp_path: Path) -> None:
+    metadata = pd.read_csv(slides / METADATA, dtype={"patient": str})
+    root = changed(slides, tmp_path / "copy", patient=metadata["patient"].replace("004", "005"))
+    folder = root / FOLDER / "patches"
+    (folder / "patient_004_node_4").rename(folder / "patient_005_node_4")
+    for path in (folder / "patient_005_node_4").iterdir():
+        path.rename(path.with_name(path.name.replace("patient_004", "patient_005")))
+    with pytest.raises(DataError, match="Camelyon17-WILDS has no patient 005"):
+        DATASET.index(root, "patient_disjoint", 0)
 
 
 def test_labels_are_wilds_own(slides: Path) -> None:

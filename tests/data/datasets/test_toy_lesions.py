@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 from benchmark.data.dataset import DataError, Request, checked_index, find
-from benchmark.data.datasets.fed_isic2019 import IMAGES, FedIsic2019
+from benchmark.data.datasets.fed_isic2019 import FedIsic2019
 from benchmark.data.datasets.toy_lesions import COUNTS, DATASET, scaled
+from benchmark.data.flamby import IMAGES
 from benchmark.files import sha256
 
 

@@ -8,14 +8,8 @@ from PIL import Image
 
 from benchmark.data.dataset import DataError, Request, checked_index
 from benchmark.data.datasets.camelyon17 import FOLDER, Camelyon17
-from benchmark.data.datasets.toy_slides import DATASET, PATIENTS
+from benchmark.data.datasets.toy_slides import DATASET
 from benchmark.files import sha256
-
-
-def test_patients_are_the_real_ones() -> None:
-    assert [len(set(patients)) for patients in PATIENTS.values()] == [7, 8, 9, 10, 9]
-    assert all(len(patients) == 10 for patients in PATIENTS.values())
-    assert all(patient // 20 == int(client) for client, ids in PATIENTS.items() for patient in ids)
 
 
 def test_metadata_is_wilds(slides: Path) -> None:

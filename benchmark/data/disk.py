@@ -1,0 +1,31 @@
+"""Room on the disk, asked for before it is needed."""
+
+import errno
+import shutil
+from pathlib import Path
+
+from benchmark.data.dataset import DataError, gigabytes
+
+
+def require_space(folder: Path, needed: int, purpose: str) -> None:
+    """Stop before something is begun that the disk cannot hold.
+
+    Args:
+        folder: Where it will be written; it exists.
+        needed: Bytes.
+        purpose: What for, for the message: `the download of archive.zip`.
+
+    Raises:
+        DataError: Fewer bytes are free.
+    """
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise DataError(
+            f"{purpose} needs {gigabytes(needed)}, but only {gigabytes(free)} are free at {folder.resolve()}: "
+            "free some, or set `data_root` to a folder on another disk"
+        )
+
+
+def no_space(error: OSError) -> bool:
+    """Whether a write failed because the disk, or the user's share of it, is full."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -1,0 +1,212 @@
+"""What of a configuration's data and weights is on this machine, and what to do about the rest.
+
+    python -m benchmark.data doctor --configfile config/paper.yaml --config local_files=/path/to/folder
+
+Nothing is fetched or changed; the exit status is 1 where a run would have to bring something first.
+"""
+
+import argparse
+import os
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from benchmark.config import AccessSettings, read
+from benchmark.data.dataset import DataError, Dataset, Request, checked_index, find, fingerprint, gigabytes, some
+from benchmark.data.prepare import request
+from benchmark.files import read_json, sha256
+from benchmark.plan import Plan
+
+State = Literal["present", "unverified", "partial", "missing"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One dataset or backbone.
+
+    Attributes:
+        name: The folder of a dataset's data, or the backbone's name.
+        state: `present`: complete and verified. `unverified`: complete by its files' names, but no job has checked it.
+            `partial`: some of it is there. `missing`: nothing is.
+        images: How many images are there, and how many there should be; "" for a backbone.
+        size: Bytes on disk.
+        licence: Its short title, and whether it still has to be accepted.
+        note: What is lacking, or where it lies.
+        mend: The command that brings or verifies it; "" where there is nothing to do.
+    """
+
+    name: str
+    state: State
+    images: str
+    size: int
+    licence: str
+    note: str
+    mend: str
+
+
+@dataclass(frozen=True)
+class Command:
+    """How Snakemake is called with a configuration.
+
+    Attributes:
+        configfile: The configuration.
+        overrides: Settings that replace the file's, each `key=value`.
+    """
+
+    configfile: Path
+    overrides: tuple[str, ...] = ()
+
+    def to(self, target: Path, *overrides: str) -> str:
+        """The command line that makes one file."""
+        changed = {text.partition("=")[0] for text in overrides}
+        kept = [text for text in self.overrides if text.partition("=")[0] not in changed]
+        settings = [*kept, *overrides]
+        words = ["snakemake", "--cores", "8", str(target), "--configfile", str(self.configfile)]
+        return shlex.join([*words, *(["--config", *settings] if settings else [])])
+
+
+def examine(plan: Plan, command: Command) -> list[Finding]:
+    """Look at every dataset of a configuration and at its backbone.
+
+    Args:
+        plan: The configuration's plan.
+        command: How Snakemake is called with it.
+
+    Returns:
+        A finding for each, datasets first.
+    """
+    return [
+        *(_dataset(plan, folder, federation, command) for folder, federation in plan.folders.items()),
+        _backbone(plan, command),
+    ]
+
+
+def report(findings: Sequence[Finding]) -> str:
+    """The findings as a table of text, each with its note and the command that mends it."""
+    columns = ("name", "state", "images", "on disk", "licence")
+    rows = [(f.name, f.state, f.images, gigabytes(f.size), f.licence) for f in findings]
+    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(columns, widths, strict=True)).rstrip()]
+    for finding, row in zip(findings, rows, strict=True):
+        lines.append("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        lines += [f"    {finding.note}"] if finding.note else []
+        lines += [f"    mend: {finding.mend}"] if finding.mend else []
+    return "\n".join(lines)
+
+
+def _dataset(plan: Plan, folder: str, federation: str, command: Command) -> Finding:
+    settings, place = plan.located(federation), Path(plan.config.data_root) / folder
+    dataset, clients = find(plan.dataset(federation)), settings.clients
+    access = AccessSettings(licences_accepted=plan.config.licences_accepted)
+    try:
+        wanted = request(dataset, settings, access, place)
+        root = dataset.locate(wanted)
+    except DataError as error:
+        return Finding(folder, "missing", "", 0, dataset.licence.title, str(error), "")
+    licence, accept = _licence(dataset, wanted)
+    mend = command.to(place / "source.json", *accept)
+    expected = sum(c.images or 0 for c in dataset.clients if clients is None or c.id in clients)
+    if root is None:
+        remains = dataset.remains(wanted)
+        return Finding(
+            folder, "partial" if remains else "missing", _of(0, expected), _size(place), licence, remains, mend
+        )
+    try:
+        table = checked_index(dataset, root, settings.protocol, settings.split_seed)
+    except DataError as error:
+        note = "; ".join(filter(None, [str(error), dataset.remains(wanted)]))
+        return Finding(folder, "partial", _of(0, expected), 0, licence, note, mend)
+    held = table[table["client"].isin(clients)] if clients is not None else table
+    size = sum(os.path.getsize(root / path) for path in held["path"])
+    absent = [c.id for c in dataset.clients if c.id not in set(held["client"]) and c.id in (clients or [c.id])]
+    if absent:
+        state: State = "partial"
+        note = f"{root}: no image of clients {some(absent, 99)}; a run goes without them"
+    else:
+        state = "present" if _verified(place / "source.json", root, table) else "unverified"
+        note = str(root)
+    return Finding(folder, state, _of(len(held), expected), size, licence, note, "" if state == "present" else mend)
+
+
+def _backbone(plan: Plan, command: Command) -> Finding:
+    weights, about = Path(plan.backbone) / "model.safetensors", Path(plan.backbone) / "backbone.json"
+    name, mend = plan.config.backbone.name, command.to(weights)
+    if not weights.is_file() or not about.is_file():
+        state: State = "partial" if weights.is_file() else "missing"
+        return Finding(name, state, "", _size(weights.parent), "the weights' own", f"from {_origin(plan)}", mend)
+    try:
+        sound = read_json(about)["sha256"] == sha256(weights)
+    except (ValueError, KeyError, TypeError):
+        sound = False
+    return Finding(
+        name,
+        "present" if sound else "partial",
+        "",
+        weights.stat().st_size,
+        "the weights' own",
+        str(weights) if sound else f"{weights}: does not match the hash in {about.name}; delete both",
+        "" if sound else f"rm -r {weights.parent} && {mend}",
+    )
+
+
+def _origin(plan: Plan) -> str:
+    chosen = {"hub": "timm's hub", "drawn": "half a minute of pretraining on drawn images"}
+    return chosen.get(plan.config.backbone.weights, plan.config.backbone.weights)
+
+
+def _licence(dataset: Dataset, wanted: Request) -> tuple[str, list[str]]:
+    """The licence for the table, and the setting that accepts it where that is still to be done."""
+    title = dataset.licence.title
+    if dataset.licence.must_be_accepted and dataset.licence.name in wanted.licences_accepted:
+        return f"{title} (accepted)", []
+    if not dataset.licence.must_be_accepted or not dataset.fetches(wanted):
+        return title, []
+    accepted = ", ".join([*wanted.licences_accepted, dataset.licence.name])
+    return f"{title} (not accepted: read {dataset.licence.address})", [f"licences_accepted=[{accepted}]"]
+
+
+def _verified(file: Path, root: Path, table: pd.DataFrame) -> bool:
+    """Whether the job that prepares data has checked this very data."""
+    try:
+        found = read_json(file)
+        return Path(found["root"]) == root.resolve() and bool(found["fingerprint"] == fingerprint(table))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _of(found: int, expected: int) -> str:
+    return f"{found} of {expected}" if expected else str(found)
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    parser.add_argument("--configfile", type=Path, default=Path("config/quickstart.yaml"), help="default: %(default)s")
+    parser.add_argument(
+        "--config", nargs="*", default=[], metavar="KEY=VALUE", help="settings that override the file's"
+    )
+
+
+def run(given: argparse.Namespace) -> int:
+    """Print the table; 1 where something is missing or partial.
+
+    Args:
+        given: The parsed command line.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        ConfigError: The configuration cannot be used.
+    """
+    plan = Plan.of(read(given.configfile, given.config), str(given.configfile))
+    findings = examine(plan, Command(given.configfile, tuple(given.config)))
+    print(report(findings))
+    return int(any(finding.state in ("missing", "partial") for finding in findings))

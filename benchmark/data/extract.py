@@ -1,0 +1,67 @@
+"""Unpacking an archive as a whole, into its own folder and nowhere else."""
+
+import os
+import shutil
+import stat
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from tqdm import tqdm
+
+from benchmark.data.dataset import DataError
+from benchmark.data.disk import no_space, require_space
+
+
+def extract(archive: Path, folder: Path) -> None:
+    """Unpack a tar or zip archive; `folder` appears once all of it is there.
+
+    Args:
+        archive: The file; a tar archive may be compressed.
+        folder: Where its content goes. It must not exist.
+
+    Raises:
+        DataError: The archive is damaged, or names a place outside of `folder`; `folder` exists; the disk is too small.
+    """
+    if folder.exists():
+        raise DataError(f"{folder}: exists already, and {archive.name} would go there; move it away and run again")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    require_space(folder.parent, archive.stat().st_size, f"unpacking {archive.name}")
+    unfinished = folder.with_name(f".{folder.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    try:
+        for _ in tqdm(_members(archive, unfinished), desc=f"unpack {archive.name}", unit="files", mininterval=5):
+            pass
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        if isinstance(error, OSError) and no_space(error):
+            raise DataError(f"{folder}: the disk is full ({error}); free some space and run again") from None
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(f"{archive}: cannot be unpacked ({reason}); delete it and run again") from None
+    unfinished.replace(folder)
+
+
+def _members(archive: Path, folder: Path) -> Iterator[None]:
+    """Unpack one member after another."""
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as zipped:
+            require_space(folder, sum(member.file_size for member in zipped.infolist()), f"unpacking {archive.name}")
+            for member in zipped.infolist():
+                _refuse_escape(archive, member)
+                zipped.extract(member, folder)
+                yield
+    else:
+        with tarfile.open(archive) as tar:
+            for entry in tar:
+                # The filter refuses absolute paths, `..`, links that lead out, and devices.
+                tar.extract(entry, folder, filter="data")
+                yield
+
+
+def _refuse_escape(archive: Path, member: zipfile.ZipInfo) -> None:
+    """Refuse names that zipfile would mend without a word; an archive that has one is not what we asked for."""
+    path = PurePosixPath(member.filename.replace(os.sep, "/"))
+    if path.is_absolute() or ".." in path.parts or stat.S_ISLNK(member.external_attr >> 16):
+        raise DataError(f"{archive}: holds {member.filename!r}, which leads out of its folder; do not use this archive")

@@ -1,0 +1,176 @@
+"""The doctor's table: every state a dataset or backbone can be in, and the command that mends it."""
+
+import json
+import shlex
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from benchmark.data.__main__ import main
+from benchmark.data.doctor import Command
+from benchmark.data.flamby import IMAGES
+from benchmark.data.prepare import main as prepare
+from benchmark.files import sha256, write_json
+from benchmark.plan import Plan
+
+SIX = [(client, client, "train", f"lesion {client}") for client in range(6)]
+
+
+@pytest.fixture
+def doctor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str]]:
+    """Runs the command on a configuration, in a folder of its own; returns exit status and output."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(federations: dict[str, Any], *overrides: str) -> tuple[int, str]:
+        values = {"name": "mine", "federations": federations, "rates": ["1e-3"], "rounds": 1}
+        (tmp_path / "mine.yaml").write_text(yaml.safe_dump(values))
+        status = main(["doctor", "--configfile", "mine.yaml", *(["--config", *overrides] if overrides else [])])
+        return status, capsys.readouterr().out
+
+    return run
+
+
+def state(said: str, name: str) -> str:
+    """The second column of a row."""
+    return next(line.split()[1] for line in said.splitlines() if line.startswith(name))
+
+
+def mending(said: str, name: str) -> list[str]:
+    """The words of the command that mends a row; none where there is nothing to mend."""
+    lines = said.splitlines()
+    rows = lines[next(number for number, line in enumerate(lines) if line.startswith(name)) + 1 :]
+    notes = [line for line in rows[:2] if line.startswith("    ")]
+    return next((shlex.split(line.partition("mend: ")[2]) for line in notes if "mend: " in line), [])
+
+
+def test_nothing_is_there(doctor: Callable[..., tuple[int, str]]) -> None:
+    status, said = doctor({"fed_isic2019": {}, "camelyon17": {}})
+    assert status == 1
+    assert [state(said, name) for name in ("fed_isic2019", "camelyon17", "vit_tiny")] == ["missing"] * 3
+    assert "0 of 23247" in said
+    assert "0 of 455954" in said
+    assert "CC BY-NC 4.0 (not accepted: read https://challenge.isic-archive.com/data/#2019)" in said
+    assert mending(said, "camelyon17") == shlex.split(
+        "snakemake --cores 8 data/camelyon17/source.json --configfile mine.yaml"
+    )
+    assert mending(said, "fed_isic2019")[-2:] == ["--config", "licences_accepted=[isic2019]"]
+    assert "CC BY-NC 4.0 (accepted)" in doctor({"fed_isic2019": {}}, "licences_accepted=[isic2019]")[1]
+
+
+def test_download_that_was_cut(doctor: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
+    (tmp_path / "data" / "camelyon17").mkdir(parents=True)
+    (tmp_path / "data" / "camelyon17" / "archive.tar.gz.part").write_bytes(bytes(200_000_000))
+    _, said = doctor({"camelyon17": {}})
+    assert state(said, "camelyon17") == "partial"
+    assert "archive.tar.gz: 0.2 GB downloaded" in said
+
+
+def test_copy_of_the_users_own(
+    doctor: Callable[..., tuple[int, str]], flamby_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Unverified until the job has looked at it, present afterwards, partial once an image or a client is gone."""
+    root = flamby_folder(SIX)
+    options = {"short_side": 24}
+    federations = {"fed_isic2019": {"source": str(root), "options": options}}
+    status, said = doctor(federations)
+    assert state(said, "fed_isic2019") == "unverified"
+    folder = said.splitlines()[1].split()[0]
+    target = tmp_path / "data" / folder / "source.json"
+    assert str(target.relative_to(tmp_path)) in mending(said, "fed_isic2019")
+
+    settings = json.dumps({"federation": {"source": str(root), "options": options}})
+    command = ["--federation", "fed_isic2019", "--settings", settings, "--folder", str(target.parent)]
+    assert prepare([*command, "--output", str(target)]) == 0
+    status, said = doctor(federations)
+    assert state(said, "fed_isic2019") == "present"
+    assert "6 of 23247" in said
+    assert mending(said, "fed_isic2019") == []
+
+    (root / IMAGES / "ISIC_0000004.jpg").unlink()
+    status, said = doctor(federations)
+    assert state(said, "fed_isic2019") == "partial"
+    assert "no image of clients 4; a run goes without them" in said
+    assert status == 1
+    # A federation that leaves this client out lacks nothing.
+    chosen = {"fed_isic2019": {**federations["fed_isic2019"], "clients": ["0", "1", "2", "3", "5"]}}
+    assert state(doctor(chosen)[1], "fed_isic2019") != "partial"
+
+    table = root / "train_test_split"
+    table.write_text(table.read_text().replace("ISIC_0000004", "ISIC_0000005x"))
+    _, said = doctor(chosen)
+    assert state(said, "fed_isic2019") == "unverified"
+
+
+def test_images_that_are_missing_are_named(
+    doctor: Callable[..., tuple[int, str]], flamby_folder: Callable[..., Path]
+) -> None:
+    root = flamby_folder([(0, 0, "train", "a"), (0, 0, "test", "b")])
+    (root / IMAGES / "ISIC_0000001.jpg").unlink()
+    _, said = doctor({"fed_isic2019": {"source": str(root)}})
+    assert state(said, "fed_isic2019") == "partial"
+    assert "1 of the 2 images of client 0 are missing" in said
+    assert "ISIC_0000001.jpg" in said
+
+
+def test_source_that_does_not_exist(doctor: Callable[..., tuple[int, str]]) -> None:
+    _, said = doctor({"fed_ham10000": {"source": "nowhere"}})
+    assert state(said, "fed_ham10000") == "missing"
+    assert "`source` is nowhere, but there is no such folder" in said
+
+
+def test_drawn_data_is_drawn_by_its_command(doctor: Callable[..., tuple[int, str]]) -> None:
+    _, said = doctor({"toy_slides": {"options": {"scale": 0.0003}}})
+    assert state(said, "toy_slides") == "missing"
+    assert "source.json" in " ".join(mending(said, "toy_slides"))
+
+
+def test_backbone(doctor: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
+    federations = {"toy_slides": {}}
+    name = "vit_tiny_patch16_224.augreg_in21k"
+    values = {"name": "mine", "federations": federations, "rates": ["1e-3"], "rounds": 1}
+    folder = tmp_path / Plan.of(values).backbone
+    assert state(doctor(federations)[1], name) == "missing"
+    folder.mkdir(parents=True)
+    (folder / "model.safetensors").write_bytes(b"weights")
+    assert state(doctor(federations)[1], name) == "partial"
+    write_json(folder / "backbone.json", {"sha256": sha256(folder / "model.safetensors")})
+    assert state(doctor(federations)[1], name) == "present"
+    (folder / "model.safetensors").write_bytes(b"other weights")
+    _, said = doctor(federations)
+    assert state(said, name) == "partial"
+    assert "does not match the hash" in said
+    assert mending(said, name)[0] == "rm"
+
+
+def test_exit_status_is_zero_when_all_is_there(
+    doctor: Callable[..., tuple[int, str]], tmp_path: Path, slides: Path
+) -> None:
+    federations = {"toy_slides": {"options": {"scale": 0.0003}}}
+    values = {"name": "mine", "federations": federations, "rates": ["1e-3"], "rounds": 1}
+    plan = Plan.of(values)
+    folder = tmp_path / "data" / plan.data_folder("toy_slides")
+    shutil.copytree(slides, folder / slides.name)
+    (tmp_path / plan.backbone).mkdir(parents=True)
+    (tmp_path / plan.backbone / "model.safetensors").write_bytes(b"weights")
+    hashed = {"sha256": sha256(tmp_path / plan.backbone / "model.safetensors")}
+    write_json(tmp_path / plan.backbone / "backbone.json", hashed)
+    status, said = doctor(federations)
+    assert status == 0
+    assert state(said, "toy_slides") == "unverified"
+
+
+def test_bad_configuration_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--configfile", str(tmp_path / "absent.yaml")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_command_keeps_what_the_user_has_set() -> None:
+    command = Command(Path("a.yaml"), ("local_files=/my data", "licences_accepted=[cc0]"))
+    words = shlex.split(command.to(Path("x"), "licences_accepted=[cc0, isic2019]"))
+    assert words[-3:] == ["--config", "local_files=/my data", "licences_accepted=[cc0, isic2019]"]
