@@ -1,0 +1,174 @@
+"""What every dataset module promises, tested for every file in `benchmark/data/datasets/`, and for the documented one.
+
+Modules of drawn data are tested on a drawing. Those of real data read the same layouts from the drawing or from a small
+folder written here; a module that is not known here is tested on the folder that `BENCHMARK_<NAME>` names.
+"""
+
+import importlib.util
+import inspect
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from benchmark.data.dataset import Client, Dataset, Request, checked_index, find, fingerprint, names
+from benchmark.data.datasets.camelyon17 import Camelyon17
+from benchmark.data.pack import main as pack
+from benchmark.data.prepare import main as prepare
+from tests.federation.small import ROOT
+
+DOCUMENT = ROOT / "docs" / "datasets.md"
+Prepared = tuple[Dataset, Request]
+
+
+def documented(folder: Path) -> Dataset:
+    """The module that `docs/datasets.md` shows, imported from a file."""
+    code = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)[0]
+    assert len(code.splitlines()) <= 40
+    path = folder / "my_clinics.py"
+    path.write_text(code)
+    spec = importlib.util.spec_from_file_location("benchmark.data.datasets.my_clinics", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    dataset = module.DATASET
+    assert isinstance(dataset, Dataset)
+    return dataset
+
+
+def clinics(folder: Path) -> Path:
+    """A folder as the documented module reads it: three sites, five patients each."""
+    rng, rows = np.random.default_rng(0), []
+    for site in ("north", "south", "west"):
+        for patient in range(5):
+            for number in range(4):
+                name = f"{site}_{patient}_{number}.png"
+                Image.fromarray(rng.integers(0, 256, (30, 40, 3), dtype=np.uint8)).save(folder / name)
+                rows.append((name, ("benign", "malignant")[number % 2], site, f"{site} {patient}"))
+    pd.DataFrame(rows, columns=["image", "label", "site", "patient"]).to_csv(folder / "images.csv", index=False)
+    return folder
+
+
+def hospital_patients() -> list[tuple[int, int, str, str | None]]:
+    """Rows in FLamby's format: six clients, some lesions of two images."""
+    return [
+        (client, label, "test" if number % 4 == 3 else "train", f"{client}-{label}-{number // 2}")
+        for client in range(6)
+        for label in range(2)
+        for number in range(16)
+    ]
+
+
+@pytest.fixture(params=[*names(), "my_clinics"])
+def prepared(
+    request: pytest.FixtureRequest, tmp_path: Path, slides: Path, flamby_folder: Callable[..., Path]
+) -> Prepared:
+    """A dataset, and a request that it can fulfil without a network."""
+    name, folder = request.param, tmp_path / "data"
+    folder.mkdir()
+    if name == "my_clinics" and name not in names():
+        return documented(folder), Request(folder, clinics(folder))
+    dataset = find(name)
+    if name.startswith("toy_"):
+        options = {"toy_lesions": {"scale": 0.006, "side": 32}, "toy_slides": {"scale": 0.0003}}[name]
+        return dataset, Request(folder, options=options)
+    if name in ("fed_isic2019", "fed_ham10000"):
+        options = {"short_side": 24} if name == "fed_isic2019" else {}
+        return dataset, Request(folder, flamby_folder(hospital_patients()), options)
+    if name == "camelyon17":
+        counts = (40, 40, 40, 40, 44)
+        few = tuple(Client(c.id, c.name, n) for c, n in zip(Camelyon17.clients, counts, strict=True))
+        return type("FewSlides", (Camelyon17,), {"clients": few})(), Request(folder, slides)
+    source = os.environ.get(f"BENCHMARK_{name.upper()}")
+    if source is None:
+        pytest.skip(f"no data of {name}: set BENCHMARK_{name.upper()} to a folder that holds it")
+    return dataset, Request(folder, Path(source))
+
+
+def test_it_describes_itself(prepared: Prepared) -> None:
+    dataset, _ = prepared
+    assert dataset.title
+    assert inspect.getdoc(type(dataset))
+    assert len({client.id for client in dataset.clients}) == len(dataset.clients) > 1
+    assert len(set(dataset.classes)) == len(dataset.classes) > 1
+    assert dataset.protocols
+    assert all(caption.endswith(".") for caption in dataset.protocols.values())
+    assert dataset.licence.address.startswith("https://")
+    assert dataset.homepage.startswith("https://")
+    assert dataset.protocol("published") == next(iter(dataset.protocols))
+    assert dataset.chosen_options({}) == dataset.options
+
+
+def test_every_protocol_gives_a_sound_index(prepared: Prepared) -> None:
+    dataset, request = prepared
+    root = dataset.prepare(request)
+    tables = {protocol: checked_index(dataset, root, protocol, 0) for protocol in dataset.protocols}
+    assert len({fingerprint(table) for table in tables.values()}) == 1
+    for protocol, table in tables.items():
+        assert all((root / path).is_file() for path in table["path"])
+        for client, rows in table.groupby("client"):
+            assert {"train", "test"} <= set(rows["split"]), (protocol, client)
+        if "disjoint" in protocol:
+            assert (table.groupby("group")["split"].nunique() == 1).all()
+        pd.testing.assert_frame_equal(checked_index(dataset, root, protocol, 0), table)
+
+
+def test_preparing_twice_changes_nothing(prepared: Prepared) -> None:
+    dataset, request = prepared
+    root = dataset.prepare(request)
+    assert dataset.locate(request) == root
+    before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
+    assert dataset.prepare(request) == root
+    assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before
+    assert not dataset.fetches(request)
+
+
+def test_user_folder_is_not_touched(prepared: Prepared) -> None:
+    dataset, request = prepared
+    if request.source is None:
+        pytest.skip("it is drawn")
+    before = sorted(request.source.rglob("*"))
+    dataset.index(dataset.prepare(request), next(iter(dataset.protocols)), 0)
+    assert sorted(request.source.rglob("*")) == before
+
+
+def test_client_may_be_absent(prepared: Prepared, tmp_path: Path) -> None:
+    dataset, request = prepared
+    shutil.copytree(dataset.prepare(request), tmp_path / "copy")
+    table = checked_index(dataset, tmp_path / "copy", "published", 0)
+    gone = dataset.clients[-1].id
+    for path in table.loc[table["client"] == gone, "path"]:
+        (tmp_path / "copy" / path).unlink()
+    rest = checked_index(dataset, tmp_path / "copy", "published", 0)
+    assert set(rest["client"]) == set(table["client"]) - {gone}
+
+
+def test_jobs_prepare_and_pack_it(
+    prepared: Prepared, tmp_path: Path, settings: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset, request = prepared
+    for module in ("benchmark.data.prepare.find", "benchmark.data.pack.find"):
+        monkeypatch.setattr(module, lambda _: dataset)
+    source = {"source": str(request.source)} if request.source else {}
+    text = settings(**source, options=dict(request.options), image_size=16)
+    command = ["--federation", dataset.name, "--settings", text, "--folder", str(request.folder)]
+    assert prepare([*command, "--output", str(tmp_path / "source.json")]) == 0
+    job = ["--settings", text, "--source", str(tmp_path / "source.json"), "--output", str(tmp_path / "pack")]
+    assert pack(job) == 0
+    manifest = json.loads((tmp_path / "pack" / "manifest.json").read_text())
+    images = np.load(tmp_path / "pack" / "train.npy", mmap_mode="r")
+    assert set(manifest["clients"]) == {client.id for client in dataset.clients}
+    assert images.shape[1:] == (16, 16, 3)
+    assert images.std() > 1
+
+
+def test_readme_leads_to_the_document() -> None:
+    assert "docs/datasets.md" in (ROOT / "README.md").read_text()
