@@ -11,15 +11,16 @@ from typing import Any
 
 
 @contextmanager
-def atomic(path: Path) -> Iterator[Path]:
+def atomic(path: Path, durable: bool = True) -> Iterator[Path]:
     """A temporary path beside `path` that takes its name once the block ends without an error.
 
     Args:
         path: The file to write. Missing parent folders are made.
+        durable: Whether to flush it to disk before it is renamed, so that even a power loss leaves the old file or
+            the new one, never a part of either. One of many small files that are verified later can go without.
 
     Yields:
-        The path to write to. It is flushed to disk before it is renamed, so that a crash or a power loss leaves
-        the old file or the new one, never a part of either.
+        The path to write to.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
@@ -27,8 +28,9 @@ def atomic(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
+        if durable:
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
         temporary.chmod(0o644)
         temporary.replace(path)
     finally:

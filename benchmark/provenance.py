@@ -41,7 +41,7 @@ def hardware(device: torch.device) -> str:
     """The device's name: a GPU's, or the processor's with the number of threads in use."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"CPU {_processor()}, {torch.get_num_threads()} thread(s)"
+    return f"CPU {processor()}, {torch.get_num_threads()} thread(s)"
 
 
 def peak_memory(device: torch.device) -> int:
@@ -52,7 +52,8 @@ def peak_memory(device: torch.device) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The processor's name."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as lines:
             return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))

@@ -125,8 +125,9 @@ def preprocess_all(raw: RawImages, images: Sequence[str], folder: Path, threads:
     waiting = [image for image in images if image not in done]
 
     def one(image: str) -> str:
+        target = folder / f"{image}.jpg"
         try:
-            with Image.open(io.BytesIO(raw.read(image))) as picture, atomic(folder / f"{image}.jpg") as path:
+            with Image.open(io.BytesIO(raw.read(image))) as picture, atomic(target, durable=False) as path:
                 preprocess(picture).save(path, format="JPEG")
         except (OSError, ValueError, SyntaxError, zipfile.BadZipFile) as error:
             return f"{image} ({' '.join(str(error).split())})"

@@ -48,7 +48,7 @@ class ToySlides(Drawn, Camelyon17):
 
 def _draw(root: Path, scale: float, seed: int) -> None:
     columns = ["patient", "node", "x_coord", "y_coord", "tumor", "slide", "center", "split"]
-    table = pd.DataFrame(_patches(scale, seed), columns=columns)
+    table = pd.DataFrame(patches(scale, seed), columns=columns)
     for patient, node, x, y, tumour, slide, hospital, _ in tqdm(
         table.itertuples(index=False), "draw", len(table), mininterval=5
     ):
@@ -62,7 +62,7 @@ def _draw(root: Path, scale: float, seed: int) -> None:
     (root / RELEASE).write_text("Drawn patches in the format of Camelyon17-WILDS 1.0\n")
 
 
-def _patches(scale: float, seed: int) -> Iterator[tuple[str, int, int, int, int, int, int, int]]:
+def patches(scale: float, seed: int) -> Iterator[tuple[str, int, int, int, int, int, int, int]]:
     """Patient, node, place, label, slide, hospital and WILDS' split of every patch."""
     for client in Camelyon17.clients:
         slides = [slide for slide in SLIDES if slide.client == client.id]

@@ -32,9 +32,9 @@ def test_patches_are_read_by_wilds(slides: Path) -> None:
 
 
 def test_hospitals_have_their_share(tmp_path: Path) -> None:
-    from benchmark.data.datasets.toy_slides import _patches
+    from benchmark.data.datasets.toy_slides import patches
 
-    counts = pd.Series([row[6] for row in _patches(0.003, 0)]).value_counts()
+    counts = pd.Series([row[6] for row in patches(0.003, 0)]).value_counts()
     for client in Camelyon17.clients:
         assert counts[int(client.id)] == pytest.approx(0.003 * (client.images or 0), abs=1)
 
