@@ -3,10 +3,10 @@
     python benchmarks/full_size.py --split FILE --folder DIR
 
 FILE is FLamby's split file; DIR needs about 20 GB, and may be deleted afterwards. Written are 23,247 rectangular JPEG
-files of short side 224 in FLamby's layout, and 455,954 PNG files of 96x96 in WILDS' layout, these being hard links to few
-distinct ones. Then, with `config/paper.yaml` and without any download: the doctor, the jobs that adopt both folders, the
-jobs that pack them, and a dry run of the whole paper. Printed are the seconds, the most memory of any one process, and
-the bytes on disk.
+files of short side 224 in FLamby's layout, and 455,954 PNG files of 96x96 in WILDS' layout, these being hard links to
+few distinct ones. Then, with `config/paper.yaml` and without a download: the doctor, the jobs that adopt both folders,
+the jobs that pack them, and a dry run of the whole paper. Printed are the seconds, the most memory of any one process,
+and the bytes on disk.
 """
 
 import argparse
@@ -45,28 +45,34 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Adopt, examine and pack both datasets at their true size.")
     parser.add_argument("--split", required=True, type=Path, help="FLamby's split file")
     parser.add_argument("--folder", required=True, type=Path, help="where to write; about 20 GB")
+    parser.add_argument("--write", choices=["lesions", "patches"], help="do nothing but write one of the formats")
     given = parser.parse_args()
     data = given.folder.resolve() / "data"
-    steps = [
-        ("write Fed-ISIC2019's format", lambda: write_lesions(given.split, data / "fed_isic2019")),
-        ("write Camelyon17-WILDS' format", lambda: write_patches(data / "camelyon17")),
-    ]
+    if given.write == "lesions":
+        write_lesions(given.split, data / "fed_isic2019")
+    elif given.write == "patches":
+        write_patches(data / "camelyon17")
+    else:
+        measure(given.split, given.folder.resolve(), data)
+
+
+def measure(split: Path, folder: Path, data: Path) -> None:
+    """Every step as a process of its own: this one stays small, since a child's peak begins with its parent's."""
     print("| step | seconds | peak memory |\n| :--- | ---: | ---: |")
-    for title, step in steps:
-        began = time.perf_counter()
-        step()
-        print(f"| {title} | {time.perf_counter() - began:.0f} | |", flush=True)
+    for title, name in (("Fed-ISIC2019's format", "lesions"), ("Camelyon17-WILDS' format", "patches")):
+        write = [sys.executable, __file__, "--split", str(split.resolve()), "--folder", str(folder), "--write", name]
+        _measure(f"write {title}", write)
     plan = Plan.of(read(CONFIG, [f"data_root={data}"]))
     settings = ["--configfile", str(CONFIG), "--config", f"data_root={data}"]
     doctor = [sys.executable, "-m", "benchmark.data", "doctor", *settings]
     _measure("doctor: both unverified", doctor, 1)
-    for folder, federation in plan.folders.items():
-        command = ["--federation", plan.dataset(federation), "--settings", plan.preparation(folder)]
-        target = ["--folder", str(data / folder), "--output", str(data / folder / "source.json")]
-        _measure(f"adopt {folder}", [sys.executable, "-m", "benchmark.data.prepare", *command, *target])
+    for name, federation in plan.folders.items():
+        command = ["--federation", plan.dataset(federation), "--settings", plan.preparation(name)]
+        target = ["--folder", str(data / name), "--output", str(data / name / "source.json")]
+        _measure(f"adopt {name}", [sys.executable, "-m", "benchmark.data.prepare", *command, *target])
     packed = 0
     for name, federation in plan.packs.items():
-        output = given.folder.resolve() / "packs" / name
+        output = folder / "packs" / name
         source = data / plan.data_folder(federation) / "source.json"
         command = ["--settings", plan.packing(name), "--source", str(source), "--output", str(output)]
         _measure(f"pack {name}", [sys.executable, "-m", "benchmark.data.pack", *command])

@@ -86,7 +86,7 @@ def test_folder_that_is_not_wilds(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"holds no .*RELEASE_v1\.0\.txt, which WILDS writes"):
         DATASET.prepare(Request(tmp_path / "new", source))
     (source / RELEASE).touch()
-    with pytest.raises(DataError, match="WILDS cannot read it"):
+    with pytest.raises(DataError, match="not WILDS' metadata"):
         DATASET.prepare(Request(tmp_path / "new", source))
 
 
@@ -179,9 +179,15 @@ def test_patient_that_nobody_knows(slides: Path, tmp_path: Path) -> None:
         DATASET.index(root, "patient_disjoint", 0)
 
 
-def test_labels_are_wilds_own(slides: Path) -> None:
-    metadata = pd.read_csv(slides / FOLDER / "metadata.csv", dtype={"patient": str})
+def test_rows_are_those_of_wilds_own_reader(slides: Path) -> None:
+    from wilds.datasets.camelyon17_dataset import Camelyon17Dataset
+
+    reader = Camelyon17Dataset(root_dir=str(slides))
     table = DATASET.index(slides, "patient_disjoint", 0)
-    np.testing.assert_array_equal(table["label"], metadata["tumor"])
+    assert table["path"].tolist() == [f"{FOLDER}/{name}" for name in reader._input_array]
+    np.testing.assert_array_equal(table["label"], reader.y_array.numpy())
+    np.testing.assert_array_equal(table["client"].astype(int), reader.metadata_array[:, 0].numpy())
+    metadata = pd.read_csv(slides / METADATA, dtype={"patient": str})
     np.testing.assert_array_equal(table["group"], metadata["patient"])
-    np.testing.assert_array_equal(table["client"].astype(int), metadata["center"])
+    row = len(table) // 2
+    np.testing.assert_array_equal(np.asarray(reader[row][0]), decode(slides / table["path"][row], 96, "crop"))
