@@ -23,7 +23,6 @@ from PIL import Image, ImageOps
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmark import provenance
 from benchmark.config import read
 from benchmark.data.datasets.camelyon17 import FOLDER, METADATA, RELEASE
 from benchmark.data.datasets.toy_slides import patches
@@ -81,6 +80,8 @@ def measure(split: Path, folder: Path, data: Path) -> None:
     _measure("snakemake -n of config/paper.yaml", ["snakemake", "-n", "--quiet", "all", *settings])
     disk = subprocess.run(["du", "-sk", str(data)], capture_output=True, text=True, check=True).stdout.split()[0]
     print(f"\nOn disk: {int(disk) * 1024 / 1e9:.1f} GB as written (with hard links), {packed / 1e9:.1f} GB packed.")
+    from benchmark import provenance  # It imports torch, which would weigh on every measurement above.
+
     versions = ", ".join(f"{package} {version}" for package, version in provenance.versions().items())
     print(f"{provenance.processor()}, {cores()} cores; {versions}; commit {provenance.commit()}")
 
