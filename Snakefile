@@ -22,32 +22,18 @@ localrules:
     all,
 
 
+# Nothing is downloaded before every licence that a download needs has been accepted.
+onstart:
+    shell("python -m benchmark.data.licences --settings {plan.consent:q}"),
+
+
 rule all:
     input:
         plan.targets,
 
 
-# Nothing is downloaded before every licence that a download needs has been accepted.
-rule licences:
-    input:
-        code=plan.sources("benchmark.data.licences", *plan.datasets),
-    output:
-        f"{plan.config.data_root}/licences.json",
-    log:
-        "logs/licences.log",
-    conda:
-        "environment.yml"
-    params:
-        federations=plan.consent(),
-        accepted=list(plan.config.licences_accepted),
-    shell:
-        "python -m benchmark.data.licences --federations {params.federations:q} --accepted {params.accepted:q} "
-        "--output {output} > {log} 2>&1"
-
-
 rule download:
     input:
-        licences=ancient(f"{plan.config.data_root}/licences.json"),
         code=lambda wildcards: plan.sources(
             "benchmark.data.prepare", plan.dataset(plan.folders[wildcards.folder])
         ),
@@ -120,7 +106,6 @@ rule manifest:
 
 rule backbone:
     input:
-        licences=ancient(f"{plan.config.data_root}/licences.json"),
         code=plan.sources("benchmark.models.fetch"),
     output:
         weights=f"{plan.backbone}/model.safetensors",

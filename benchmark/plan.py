@@ -216,19 +216,19 @@ class Plan:
         )
         return job.model_dump_json()
 
-    def consent(self) -> str:
-        """The datasets that the check of licences asks, as JSON."""
-        return _json(
-            {
-                f"{self.config.data_root}/{folder}": {
-                    "dataset": self.dataset(name),
-                    "settings": self.located(name).model_dump(mode="json", include={"source", "options"}),
-                }
-                for folder, name in self.folders.items()
-            }
-        )
-
     # How jobs run, which decides no result: never a parameter.
+
+    @property
+    def consent(self) -> str:
+        """What the check of licences asks about, as JSON: whose data would lie where, and what is accepted."""
+        federations = {
+            f"{self.config.data_root}/{folder}": {
+                "dataset": self.dataset(name),
+                "federation": self.located(name).model_dump(mode="json", include={"source", "options"}),
+            }
+            for folder, name in self.folders.items()
+        }
+        return _json({"licences_accepted": self.config.licences_accepted, "folders": federations})
 
     def access(self, folder: str) -> str:
         """How the job that fills a data folder may fetch it, as JSON."""

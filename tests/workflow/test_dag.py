@@ -146,6 +146,23 @@ def test_the_paper_is_planned_without_any_data(finished: Project) -> None:
     assert not any((finished.folder / "data").glob("fed_isic2019*"))
 
 
+def test_nothing_is_fetched_before_every_licence_is_accepted(finished: Project) -> None:
+    """Camelyon17 needs no consent, but Fed-ISIC2019 of the same configuration does: neither is asked for."""
+    printed = finished.snakemake("data/camelyon17/source.json", ok=False, config="paper")
+    assert "read the licence at https://challenge.isic-archive.com/data/#2019" in printed
+    assert "add 'isic2019' to `licences_accepted`" in printed
+    assert not re.search(r"^(local)?rule download:", printed, re.MULTILINE)
+    assert not any((finished.folder / "data" / name).exists() for name in ("camelyon17", "fed_isic2019"))
+
+
+def test_accepting_a_licence_or_naming_a_mirror_reruns_no_work(finished: Project) -> None:
+    lesions = {**SMALL["federations"]["toy_lesions"], "mirrors": ["https://example.org/archive"]}
+    finished.configure(licences_accepted=["isic2019"], federations={"toy_lesions": lesions})
+    jobs = finished.planned()
+    finished.configure()
+    assert jobs == set()
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
