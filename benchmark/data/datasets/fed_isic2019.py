@@ -21,7 +21,7 @@ from benchmark.data.download import DownloadError, Wanted, download
 from benchmark.data.flamby import IMAGES, METADATA, SHORT_SIDE, RawImages
 from benchmark.data.parallel import in_batches
 from benchmark.data.splits import cut
-from benchmark.files import atomic
+from benchmark.files import atomic, sha256
 
 SPLIT_FILES = (flamby.SPLIT, "fed_isic2019_train_test_split.csv", "train_test_split.csv")
 LESION_FILES = (METADATA, "HAM10000_metadata.csv", "HAM10000_metadata")
@@ -87,6 +87,9 @@ class FedIsic2019(Dataset):
                 return request.source
             root = self._preprocess(request, raw)
         self._check_sides(root, side, request.threads)
+        split = _split_file(root)
+        if sha256(split) != flamby.SPLIT_HASH:
+            print(f"{self.name}: {split} is not FLamby's published split: scores are not comparable with others'")
         return root
 
     def index(self, root: Path, protocol: str, split_seed: int) -> pd.DataFrame:

@@ -210,6 +210,20 @@ def test_originals_of_the_users_own_are_preprocessed(flamby_folder: Callable[...
     assert (tmp_path / "new" / IMAGES / "ISIC_0000001.jpg").stat().st_mtime_ns == kept
 
 
+def test_split_that_is_not_the_published_one_is_mentioned(
+    flamby_folder: Callable[..., Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    root = flamby_folder(SIX)
+    DATASET.prepare(Request(tmp_path / "new", source=root, options=SMALL))
+    assert "train_test_split is not FLamby's published split" in capsys.readouterr().out
+    monkeypatch.setattr(flambys, "SPLIT_HASH", sha256(root / "train_test_split"))
+    DATASET.prepare(Request(tmp_path / "new", source=root, options=SMALL))
+    assert "published" not in capsys.readouterr().out
+
+
 def test_images_of_another_size_are_named(flamby_folder: Callable[..., Path], tmp_path: Path) -> None:
     root = flamby_folder(SIX)
     Image.new("RGB", (40, 30)).save(root / IMAGES / "ISIC_0000004.jpg")
@@ -294,6 +308,7 @@ def test_archive_that_lacks_images_or_has_broken_ones(tmp_path: Path) -> None:
 
 
 def test_real_split_file_has_the_published_sizes(shared: Path, tmp_path: Path) -> None:
+    assert sha256(shared / "fed_isic2019_train_test_split.csv") == flambys.SPLIT_HASH
     rows = pd.read_csv(shared / "fed_isic2019_train_test_split.csv")
     for client in FedIsic2019.clients:
         assert client.images == (rows["center"].astype(str) == client.id).sum()
