@@ -6,6 +6,7 @@ Nothing is fetched or changed; the exit status is 1 where a run would have to br
 """
 
 import argparse
+import json
 import os
 import shlex
 from collections.abc import Sequence
@@ -155,7 +156,8 @@ def _backbone(plan: Plan, command: Command) -> Finding:
 
 def _origin(plan: Plan) -> str:
     chosen = {"hub": "timm's hub", "drawn": "half a minute of pretraining on drawn images"}
-    return chosen.get(plan.config.backbone.weights, plan.config.backbone.weights)
+    weights = str(json.loads(plan.fetching())["weights"])
+    return chosen.get(weights, weights)
 
 
 def _licence(dataset: Dataset, wanted: Request) -> tuple[str, list[str]]:

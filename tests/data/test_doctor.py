@@ -118,6 +118,14 @@ def test_images_that_are_missing_are_named(
     assert "ISIC_0000001.jpg" in said
 
 
+def test_archive_that_waits_to_be_unpacked(doctor: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "copy" / "ham10000_images.tar").touch()
+    _, said = doctor({"fed_ham10000": {"source": "copy"}})
+    assert state(said, "fed_ham10000") == "partial"
+    assert "copy/ham10000_images.tar waits to be unpacked" in said
+
+
 def test_source_that_does_not_exist(doctor: Callable[..., tuple[int, str]]) -> None:
     _, said = doctor({"fed_ham10000": {"source": "nowhere"}})
     assert state(said, "fed_ham10000") == "missing"

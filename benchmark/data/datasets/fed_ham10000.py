@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from benchmark.data.dataset import Client, DataError, Dataset, Licence, Option, Request
+from benchmark.data.dataset import Client, DataError, Licence, Option, Request
 from benchmark.data.datasets.fed_isic2019 import LESION_FILES, SPLIT_FILES, FedIsic2019
 from benchmark.data.extract import extract
 from benchmark.data.flamby import IMAGES
@@ -32,15 +32,18 @@ class FedHam10000(FedIsic2019):
         """`source` where it holds the images, else what its archive was unpacked to."""
         if request.source is None or (request.source / IMAGES).is_dir():
             return request.source
-        return _unpacked(request) if _unpacked(request).is_dir() else request.source
+        if _unpacked(request).is_dir():
+            return _unpacked(request)
+        return None if (request.source / ARCHIVE).is_file() else request.source
 
     def fetches(self, request: Request) -> bool:
         """Never: the images are a copy of the user's."""
         return False
 
     def remains(self, request: Request) -> str:
-        """Nothing: unpacking begins anew."""
-        return Dataset.remains(self, request)
+        """An archive that has not been unpacked."""
+        archive = request.source / ARCHIVE if request.source else None
+        return f"{archive} waits to be unpacked" if archive and archive.is_file() else ""
 
     def prepare(self, request: Request) -> Path:
         """Use `source` in place where it holds the images, else unpack its archive."""
