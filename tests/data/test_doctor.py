@@ -30,6 +30,7 @@ def doctor(
     def run(federations: dict[str, Any], *overrides: str) -> tuple[int, str]:
         values = {"name": "mine", "federations": federations, "rates": ["1e-3"], "rounds": 1}
         (tmp_path / "mine.yaml").write_text(yaml.safe_dump(values))
+        capsys.readouterr()
         status = main(["doctor", "--configfile", "mine.yaml", *(["--config", *overrides] if overrides else [])])
         return status, capsys.readouterr().out
 
