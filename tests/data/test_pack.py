@@ -1,18 +1,22 @@
 """The job that packs images: arrays, tables, manifest, and what it refuses."""
 
 import json
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
+from benchmark.data import pack as module
 from benchmark.data.dataset import checked_index, find
 from benchmark.data.flamby import IMAGES
 from benchmark.data.pack import decode, main
 from benchmark.data.packed import open_test, open_training
+from benchmark.data.parallel import in_batches
 from benchmark.data.prepare import main as prepare
 from benchmark.files import sha256
 
@@ -189,3 +193,43 @@ def test_absent_source_is_one_line(
     job = ["--settings", settings(), "--source", str(tmp_path / "none.json"), "--output", str(tmp_path)]
     assert main(job) == 1
     assert "none.json" in capsys.readouterr().err
+
+
+def test_batches_bound_memory_and_change_nothing(
+    lesions: Path, tmp_path: Path, settings: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the number of threads and of images held at a time, the files are equal to the bit, and hashed."""
+    text = settings(dataset="toy_lesions", options={"scale": 0.006, "side": 48}, image_size=24, validation=0.2)
+    command = ["--federation", "f", "--settings", text, "--folder", str(lesions.parent)]
+    assert prepare([*command, "--output", str(tmp_path / "source.json")]) == 0
+    held: list[int] = []
+
+    def spied(*arguments: Any) -> Iterator[list[Any]]:
+        for images in in_batches(*arguments):
+            held.append(len(images))
+            yield images
+
+    monkeypatch.setattr(module, "in_batches", spied)
+    packs = []
+    for threads, images in ((1, 1000), (3, 4)):
+        monkeypatch.setattr(module, "BATCH", images * 3 * 24 * 24)
+        held.clear()
+        job = ["--settings", text, "--source", str(tmp_path / "source.json"), "--threads", str(threads)]
+        assert main([*job, "--output", str(tmp_path / f"pack{threads}")]) == 0
+        assert max(held) <= images
+        packs.append({path.name: sha256(path) for path in (tmp_path / f"pack{threads}").iterdir()})
+    assert packs[0] == packs[1]
+
+
+def test_disk_that_is_too_small_is_found_before_decoding(
+    flamby_folder: Callable[..., Path],
+    packed: Callable[..., int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    usage = shutil.disk_usage("/")._replace(free=100)
+    monkeypatch.setattr("benchmark.data.disk.shutil.disk_usage", lambda _: usage)
+    assert packed(flamby_folder(few(0))) == 1
+    assert "the pack of fed_isic2019 needs" in capsys.readouterr().err
+    assert list((tmp_path / "pack").iterdir()) == []
