@@ -14,6 +14,7 @@ from benchmark.config import LoraSettings
 from benchmark.leaf import Leaf, Leaves
 from benchmark.method import Mix
 from benchmark.models import lora
+from benchmark.models.last_block import LastBlock
 
 
 class Backbone(nn.Module):
@@ -45,6 +46,8 @@ class Backbone(nn.Module):
         self.register_buffer("std", std)
         self.adaptation = lora.Adaptation(scale=settings.alpha / settings.rank)
         self.sites = lora.adapt(vit, settings.targets, self.adaptation)
+        if LastBlock.fits(vit):
+            vit.blocks[-1] = LastBlock(vit.blocks[-1], self.adaptation)
 
     def leaves(self, adapters: Sequence[str]) -> list[Leaf]:
         """The leaves of adapters of these names."""

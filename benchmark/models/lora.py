@@ -8,6 +8,7 @@ An adapted layer computes, for the adapters a of a mix with weights m_a,
 concatenated along the rank, so that any number of them, on any thirds of a fused `qkv`, costs two products.
 """
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -39,8 +40,8 @@ class Site:
 
 
 @dataclass
-class Adaptation:
-    """What the adapted layers of one backbone read during one forward pass.
+class Adaptation(threading.local):
+    """What the adapted layers of one backbone read during one forward pass: a thread sees its own alone.
 
     Attributes:
         scale: alpha / rank.

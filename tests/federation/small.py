@@ -14,6 +14,7 @@ from benchmark.federation.client import Client, Lane
 from benchmark.federation.engine import DTYPES, SUPPORT, Engine, State
 from benchmark.federation.methods import load
 from benchmark.federation.model import Model, predict
+from benchmark.federation.rows import Rows
 from benchmark.method import Method
 from benchmark.models.backbone import Backbone, build
 from benchmark.tasks.classification import Classification
@@ -43,7 +44,7 @@ def client(name: str, count: int, unseen: int = 9) -> Client:
     tint = 60 * torch.rand(3, generator=source)
     images = 100 * torch.rand(count + unseen, SIZE, SIZE, 3, generator=source) + 25 * labels.view(-1, 1, 1, 1) + tint
     images = images.clamp(0, 255).to(torch.uint8)
-    return Client(name, images[:count], labels[:count], images[count:], labels[count:])
+    return Client(name, Rows.of(images[:count]), labels[:count], Rows.of(images[count:]), labels[count:])
 
 
 def clients() -> list[Client]:

@@ -155,7 +155,7 @@ def test_predicting_with_targets_is_an_error() -> None:
     """A method that looks for the labels while predicting is told so."""
     ours = engine(method("fedit"))
     params = {name: leaf[0, 0] for name, leaf in ours.start(LANES).params.items()}
-    batch = Images(ours.model, to_float(ours.clients[0].images, torch.float64), None, {"global": 1.0})
+    batch = Images(ours.model, to_float(ours.clients[0].images[:], torch.float64), None, {"global": 1.0})
     with pytest.raises(ValueError, match="no targets"):
         batch.task_loss(batch(params))
 
@@ -164,7 +164,7 @@ def test_factors_come_in_the_order_of_the_sites() -> None:
     """Both adapters' factors pair up, site by site."""
     ours = engine(method("fedpal"))
     params = {name: leaf[0, 0] for name, leaf in ours.start(LANES).params.items()}
-    batch = Images(ours.model, to_float(ours.clients[0].images, torch.float64), None, {})
+    batch = Images(ours.model, to_float(ours.clients[0].images[:], torch.float64), None, {})
     for adapter in ("global", "personal"):
         for factor in ("A", "B"):
             expected = [params[f"{adapter}/{site.name}.{factor}"] for site, _ in ours.model.backbone.sites]

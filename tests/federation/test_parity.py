@@ -193,7 +193,7 @@ def plain_path(
     setting = Setting(
         vit=(VIT, {**ARGUMENTS, "img_size": SIZE}),
         weights=weights(),
-        data=[Images(own.name, own.images, own.labels, own.validation_images) for own in clients()],
+        data=[Images(own.name, own.images[:], own.labels, own.validation_images[:]) for own in clients()],
         classes=len(CLASSES),
         targets=targets,
         rank=RANK,

@@ -96,11 +96,11 @@ def test_the_trace_is_every_adapters_unweighted_output_at_every_site(targets: tu
 
 
 def test_tracing_changes_nothing() -> None:
-    """Features are equal to the bit with and without it; without it the trace is empty."""
+    """Features are the same with and without it, though the last block computes fewer tokens without a trace."""
     backbone, params = adapted("q", "v")
     images = torch.rand(3, 3, 32, 32, dtype=torch.float64)
     (with_trace, _), (without, empty) = (backbone(images, params, MIXES["weights"], trace=t) for t in (True, False))
-    assert torch.equal(with_trace, without)
+    assert (with_trace - without).abs().max() < 1e-12
     assert not empty
 
 
