@@ -79,9 +79,8 @@ class Site:
 
     def __init__(self, workload: Workload, name: str, seed: int, workers: int) -> None:
         table = pd.read_parquet(workload.root / "images.parquet")
-        train, held = (
-            Photographs(table[table["split"] == part], workload.image_size) for part in ("train", "validation")
-        )
+        own = dict(iter(table[table["client"] == name].groupby("split")))
+        train, held = (Photographs(own[part], workload.image_size) for part in ("train", "validation"))
         self.order = KeyedOrder(len(train), name, seed)
         common = {"num_workers": workers, "persistent_workers": workers > 0, "pin_memory": torch.cuda.is_available()}
         self.train = DataLoader(train, workload.batch_size, sampler=self.order, **common)

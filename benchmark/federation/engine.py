@@ -41,9 +41,14 @@ class State:
 
     def lane(self, index: int) -> "State":
         """One lane alone, leaves of shape (K, 1, ...)."""
-        own = slice(index, index + 1)
+        return self.lanes(slice(index, index + 1))
+
+    def lanes(self, which: slice) -> "State":
+        """Some of the lanes."""
         return State(
-            self.round, {n: t[:, own] for n, t in self.params.items()}, {n: t[:, own] for n, t in self.memory.items()}
+            self.round,
+            {name: leaf[:, which] for name, leaf in self.params.items()},
+            {name: leaf[:, which] for name, leaf in self.memory.items()},
         )
 
 

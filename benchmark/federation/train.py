@@ -31,6 +31,7 @@ from benchmark.federation import costs, export, methods
 from benchmark.federation.client import Client, Lane
 from benchmark.federation.engine import DTYPES, Engine, State, stack
 from benchmark.federation.model import Model
+from benchmark.federation.packs import Packs
 from benchmark.federation.rows import Rows
 from benchmark.federation.store import Record, Store
 from benchmark.files import atomic, digest, read_json, write_json
@@ -199,13 +200,14 @@ class Job:
         state = _moved(stack([record.state for record in lanes.values()]), self.engine.device)
         histories = {lane: [dict(row) for row in record.history] for lane, record in lanes.items()}
         seconds = {lane: record.seconds for lane, record in lanes.items()}
+        packs = Packs(self.engine, len(together))
         began, first = time.monotonic(), state.round
         while state.round < rounds:
             tick = time.monotonic()
-            state, objectives = self.engine.round(state, together)
+            state, objectives = packs.round(state, together)
             self._note(histories, state.round, "train", [{"objective": row} for row in objectives])
             if state.round % self.settings.evaluate_every == 0 or state.round == rounds:
-                self._note(histories, state.round, "validation", self.engine.validate(state))
+                self._note(histories, state.round, "validation", packs.validate(state, together))
             for lane in together:
                 seconds[lane] += (time.monotonic() - tick) / len(together)
             if state.round % checkpoint_every == 0 or state.round == rounds:
@@ -214,10 +216,10 @@ class Job:
             self._report(state.round, first, len(together), time.monotonic() - began)
         if self.engine.model.method.closing():
             tick = time.monotonic()
-            state = self.engine.close(state, together)
+            state = packs.close(state, together)
             for rows in histories.values():
                 rows[:] = [row for row in rows if not (row["round"] == rounds and row["split"] == "validation")]
-            self._note(histories, rounds, "validation", self.engine.validate(state))
+            self._note(histories, rounds, "validation", packs.validate(state, together))
             for lane in together:
                 seconds[lane] += (time.monotonic() - tick) / len(together)
         return {lane: Record(state.lane(i), histories[lane], seconds[lane]) for i, lane in enumerate(together)}
