@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
@@ -13,6 +14,7 @@ from benchmark.federation.engine import Engine, State, stack
 Found = TypeVar("Found")
 
 
+@dataclass
 class Packs:
     """An engine whose lanes go through memory in packs.
 
@@ -24,9 +26,8 @@ class Packs:
         size: Most lanes in a pack; shrinks.
     """
 
-    def __init__(self, engine: Engine, size: int) -> None:
-        self.engine = engine
-        self.size = size
+    engine: Engine
+    size: int
 
     def round(self, state: State, lanes: Sequence[Lane]) -> tuple[State, Tensor]:
         """`Engine.round`, pack by pack."""
