@@ -150,14 +150,15 @@ class TrainingSettings(_Settings):
         local_epochs: Passes over the client's training images per round.
         momentum: Momentum of SGD; its buffers start at zero in every round.
         weight_decay: Weight decay of SGD, on every trained leaf.
-        precision: Of the backbone's forward pass. Leaves, gradients and averages stay in float32 or float64.
+        precision: Of the frozen backbone. Leaves, their gradients and averages are float64 with `float64`, and float32
+            otherwise; so are the adapters' own products.
     """
 
     batch_size: int = Field(32, ge=1)
     local_epochs: int = Field(1, ge=1)
     momentum: float = Field(0.0, ge=0, lt=1)
     weight_decay: float = Field(0.0, ge=0)
-    precision: Literal["float32", "float64"] = "float32"
+    precision: Literal["float32", "float64", "bfloat16"] = "float32"
 
 
 class AugmentationSettings(_Settings):

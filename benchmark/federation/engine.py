@@ -18,9 +18,9 @@ from benchmark.federation.model import Model, predict
 from benchmark.federation.rows import Rows
 from benchmark.leaf import Leaves
 from benchmark.method import Phase
+from benchmark.models.backbone import LEAVES
 
 Found = TypeVar("Found")
-DTYPES = {"float32": torch.float32, "float64": torch.float64}
 SUPPORT = 5
 """Training images that a method may look at while predicting: as many as FedDPA uses (arXiv 2403.19211)."""
 
@@ -92,7 +92,7 @@ class Engine:
     @property
     def dtype(self) -> torch.dtype:
         """Of leaves and images."""
-        return DTYPES[self.training.precision]
+        return LEAVES[self.training.precision]
 
     @property
     def device(self) -> torch.device:

@@ -29,7 +29,7 @@ from benchmark.config import TrainingJob
 from benchmark.data.packed import open_training
 from benchmark.federation import costs, export, methods
 from benchmark.federation.client import Client, Lane
-from benchmark.federation.engine import DTYPES, Engine, State, stack
+from benchmark.federation.engine import Engine, State, stack
 from benchmark.federation.model import Model
 from benchmark.federation.packs import Packs
 from benchmark.federation.rows import Rows
@@ -130,7 +130,7 @@ class Job:
         loaded = methods.load(method, settings.method_settings)
         vit = backbone.load(
             weights / "model.safetensors", settings.backbone, settings.arguments, manifest["image_size"], settings.lora
-        ).to(device, DTYPES[settings.training.precision])
+        ).on(device, settings.training.precision)
         model = Model.of(vit, Classification(manifest["classes"]), loaded)
         clients = _clients(settings, pack, torch.device(device), resident)
         engine = Engine(model, clients, settings.training, settings.augmentation, settings.head, settings.averaging)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from benchmark.config import AugmentationSettings, LoraSettings, TrainingSettings
 from benchmark.federation.client import Client, Lane
-from benchmark.federation.engine import DTYPES, SUPPORT, Engine, State
+from benchmark.federation.engine import SUPPORT, Engine, State
 from benchmark.federation.methods import load
 from benchmark.federation.model import Model, predict
 from benchmark.federation.rows import Rows
@@ -83,7 +83,7 @@ def engine(
     head: str = "shared",
 ) -> Engine:
     """The engine for one method on these hospitals."""
-    backbone = Backbone(transformer(), lora or LoraSettings(rank=4)).to(DTYPES[training.precision])
+    backbone = Backbone(transformer(), lora or LoraSettings(rank=4)).on("cpu", training.precision)
     model = Model.of(backbone, Classification(CLASSES), method)
     return Engine(model, clients() if hospitals is None else hospitals, training, AugmentationSettings(), head)
 
