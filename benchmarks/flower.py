@@ -50,7 +50,7 @@ def main() -> None:
         )
 
     tick = time.perf_counter()
-    gpus = 1 / options["threads"] if options["device"] == "cuda" else 0.0
+    gpus = 1 / min(options["threads"], len(names)) if options["device"] == "cuda" else 0.0
     resources = {"num_cpus": 1, "num_gpus": gpus}
     init = {"num_cpus": options["threads"], "include_dashboard": False}
     backend = {"client_resources": resources, "init_args": init}

@@ -278,7 +278,8 @@ def _compare(found: Mapping[str, Sequence[Measured]], precision: str) -> bool:
         if name == "peft":
             continue
         pairs = [(loss, reference[run][client]) for run, own in runs[0].losses.items() for client, loss in own.items()]
-        apart = max(abs(ours - theirs) for ours, theirs in pairs)
+        ours, theirs = torch.tensor(pairs, dtype=torch.float64).unbind(1)
+        apart = float((ours - theirs).abs().max())  # Torch's maximum is NaN where any is.
         agree &= apart < AGREEMENT[precision]
         verdict = "agrees with" if apart < AGREEMENT[precision] else "DISAGREES with"
         print(

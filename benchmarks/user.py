@@ -96,13 +96,12 @@ class Learner:
         config = LoraConfig(
             r=LORA.rank, lora_alpha=LORA.alpha, target_modules=list(LORA.targets), modules_to_save=["head"]
         )
-        if workload.precision == "bfloat16":
-            vit.to(torch.bfloat16)
         self.model = get_peft_model(vit, config).to(device)
         mean, std = (torch.tensor(vit.pretrained_cfg[key]).view(3, 1, 1).to(device) for key in ("mean", "std"))
         self.normalise = lambda images: (images - mean) / std
         self.trained = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
         self.device = device
+        self.mixed = torch.autocast(device, torch.bfloat16, enabled=workload.precision == "bfloat16")
         with torch.no_grad():
             for name, parameter in self.trained.items():
                 parameter.copy_(initial(_leaf(name, parameter), seed, torch.float32))
@@ -122,8 +121,9 @@ class Learner:
         self.model.train()
         optimizer = torch.optim.SGD(self.trained.values(), lr=rate, momentum=0.9)
         for images, labels in loader:
-            logits = self.model(self.normalise(images.to(self.device, non_blocking=True)))
-            loss = F.cross_entropy(logits, labels.to(self.device, non_blocking=True))
+            with self.mixed:
+                logits = self.model(self.normalise(images.to(self.device, non_blocking=True)))
+            loss = F.cross_entropy(logits.float(), labels.to(self.device, non_blocking=True))
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -135,8 +135,9 @@ class Learner:
         count = 0
         with torch.no_grad():
             for images, labels in loader:
-                logits = self.model(self.normalise(images.to(self.device)))
-                total += F.cross_entropy(logits, labels.to(self.device), reduction="sum")
+                with self.mixed:
+                    logits = self.model(self.normalise(images.to(self.device)))
+                total += F.cross_entropy(logits.float(), labels.to(self.device), reduction="sum")
                 count += len(labels)
         return float(total) / count
 

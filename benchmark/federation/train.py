@@ -64,7 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     torch.set_num_threads(1)
     try:
         job = Job.of(arguments.settings, arguments.method, arguments.pack, arguments.backbone, arguments.device)
-        job = replace(job, engine=replace(job.engine, threads=arguments.threads))
+        threads = arguments.threads if job.engine.device.type == "cpu" else 1
+        job = replace(job, engine=replace(job.engine, threads=threads))
         limit = None if arguments.lanes == "auto" else int(arguments.lanes)
         for result in job.results(Store(arguments.store), limit, arguments.checkpoint_every):
             job.write(arguments.output, result)
