@@ -142,11 +142,12 @@ rule train:
         f"{plan.results}/benchmarks/{{federation}}/{{method}}.jsonl"
     conda:
         "environment.yml"
-    threads: plan.threads(workflow.cores)
+    threads: plan.threads(workflow.cores) * plan.config.threads
     resources:
         gpu=1,
         # How the job runs, which decides no result: unlike params, resources never rerun it.
         lanes=str(plan.config.lanes),
+        side_by_side=plan.config.threads,
         device=plan.config.device,
         checkpoint_every=plan.config.checkpoint_every,
     params:
@@ -157,8 +158,8 @@ rule train:
     shell:
         "python -m benchmark.device -- python -m benchmark.federation.train --settings {params.settings:q} "
         "--method {input.method} --pack $(dirname {input.images}) --backbone $(dirname {input.backbone}) "
-        "--store results/store --output {params.runs} --lanes {resources.lanes} --device {resources.device} "
-        "--checkpoint-every {resources.checkpoint_every} > {log} 2>&1"
+        "--store results/store --output {params.runs} --lanes {resources.lanes} --threads {resources.side_by_side} "
+        "--device {resources.device} --checkpoint-every {resources.checkpoint_every} > {log} 2>&1"
 
 
 rule select:

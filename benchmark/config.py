@@ -165,14 +165,15 @@ class TrainingSettings(_Settings):
         local_epochs: Passes over the client's training images per round.
         momentum: Momentum of SGD; its buffers start at zero in every round.
         weight_decay: Weight decay of SGD, on every trained leaf.
-        precision: Of the backbone's forward pass. Leaves, gradients and averages stay in float32 or float64.
+        precision: Of the frozen backbone. Leaves, their gradients and averages are float64 with `float64`, and float32
+            otherwise; so are the adapters' own products.
     """
 
     batch_size: int = Field(32, ge=1)
     local_epochs: int = Field(1, ge=1)
     momentum: float = Field(0.0, ge=0, lt=1)
     weight_decay: float = Field(0.0, ge=0)
-    precision: Literal["float32", "float64"] = "float32"
+    precision: Literal["float32", "float64", "bfloat16"] = "float32"
 
 
 class AugmentationSettings(_Settings):
@@ -218,6 +219,7 @@ class Config(_Settings):
         evaluate_every: Validation is measured after every so many rounds, and after the last.
         checkpoint_every: Lanes are stored after every so many rounds, and after the last.
         lanes: Most lanes trained together; `auto` lets the engine choose, 1 trains one run at a time.
+        threads: Cores that one training may use on a CPU: it computes so many clients side by side.
         device: `auto` takes a GPU where there is one.
         data_root: Where downloaded and drawn datasets are kept.
         local_files: A folder of files of one's own: where `source` and `weights` are looked up if they are relative.
@@ -242,6 +244,7 @@ class Config(_Settings):
     evaluate_every: int = Field(1, ge=1)
     checkpoint_every: int = Field(5, ge=1)
     lanes: Lanes = "auto"
+    threads: int = Field(1, ge=1)
     device: Literal["auto", "cpu", "cuda"] = "auto"
     data_root: str = "data"
     local_files: str = "."

@@ -82,7 +82,7 @@ def test_an_unknown_key_is_an_error_that_lists_the_known_ones(
         ({"lora": {"alpha": 0}}, "lora.alpha", "0", "greater than 0"),
         ({"training": {"momentum": 1.0}}, "training.momentum", "1.0", "less than 1"),
         ({"training": {"weight_decay": -1}}, "training.weight_decay", "-1", "greater than or equal to 0"),
-        ({"training": {"precision": "half"}}, "training.precision", "'half'", "'float32' or 'float64'"),
+        ({"training": {"precision": "half"}}, "training.precision", "'half'", "'float64' or 'bfloat16'"),
         ({"training": 3}, "training", "3", "dictionary"),
         ({"rounds": 0}, "rounds", "0", "greater than or equal to 1"),
         ({"rounds": 2.5}, "rounds", "2.5", "integer"),

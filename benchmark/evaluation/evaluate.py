@@ -21,6 +21,7 @@ from benchmark.config import TrainingJob
 from benchmark.data.packed import Split, open_test
 from benchmark.federation.engine import SUPPORT
 from benchmark.federation.model import predict
+from benchmark.federation.rows import Rows
 from benchmark.federation.train import Job
 from benchmark.files import atomic, read_json
 
@@ -37,7 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     torch.set_num_threads(1)
     try:
-        job = Job.of(arguments.settings, arguments.method, arguments.pack, arguments.backbone, arguments.device)
+        job = Job.of(
+            arguments.settings, arguments.method, arguments.pack, arguments.backbone, arguments.device, resident=False
+        )
         rate = read_json(arguments.selected)["rate"]
         test = open_test(arguments.pack)
         for seed in job.settings.seeds:
@@ -68,7 +71,7 @@ def predictions(job: Job, test: Split, state: Path) -> pd.DataFrame:
     for client in engine.clients:
         own = {name: leaf[names.index(client.name)][None] for name, leaf in leaves.items()}
         rows = test.table.index[test.table["client"] == client.name].to_numpy()
-        images = torch.from_numpy(test.images[rows]).to(engine.device)
+        images = Rows.of(torch.from_numpy(test.images[rows]))
         logits = predict(engine.model, images, client.support(SUPPORT, engine.dtype), own, _CHUNK)[0]
         probabilities = pd.DataFrame(logits.softmax(-1).float().cpu().numpy()).add_prefix("probability_")
         about = test.table.loc[rows, ["sample", "client", "label", "group"]].reset_index(drop=True)

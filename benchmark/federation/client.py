@@ -10,6 +10,7 @@ from benchmark.config import AugmentationSettings, TrainingSettings
 from benchmark.data.augmentation import augment, to_float
 from benchmark.federation.draws import generator
 from benchmark.federation.model import Images, Model
+from benchmark.federation.rows import Rows
 from benchmark.leaf import Leaves
 from benchmark.method import Phase
 
@@ -29,26 +30,26 @@ class Lane:
 
 @dataclass(frozen=True)
 class Client:
-    """A hospital's images, resident on the device.
+    """A hospital's images.
 
     Attributes:
         name: The client.
-        images: Training images, shape (n, size, size, 3), uint8.
+        images: Its n training images; on the labels' device, where they are trained on.
         labels: Their labels, shape (n,), int64.
         validation_images: Likewise.
         validation_labels: Likewise.
     """
 
     name: str
-    images: Tensor
+    images: Rows
     labels: Tensor
-    validation_images: Tensor
+    validation_images: Rows
     validation_labels: Tensor
 
     def support(self, count: int, dtype: torch.dtype) -> Tensor:
         """The training images a method may look at while predicting, always the same, (count, 3, size, size)."""
         chosen = torch.randperm(len(self.labels), generator=generator(self.name, "support"))[:count]
-        return to_float(self.images[chosen.to(self.images.device)], dtype)
+        return to_float(self.images[chosen].to(self.labels.device), dtype)
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ class LocalTraining:
         trained = {name: params[name].clone().requires_grad_() for name in names}
         fixed = {name: leaf for name, leaf in params.items() if name not in trained}
         buffers = [torch.zeros_like(leaf) for leaf in trained.values()]
-        rates = torch.tensor([float(lane.rate) for lane in lanes], dtype=self.dtype, device=client.images.device)
+        rates = torch.tensor([float(lane.rate) for lane in lanes], dtype=self.dtype, device=client.labels.device)
         scaled = [rates.view(-1, *[1] * (leaf.dim() - 1)) for leaf in trained.values()]
         mix = phase.mix if phase.mix is not None else method.mix()
 
@@ -110,10 +111,10 @@ class LocalTraining:
             return method.loss(Images(self.model, images, target, mix), {**rest, **own}, began, past)
 
         seeds = list(dict.fromkeys(lane.seed for lane in lanes))
-        of_lane = torch.tensor([seeds.index(lane.seed) for lane in lanes], device=client.images.device)
+        of_lane = torch.tensor([seeds.index(lane.seed) for lane in lanes], device=client.labels.device)
         per_lane = None if len(seeds) == 1 else 0
         every_lane = torch.vmap(objective, in_dims=(0, 0, 0, 0, per_lane, per_lane))
-        total = torch.zeros(len(lanes), dtype=torch.float64, device=client.images.device)
+        total = torch.zeros(len(lanes), dtype=torch.float64, device=client.labels.device)
         epochs = self.settings.local_epochs if phase.epochs is None else phase.epochs
         streams = [self._batches(client, seed, pass_name, epochs) for seed in seeds]
         for batches in zip(*streams, strict=True):

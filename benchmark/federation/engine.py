@@ -3,9 +3,10 @@
 What happens in a round is said once, in `Engine.round`; what differs between methods is said in their files.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -14,10 +15,12 @@ from benchmark.config import AugmentationSettings, TrainingSettings
 from benchmark.federation.client import Client, Lane, LocalTraining
 from benchmark.federation.draws import initial
 from benchmark.federation.model import Model, predict
+from benchmark.federation.rows import Rows
 from benchmark.leaf import Leaves
 from benchmark.method import Phase
+from benchmark.models.backbone import LEAVES
 
-DTYPES = {"float32": torch.float32, "float64": torch.float64}
+Found = TypeVar("Found")
 SUPPORT = 5
 """Training images that a method may look at while predicting: as many as FedDPA uses (arXiv 2403.19211)."""
 
@@ -38,9 +41,14 @@ class State:
 
     def lane(self, index: int) -> "State":
         """One lane alone, leaves of shape (K, 1, ...)."""
-        own = slice(index, index + 1)
+        return self.lanes(slice(index, index + 1))
+
+    def lanes(self, which: slice) -> "State":
+        """Some of the lanes."""
         return State(
-            self.round, {n: t[:, own] for n, t in self.params.items()}, {n: t[:, own] for n, t in self.memory.items()}
+            self.round,
+            {name: leaf[:, which] for name, leaf in self.params.items()},
+            {name: leaf[:, which] for name, leaf in self.memory.items()},
         )
 
 
@@ -64,6 +72,8 @@ class Engine:
         augmentation: How its images are changed.
         head: The configured policy for the head.
         averaging: Whether clients weigh by their training images or all the same.
+        threads: Clients computed side by side on a CPU, one thread each: within a round they do not wait for each
+            other, as the threads of one matrix product do. No result depends on it.
     """
 
     model: Model
@@ -72,6 +82,7 @@ class Engine:
     augmentation: AugmentationSettings
     head: Literal["shared", "personal"]
     averaging: Literal["samples", "uniform"] = "samples"
+    threads: int = 1
 
     @property
     def participants(self) -> Sequence[Client]:
@@ -81,12 +92,12 @@ class Engine:
     @property
     def dtype(self) -> torch.dtype:
         """Of leaves and images."""
-        return DTYPES[self.training.precision]
+        return LEAVES[self.training.precision]
 
     @property
     def device(self) -> torch.device:
         """Where the clients' images are."""
-        return self.clients[0].images.device
+        return self.clients[0].labels.device
 
     def start(self, lanes: Sequence[Lane]) -> State:
         """Every participant with the common initialisation of each lane's seed."""
@@ -143,30 +154,41 @@ class Engine:
         Returns:
             For each client, `loss` and score, each of shape (L,), float64; NaN in a lane that diverged.
         """
-        task, measured = self.model.task, []
-        for client, params in zip(self.clients, self.deployed(state), strict=True):
+        task, deployed = self.model.task, self.deployed(state)
+
+        def measure(k: int) -> Mapping[str, Tensor]:
+            client = self.clients[k]
             support = client.support(SUPPORT, self.dtype)
-            logits = predict(self.model, client.validation_images, support, params, chunk)
+            logits = predict(self.model, client.validation_images, support, deployed[k], chunk)
             target = client.validation_labels
             loss = torch.vmap(task.loss, in_dims=(0, None))(logits, target).to(torch.float64)
             score = task.score(task.counts(logits, target))
-            measured.append({"loss": loss.masked_fill(score.isnan(), torch.nan), task.score_name: score})
-        return measured
+            return {"loss": loss.masked_fill(score.isnan(), torch.nan), task.score_name: score}
+
+        return self._side_by_side(measure, [len(client.validation_labels) for client in self.clients])
 
     def _local(self, state: State, lanes: Sequence[Lane], passes: Sequence[tuple[Phase, str]]) -> tuple[Leaves, Tensor]:
         """Every participant's leaves after these passes, and its mean objective over them (K, L)."""
         local = LocalTraining(self.model, self.training, self.augmentation, self.dtype)
-        everyone, objectives = [], []
-        for k, client in enumerate(self.participants):
+        participants = self.participants
+
+        def train(k: int) -> tuple[Leaves, Tensor]:
             start = params = {name: leaf[k] for name, leaf in state.params.items()}
             memory = {name: leaf[k] for name, leaf in state.memory.items()}
             objective = torch.zeros(len(lanes), dtype=torch.float64, device=self.device)
             for phase, name in passes:
-                params, mean = local.train(client, params, start, memory, phase, lanes, name)
+                params, mean = local.train(participants[k], params, start, memory, phase, lanes, name)
                 objective += mean / len(passes)
-            everyone.append(params)
-            objectives.append(objective)
+            return params, objective
+
+        everyone, objectives = zip(*self._side_by_side(train, [len(own.labels) for own in participants]), strict=True)
         return {name: torch.stack([own[name] for own in everyone]) for name in state.params}, torch.stack(objectives)
+
+    def _side_by_side(self, work: Callable[[int], Found], sizes: Sequence[int]) -> list[Found]:
+        """What `work` finds for every client, in their order; the largest begins first, so that no thread ends late."""
+        with ThreadPoolExecutor(self.threads) as pool:
+            waiting = {k: pool.submit(work, k) for k in sorted(range(len(sizes)), key=lambda k: -sizes[k])}
+            return [waiting[k].result() for k in range(len(sizes))]
 
     def _averaged(self, trained: Leaves, start: Leaves) -> dict[str, Tensor]:
         """The shared leaves as every participant receives them, (K, L, ...)."""
@@ -196,5 +218,10 @@ class Engine:
 def _pooled(clients: Sequence[Client]) -> Client:
     """One client that holds every client's images, in an order that does not depend on that of the clients."""
     clients = sorted(clients, key=lambda client: client.name)
-    fields = ("images", "labels", "validation_images", "validation_labels")
-    return Client("pooled", *(torch.cat([getattr(client, field) for client in clients]) for field in fields))
+    return Client(
+        "pooled",
+        Rows.joined([client.images for client in clients]),
+        torch.cat([client.labels for client in clients]),
+        Rows.joined([client.validation_images for client in clients]),
+        torch.cat([client.validation_labels for client in clients]),
+    )

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from benchmark.federation.model import Model
-from benchmark.files import atomic
+from benchmark.files import atomic, write_json
 from benchmark.leaf import Leaves
 from benchmark.models.lora import AdaptedLinear, leaf_name
 
@@ -29,8 +29,6 @@ def save(folder: Path, model: Model, params: Leaves) -> None:
         model: What the leaves belong to.
         params: The client's deployed leaves.
     """
-    from peft import LoraConfig  # Here, since it takes seconds to import and only training writes adapters.
-
     mix = model.method.mix()
     tensors: dict[str, Tensor] = {}
     ranks: dict[str, int] = {}
@@ -46,17 +44,20 @@ def save(folder: Path, model: Model, params: Leaves) -> None:
     for name in ("weight", "bias"):
         tensors[f"base_model.model.head.{name}"] = params[f"head/{name}"]
     scale = model.backbone.adaptation.scale
-    config = LoraConfig(
-        r=max(ranks.values()),
-        lora_alpha=scale * max(ranks.values()),
-        rank_pattern=dict(ranks),
-        alpha_pattern={path: scale * rank for path, rank in ranks.items()},
-        target_modules=list(ranks),
-        modules_to_save=["head"],
-        inference_mode=True,
+    # Written by hand: to import PEFT takes as long as some rounds do. What is not named has PEFT's default.
+    write_json(
+        folder / "adapter_config.json",
+        {
+            "peft_type": "LORA",
+            "r": max(ranks.values()),
+            "lora_alpha": scale * max(ranks.values()),
+            "rank_pattern": ranks,
+            "alpha_pattern": {path: scale * rank for path, rank in ranks.items()},
+            "target_modules": list(ranks),
+            "modules_to_save": ["head"],
+            "inference_mode": True,
+        },
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    config.save_pretrained(str(folder))
     with atomic(folder / "adapter_model.safetensors") as path:
         save_file(
             {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, path, {"format": "pt"}

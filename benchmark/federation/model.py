@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from benchmark.data.augmentation import to_float
+from benchmark.federation.rows import Rows
 from benchmark.leaf import Leaf, Leaves
 from benchmark.method import Batch, Method, Mix, Output
 from benchmark.models.backbone import Backbone
@@ -97,12 +98,12 @@ class Images(Batch):
         return [params[n] for n, leaf in self.model.leaves.items() if leaf.part == adapter and leaf.factor == factor]
 
 
-def predict(model: Model, images: Tensor, support: Tensor, params: Leaves, chunk: int) -> Tensor:
+def predict(model: Model, images: Rows, support: Tensor, params: Leaves, chunk: int) -> Tensor:
     """Logits of one client's images in every lane.
 
     Args:
         model: The model.
-        images: Shape (n, size, size, 3), uint8; made floating point a chunk at a time.
+        images: n images, uint8; read and made floating point a chunk at a time.
         support: Some of the client's training images, (m, 3, size, size) in [0, 1].
         params: The client's deployed leaves, each of shape (L, ...).
         chunk: Images at once.
@@ -118,5 +119,6 @@ def predict(model: Model, images: Tensor, support: Tensor, params: Leaves, chunk
 
     every_lane = torch.vmap(one_lane, in_dims=(0, None))
     with torch.no_grad():
-        chunks = (to_float(batch, support.dtype) for batch in images.split(chunk))
+        slices = (images[first : first + chunk] for first in range(0, len(images), chunk))
+        chunks = (to_float(batch.to(support.device), support.dtype) for batch in slices)
         return torch.cat([every_lane(dict(params), batch) for batch in chunks], dim=1)

@@ -14,8 +14,9 @@ import math
 import shutil
 import sys
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,10 @@ from benchmark.config import TrainingJob
 from benchmark.data.packed import open_training
 from benchmark.federation import costs, export, methods
 from benchmark.federation.client import Client, Lane
-from benchmark.federation.engine import DTYPES, Engine, State, stack
+from benchmark.federation.engine import Engine, State, stack
 from benchmark.federation.model import Model
+from benchmark.federation.packs import Packs
+from benchmark.federation.rows import Rows
 from benchmark.federation.store import Record, Store
 from benchmark.files import atomic, digest, read_json, write_json
 from benchmark.models import backbone
@@ -55,11 +58,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", required=True, type=Path)
     parser.add_argument("--lanes", default="auto", help="most lanes trained together")
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    parser.add_argument("--threads", type=int, default=1, help="clients computed side by side on a CPU")
     parser.add_argument("--checkpoint-every", type=int, default=5, help="rounds between checkpoints")
     arguments = parser.parse_args(argv)
     torch.set_num_threads(1)
     try:
         job = Job.of(arguments.settings, arguments.method, arguments.pack, arguments.backbone, arguments.device)
+        threads = arguments.threads if job.engine.device.type == "cpu" else 1
+        job = replace(job, engine=replace(job.engine, threads=threads))
         limit = None if arguments.lanes == "auto" else int(arguments.lanes)
         for result in job.results(Store(arguments.store), limit, arguments.checkpoint_every):
             job.write(arguments.output, result)
@@ -99,7 +105,9 @@ class Job:
     hashes: Mapping[str, str]
 
     @classmethod
-    def of(cls, settings: TrainingJob, method: Path, pack: Path, weights: Path, device: str) -> "Job":
+    def of(
+        cls, settings: TrainingJob, method: Path, pack: Path, weights: Path, device: str, *, resident: bool = True
+    ) -> "Job":
         """Load everything onto the device.
 
         Args:
@@ -108,6 +116,7 @@ class Job:
             pack: Folder of the packed dataset.
             weights: Folder of the backbone's weights.
             device: `auto`, `cpu` or `cuda`.
+            resident: Whether the images are moved to the device too; a job that only looks at a few leaves them.
 
         Returns:
             The job.
@@ -122,9 +131,9 @@ class Job:
         loaded = methods.load(method, settings.method_settings)
         vit = backbone.load(
             weights / "model.safetensors", settings.backbone, settings.arguments, manifest["image_size"], settings.lora
-        ).to(device, DTYPES[settings.training.precision])
+        ).on(device, settings.training.precision)
         model = Model.of(vit, Classification(manifest["classes"]), loaded)
-        clients = _clients(settings, pack, torch.device(device))
+        clients = _clients(settings, pack, torch.device(device), resident)
         engine = Engine(model, clients, settings.training, settings.augmentation, settings.head, settings.averaging)
         hashes = {
             "images": manifest["hashes"]["train.npy"],
@@ -192,13 +201,14 @@ class Job:
         state = _moved(stack([record.state for record in lanes.values()]), self.engine.device)
         histories = {lane: [dict(row) for row in record.history] for lane, record in lanes.items()}
         seconds = {lane: record.seconds for lane, record in lanes.items()}
+        packs = Packs(self.engine, len(together))
         began, first = time.monotonic(), state.round
         while state.round < rounds:
             tick = time.monotonic()
-            state, objectives = self.engine.round(state, together)
+            state, objectives = packs.round(state, together)
             self._note(histories, state.round, "train", [{"objective": row} for row in objectives])
             if state.round % self.settings.evaluate_every == 0 or state.round == rounds:
-                self._note(histories, state.round, "validation", self.engine.validate(state))
+                self._note(histories, state.round, "validation", packs.validate(state, together))
             for lane in together:
                 seconds[lane] += (time.monotonic() - tick) / len(together)
             if state.round % checkpoint_every == 0 or state.round == rounds:
@@ -207,10 +217,10 @@ class Job:
             self._report(state.round, first, len(together), time.monotonic() - began)
         if self.engine.model.method.closing():
             tick = time.monotonic()
-            state = self.engine.close(state, together)
+            state = packs.close(state, together)
             for rows in histories.values():
                 rows[:] = [row for row in rows if not (row["round"] == rounds and row["split"] == "validation")]
-            self._note(histories, rounds, "validation", self.engine.validate(state))
+            self._note(histories, rounds, "validation", packs.validate(state, together))
             for lane in together:
                 seconds[lane] += (time.monotonic() - tick) / len(together)
         return {lane: Record(state.lane(i), histories[lane], seconds[lane]) for i, lane in enumerate(together)}
@@ -290,7 +300,7 @@ class Job:
         }
 
 
-def _clients(settings: TrainingJob, pack: Path, device: torch.device) -> list[Client]:
+def _clients(settings: TrainingJob, pack: Path, device: torch.device, resident: bool) -> list[Client]:
     """The federation's clients, sorted by name: an order that does not depend on the configuration's."""
     split = open_training(pack)
     held = sorted(split.table["client"].unique())
@@ -300,13 +310,21 @@ def _clients(settings: TrainingJob, pack: Path, device: torch.device) -> list[Cl
             f"federations.{settings.federation}.clients: {', '.join(sorted(absent))} not in {pack}; "
             f"it holds {', '.join(held)}"
         )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # Nobody writes to it.
+        images = torch.from_numpy(split.images)
+    table = split.table
+    if resident and device.type != "cpu":
+        table = table[table["client"].isin(wanted)]
+        images = images[torch.from_numpy(table.index.to_numpy())].to(device)
+        table = table.reset_index(drop=True)
     clients = []
     for name in wanted:
-        parts = []
+        parts: list[Any] = []
         for part in ("train", "validation"):
-            rows = split.table.index[(split.table["client"] == name) & (split.table["split"] == part)].to_numpy()
-            parts.append(torch.from_numpy(split.images[rows]).to(device))
-            parts.append(torch.from_numpy(split.table["label"].to_numpy()[rows].copy()).to(device))
+            rows = table.index[(table["client"] == name) & (table["split"] == part)].to_numpy()
+            parts.append(Rows(images, torch.from_numpy(rows).to(images.device)))
+            parts.append(torch.from_numpy(table["label"].to_numpy()[rows].copy()).to(device))
         clients.append(Client(name, *parts))
     return clients
 

@@ -14,6 +14,10 @@ from benchmark.config import LoraSettings
 from benchmark.leaf import Leaf, Leaves
 from benchmark.method import Mix
 from benchmark.models import lora
+from benchmark.models.last_block import LastBlock
+
+LEAVES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}
+"""The dtype of images and leaves, by the precision of the frozen weights: updates are too small for bfloat16."""
 
 
 class Backbone(nn.Module):
@@ -45,6 +49,14 @@ class Backbone(nn.Module):
         self.register_buffer("std", std)
         self.adaptation = lora.Adaptation(scale=settings.alpha / settings.rank)
         self.sites = lora.adapt(vit, settings.targets, self.adaptation)
+        if LastBlock.fits(vit):
+            vit.blocks[-1] = LastBlock(vit.blocks[-1], self.adaptation)
+
+    def on(self, device: torch.device | str, precision: str) -> "Backbone":
+        """Moved to a device, its frozen weights in a precision; normalisation stays in that of images and leaves."""
+        self.to(device, LEAVES[precision])
+        self.vit.to(getattr(torch, precision))
+        return self
 
     def leaves(self, adapters: Sequence[str]) -> list[Leaf]:
         """The leaves of adapters of these names."""
@@ -62,11 +74,13 @@ class Backbone(nn.Module):
             trace: Whether to return every adapter's output too.
 
         Returns:
-            Features (n, dim), and by adapter its output at every site (n, tokens, out): empty without `trace`.
+            Features (n, dim), of the images' dtype, and by adapter its output at every site (n, tokens, out): empty
+            without `trace`.
         """
         with self.adaptation.using(params, mix, trace) as outputs:
-            tokens = self.vit.forward_features((images - self.mean) / self.std)
-            return self.vit.forward_head(tokens, pre_logits=True), outputs
+            normalised = (images - self.mean) / self.std
+            tokens = self.vit.forward_features(normalised.to(self.vit.pos_embed.dtype))
+            return self.vit.forward_head(tokens, pre_logits=True).to(images.dtype), outputs
 
 
 def build(name: str, arguments: Mapping[str, Any], image_size: int) -> VisionTransformer:

@@ -8,6 +8,7 @@ An adapted layer computes, for the adapters a of a mix with weights m_a,
 concatenated along the rank, so that any number of them, on any thirds of a fused `qkv`, costs two products.
 """
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -39,8 +40,8 @@ class Site:
 
 
 @dataclass
-class Adaptation:
-    """What the adapted layers of one backbone read during one forward pass.
+class Adaptation(threading.local):
+    """What the adapted layers of one backbone read during one forward pass: a thread sees its own alone.
 
     Attributes:
         scale: alpha / rank.
@@ -74,7 +75,7 @@ class AdaptedLinear(nn.Module):
         self.adaptation = adaptation
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (n, tokens, in) to (n, tokens, out)."""
+        """Map (n, tokens, in) to (n, tokens, out), both of the frozen layer's precision; adapters keep their own."""
         y = self.frozen(x)
         mix, params = self.adaptation.mix, self.adaptation.params
         if not mix:
@@ -82,7 +83,7 @@ class AdaptedLinear(nn.Module):
         pairs = [(adapter, site) for adapter in mix for site in self.sites]
         A = torch.cat([params[leaf_name(adapter, site.name, "A")] for adapter, site in pairs])
         B = torch.cat([self.in_rows(params[leaf_name(adapter, site.name, "B")], site) for adapter, site in pairs], 1)
-        hidden = F.linear(x, self.adaptation.scale * A)
+        hidden = F.linear(x.to(A.dtype), self.adaptation.scale * A)
         own = hidden.split(A.shape[0] // len(mix), dim=-1)  # Of each adapter, over all sites of this layer.
         if self.adaptation.trace is not None:
             for adapter, h, b in zip(mix, own, B.split(own[0].shape[-1], dim=1), strict=True):
@@ -90,7 +91,7 @@ class AdaptedLinear(nn.Module):
                 self.adaptation.trace[adapter] += [output[..., s.first : s.first + s.rows] for s in self.sites]
         if any(isinstance(weight, Tensor) or weight != 1 for weight in mix.values()):
             hidden = torch.cat([_weighted(h, weight) for h, weight in zip(own, mix.values(), strict=True)], -1)
-        return y + F.linear(hidden, B)
+        return (y + F.linear(hidden, B)).to(x.dtype)
 
     def in_rows(self, B: Tensor, site: Site) -> Tensor:
         """B (rows, rank) of a site, padded with zeros to all rows of the layer."""

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from benchmark.config import AugmentationSettings, LoraSettings, TrainingSettings
 from benchmark.federation.client import Client, Lane
-from benchmark.federation.engine import DTYPES, SUPPORT, Engine, State
+from benchmark.federation.engine import SUPPORT, Engine, State
 from benchmark.federation.methods import load
 from benchmark.federation.model import Model, predict
+from benchmark.federation.rows import Rows
 from benchmark.method import Method
 from benchmark.models.backbone import Backbone, build
 from benchmark.tasks.classification import Classification
@@ -43,7 +44,7 @@ def client(name: str, count: int, unseen: int = 9) -> Client:
     tint = 60 * torch.rand(3, generator=source)
     images = 100 * torch.rand(count + unseen, SIZE, SIZE, 3, generator=source) + 25 * labels.view(-1, 1, 1, 1) + tint
     images = images.clamp(0, 255).to(torch.uint8)
-    return Client(name, images[:count], labels[:count], images[count:], labels[count:])
+    return Client(name, Rows.of(images[:count]), labels[:count], Rows.of(images[count:]), labels[count:])
 
 
 def clients() -> list[Client]:
@@ -82,7 +83,7 @@ def engine(
     head: str = "shared",
 ) -> Engine:
     """The engine for one method on these hospitals."""
-    backbone = Backbone(transformer(), lora or LoraSettings(rank=4)).to(DTYPES[training.precision])
+    backbone = Backbone(transformer(), lora or LoraSettings(rank=4)).on("cpu", training.precision)
     model = Model.of(backbone, Classification(CLASSES), method)
     return Engine(model, clients() if hospitals is None else hospitals, training, AugmentationSettings(), head)
 

@@ -72,15 +72,15 @@ def test_batches_are_keyed_by_seed_client_and_pass() -> None:
 
 
 def test_lanes_of_one_seed_see_the_same_images_and_others_do_not() -> None:
-    """Two lanes of equal rate and seed are equal to the bit; the lane of another seed is not."""
+    """Two lanes of equal rate and seed are equal, but for the rounding of their places; that of another seed is not."""
     lanes = (Lane("1e-1", 0), Lane("1e-1", 0), Lane("1e-1", 1))
     ours = engine(method("fedit"))
     state = ours.start(lanes)
     same_start = {name: leaf[:, :1].expand(-1, 3, *leaf.shape[2:]).contiguous() for name, leaf in state.params.items()}
     after, _ = ours.round(type(state)(0, same_start, {}), lanes)
     for name, leaf in after.params.items():
-        assert torch.equal(leaf[:, 0], leaf[:, 1]), name
-    assert not torch.equal(after.params["head/weight"][:, 0], after.params["head/weight"][:, 2])
+        assert (leaf[:, 0] - leaf[:, 1]).abs().max() < 1e-12, name
+    assert (after.params["head/weight"][:, 0] - after.params["head/weight"][:, 2]).abs().max() > 1e-6
 
 
 def test_the_objective_is_the_mean_over_images() -> None:
@@ -106,7 +106,7 @@ def test_support_images_are_the_same_every_time_and_no_more_than_there_are() -> 
     chosen = hospital.support(5, torch.float64)
     assert chosen.shape == (5, 3, 32, 32)
     assert torch.equal(chosen, hospital.support(5, torch.float64))
-    pixels = {tuple(image.flatten().tolist()) for image in (hospital.images.permute(0, 3, 1, 2).double() / 255)}
+    pixels = {tuple(image.flatten().tolist()) for image in (hospital.images[:].permute(0, 3, 1, 2).double() / 255)}
     assert {tuple(image.flatten().tolist()) for image in chosen} <= pixels
     assert len(hospital.support(99, torch.float64)) == 13
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from benchmark.federation import costs
-from benchmark.federation.client import Lane
-from tests.federation.small import ARGUMENTS, CLASSES, METHODS, engine, method
+from benchmark.federation.client import Lane, LocalTraining
+from tests.federation.small import ARGUMENTS, CLASSES, LANES, METHODS, TRAINING, client, engine, method
 
 DIM, DEPTH, RANK = ARGUMENTS["embed_dim"], ARGUMENTS["depth"], 4
 A = DEPTH * 2 * RANK * DIM
@@ -52,6 +52,37 @@ def test_published_methods_cost_what_their_definitions_say(name: str, sent: int,
     ours = engine(method(name))
     assert costs.bytes_each_way(ours) == sent * torch.float64.itemsize
     assert costs.trainable_parameters(ours, rounds=2) == trained
+
+
+@pytest.mark.parametrize(("name", "most"), [("fedit", 4.0), ("fedpal", 4.0), ("fedopal_r", 1.5)])
+def test_predicted_memory_is_enough_and_not_far_too_much(name: str, most: float) -> None:
+    """Against what autograd saves for one step of a full batch in three lanes.
+
+    The prediction is for traces; without them the last block, here half of all, keeps the class token alone.
+    """
+    ours, lanes = engine(method(name), [client("north", TRAINING.batch_size)]), LANES[:1] * 3
+    frozen = {weight.untyped_storage().data_ptr() for weight in ours.model.backbone.parameters()}
+    saved: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in frozen:
+            saved[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    state = ours.start(lanes)
+    own = {leaf: value[0] for leaf, value in state.params.items()}
+    local = LocalTraining(ours.model, ours.training, ours.augmentation, ours.dtype)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        local.train(ours.clients[0], own, own, {}, ours.model.method.phases(0)[0], lanes, "pass")
+    assert 1 < len(lanes) * costs.lane_memory(ours) / sum(saved.values()) < most
+
+
+def test_clients_side_by_side_share_the_memory() -> None:
+    """Three threads hold three clients' batches, and a fourth has no client."""
+    ours = engine(method("fedit"))
+    three, four = (costs.lane_memory(replace(ours, threads=threads)) for threads in (3, 4))
+    assert three == four == 3 * costs.lane_memory(ours)
 
 
 def test_predicted_memory_is_linear_in_the_batch() -> None:

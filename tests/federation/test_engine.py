@@ -13,8 +13,8 @@ from benchmark.data.augmentation import to_float
 from benchmark.federation.client import Lane
 from benchmark.federation.engine import SUPPORT, State, stack
 from benchmark.federation.model import Images, predict
-from benchmark.method import Leaf, Leaves, Method
-from tests.federation.small import LANES, client, clients, engine, logits, method, same, train
+from benchmark.method import Batch, Leaf, Leaves, Method
+from tests.federation.small import LANES, TRAINING, apart, client, clients, engine, logits, method, same, train
 
 
 def test_lanes_start_from_their_seed_and_clients_from_the_same() -> None:
@@ -155,7 +155,7 @@ def test_predicting_with_targets_is_an_error() -> None:
     """A method that looks for the labels while predicting is told so."""
     ours = engine(method("fedit"))
     params = {name: leaf[0, 0] for name, leaf in ours.start(LANES).params.items()}
-    batch = Images(ours.model, to_float(ours.clients[0].images, torch.float64), None, {"global": 1.0})
+    batch = Images(ours.model, to_float(ours.clients[0].images[:], torch.float64), None, {"global": 1.0})
     with pytest.raises(ValueError, match="no targets"):
         batch.task_loss(batch(params))
 
@@ -164,7 +164,7 @@ def test_factors_come_in_the_order_of_the_sites() -> None:
     """Both adapters' factors pair up, site by site."""
     ours = engine(method("fedpal"))
     params = {name: leaf[0, 0] for name, leaf in ours.start(LANES).params.items()}
-    batch = Images(ours.model, to_float(ours.clients[0].images, torch.float64), None, {})
+    batch = Images(ours.model, to_float(ours.clients[0].images[:], torch.float64), None, {})
     for adapter in ("global", "personal"):
         for factor in ("A", "B"):
             expected = [params[f"{adapter}/{site.name}.{factor}"] for site, _ in ours.model.backbone.sites]
@@ -198,6 +198,46 @@ def test_float32_stays_float32() -> None:
     single = engine(method("fedopal_r"), training=ours.training.model_copy(update={"precision": "float32"}))
     state = train(single, LANES, 1)
     assert {leaf.dtype for leaf in state.params.values()} == {torch.float32}
+
+
+def test_bfloat16_is_the_frozen_backbones_alone() -> None:
+    """Leaves, what a method remembers and what is predicted stay in float32; the result is near that of float32."""
+    found = {}
+    for precision in ("float32", "bfloat16"):
+        ours = engine(method("fedpal"), training=TRAINING.model_copy(update={"precision": precision}))
+        state = train(ours, LANES, 1)
+        assert {leaf.dtype for leaf in (*state.params.values(), *logits(ours, state))} == {torch.float32}
+        found[precision] = state.params
+    assert ours.model.backbone.vit.blocks[0].mlp.fc1.weight.dtype == torch.bfloat16
+    assert ours.model.backbone.mean.dtype == torch.float32
+    assert 0 < apart(*found.values()) < 2e-2
+
+
+@pytest.mark.parametrize("name", ["fedit", "fedopal_r", "pooled"])
+def test_the_number_of_threads_changes_no_bit(name: str) -> None:
+    """Clients side by side do not meet: neither in what the layers read nor in the order of any sum."""
+    alone = engine(method(name))
+    beside = replace(alone, threads=3)
+    first, second = (train(ours, LANES, 2) for ours in (alone, beside))
+    assert same(first.params, second.params)
+    for left, right in zip(alone.validate(first), beside.validate(second), strict=True):
+        assert same(left, right)
+
+
+def test_a_fault_of_one_client_is_the_rounds() -> None:
+    """An error in a thread is not lost."""
+
+    class Faulty(Method):
+        """Fails."""
+
+        title, paper = "Faulty", "none"
+
+        def loss(self, batch: Batch, params: Leaves, start: Leaves, memory: Leaves) -> Tensor:
+            raise ValueError("no loss")
+
+    ours = replace(engine(Faulty()), threads=2)
+    with pytest.raises(ValueError, match="no loss"):
+        ours.round(ours.start(LANES), LANES)
 
 
 def test_a_client_of_one_image_trains() -> None:

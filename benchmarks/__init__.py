@@ -1,0 +1,1 @@
+"""Measurements of the engine beside what people use today: see README.md."""

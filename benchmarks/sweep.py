@@ -1,0 +1,308 @@
+"""One sweep, measured side by side: by plain PEFT, by Flower, by the engine one lane at a time, by the engine fused.
+
+    python benchmarks/sweep.py --device cpu --quick
+
+Every side trains the same runs from the same files to the same result, which is compared; sides take turns, so that a
+machine whose speed drifts is the same for all. Prints what it ran on, a table, and the ratios of the fused engine.
+"""
+
+import argparse
+import importlib.util
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import torch  # noqa: E402
+
+from benchmark import provenance  # noqa: E402
+from benchmark.files import read_json  # noqa: E402
+from benchmarks.workload import Workload  # noqa: E402
+
+AGREEMENT = {"float32": 1e-3, "bfloat16": 5e-2}
+"""Largest difference allowed between two sides' final validation losses, of any client at any rate, in nats.
+
+Both sides see the same images in the same order and differ in rounding alone, which momentum and larger rates amplify.
+A side that skipped a single step would be off by more than ten times as much."""
+
+TITLES = {
+    "peft": "(a) PEFT, DataLoader, SGD: one process per run",
+    "flower": "(b) Flower simulation: one process per run",
+    "lane": "(c) engine, one lane at a time",
+    "fused": "(d) engine, lanes fused",
+    "limit": "(e) frozen backbone alone, forward and backward",
+}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One side's sweep.
+
+    Attributes:
+        seconds: Of all its processes, from start to end.
+        training: Of these, inside local training and averaging.
+        evaluation: Of these, inside validation.
+        memory: Peak of the largest process, in bytes.
+        losses: Final validation losses, by run and client.
+    """
+
+    seconds: float
+    training: float
+    evaluation: float
+    memory: int
+    losses: Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What is measured, and how it is run.
+
+    Attributes:
+        workload: The sweep.
+        device: `cpu` or `cuda`.
+        threads: Cores that a side may use.
+        peft_threads: Threads of plain PEFT's matrix products.
+        workers: Worker processes of its DataLoader.
+        flower_runs: Runs of the sweep that Flower trains; its seconds are scaled to all of them.
+    """
+
+    workload: Workload
+    device: str
+    threads: int
+    peft_threads: int
+    workers: int
+    flower_runs: int
+
+    def side(self, name: str) -> Measured:
+        """Train the whole sweep by one side."""
+        runs = [(rate, seed) for seed in self.workload.seeds for rate in self.workload.rates]
+        if name == "peft":
+            options = {"threads": self.peft_threads, "workers": self.workers}
+            return _together([self._run("plain", rate=rate, seed=seed, **options) for rate, seed in runs])
+        if name == "flower":
+            few = runs[: self.flower_runs]
+            found = [self._run("flower", rate=rate, seed=seed, threads=self.threads) for rate, seed in few]
+            return _together(found, len(runs) / len(few))
+        with tempfile.TemporaryDirectory(dir=self.workload.root) as folder:
+            lanes = 1 if name == "lane" else "auto"
+            return self._run("engine", threads=self.threads, lanes=lanes, runs=folder)
+
+    def limit(self) -> dict[str, Any]:
+        """The largest throughput of the frozen backbone."""
+        found, _ = self._process("limit", threads=self.threads)
+        return found
+
+    def _run(self, script: str, **options: Any) -> Measured:
+        found, seconds = self._process(script, **options)
+        return Measured(seconds, found["training"], found["evaluation"], found["memory"], found["losses"])
+
+    def _process(self, script: str, **options: Any) -> tuple[dict[str, Any], float]:
+        """Run one script as a process; what it wrote, and its seconds from start to end."""
+        output = self.workload.root / "found.json"
+        output.unlink(missing_ok=True)
+        options |= {"workload": self.workload.root / "workload.json", "device": self.device, "output": output}
+        command = [sys.executable, "-m", f"benchmarks.{script}"]
+        command += [text for key, value in options.items() for text in (f"--{key}", str(value))]
+        tick = time.perf_counter()
+        done = subprocess.run(command, cwd=ROOT, env=_environment(), capture_output=True, text=True, check=False)
+        seconds = time.perf_counter() - tick
+        if done.returncode or not output.is_file():
+            raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
+        return read_json(output), seconds
+
+
+def main() -> None:
+    """Measure and print."""
+    arguments = _arguments()
+    began = time.perf_counter()
+    sides = ["peft", "lane", "fused"]
+    if not arguments.quick:
+        if importlib.util.find_spec("flwr"):
+            sides.insert(1, "flower")
+        else:
+            print('(b) is left out: no Flower here; to measure it, pip install "flwr[simulation]"', flush=True)
+    with tempfile.TemporaryDirectory(prefix="sweep-") as folder:
+        workload = Workload(
+            folder=folder,
+            rates=tuple(arguments.rates),
+            seeds=tuple(range(arguments.seeds)),
+            rounds=arguments.rounds,
+            image_size=arguments.image_size,
+            scale=arguments.scale,
+            batch_size=arguments.batch_size,
+            precision=arguments.precision,
+        )
+        workload.prepare()
+        workers = 0 if arguments.device == "cpu" else 4
+        flower_runs = arguments.flower_runs or len(workload.rates) * len(workload.seeds)
+        peft_threads = _best_threads(workload, arguments.threads) if arguments.device == "cpu" else arguments.threads
+        bench = Bench(workload, arguments.device, arguments.threads, peft_threads, workers, flower_runs)
+        _introduce(bench)
+        _warm_up(sides)
+        found: dict[str, list[Measured]] = {name: [] for name in sides}
+        for repeat in range(arguments.repeats):
+            turn = time.perf_counter()
+            for name in sides:
+                found[name].append(bench.side(name))
+                print(f"repeat {repeat + 1}: {TITLES[name]}: {found[name][-1].seconds:.1f} s", flush=True)
+            # A repeat that would not end in time is not begun.
+            if 2 * time.perf_counter() - turn - began > 60 * arguments.minutes:
+                break
+        limit = None if arguments.quick else bench.limit()
+        _table(bench, found, limit)
+        agree = _compare(found, workload.precision)
+    _ratios(bench, found, limit)
+    raise SystemExit(0 if agree else 1)
+
+
+def _environment() -> dict[str, str]:
+    """This process's environment, in which Python may keep what it compiled, as it does by default."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
+def _warm_up(sides: Sequence[str]) -> None:
+    """Import what the sides import, so that no side pays for the first reading and compiling of the packages."""
+    scripts = {"peft": "plain", "flower": "flower", "fused": "engine"}
+    imports = [f"import benchmarks.{scripts[name]}" for name in sides if name in scripts]
+    subprocess.run([sys.executable, "-c", "; ".join(imports)], cwd=ROOT, env=_environment(), check=True)
+
+
+def _arguments() -> argparse.Namespace:
+    """The command line, completed by what suits the device."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--quick", action="store_true", help="(a), (c) and (d) alone, once, with half the rounds")
+    parser.add_argument("--repeats", type=int, help="turns of all sides")
+    parser.add_argument("--minutes", type=float, default=9.0, help="no turn begins that would not end by then")
+    parser.add_argument("--rates", nargs="+", default=["5e-4", "1e-3", "2e-3", "5e-3", "1e-2"])
+    parser.add_argument("--seeds", type=int, help="number of seeds")
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--image-size", type=int, help="pixels")
+    parser.add_argument("--scale", type=float, default=0.05, help="share of Fed-ISIC2019's number of images")
+    parser.add_argument("--batch-size", type=int)
+    parser.add_argument("--precision", choices=list(AGREEMENT), default="float32")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="cores that a side may use")
+    parser.add_argument("--flower-runs", type=int, help="runs that Flower trains, its seconds scaled to the sweep")
+    arguments = parser.parse_args()
+    cpu = arguments.device == "cpu"
+    usual = {
+        "repeats": 1 if arguments.quick or not cpu else 3,
+        "seeds": 1 if cpu else 3,
+        "rounds": 3 if arguments.quick or not cpu else 6,
+        "image_size": 64 if cpu else 224,
+        "batch_size": 16 if cpu else 32,
+        "flower_runs": None if cpu else 2,
+    }
+    for name, value in usual.items():
+        if getattr(arguments, name) is None:
+            setattr(arguments, name, value)
+    return arguments
+
+
+def _best_threads(workload: Workload, most: int) -> int:
+    """Threads at which a step of the plain model is fastest on this machine now: shared cores make many slower."""
+    from benchmarks.limit import step_seconds  # Here, since it imports timm, which a help text does not need.
+
+    return min(range(1, most + 1), key=lambda threads: step_seconds(workload, threads))
+
+
+def _introduce(bench: Bench) -> None:
+    """What is measured, on what."""
+    load, (training, validation) = bench.workload, bench.workload.sizes()
+    torch.set_num_threads(bench.threads)
+    packages = " ".join(f"{name} {version}" for name, version in provenance.versions().items())
+    print(
+        f"{provenance.hardware(torch.device(bench.device))}; {platform.platform()}\n"
+        f"{packages}; commit {provenance.commit()[:12]}\n"
+        f"FedIT, 6 clients, {training} training and {validation} validation images at {load.image_size} px, "
+        f"ViT-Tiny/16, LoRA rank 4 on qkv, batches of {load.batch_size}, {load.precision}\n"
+        f"{len(load.rates)} rates x {len(load.seeds)} seeds x {load.rounds} rounds = {_images(load)} lane-images; "
+        f"{bench.threads} cores; PEFT's threads: {bench.peft_threads} (fastest here), its workers: {bench.workers}\n",
+        flush=True,
+    )
+
+
+def _images(workload: Workload) -> int:
+    """Training images of the whole sweep, each counted in every lane and round."""
+    return workload.sizes()[0] * workload.rounds * len(workload.rates) * len(workload.seeds)
+
+
+def _together(runs: Sequence[Measured], times: float = 1.0) -> Measured:
+    """A sweep of several processes one after another."""
+    return Measured(
+        times * sum(run.seconds for run in runs),
+        times * sum(run.training for run in runs),
+        times * sum(run.evaluation for run in runs),
+        max(run.memory for run in runs),
+        {key: value for run in runs for key, value in run.losses.items()},
+    )
+
+
+def _table(bench: Bench, found: Mapping[str, Sequence[Measured]], limit: Mapping[str, Any] | None) -> None:
+    """Medians over the repeats; of end to end also the spread."""
+    images = _images(bench.workload)
+    print("\n| | end to end, s | (min to max) | start-up, s | evaluation, s | lane-images/s in rounds | peak memory |")
+    print("|:--|--:|:--|--:|--:|--:|--:|")
+    for name, runs in found.items():
+        seconds = [run.seconds for run in runs]
+        training, evaluation = (median(getattr(run, part) for run in runs) for part in ("training", "evaluation"))
+        rest = median(run.seconds - run.training - run.evaluation for run in runs)
+        whole = name == "flower"  # Its rounds contain its evaluation.
+        print(
+            f"| {TITLES[name]} | {median(seconds):.1f} | ({min(seconds):.1f} to {max(seconds):.1f}) | {rest:.1f} | "
+            f"{'in rounds' if whole else f'{evaluation:.1f}'} | {images / training:.0f} | "
+            f"{max(run.memory for run in runs) / 2**30:.2f} GiB |"
+        )
+    if limit:
+        print(
+            f"| {TITLES['limit']} (batches of {limit['batch']}) | | | | | {limit['throughput']:.0f} | "
+            f"{limit['memory'] / 2**30:.2f} GiB |"
+        )
+    print()
+
+
+def _compare(found: Mapping[str, Sequence[Measured]], precision: str) -> bool:
+    """Whether all sides end with the same models, as far as their validation losses tell."""
+    reference, agree = found["peft"][0].losses, True
+    for name, runs in found.items():
+        if name == "peft":
+            continue
+        pairs = [(loss, reference[run][client]) for run, own in runs[0].losses.items() for client, loss in own.items()]
+        ours, theirs = torch.tensor(pairs, dtype=torch.float64).unbind(1)
+        apart = float((ours - theirs).abs().max())  # Torch's maximum is NaN where any is.
+        agree &= apart < AGREEMENT[precision]
+        verdict = "agrees with" if apart < AGREEMENT[precision] else "DISAGREES with"
+        print(
+            f"{TITLES[name]} {verdict} (a): final validation losses of {len(pairs)} clients and runs differ by "
+            f"{apart:.1e} nats at most; allowed: {AGREEMENT[precision]:.0e}"
+        )
+    return agree
+
+
+def _ratios(bench: Bench, found: Mapping[str, Sequence[Measured]], limit: Mapping[str, Any] | None) -> None:
+    """How the fused sweep compares, turn by turn; the median of the turns."""
+
+    def ratio(other: str) -> float:
+        return median(a.seconds / b.seconds for a, b in zip(found[other], found["fused"], strict=True))
+
+    if limit:
+        throughput = _images(bench.workload) / median(run.training for run in found["fused"])
+        print(f"fused/limit in rounds: {throughput / limit['throughput']:.2f}")
+    print(f"fused/lane end to end: {ratio('lane'):.2f}x")
+    if "flower" in found:
+        print(f"fused/flower end to end: {ratio('flower'):.2f}x")
+    print(f"fused/peft end to end: {ratio('peft'):.2f}x")
+
+
+if __name__ == "__main__":
+    main()

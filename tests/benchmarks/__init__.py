@@ -1,0 +1,1 @@
+"""Tests of the measurements: both sides do the same work."""

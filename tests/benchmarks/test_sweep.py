@@ -1,0 +1,34 @@
+"""The sweep's command: it compares sides whose results agree, and says so where they do not."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.sweep import Measured, _compare
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def measured(loss: float) -> Measured:
+    """A side that ended with this loss."""
+    return Measured(1.0, 0.5, 0.1, 1, {"1e-3/0": {"north": 0.7, "south": loss}})
+
+
+def test_a_side_that_did_other_work_is_found(capsys: pytest.CaptureFixture[str]) -> None:
+    """A difference of the bound or more, of any client; NaN too."""
+    for loss, agrees in ((0.5 + 1e-6, True), (0.5 + 1e-2, False), (float("nan"), False)):
+        assert _compare({"peft": [measured(0.5)], "fused": [measured(loss)]}, "float32") == agrees
+        assert ("DISAGREES" in capsys.readouterr().out) != agrees
+
+
+@pytest.mark.workflow
+def test_a_small_sweep_runs_and_its_sides_agree() -> None:
+    """One rate, one round, forty images: the whole command, whose last line is the ratio."""
+    command = [sys.executable, "benchmarks/sweep.py", "--device", "cpu", "--quick", "--rounds", "1", "--rates", "1e-3"]
+    command += ["--scale", "0.002", "--image-size", "32"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count(" agrees with (a)") == 2
+    assert done.stdout.splitlines()[-1].startswith("fused/peft end to end: ")

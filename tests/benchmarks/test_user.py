@@ -1,0 +1,31 @@
+"""The user's client draws, changes and starts as the engine does: a comparison compares the same work."""
+
+import torch
+
+from benchmark.data.augmentation import augment
+from benchmark.federation.draws import generator
+from benchmarks.user import KeyedOrder, changed
+from benchmarks.workload import AUGMENTATION
+
+
+def test_images_are_changed_alike_one_by_one_and_in_batches() -> None:
+    """All sixteen mirrorings and turns occur among two hundred draws."""
+    images = torch.randint(0, 256, (200, 12, 12, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    expected = augment(images, AUGMENTATION, torch.Generator().manual_seed(1))
+    draws = torch.rand(200, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    found = torch.stack(
+        [changed(image.permute(2, 0, 1), own.tolist()) for image, own in zip(images, draws, strict=True)]
+    )
+    assert (found - expected).abs().max() < 1e-6
+
+
+def test_order_and_draws_are_the_engines() -> None:
+    """Drawn for all images at once, where the engine draws batch by batch."""
+    order = KeyedOrder(21, "north", 3)
+    order.round = 2
+    numbers, draws = zip(*order, strict=True)
+    key = (3, "north", "round 2 pass 0")
+    assert list(numbers) == torch.randperm(21, generator=generator(*key, "order")).tolist()
+    source = generator(*key, "augmentation")
+    batches = [torch.rand(count, 5, generator=source, dtype=torch.float64) for count in (8, 8, 5)]
+    assert torch.equal(torch.stack(draws), torch.cat(batches))
