@@ -41,7 +41,7 @@ def damage_the_newest(store: Path, chance: random.Random) -> None:
     """Cut the newest file short, as a loss of power may."""
     files = sorted(store.rglob("*.safetensors"), key=lambda path: path.stat().st_mtime_ns)
     if files:
-        os.truncate(files[-1], chance.randrange(files[-1].stat().st_size))
+        os.truncate(files[-1], chance.randint(0, files[-1].stat().st_size))
 
 
 def test_random_kills_change_nothing(place: Workplace, whole: Path, tmp_path: Path, kills: int) -> None:
