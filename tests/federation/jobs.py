@@ -52,12 +52,19 @@ class Workplace:
         """Run a job in this process; returns its exit status."""
         return main(self.command(output, *options, store=store, **changes))
 
-    def start(self, output: Path, *options: str, store: Path | None = None, **changes: Any) -> int:
-        """Start a job in a child process, which saves the seconds of importing; returns its id."""
+    def start(
+        self, output: Path, *options: str, store: Path | None = None, user: int | None = None, **changes: Any
+    ) -> int:
+        """Start a job in a child process, as another user if one is given; returns its id.
+
+        A forked child saves the seconds of importing.
+        """
         command = self.command(output, *options, store=store, **changes)
         if child := os.fork():
             return child
-        sys.stderr = (output.parent / f"{output.name}.log").open("a")
+        sys.stderr = (output.parent / f"{output.name}.log").open("a", buffering=1)
+        if user is not None:
+            os.setuid(user)
         os._exit(main(command))
 
 
