@@ -2,6 +2,10 @@
 # Names and paths come from benchmark/plan.py. The code a job runs is among its inputs, since Snakemake does not follow
 # imports; settings that decide a result are params, settings that do not are part of the command's text.
 from benchmark.plan import Plan
+from benchmark.stale import unlock
+
+if workflow.is_main_process:
+    unlock()
 
 
 report: "report/workflow.rst"

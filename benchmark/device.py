@@ -5,51 +5,62 @@
 Snakemake counts GPUs but hands none out. This waits for a GPU that no other leased job holds, sets
 `CUDA_VISIBLE_DEVICES` to it and runs the command in its own place. The lease is a lock on a file that the kernel
 releases when the process ends, however it ends. Without GPUs, the command runs on the CPU at once.
+
+All users of a machine share the folder of the lock files, `/tmp/benchmark-gpu-leases`, unless `BENCHMARK_LEASES` names
+another one. A GPU has one job, or as many as `BENCHMARK_JOBS_PER_GPU` says.
 """
 
 import fcntl
 import os
+import re
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
+from itertools import product
 from pathlib import Path
 
 _WAIT = 1.0
 """Seconds between two looks for a free GPU."""
+_LISTED = re.compile(r"^(?P<indent>\s*).*\(UUID: (?P<name>[^)]+)\)", re.MULTILINE)
+"""A line of `nvidia-smi -L`: a GPU, or a MIG instance below it."""
 
 
 def devices() -> list[str]:
-    """The GPUs this process may use: those of `CUDA_VISIBLE_DEVICES` if it is set, otherwise all there are."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return [name.strip() for name in visible.split(",") if name.strip() and name.strip() != "-1"]
-    try:
-        listed = subprocess.run(
-            ["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"], capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return []
-    return listed.stdout.split()
+    """The GPUs this process may use: those of `CUDA_VISIBLE_DEVICES` if it is set, otherwise all there are.
+
+    Indices and abbreviations become full names where `nvidia-smi` knows them, so that one GPU has one name whoever
+    asks for it.
+    """
+    visible, present = os.environ.get("CUDA_VISIBLE_DEVICES"), _present()
+    if visible is None:
+        # A GPU that is divided cannot be used as a whole.
+        return [name for gpu, instances in present.items() for name in instances or [gpu]]
+    named = [name.strip() for name in visible.split(",")]
+    # As CUDA reads it: what follows a name that is none is ignored.
+    usable = next((i for i, name in enumerate(named) if not name or name.startswith("-")), len(named))
+    return list(dict.fromkeys(_full(name, present) for name in named[:usable]))
 
 
-def lease(names: Sequence[str], folder: Path) -> str:
+def lease(names: Sequence[str], folder: Path, jobs: int = 1) -> str:
     """Wait for a free device and hold it for as long as this process, or what it becomes, lives.
 
     Args:
         names: Devices to choose from.
         folder: Where the lock files are, shared by all users of the machine.
+        jobs: Most jobs on one device.
 
     Returns:
         The name of the device that is now held.
     """
-    folder.mkdir(mode=0o1777, parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    with suppress(PermissionError):  # Another user's: open to all already.
+        folder.chmod(0o1777)
     told = False
     while True:
-        for name in names:
-            path = folder / f"{name.replace('/', '_')}.lock"
-            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        for place, name in product(range(jobs), names):
+            handle = _open(folder / f"{name.replace('/', '_')}.{place}.lock")
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -58,9 +69,44 @@ def lease(names: Sequence[str], folder: Path) -> str:
             os.set_inheritable(handle, True)
             return name
         if not told:
-            print(f"waiting for one of {len(names)} GPUs", file=sys.stderr, flush=True)
+            print(f"waiting for one of {len(names)} GPUs: {', '.join(names)}", file=sys.stderr, flush=True)
             told = True
         time.sleep(_WAIT)
+
+
+def _open(path: Path) -> int:
+    """A lock file, made where it is absent, that every user can lock: for that, reading is enough."""
+    while True:
+        try:
+            return os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            # Linux refuses O_CREAT on another user's file in a folder open to all, so it is asked for new ones alone.
+            with suppress(FileExistsError):
+                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
+                path.chmod(0o644)
+
+
+def _present() -> dict[str, list[str]]:
+    """The machine's GPUs in their order, and the MIG instances of each."""
+    try:
+        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return {}
+    found: dict[str, list[str]] = {}
+    for line in _LISTED.finditer(listed):
+        if line["indent"] and found:
+            found[list(found)[-1]].append(line["name"])
+        else:
+            found[line["name"]] = []
+    return found
+
+
+def _full(name: str, present: dict[str, list[str]]) -> str:
+    """A device's full name, from its index or the beginning of its name."""
+    if name.isdigit():
+        return list(present)[int(name)] if int(name) < len(present) else name
+    known = [device for gpu, instances in present.items() for device in (gpu, *instances) if device.startswith(name)]
+    return known[0] if len(known) == 1 else name
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -71,7 +117,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not arguments:
         raise SystemExit("usage: python -m benchmark.device -- COMMAND [ARGUMENT ...]")
     if names := devices():
-        os.environ["CUDA_VISIBLE_DEVICES"] = lease(names, Path(tempfile.gettempdir()) / "benchmark-gpu-leases")
+        folder = Path(os.environ.get("BENCHMARK_LEASES", "/tmp/benchmark-gpu-leases"))
+        jobs = int(os.environ.get("BENCHMARK_JOBS_PER_GPU", "1"))
+        os.environ["CUDA_VISIBLE_DEVICES"] = lease(names, folder, jobs)
     os.execvp(arguments[0], arguments)
 
 

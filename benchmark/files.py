@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+_TEMPORARY = ".partial-"
+"""In the names of files that are being written."""
+
 
 @contextmanager
 def atomic(path: Path, durable: bool = True) -> Iterator[Path]:
@@ -21,9 +24,12 @@ def atomic(path: Path, durable: bool = True) -> Iterator[Path]:
 
     Yields:
         The path to write to.
+
+    Raises:
+        OSError: The file cannot be written; the message names it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}{_TEMPORARY}", suffix=path.suffix, dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -33,8 +39,18 @@ def atomic(path: Path, durable: bool = True) -> Iterator[Path]:
                 os.fsync(written.fileno())
         temporary.chmod(0o644)
         temporary.replace(path)
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error  # A full disk does not say whose file it was.
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove the temporary files that killed writers left anywhere below a folder that nobody writes to now."""
+    for path in folder.rglob(f".*{_TEMPORARY}*"):
+        path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

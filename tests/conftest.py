@@ -1,5 +1,6 @@
 """What all tests have in common."""
 
+import pytest
 import torch
 from hypothesis import settings
 
@@ -9,3 +10,14 @@ torch.set_num_threads(1)
 # Examples are the same in every run, nothing is written beside the sources, and a busy machine fails no test.
 settings.register_profile("suite", database=None, deadline=None, derandomize=True)
 settings.load_profile("suite")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How long a campaign of faults goes on."""
+    parser.addoption("--kills", type=int, default=20, help="how often the test of resuming kills a training")
+
+
+@pytest.fixture
+def kills(request: pytest.FixtureRequest) -> int:
+    """How often the test of resuming kills a training."""
+    return int(request.config.getoption("--kills"))

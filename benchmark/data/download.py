@@ -1,6 +1,5 @@
 """Downloading one file: verified, resumed where it broke off, and never mistaken for whole."""
 
-import contextlib
 import re
 import time
 from collections.abc import Sequence
@@ -9,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from benchmark.data.dataset import DataError
 from benchmark.data.disk import no_space, require_space
 from benchmark.files import read_json, sha256, write_json
+from benchmark.lock import held
 
 CHUNK = 1 << 16  # bytes: what is lost of a connection that breaks
 LONGEST_PAUSE = 300.0  # seconds: no server makes us wait longer before the next attempt
@@ -71,7 +70,7 @@ def download(wanted: Wanted, target: Path, attempts: int = 5, pause: float = 2.0
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     failures = []
-    with _alone(target):
+    with held(target.with_name(f".{target.name}.lock"), f"the download of {target.name}"):
         # The job that was waited for may have fetched it.
         for address in [] if target.exists() else wanted.addresses:
             try:
@@ -82,21 +81,6 @@ def download(wanted: Wanted, target: Path, attempts: int = 5, pause: float = 2.0
     if failures:
         raise DownloadError("; ".join(failures))
     return target
-
-
-@contextlib.contextmanager
-def _alone(target: Path) -> Any:
-    """Hold a file's lock, which the system releases when its holder dies."""
-    lock = FileLock(target.with_name(f".{target.name}.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        print(f"{target.name}: another job is fetching it; waiting", flush=True)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _fetch(address: str, wanted: Wanted, target: Path, attempts: int, pause: float, stall: float) -> None:

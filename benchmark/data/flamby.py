@@ -19,7 +19,7 @@ from PIL import Image
 
 from benchmark.data.dataset import DataError, some
 from benchmark.data.parallel import in_batches
-from benchmark.files import atomic
+from benchmark.files import atomic, sweep
 
 IMAGES = "ISIC_2019_Training_Input_preprocessed"
 RAW = "ISIC_2019_Training_Input"
@@ -121,6 +121,7 @@ def preprocess_all(raw: RawImages, images: Sequence[str], folder: Path, threads:
     """
     if lacking := raw.lacking(images):
         raise DataError(f"{raw.place}: lacks {len(lacking)} images: {some(lacking)}; delete it and run again")
+    sweep(folder)
     done = {path.stem for path in folder.glob("*.jpg")} if folder.is_dir() else set()
     waiting = [image for image in images if image not in done]
 

@@ -19,6 +19,7 @@ from safetensors import safe_open
 
 from benchmark.config import TrainingJob
 from benchmark.data.packed import Split, open_test
+from benchmark.federation import fault
 from benchmark.federation.engine import SUPPORT
 from benchmark.federation.model import predict
 from benchmark.federation.rows import Rows
@@ -47,8 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             state = arguments.runs / f"lr={rate}" / f"seed={seed}" / "state.safetensors"
             with atomic(arguments.output / f"seed={seed}" / "predictions.parquet") as path:
                 predictions(job, test, state).to_parquet(path, index=False)
-    except (ValueError, OSError) as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+    except Exception as error:
+        print(fault.report(error, arguments.method), file=sys.stderr)
         return 1
     return 0
 

@@ -7,18 +7,20 @@ rounds continue from the last checkpoint. Deleting the store, or any part of it,
 import hashlib
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from benchmark.federation.engine import State
-from benchmark.files import atomic
+from benchmark.files import atomic, sweep
+from benchmark.lock import held
 
 KEPT = 2
 """Checkpoints kept per lane: the newest, and the one before it in case the newest is damaged."""
@@ -32,11 +34,14 @@ class Record:
         state: Leaves and memory, of shape (K, 1, ...).
         history: Rows of `metrics.parquet`: round, client, split, metric, value, n.
         seconds: This lane's share of the time spent so far.
+        together: Keys of the lanes it was trained with, itself among them, in their order: who continues with them
+            again computes the same to the bit.
     """
 
     state: State
     history: Sequence[Mapping[str, Any]]
     seconds: float
+    together: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,15 @@ class Store:
     """
 
     folder: Path
+
+    @contextmanager
+    def hold(self, keys: Iterable[str]) -> Iterator[None]:
+        """Keep other jobs from training these lanes; they wait, and then find them finished."""
+        with ExitStack() as locks:
+            for key in sorted(keys):  # In one order, so that no two jobs wait for each other.
+                locks.enter_context(held(self._folder(key) / "lock", "a lane that this job wants too"))
+                sweep(self._folder(key))
+            yield
 
     def checkpoint(self, key: str, record: Record) -> None:
         """Keep a lane's state after a round, and drop checkpoints no longer needed."""
@@ -63,28 +77,35 @@ class Store:
         """A lane's result after so many rounds, if it is known."""
         return _load(self._path(key, "final", rounds))
 
-    def newest(self, key: str, rounds: int) -> Record | None:
-        """A lane's newest sound checkpoint that is not beyond so many rounds, if there is one."""
-        for path in self._checkpoints(key):
-            if int(path.stem.partition("=")[2]) <= rounds and (record := _load(path)):
-                return record
-        return None
+    def checkpoints(self, key: str, rounds: int) -> dict[int, Record]:
+        """A lane's sound checkpoints that are not beyond so many rounds, by round, the newest first."""
+        paths = [path for path in self._checkpoints(key) if path <= self._path(key, "round", rounds)]
+        return {record.state.round: record for path in paths if (record := _load(path))}
+
+    def _folder(self, key: str) -> Path:
+        return self.folder / key[:2] / key
 
     def _path(self, key: str, kind: str, round: int) -> Path:
-        return self.folder / key[:2] / key / f"{kind}={round:06d}.safetensors"
+        return self._folder(key) / f"{kind}={round:06d}.safetensors"
 
     def _checkpoints(self, key: str) -> list[Path]:
-        return sorted((self.folder / key[:2] / key).glob("round=*.safetensors"), reverse=True)
+        return sorted(self._folder(key).glob("round=*.safetensors"), reverse=True)
 
     def _save(self, path: Path, record: Record) -> None:
         tensors = {f"params:{name}": leaf for name, leaf in record.state.params.items()}
         tensors |= {f"memory:{name}": leaf for name, leaf in record.state.memory.items()}
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         about = json.dumps(
-            {"round": record.state.round, "history": list(record.history), "seconds": record.seconds}, sort_keys=True
+            {
+                "round": record.state.round,
+                "history": list(record.history),
+                "seconds": record.seconds,
+                "together": list(record.together),
+            },
+            sort_keys=True,
         )
         with atomic(path) as temporary:
-            save_file(tensors, temporary, {"about": about, "digest": _digest(tensors, about)})
+            temporary.write_bytes(save(tensors, {"about": about, "digest": _digest(tensors, about)}))
 
 
 def _load(path: Path) -> Record | None:
@@ -92,22 +113,30 @@ def _load(path: Path) -> Record | None:
     if not path.is_file():
         return None
     try:
-        with safe_open(path, framework="pt") as stream:
-            metadata = stream.metadata()
-            tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
-        if _digest(tensors, metadata["about"]) != metadata["digest"]:
-            raise ValueError("its content does not match its hash")
-        about = json.loads(metadata["about"])
-    except (SafetensorError, ValueError, KeyError, TypeError, OSError) as error:
+        return _parsed(path)
+    except FileNotFoundError:  # Pruned meanwhile.
+        return None
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
         aside = path.with_suffix(".damaged")
         path.replace(aside)
         print(f"{path}: damaged ({error}); set aside as {aside.name}, the work is done again", file=sys.stderr)
         return None
+
+
+def _parsed(path: Path) -> Record:
+    """The record that a sound file holds."""
+    with safe_open(path, framework="pt") as stream:
+        metadata = stream.metadata()
+        tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
+    if _digest(tensors, metadata["about"]) != metadata["digest"]:
+        raise ValueError("its content does not match its hash")
+    about = json.loads(metadata["about"])
     parts: dict[str, dict[str, Tensor]] = {"params": {}, "memory": {}}
     for name, tensor in tensors.items():
         kind, _, leaf = name.partition(":")
         parts[kind][leaf] = tensor
-    return Record(State(about["round"], parts["params"], parts["memory"]), about["history"], about["seconds"])
+    state = State(about["round"], parts["params"], parts["memory"])
+    return Record(state, about["history"], about["seconds"], about["together"])
 
 
 def _digest(tensors: Mapping[str, Tensor], about: str) -> str:

@@ -16,25 +16,29 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from benchmark import provenance
 from benchmark.config import TrainingJob
 from benchmark.data.packed import open_training
-from benchmark.federation import costs, export, methods
+from benchmark.federation import costs, export, fault, methods
 from benchmark.federation.client import Client, Lane
 from benchmark.federation.engine import Engine, State, stack
+from benchmark.federation.key import key
+from benchmark.federation.lanes import Group, groups
 from benchmark.federation.model import Model
 from benchmark.federation.packs import Packs
+from benchmark.federation.progress import Progress
 from benchmark.federation.rows import Rows
 from benchmark.federation.store import Record, Store
-from benchmark.files import atomic, digest, read_json, write_json
+from benchmark.files import atomic, read_json, sweep, write_json
 from benchmark.models import backbone
 from benchmark.sources import ROOT, closure, fingerprint
 from benchmark.tasks.classification import Classification
@@ -62,15 +66,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--checkpoint-every", type=int, default=5, help="rounds between checkpoints")
     arguments = parser.parse_args(argv)
     torch.set_num_threads(1)
+    settings = arguments.settings
+    lanes = len(settings.rates) * len(settings.seeds)
+    progress = Progress(arguments.output, f"{settings.federation} {settings.method}", settings.rounds, lanes)
     try:
-        job = Job.of(arguments.settings, arguments.method, arguments.pack, arguments.backbone, arguments.device)
-        threads = arguments.threads if job.engine.device.type == "cpu" else 1
-        job = replace(job, engine=replace(job.engine, threads=threads))
-        limit = None if arguments.lanes == "auto" else int(arguments.lanes)
-        for result in job.results(Store(arguments.store), limit, arguments.checkpoint_every):
-            job.write(arguments.output, result)
-    except (ValueError, OSError) as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        with progress.running():
+            sweep(arguments.output)
+            job = Job.of(settings, arguments.method, arguments.pack, arguments.backbone, arguments.device)
+            threads = arguments.threads if job.engine.device.type == "cpu" else 1
+            job = replace(job, engine=replace(job.engine, threads=threads))
+            limit = None if arguments.lanes == "auto" else int(arguments.lanes)
+            for result in job.results(Store(arguments.store), limit, arguments.checkpoint_every, progress):
+                job.write(arguments.output, result)
+                progress.lane()
+    except Exception as error:
+        reason = fault.report(error, arguments.method)
+        print(reason, file=sys.stderr)
+        with suppress(OSError):
+            progress.failed(reason.splitlines()[-1])
         return 1
     return 0
 
@@ -145,39 +158,38 @@ class Job:
         return cls(settings, engine, hashes)
 
     def key(self, lane: Lane) -> str:
-        """A hash of everything that determines a lane's result but the number of rounds."""
-        decides = json.loads(self.settings.model_dump_json(exclude={"rates", "seeds", "rounds"}))
-        return digest([decides, dict(self.hashes), float(lane.rate), lane.seed, torch.__version__.partition("+")[0]])
+        """A lane's name in the store."""
+        return key(self.settings, [client.name for client in self.engine.clients], self.hashes, lane)
 
-    def results(self, store: Store, limit: int | None, checkpoint_every: int) -> Iterator[Result]:
+    def results(self, store: Store, limit: int | None, checkpoint_every: int, progress: Progress) -> Iterator[Result]:
         """Every lane's result: from the store, or trained from its newest checkpoint.
 
         Args:
             store: Where lanes are looked up and kept.
             limit: Most lanes trained together; chosen by memory where None.
             checkpoint_every: Rounds between checkpoints.
+            progress: Is told of every round.
 
         Yields:
             Results, as they are finished.
         """
         rounds = self.settings.rounds
-        waiting: dict[tuple[int, int | None], list[tuple[Lane, Record]]] = {}
-        for lane in (Lane(rate, seed) for seed in self.settings.seeds for rate in self.settings.rates):
-            if record := store.finished(self.key(lane), rounds):
-                yield Result(lane, record, "store")
-            else:
-                record = store.newest(self.key(lane), rounds) or Record(self.engine.start([lane]), [], 0.0)
-                # Seeds see different images: on a CPU, stacking them saves nothing.
-                seed = lane.seed if self.engine.device.type == "cpu" else None
-                waiting.setdefault((record.state.round, seed), []).append((lane, record))
-        at_once = limit or self._lanes_that_fit()
-        for (begun, _), lanes in waiting.items():
-            for first in range(0, len(lanes), at_once):
-                together = lanes[first : first + at_once]
-                records = self._train(dict(together), store, checkpoint_every)
-                for lane, record in records.items():
+        lanes = {self.key(lane): lane for lane in self._lanes()}
+        with store.hold(lanes):
+            finished = []
+            for own, lane in lanes.items():
+                if record := store.finished(own, rounds):
+                    finished.append(own)
+                    yield Result(lane, record, "store")
+            # Seeds see different images: on a CPU, stacking them saves nothing.
+            alike = {own: lane.seed if self.engine.device.type == "cpu" else None for own, lane in lanes.items()}
+            for group in groups(store, alike, finished, rounds, limit or self._lanes_that_fit()):
+                trained = self._train([lanes[own] for own in group.records], group, store, checkpoint_every, progress)
+                new = {lane: record for lane, record in trained.items() if self.key(lane) not in finished}
+                for lane, record in new.items():
                     store.finish(self.key(lane), record)
-                    yield Result(lane, record, "resumed" if begun else "trained")
+                for lane, record in new.items():
+                    yield Result(lane, record, "resumed" if group.round else "trained")
 
     def write(self, folder: Path, result: Result) -> None:
         """Write one lane's files."""
@@ -189,17 +201,34 @@ class Job:
             export.save(run / "adapters" / client, self.engine.model, {n: leaf[0] for n, leaf in leaves.items()})
         with atomic(run / "state.safetensors") as path:
             stacked = {n: torch.stack([leaves[n][0] for leaves in deployed]).cpu() for n in deployed[0]}
-            save_file(stacked, path, {"clients": json.dumps(names)})
+            path.write_bytes(save(stacked, {"clients": json.dumps(names)}))
         with atomic(run / "metrics.parquet") as path:
             history = pd.DataFrame(result.record.history, columns=list(_HISTORY))
             history.astype({"round": "int64", "n": "int64"}).to_parquet(path, index=False)
         write_json(run / "run.json", self._about(result))
 
-    def _train(self, lanes: Mapping[Lane, Record], store: Store, checkpoint_every: int) -> dict[Lane, Record]:
+    def _lanes(self) -> list[Lane]:
+        return [Lane(rate, seed) for seed in self.settings.seeds for rate in self.settings.rates]
+
+    def _train(
+        self, together: Sequence[Lane], group: Group, store: Store, checkpoint_every: int, progress: Progress
+    ) -> dict[Lane, Record]:
         """Train lanes that stand at the same round to the end, together."""
-        rounds, together = self.settings.rounds, list(lanes)
+        rounds, every, keys = self.settings.rounds, self.settings.evaluate_every, list(group.records)
+        lanes = {
+            lane: record or Record(self.engine.start([lane]), [], 0.0)
+            for lane, record in zip(together, group.records.values(), strict=True)
+        }
         state = _moved(stack([record.state for record in lanes.values()]), self.engine.device)
-        histories = {lane: [dict(row) for row in record.history] for lane, record in lanes.items()}
+        # A shorter training's last round was validated for being the last.
+        histories = {
+            lane: [
+                dict(row)
+                for row in record.history
+                if row["split"] == "train" or row["round"] % every == 0 or row["round"] == rounds
+            ]
+            for lane, record in lanes.items()
+        }
         seconds = {lane: record.seconds for lane, record in lanes.items()}
         packs = Packs(self.engine, len(together))
         began, first = time.monotonic(), state.round
@@ -207,14 +236,14 @@ class Job:
             tick = time.monotonic()
             state, objectives = packs.round(state, together)
             self._note(histories, state.round, "train", [{"objective": row} for row in objectives])
-            if state.round % self.settings.evaluate_every == 0 or state.round == rounds:
+            if state.round % every == 0 or state.round == rounds:
                 self._note(histories, state.round, "validation", packs.validate(state, together))
             for lane in together:
                 seconds[lane] += (time.monotonic() - tick) / len(together)
             if state.round % checkpoint_every == 0 or state.round == rounds:
-                for i, lane in enumerate(together):
-                    store.checkpoint(self.key(lane), Record(state.lane(i), histories[lane], seconds[lane]))
-            self._report(state.round, first, len(together), time.monotonic() - began)
+                for i, (own, lane) in enumerate(zip(keys, together, strict=True)):
+                    store.checkpoint(own, Record(state.lane(i), histories[lane], seconds[lane], keys))
+            progress.round(state.round, together, (time.monotonic() - began) / (state.round - first))
         if self.engine.model.method.closing():
             tick = time.monotonic()
             state = packs.close(state, together)
@@ -247,16 +276,6 @@ class Job:
                         "n": n,
                     }
                     histories[lane].append(row)
-
-    def _report(self, round: int, first: int, lanes: int, seconds: float) -> None:
-        each = seconds / (round - first)
-        left = each * (self.settings.rounds - round)
-        print(
-            f"{self.settings.federation} {self.settings.method}: round {round}/{self.settings.rounds}, "
-            f"{lanes} lanes, {each:.1f} s per round, {left:.0f} s left",
-            file=sys.stderr,
-            flush=True,
-        )
 
     def _lanes_that_fit(self) -> int:
         device = self.engine.device

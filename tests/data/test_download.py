@@ -251,7 +251,7 @@ def test_two_jobs_fetch_a_file_once(server: Server, target: Path, capfd: pytest.
         job.join()
     assert target.read_bytes() == CONTENT
     assert len(server.asked) == 1
-    assert "another job is fetching it; waiting" in capfd.readouterr().out
+    assert "waiting for the download of file.zip" in capfd.readouterr().err
 
 
 def test_certificate_that_nobody_vouches_for(server: Server, target: Path, tmp_path: Path) -> None:

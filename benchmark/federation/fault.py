@@ -1,0 +1,72 @@
+"""What a job says of an error: whose it is, and where it happened.
+
+An error in a method is its author's to mend: the file, line, hook, client and round are named. A missing file or a
+wrong setting is one line. Anything else is a fault of this project and keeps its traceback.
+"""
+
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+import torch
+
+from benchmark.federation.client import Client
+from benchmark.federation.engine import Engine, State
+from benchmark.method import Method
+
+Frames = Sequence[tuple[FrameType, int]]
+
+
+def report(error: Exception, method: Path) -> str:
+    """The text for a job's log; its last line says all.
+
+    Args:
+        error: What ended the job.
+        method: The method's file.
+
+    Returns:
+        One or more lines.
+    """
+    frames = list(traceback.walk_tb(error.__traceback__))
+    said = f"{type(error).__name__}: {error}"
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in said:
+        return f"out of memory{_place(frames)}: set `lanes` or `training.batch_size` lower, or run fewer jobs ({said})"
+    if isinstance(error, torch.AcceleratorError):
+        return f"the GPU failed{_place(frames)}: run again, training goes on from its last checkpoint ({said})"
+    own = [number for number, (frame, _) in enumerate(frames) if _same(frame.f_code.co_filename, method)]
+    if own:
+        shown = traceback.StackSummary.extract(iter(frames[own[0] :]))
+        line = frames[own[-1]][1]
+        return f"{''.join(shown.format())}{method}:{line}: {_hook(frames[own[0]][0])}{_place(frames)}: {said}"
+    if isinstance(error, SyntaxError) and error.filename and _same(error.filename, method):
+        return f"{method}:{error.lineno}: while it was loaded: {said}"
+    if isinstance(error, ValueError | OSError):
+        return f"{said}{_place(frames)}"
+    return "".join(traceback.format_exception(error)) + f"{method}{_place(frames)}: {said}"
+
+
+def _hook(frame: FrameType) -> str:
+    """The method's own function that was called first."""
+    name = frame.f_code.co_name
+    if name == "<module>":
+        return "while it was loaded"
+    return f"in {name}()" if hasattr(Method, name) else f"in {name}"
+
+
+def _place(frames: Frames) -> str:
+    """Client and round, as the engine's frames know them."""
+    clients = [frame.f_locals.get("client") for frame, _ in frames]
+    named = [f"client {client.name}" for client in clients if isinstance(client, Client)]
+    states = [frame.f_locals.get("state") for frame, _ in frames]
+    done = [state.round for state in states if isinstance(state, State)]
+    training = any(
+        isinstance(frame.f_locals.get("self"), Engine) and frame.f_code.co_name == "round" for frame, _ in frames
+    )
+    within = [f"round {done[0] + training}"] if done else []
+    parts = [*(named[-1:] or (["all clients"] if done else [])), *within]
+    return f" ({', '.join(parts)})" if parts else ""
+
+
+def _same(name: str, method: Path) -> bool:
+    return Path(name).resolve() == method.resolve()

@@ -1,0 +1,34 @@
+"""A lane's name in the store: a hash of everything that determines its result but the number of rounds.
+
+`docs/store.md` says of every field why it counts.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+
+from benchmark import provenance
+from benchmark.config import TrainingJob
+from benchmark.federation.client import Lane
+from benchmark.files import digest
+
+LABELS = {"federation", "method", "clients", "rates", "seeds", "rounds"}
+"""Settings that do not count as they are written: names, and lists of which the lane has one value."""
+PACKAGES = ("torch", "timm")
+"""What computes, besides the project's own files."""
+
+
+def key(settings: TrainingJob, clients: Sequence[str], hashes: Mapping[str, str], lane: Lane) -> str:
+    """The lane's key.
+
+    Args:
+        settings: The job's settings.
+        clients: Names of the clients that take part, whether the configuration names them or not.
+        hashes: Of the images, their table, the backbone, the method and the engine.
+        lane: Rate and seed.
+
+    Returns:
+        Hexadecimal digits.
+    """
+    decides = json.loads(settings.model_dump_json(exclude=LABELS))
+    versions = {name: version.partition("+")[0] for name, version in provenance.versions().items() if name in PACKAGES}
+    return digest([decides, sorted(clients), dict(hashes), float(lane.rate), lane.seed, versions])

@@ -1,0 +1,68 @@
+"""Locks on files: the kernel releases them when their holder ends, however it ends.
+
+A lock file says who holds it, or held it last. It is never removed: a removed file could be locked twice.
+"""
+
+import errno
+import fcntl
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+_UNSUPPORTED = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}
+"""What file systems without locks answer: some network and parallel ones."""
+
+
+@contextmanager
+def held(path: Path, purpose: str) -> Iterator[None]:
+    """Hold a lock for as long as the block runs, and wait for it first.
+
+    Args:
+        path: The lock's file; it and its folders are made where they are absent.
+        purpose: What is waited for, said on stderr: `training of these lanes`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        _lock(handle, path, purpose)
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        yield
+    finally:
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_UN)  # Closing alone would leave it to children that were forked meanwhile.
+        os.close(handle)
+
+
+def is_held(path: Path) -> bool:
+    """Whether some process holds a lock now; False where there is no such file."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
+    return False
+
+
+def _lock(handle: int, path: Path, purpose: str) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(handle, 200, 0).decode(errors="replace").strip() or "another process"
+        print(f"waiting for {purpose}: {holder} is at it; goes on when that ends", file=sys.stderr, flush=True)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise
+        # Without locks two jobs may do the same work; each still writes whole files.
+        print(f"{path}: this file system has no locks ({error}); goes on without", file=sys.stderr, flush=True)

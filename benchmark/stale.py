@@ -1,0 +1,65 @@
+"""Locks of a Snakemake that was killed: removed when no Snakemake is alive in the folder, kept otherwise.
+
+Snakemake locks a folder with plain files, which stay behind after `kill -9` or a loss of power, so that the next run is
+refused until someone types `--unlock`. Every Snakemake of this project therefore shares a lock that the kernel releases
+with its process: who can have it alone is the only one alive.
+"""
+
+import fcntl
+import os
+import shutil
+import time
+from pathlib import Path
+
+ALIVE = "alive"
+"""The lock's file in `.snakemake`."""
+_TRIES = 3
+"""Looks for others, in case one of them is no Snakemake but somebody else who only looks."""
+
+
+def unlock(folder: Path = Path(".snakemake")) -> bool:
+    """Remove locks that no living Snakemake holds, and count this process among the living.
+
+    Args:
+        folder: Where Snakemake keeps what it knows.
+
+    Returns:
+        Whether this process is the only Snakemake here.
+    """
+    folder.mkdir(exist_ok=True)
+    # Never closed: the kernel closes it with the process.
+    handle = os.open(folder / ALIVE, os.O_RDWR | os.O_CREAT, 0o644)
+    alone = False
+    try:
+        for _ in range(_TRIES):
+            alone = _lock(handle, fcntl.LOCK_EX)
+            if alone:
+                shutil.rmtree(folder / "locks", ignore_errors=True)
+                break
+            time.sleep(0.1)
+        fcntl.flock(handle, fcntl.LOCK_SH)
+    except OSError:  # A file system without locks: `--unlock` stays the user's to type.
+        return False
+    return alone
+
+
+def alive(folder: Path = Path(".snakemake")) -> bool:
+    """Whether a Snakemake is running in the folder."""
+    try:
+        handle = os.open(folder / ALIVE, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        return not _lock(handle, fcntl.LOCK_EX)
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int, kind: int) -> bool:
+    try:
+        fcntl.flock(handle, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,146 @@
+"""One training job as its files show it: done, running, waiting, failed, interrupted or outdated."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from benchmark.federation.progress import LOCK, PROGRESS
+from benchmark.files import read_json
+from benchmark.lock import is_held
+from benchmark.plan import Plan
+from benchmark.sources import ROOT, closure, fingerprint
+
+STATES = ("running", "failed", "interrupted", "outdated", "waiting", "done")
+"""In the order in which they matter to who asks."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """A `train` job.
+
+    Attributes:
+        federation: Its federation.
+        method: Its method.
+        lanes: Lanes it has.
+        rounds: Rounds of each.
+        runs: The `run.json` of every lane that is there.
+        current: Whether these runs are of the present settings and sources.
+        progress: What the job last said of itself; empty where it never ran.
+        held: Whether it is running now.
+        log: The last line of its log.
+    """
+
+    federation: str
+    method: str
+    lanes: int
+    rounds: int
+    runs: tuple[Mapping[str, Any], ...]
+    current: bool
+    progress: Mapping[str, Any]
+    held: bool
+    log: str
+
+    @property
+    def state(self) -> str:
+        """One of `STATES`."""
+        if self.held:
+            return "running"
+        if len(self.runs) == self.lanes:
+            return "done" if self.current else "outdated"
+        if not self.progress:
+            return "waiting"
+        return "failed" if self.progress["failure"] else "interrupted"
+
+    @property
+    def detail(self) -> str:
+        """What there is to say of it, in a few words."""
+        group = self.progress.get("group")
+        if self.state == "failed":
+            return str(self.progress["failure"])
+        if self.state == "outdated":
+            return "settings or sources have changed since"
+        if self.state == "waiting":
+            return self.log if self.log.startswith("waiting for") else ""
+        if self.state == "done" or not group:
+            return ""
+        within = f"round {group['round']} of {self.rounds} in {group['together']} lanes"
+        return f"{within}, {self.lanes_done} of {self.lanes} lanes done"
+
+    @property
+    def lanes_done(self) -> int:
+        """Lanes whose results are written."""
+        if self.state in ("running", "interrupted", "failed"):
+            return int(self.progress.get("finished", 0))
+        return len(self.runs) if self.state == "done" else 0
+
+    @property
+    def rounds_done(self) -> int:
+        """Finished rounds, each lane's counted."""
+        group = self.progress.get("group") if self.state in ("running", "interrupted", "failed") else None
+        return self.lanes_done * self.rounds + (group["round"] * group["together"] if group else 0)
+
+    @property
+    def rounds_left(self) -> int:
+        """Rounds to train yet, each lane's counted."""
+        return self.lanes * self.rounds - self.rounds_done
+
+    @cached_property
+    def seconds(self) -> float | None:
+        """Seconds per round of one lane, as measured; None where nothing was."""
+        if group := self.progress.get("group"):
+            return float(group["seconds_per_round"]) / int(group["together"])
+        measured = [run["costs"]["seconds"] / run["rounds"] for run in self.runs]
+        return sum(measured) / len(measured) if measured else None
+
+
+def trainings(plan: Plan) -> list[Training]:
+    """Every training of a plan, as its files show it now."""
+    engine = fingerprint(ROOT / path for path in closure("benchmark.federation.train"))
+    return [_training(plan, federation, method, engine) for federation in plan.federations for method in plan.methods]
+
+
+def _training(plan: Plan, federation: str, method: str, engine: str) -> Training:
+    folder = Path(f"{plan.results}/runs/{federation}/{method}")
+    files = [Path(p.format(federation=federation, method=method)) for p in plan.of_runs("run.json")]
+    runs = tuple(run for path in files if (run := _read(path, "settings", "hashes", "costs", "rounds")))
+    settings = json.loads(plan.training(federation, method))
+    expected = {name: value for name, value in settings.items() if name not in ("rates", "seeds")}
+    sources = {"method": _fingerprint(ROOT / f"methods/{method}.py"), "engine": engine}
+    return Training(
+        federation=federation,
+        method=method,
+        lanes=len(files),
+        rounds=plan.config.rounds,
+        runs=runs,
+        current=all(run["settings"] == expected and sources.items() <= run["hashes"].items() for run in runs),
+        progress=_read(folder / PROGRESS, "finished", "failure", "group"),
+        held=is_held(folder / LOCK),
+        log=_last_line(Path(f"logs/{plan.config.name}/train/{federation}/{method}.log")),
+    )
+
+
+def _read(path: Path, *keys: str) -> Mapping[str, Any]:
+    """A JSON file with these keys; empty where it is absent or damaged."""
+    try:
+        value = read_json(path)
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) and set(keys) <= set(value) else {}
+
+
+def _fingerprint(path: Path) -> str:
+    """A file's fingerprint; none for one that is no Python."""
+    try:
+        return fingerprint([path])
+    except (OSError, SyntaxError, ValueError):
+        return ""
+
+
+def _last_line(path: Path) -> str:
+    try:
+        return (path.read_text(encoding="utf-8", errors="replace").splitlines() or [""])[-1]
+    except OSError:
+        return ""

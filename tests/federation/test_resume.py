@@ -1,0 +1,109 @@
+"""Nothing is lost: trainings that are killed at random moments end with the results of one that is not."""
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.federation.jobs import Workplace, assert_equal_runs, origins, workplace
+from tests.federation.small import ROOT
+
+CHANGES = {"rates": ["1e-1", "5e-2", "2e-2"], "seeds": [0, 1]}
+LANES = ("--lanes", "2")
+"""Three rates, two at once: groups of two lanes and of one."""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
+    """FedDPA-F, which has a closing pass: the work after the last round can be killed too."""
+    return workplace(tmp_path_factory.mktemp("workplace"), ROOT / "methods/feddpa_f.py")
+
+
+@pytest.fixture(scope="module")
+def whole(place: Workplace, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The output of an uninterrupted training."""
+    output = tmp_path_factory.mktemp("whole") / "runs"
+    assert place.train(output, *LANES, **CHANGES) == 0
+    return output
+
+
+def ended(child: int) -> bool:
+    """Whether a child has ended of itself; it must have succeeded then."""
+    found, status = os.waitpid(child, os.WNOHANG)
+    assert status == 0
+    return bool(found)
+
+
+def damage_the_newest(store: Path, chance: random.Random) -> None:
+    """Cut the newest file short, as a loss of power may."""
+    files = sorted(store.rglob("*.safetensors"), key=lambda path: path.stat().st_mtime_ns)
+    if files:
+        os.truncate(files[-1], chance.randint(0, files[-1].stat().st_size))
+
+
+def test_random_kills_change_nothing(place: Workplace, whole: Path, tmp_path: Path, kills: int) -> None:
+    """`kill -9`, now and then with the newest file cut short: leaves, adapters and metrics are equal to the bit."""
+    chance, killed, attempt = random.Random(), 0, 0
+    while killed < kills:
+        attempt += 1
+        output = tmp_path / f"attempt{attempt}"
+        child = place.start(output, *LANES, **CHANGES)
+        deadline = time.monotonic() + chance.uniform(0.05, 1)
+        while not ended(child):
+            if time.monotonic() > deadline:
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+                killed += 1
+                if chance.random() < 0.3:
+                    damage_the_newest(output / "store", chance)
+                child = place.start(output, *LANES, **CHANGES)
+                deadline = time.monotonic() + chance.uniform(0.05, 1)
+            time.sleep(0.002)
+        assert_equal_runs(output, whole)
+        assert not list(output.rglob("*.partial-*")), "what killed writers left is swept away"
+
+
+def test_lanes_that_stand_at_different_rounds_go_on_together(
+    place: Workplace, whole: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A lane whose newest checkpoint is lost takes its company back to the round that all of them have."""
+    store = tmp_path / "store"
+    assert place.train(tmp_path / "three", *LANES, store=store, **{**CHANGES, "rounds": 3}) == 0
+    lost = sorted(store.rglob("round=000003.safetensors"))[0]
+    os.truncate(lost, 100)
+    assert place.train(tmp_path / "four", *LANES, store=store, **CHANGES) == 0
+    assert f"{lost}: damaged" in capfd.readouterr().err
+    assert lost.with_suffix(".damaged").is_file()
+    assert set(origins(tmp_path / "four").values()) == {"resumed"}
+    assert_equal_runs(tmp_path / "four", whole)
+
+
+def test_a_lane_lost_after_the_last_round_is_closed_in_its_company(
+    place: Workplace, whole: Path, tmp_path: Path
+) -> None:
+    """A kill between the lanes' last files: who is done stays done, and keeps the other company once more."""
+    store, output = tmp_path / "store", tmp_path / "runs"
+    assert place.train(output, *LANES, store=store, **CHANGES) == 0
+    sorted(store.rglob("final=*.safetensors"))[0].unlink()
+    assert place.train(output, *LANES, store=store, **CHANGES) == 0
+    assert sorted(origins(output).values()) == ["resumed", *["store"] * 5]
+    assert_equal_runs(output, whole)
+
+
+def test_more_rounds_forget_a_validation_made_for_being_last(place: Workplace, tmp_path: Path) -> None:
+    """Validated after rounds 2 and 3, then trained on: the metrics are those of a training that went through."""
+    store, changes = tmp_path / "store", {"evaluate_every": 2, "rates": ["1e-1"]}
+    assert place.train(tmp_path / "three", store=store, **{**changes, "rounds": 3}) == 0
+    assert place.train(tmp_path / "four", store=store, **changes) == 0
+    assert place.train(tmp_path / "whole", **changes) == 0
+    assert_equal_runs(tmp_path / "four", tmp_path / "whole")
+
+
+def test_a_store_keeps_few_checkpoints(place: Workplace, tmp_path: Path) -> None:
+    """The newest and the one before it; a result for every number of rounds that was asked for."""
+    place.train(tmp_path / "runs", rates=["1e-1"])
+    names = [path.stem for path in sorted((tmp_path / "runs/store").rglob("*.safetensors"))]
+    assert names == ["final=000004", "round=000003", "round=000004"]
