@@ -80,7 +80,7 @@ def workplace(folder: Path, method: Path) -> Workplace:
             "validation": (client.validation_images, client.validation_labels),
         }
         for split, (pictures, labels) in parts.items():
-            images.append(pictures.numpy())
+            images.append(pictures[:].numpy())
             rows += [{"client": client.name, "label": label, "split": split} for label in labels.tolist()]
     np.save(pack / "train.npy", np.concatenate(images))
     table = pd.DataFrame(rows)
