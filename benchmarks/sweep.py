@@ -10,6 +10,7 @@ import argparse
 import importlib.util
 import os
 import platform
+import resource
 import subprocess
 import sys
 import tempfile
@@ -50,6 +51,7 @@ class Measured:
 
     Attributes:
         seconds: Of all its processes, from start to end.
+        computing: Seconds of processor time, all cores together: what a machine's other users hardly change.
         training: Of these, inside local training and averaging.
         evaluation: Of these, inside validation.
         memory: Peak of the largest process, in bytes.
@@ -57,6 +59,7 @@ class Measured:
     """
 
     seconds: float
+    computing: float
     training: float
     evaluation: float
     memory: int
@@ -99,26 +102,26 @@ class Bench:
 
     def limit(self) -> dict[str, Any]:
         """The largest throughput of the frozen backbone."""
-        found, _ = self._process("limit", threads=self.threads)
+        found, _, _ = self._process("limit", threads=self.threads)
         return found
 
     def _run(self, script: str, **options: Any) -> Measured:
-        found, seconds = self._process(script, **options)
-        return Measured(seconds, found["training"], found["evaluation"], found["memory"], found["losses"])
+        found, *seconds = self._process(script, **options)
+        return Measured(*seconds, found["training"], found["evaluation"], found["memory"], found["losses"])
 
-    def _process(self, script: str, **options: Any) -> tuple[dict[str, Any], float]:
-        """Run one script as a process; what it wrote, and its seconds from start to end."""
+    def _process(self, script: str, **options: Any) -> tuple[dict[str, Any], float, float]:
+        """Run one script as a process; what it wrote, its seconds from start to end, and those of processor time."""
         output = self.workload.root / "found.json"
         output.unlink(missing_ok=True)
         options |= {"workload": self.workload.root / "workload.json", "device": self.device, "output": output}
         command = [sys.executable, "-m", f"benchmarks.{script}"]
         command += [text for key, value in options.items() for text in (f"--{key}", str(value))]
-        tick = time.perf_counter()
+        tick, computed = time.perf_counter(), _computed()
         done = subprocess.run(command, cwd=ROOT, env=_environment(), capture_output=True, text=True, check=False)
         seconds = time.perf_counter() - tick
         if done.returncode or not output.is_file():
             raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
-        return read_json(output), seconds
+        return read_json(output), seconds, _computed() - computed
 
 
 def main() -> None:
@@ -145,7 +148,7 @@ def main() -> None:
         workload.prepare()
         workers = 0 if arguments.device == "cpu" else 4
         flower_runs = arguments.flower_runs or len(workload.rates) * len(workload.seeds)
-        peft_threads = _best_threads(workload, arguments.threads) if arguments.device == "cpu" else arguments.threads
+        peft_threads = arguments.peft_threads or _best_threads(workload, arguments.threads)
         bench = Bench(workload, arguments.device, arguments.threads, peft_threads, workers, flower_runs)
         _introduce(bench)
         _warm_up(sides)
@@ -163,6 +166,12 @@ def main() -> None:
         agree = _compare(found, workload.precision)
     _ratios(bench, found, limit)
     raise SystemExit(0 if agree else 1)
+
+
+def _computed() -> float:
+    """Seconds of processor time that the processes started here have used, as far as they have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _environment() -> dict[str, str]:
@@ -192,6 +201,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int)
     parser.add_argument("--precision", choices=list(AGREEMENT), default="float32")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="cores that a side may use")
+    parser.add_argument("--peft-threads", type=int, help="threads of plain PEFT; otherwise the fastest are found")
     parser.add_argument("--flower-runs", type=int, help="runs that Flower trains, its seconds scaled to the sweep")
     arguments = parser.parse_args()
     cpu = arguments.device == "cpu"
@@ -202,6 +212,7 @@ def _arguments() -> argparse.Namespace:
         "image_size": 64 if cpu else 224,
         "batch_size": 16 if cpu else 32,
         "flower_runs": None if cpu else 2,
+        "peft_threads": None if cpu else 4,
     }
     for name, value in usual.items():
         if getattr(arguments, name) is None:
@@ -227,7 +238,7 @@ def _introduce(bench: Bench) -> None:
         f"FedIT, 6 clients, {training} training and {validation} validation images at {load.image_size} px, "
         f"ViT-Tiny/16, LoRA rank 4 on qkv, batches of {load.batch_size}, {load.precision}\n"
         f"{len(load.rates)} rates x {len(load.seeds)} seeds x {load.rounds} rounds = {_images(load)} lane-images; "
-        f"{bench.threads} cores; PEFT's threads: {bench.peft_threads} (fastest here), its workers: {bench.workers}\n",
+        f"{bench.threads} cores; PEFT's threads: {bench.peft_threads}, its workers: {bench.workers}\n",
         flush=True,
     )
 
@@ -241,6 +252,7 @@ def _together(runs: Sequence[Measured], times: float = 1.0) -> Measured:
     """A sweep of several processes one after another."""
     return Measured(
         times * sum(run.seconds for run in runs),
+        times * sum(run.computing for run in runs),
         times * sum(run.training for run in runs),
         times * sum(run.evaluation for run in runs),
         max(run.memory for run in runs),
@@ -251,21 +263,30 @@ def _together(runs: Sequence[Measured], times: float = 1.0) -> Measured:
 def _table(bench: Bench, found: Mapping[str, Sequence[Measured]], limit: Mapping[str, Any] | None) -> None:
     """Medians over the repeats; of end to end also the spread."""
     images = _images(bench.workload)
-    print("\n| | end to end, s | (min to max) | start-up, s | evaluation, s | lane-images/s in rounds | peak memory |")
-    print("|:--|--:|:--|--:|--:|--:|--:|")
+    columns = [
+        "end to end, s",
+        "(min to max)",
+        "processor, s",
+        "start-up, s",
+        "evaluation, s",
+        "lane-images/s in rounds",
+    ]
+    print(f"\n| | {' | '.join([*columns, 'peak memory'])} |\n|:--|{'--:|' * (len(columns) + 1)}")
     for name, runs in found.items():
         seconds = [run.seconds for run in runs]
         training, evaluation = (median(getattr(run, part) for run in runs) for part in ("training", "evaluation"))
         rest = median(run.seconds - run.training - run.evaluation for run in runs)
-        whole = name == "flower"  # Its rounds contain its evaluation.
+        computing = median(run.computing for run in runs)
+        whole = name == "flower"  # Its rounds contain its evaluation, and its processes are not this one's children.
         print(
-            f"| {TITLES[name]} | {median(seconds):.1f} | ({min(seconds):.1f} to {max(seconds):.1f}) | {rest:.1f} | "
+            f"| {TITLES[name]} | {median(seconds):.1f} | ({min(seconds):.1f} to {max(seconds):.1f}) | "
+            f"{'unknown' if whole else f'{computing:.1f}'} | {rest:.1f} | "
             f"{'in rounds' if whole else f'{evaluation:.1f}'} | {images / training:.0f} | "
             f"{max(run.memory for run in runs) / 2**30:.2f} GiB |"
         )
     if limit:
         print(
-            f"| {TITLES['limit']} (batches of {limit['batch']}) | | | | | {limit['throughput']:.0f} | "
+            f"| {TITLES['limit']} (batches of {limit['batch']}) | | | | | | {limit['throughput']:.0f} | "
             f"{limit['memory'] / 2**30:.2f} GiB |"
         )
     print()
@@ -292,12 +313,15 @@ def _compare(found: Mapping[str, Sequence[Measured]], precision: str) -> bool:
 def _ratios(bench: Bench, found: Mapping[str, Sequence[Measured]], limit: Mapping[str, Any] | None) -> None:
     """How the fused sweep compares, turn by turn; the median of the turns."""
 
-    def ratio(other: str) -> float:
-        return median(a.seconds / b.seconds for a, b in zip(found[other], found["fused"], strict=True))
+    def ratio(other: str, what: str = "seconds") -> float:
+        turns = zip(found[other], found["fused"], strict=True)
+        return median(getattr(theirs, what) / getattr(ours, what) for theirs, ours in turns)
 
     if limit:
         throughput = _images(bench.workload) / median(run.training for run in found["fused"])
         print(f"fused/limit in rounds: {throughput / limit['throughput']:.2f}")
+    print(f"fused/lane processor time: {ratio('lane', 'computing'):.2f}x")
+    print(f"fused/peft processor time: {ratio('peft', 'computing'):.2f}x")
     print(f"fused/lane end to end: {ratio('lane'):.2f}x")
     if "flower" in found:
         print(f"fused/flower end to end: {ratio('flower'):.2f}x")

@@ -83,9 +83,8 @@ class Workload:
     def prepare(self) -> None:
         """Draw the images, pack them, and draw the backbone's weights: what every side finds on the disk."""
         source = self.root / "images" / "source.json"
-        settings = FederationSettings(
-            image_size=self.image_size, protocol="lesion_disjoint", options={"scale": self.scale}
-        )
+        options = {"scale": self.scale, "side": max(96, self.image_size)}
+        settings = FederationSettings(image_size=self.image_size, protocol="lesion_disjoint", options=options)
         prepare("toy_lesions", settings, (), source.parent, source)
         pack(settings, source, self.root / "pack")
         table = pd.read_parquet(self.root / "pack" / "train.parquet")

@@ -44,7 +44,7 @@ def save(folder: Path, model: Model, params: Leaves) -> None:
     for name in ("weight", "bias"):
         tensors[f"base_model.model.head.{name}"] = params[f"head/{name}"]
     scale = model.backbone.adaptation.scale
-    # Written by hand: to import PEFT takes as long as some rounds do. What is not named has PEFT's default.
+    # Written by hand: to import PEFT takes seconds. What is not named has PEFT's default.
     write_json(
         folder / "adapter_config.json",
         {

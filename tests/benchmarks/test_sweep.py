@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def measured(loss: float) -> Measured:
     """A side that ended with this loss."""
-    return Measured(1.0, 0.5, 0.1, 1, {"1e-3/0": {"north": 0.7, "south": loss}})
+    return Measured(1.0, 0.9, 0.5, 0.1, 1, {"1e-3/0": {"north": 0.7, "south": loss}})
 
 
 def test_a_side_that_did_other_work_is_found(capsys: pytest.CaptureFixture[str]) -> None:

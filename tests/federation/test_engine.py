@@ -224,6 +224,20 @@ def test_the_number_of_threads_changes_no_bit(name: str) -> None:
         assert same(left, right)
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", ["fedit", "fedopal_r"])
+def test_in_less_precision_a_diverging_lane_leaves_its_neighbours_equal_to_the_bit(name: str, precision: str) -> None:
+    """And a training is repeated to the bit; clients are computed side by side."""
+    training = TRAINING.model_copy(update={"precision": precision})
+    ours = replace(engine(method(name), training=training), threads=2)
+    calm, wild = ((*LANES[:2], Lane(rate, 0)) for rate in ("1e-3", "1e30"))
+    expected, found, again = (train(ours, lanes, 2).params for lanes in (calm, wild, calm))
+    assert not all(torch.isfinite(leaf[:, 2]).all() for leaf in found.values())
+    for leaf in expected:
+        assert torch.equal(expected[leaf], again[leaf]), leaf
+        assert torch.equal(expected[leaf][:, :2], found[leaf][:, :2]), leaf
+
+
 def test_a_fault_of_one_client_is_the_rounds() -> None:
     """An error in a thread is not lost."""
 
