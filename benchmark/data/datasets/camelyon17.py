@@ -93,7 +93,7 @@ class Camelyon17(Dataset):
         try:
             reader = _reader(root, download=False)
             patients = pd.read_csv(root / FOLDER / "metadata.csv", usecols=["patient"], dtype=str)["patient"]
-        except (FileNotFoundError, KeyError, ValueError, AttributeError) as error:
+        except (FileNotFoundError, KeyError, IndexError, ValueError, TypeError, AttributeError) as error:
             raise DataError(f"{root / FOLDER}: WILDS cannot read it ({error}); get a complete copy") from None
         files = [PurePosixPath(name) for name in reader._input_array]
         table = pd.DataFrame(

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import yaml
+from pandas.api.types import is_numeric_dtype
 from PIL import Image
 from tqdm import tqdm
 
@@ -113,13 +114,15 @@ class FedIsic2019(Dataset):
         """The split file's rows of our clients whose images are in `root`, with `client` and `path`."""
         file = _split_file(root)
         try:
-            rows = pd.read_csv(file)
+            rows = pd.read_csv(file, dtype={"image": str, "fold": str})
             rows["client"] = rows["center"].astype(int).astype(str)
         except (KeyError, ValueError, UnicodeDecodeError) as error:
             raise DataError(f"{file}: not FLamby's split file ({error})") from None
         lacking = {"image", "target", "center", "fold", *CLASSES} - set(rows)
         if lacking:
             raise DataError(f"{file}: not FLamby's split file: it has no column {some(sorted(lacking))}")
+        if rows[["image", "fold"]].isna().any(axis=None) or not all(map(is_numeric_dtype, rows[list(CLASSES)].dtypes)):
+            raise DataError(f"{file}: not FLamby's split file: a name is empty, or a class is no number")
         # FLamby's table states every label twice; a table edited by hand would not agree with itself.
         wrong = rows.loc[rows[list(CLASSES)].to_numpy().argmax(1) != rows["target"], "image"]
         if len(wrong):
@@ -233,12 +236,16 @@ def _flamby_data() -> Path | None:
 
 def _lesions(root: Path) -> pd.Series | None:
     """Lesion by image, from whichever metadata files the folder holds."""
-    found = [pd.read_csv(root / name) for name in LESION_FILES if os.path.isfile(root / name)]
-    if not found:
+    files = [root / name for name in LESION_FILES if os.path.isfile(root / name)]
+    if not files:
         return None
-    both = pd.concat([table.rename(columns={"image_id": "image"}) for table in found])
-    both = both.dropna(subset=["lesion_id"]).drop_duplicates("image")
-    return both.set_index("image")["lesion_id"]
+    try:
+        found = [pd.read_csv(file) for file in files]
+        both = pd.concat([table.rename(columns={"image_id": "image"}) for table in found])
+        both = both.dropna(subset=["lesion_id"]).drop_duplicates("image")
+        return both.set_index("image")["lesion_id"]
+    except (KeyError, ValueError) as error:
+        raise DataError(f"{some(files)}: lesions cannot be read ({error}); fetch the metadata again") from None
 
 
 def _lesion_disjoint(table: pd.DataFrame, seed: int) -> npt.NDArray[np.str_]:
