@@ -45,6 +45,19 @@ def atomic(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def reserve(path: Path) -> None:
+    """Claim the disk space of a file that is written through memory: there, a full disk would kill the process.
+
+    Args:
+        path: A file of its final size.
+
+    Raises:
+        OSError: There is not enough space.
+    """
+    with path.open("rb+") as file:
+        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+
+
 def sweep(folder: Path) -> None:
     """Remove the temporary files that killed writers left anywhere below a folder that nobody writes to now."""
     for path in folder.rglob(f".*{_TEMPORARY}*"):

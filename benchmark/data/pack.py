@@ -19,7 +19,7 @@ from benchmark.config import FederationSettings
 from benchmark.data.dataset import DataError, Dataset, checked_index, find, fingerprint, some
 from benchmark.data.prepare import read_settings, run
 from benchmark.data.splits import cut
-from benchmark.files import atomic, read_json, sha256, write_json
+from benchmark.files import atomic, read_json, reserve, sha256, write_json
 
 PACK_FORMAT = 1
 SPLITS = ("train", "validation", "test")
@@ -116,6 +116,7 @@ def _write_images(
     failed = []
     with atomic(target) as path:
         images = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(paths), size, size, 3))
+        reserve(path)
         for number, name in enumerate(tqdm(paths, desc=f"pack {target.stem}", mininterval=5)):
             try:
                 images[number] = decode(root / name, size, resize)
