@@ -36,7 +36,7 @@ PLACES = places(SOUND)[1:]
 CHANGE = st.tuples(st.sampled_from(PLACES), st.sampled_from(["set", "add", "remove"]), VALUES)
 
 
-@settings(max_examples=2000)
+@settings(max_examples=1000)
 @given(changes=st.lists(CHANGE, min_size=1, max_size=3))
 def test_a_changed_configuration_is_refused_or_planned(changes: list[tuple[tuple[Any, ...], str, Any]]) -> None:
     """Settings replaced, added and removed anywhere. What is planned stays in its folders."""

@@ -86,7 +86,7 @@ def copies(
 
 
 @pytest.mark.parametrize("name", ["toy_lesions", "toy_slides"])
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(which=st.integers(0, 10), changes=CHANGES)
 def test_damaged_tables_are_refused_or_harmless(
     copies: dict[str, tuple[Dataset, Path, pd.DataFrame, dict[str, str]]],
@@ -104,7 +104,7 @@ def test_damaged_tables_are_refused_or_harmless(
         (root / file).write_text(texts[file])
 
 
-@settings(max_examples=1000)
+@settings(max_examples=500)
 @given(
     kind=st.sampled_from(sorted(PICTURES)),
     position=st.integers(0, 10_000),
