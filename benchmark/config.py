@@ -374,7 +374,9 @@ def load(path: Path) -> Config:
 def _line(where: str, fault: dict[str, Any]) -> str:
     """One fault of pydantic's as one line: where, what is wrong, which value, what is allowed."""
     location = [part for part in fault["loc"] if part != "[key]" and not str(part).startswith("function-")]
-    place = f"{where}: {'.'.join(map(str, location))}: " if location else f"{where}: "
+    # A key that is no readable text must not break the line.
+    named = ".".join(str(part) if str(part).isprintable() else repr(part) for part in location)
+    place = f"{where}: {named}: " if location else f"{where}: "
     if fault["type"] == "extra_forbidden":
         return f"{place}there is no such setting; allowed here: {', '.join(_fields(location[:-1]))}"
     if fault["type"] == "missing":

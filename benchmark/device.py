@@ -23,6 +23,8 @@ from pathlib import Path
 
 _WAIT = 1.0
 """Seconds between two looks for a free GPU."""
+_PATIENCE = 60.0
+"""Seconds that `nvidia-smi` may take."""
 _LISTED = re.compile(r"^(?P<indent>\s*).*\(UUID: (?P<name>[^)]+)\)", re.MULTILINE)
 """A line of `nvidia-smi -L`: a GPU, or a MIG instance below it."""
 
@@ -89,11 +91,12 @@ def _open(path: Path) -> int:
 def _present() -> dict[str, list[str]]:
     """The machine's GPUs in their order, and the MIG instances of each."""
     try:
-        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError):
+        # Where one GPU is lost, it fails but lists the others, or hangs.
+        asked = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False, timeout=_PATIENCE)
+    except (OSError, subprocess.TimeoutExpired):
         return {}
     found: dict[str, list[str]] = {}
-    for line in _LISTED.finditer(listed):
+    for line in _LISTED.finditer(asked.stdout):
         if line["indent"] and found:
             found[list(found)[-1]].append(line["name"])
         else:

@@ -26,11 +26,11 @@ def unlock(folder: Path = Path(".snakemake")) -> bool:
     Returns:
         Whether this process is the only Snakemake here.
     """
-    folder.mkdir(exist_ok=True)
-    # Never closed: the kernel closes it with the process.
-    handle = os.open(folder / ALIVE, os.O_RDWR | os.O_CREAT, 0o644)
     alone = False
     try:
+        folder.mkdir(exist_ok=True)
+        # Never closed: the kernel closes it with the process.
+        handle = os.open(folder / ALIVE, os.O_RDWR | os.O_CREAT, 0o644)
         for _ in range(_TRIES):
             alone = _lock(handle, fcntl.LOCK_EX)
             if alone:
@@ -38,7 +38,7 @@ def unlock(folder: Path = Path(".snakemake")) -> bool:
                 break
             time.sleep(0.1)
         fcntl.flock(handle, fcntl.LOCK_SH)
-    except OSError:  # A file system without locks: `--unlock` stays the user's to type.
+    except OSError:  # A file system without locks, or a folder of another user: `--unlock` stays the user's to type.
         return False
     return alone
 

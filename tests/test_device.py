@@ -147,6 +147,26 @@ def test_a_device_has_one_name(visible: str | None, expected: list[str], monkeyp
     assert device.devices() == expected
 
 
+@pytest.mark.parametrize(
+    ("program", "expected"),
+    [
+        ("echo 'GPU 1: A100 (UUID: GPU-1)'; echo 'GPU 0 is lost' >&2; exit 15", ["GPU-1"]),
+        ("sleep 60", []),
+        ("exit 9", []),
+    ],
+)
+def test_a_lost_gpu_leaves_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, expected: list[str]
+) -> None:
+    """`nvidia-smi` fails over one GPU but lists another; or it hangs; or it lists nothing."""
+    (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\n{program}\n")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(device, "_PATIENCE", 0.5)
+    assert device.devices() == expected
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user")
 def test_two_users_share_the_leases(environment: dict[str, str]) -> None:
     """Whoever made folder and files, with a mask that keeps others out: both can lease, and see each other's leases."""

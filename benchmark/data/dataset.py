@@ -269,6 +269,8 @@ def checked_index(dataset: Dataset, root: Path, protocol: str, split_seed: int) 
         raise DataError(f"{dataset.name}: {len(twice)} samples are listed more than once: {some(twice)}")
     if table["label"].dtype != np.int64 or not table["label"].between(0, len(dataset.classes) - 1).all():
         raise DataError(f"{dataset.name}: labels must be int64 from 0 to {len(dataset.classes) - 1}")
+    if (outside := table["path"].astype(str).str.contains(r"^/|(?:^|/)\.\.(?:/|$)|\0")).any():
+        raise DataError(f"{dataset.name}: paths lead out of {root}: {some(table.loc[outside, 'path'])}")
     for column, allowed in (("client", {c.id for c in dataset.clients}), ("split", set(SPLITS))):
         other = sorted(set(table[column]) - allowed)
         if other:

@@ -52,7 +52,7 @@ def _open(folder: Path, name: str) -> Split:
     images, table = folder / f"{name}.npy", folder / f"{name}.parquet"
     try:
         split = Split(np.load(images, mmap_mode="r"), pd.read_parquet(table))
-    except (OSError, ValueError) as error:
+    except (OSError, EOFError, ValueError) as error:
         raise DataError(f"{folder}: {name}.npy or {name}.parquet cannot be read ({error}); pack it again") from None
     if split.images.dtype != np.uint8 or split.images.ndim != 4 or split.images.shape[-1] != 3:
         raise DataError(

@@ -11,6 +11,7 @@ training and validation images are opened.
 import argparse
 import json
 import math
+import os
 import shutil
 import sys
 import time
@@ -138,8 +139,7 @@ class Job:
             ValueError: A method file or settings that cannot be used, a client that the pack does not hold, data that
                 do not fit together.
         """
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
+        device = _device(device)
         manifest = read_json(pack / "manifest.json")
         loaded = methods.load(method, settings.method_settings)
         vit = backbone.load(
@@ -317,6 +317,19 @@ class Job:
             "origin": result.origin,
             "diverged_round": min(diverged, default=None),
         }
+
+
+def _device(name: str) -> str:
+    """The device to use; one that is asked for must be there, and one that was leased is missed aloud."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    missed = f"torch finds no GPU (CUDA_VISIBLE_DEVICES is {visible!r}; see `nvidia-smi`)"
+    if name == "cpu" or torch.cuda.is_available():
+        return "cuda" if name == "auto" else name
+    if name == "cuda":
+        raise ValueError(f"`device` is cuda, but {missed}; `device: auto` takes the CPU then")
+    if visible:
+        print(f"{missed}; goes on with the CPU", file=sys.stderr, flush=True)
+    return "cpu"
 
 
 def _clients(settings: TrainingJob, pack: Path, device: torch.device, resident: bool) -> list[Client]:

@@ -223,3 +223,15 @@ def test_a_failed_job_says_so_in_its_progress(place: Workplace, tmp_path: Path) 
     Workplace(place.folder, method).train(tmp_path / "runs")
     about = files.read_json(tmp_path / "runs/.progress.json")
     assert "ZeroDivisionError" in about["failure"]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_said(
+    place: Workplace, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked for, it is an error; leased but invisible, the CPU is used and the log says so."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-lost")
+    assert place.train(tmp_path / "asked", "--device", "cuda") == 1
+    assert last_line(capfd).startswith("ValueError: `device` is cuda, but torch finds no GPU")
+    assert place.train(tmp_path / "leased", rounds=1) == 0
+    assert "torch finds no GPU (CUDA_VISIBLE_DEVICES is 'GPU-lost'" in capfd.readouterr().err

@@ -120,3 +120,12 @@ def project(finished: Project, tmp_path: Path) -> Project:
     folder = tmp_path / "project"
     shutil.copytree(finished.folder, folder, copy_function=shutil.copy2)
     return Project(folder)
+
+
+@pytest.fixture
+def untrained(project: Project) -> Project:
+    """A project with its data and backbone, in which nothing is trained."""
+    for name in ("runs", "selected", "test", "tables", "clients.parquet", "../store"):
+        path = project.folder / "results/small" / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return project

@@ -91,8 +91,10 @@ class Camelyon17(Dataset):
         columns = {**dict.fromkeys(texts, "str"), "tumor": "int64"}
         try:
             rows = pd.read_csv(root / METADATA, usecols=list(columns), dtype=columns)
-        except (ValueError, UnicodeDecodeError) as error:
+        except (ValueError, OverflowError) as error:
             raise DataError(f"{root / METADATA}: not WILDS' metadata ({error}); get a true copy") from None
+        if rows.isna().any(axis=None):
+            raise DataError(f"{root / METADATA}: not WILDS' metadata (values are empty); get a true copy")
         slide = "patient_" + rows["patient"] + "_node_" + rows["node"]
         sample = "patch_" + slide + "_x_" + rows["x_coord"] + "_y_" + rows["y_coord"]
         table = pd.DataFrame(

@@ -13,6 +13,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 from PIL import Image
 
 from benchmark.data import flamby
@@ -120,13 +121,15 @@ class FedIsic2019(Dataset):
         """The split file's rows of our clients whose images are in `root`, with `client` and `path`."""
         file = _split_file(root)
         try:
-            rows = pd.read_csv(file)
+            rows = pd.read_csv(file, dtype={"image": str, "fold": str})
             rows["client"] = rows["center"].astype(int).astype(str)
         except (KeyError, ValueError, UnicodeDecodeError) as error:
             raise DataError(f"{file}: not FLamby's split file ({error})") from None
         lacking = {"image", "target", "center", "fold", *CLASSES} - set(rows)
         if lacking:
             raise DataError(f"{file}: not FLamby's split file: it has no column {some(sorted(lacking))}")
+        if rows[["image", "fold"]].isna().any(axis=None) or not all(map(is_numeric_dtype, rows[list(CLASSES)].dtypes)):
+            raise DataError(f"{file}: not FLamby's split file: a name is empty, or a class is no number")
         # FLamby's table states every label twice; a table edited by hand would not agree with itself.
         wrong = rows.loc[rows[list(CLASSES)].to_numpy().argmax(1) != rows["target"], "image"]
         if len(wrong):
@@ -238,13 +241,16 @@ def _split_file(root: Path) -> Path:
 
 def _lesions(root: Path) -> "pd.Series[str]":
     """Lesion by image, from whichever metadata files the folder holds; FLamby's package has those of HAM10000."""
-    files = [root / name for name in LESION_FILES] + [flamby.installed(f"{flamby.PACKAGE}/HAM10000_metadata")]
-    found = [pd.read_csv(file) for file in files if file and file.is_file()]
-    if not found:
+    known = [root / name for name in LESION_FILES] + [flamby.installed(f"{flamby.PACKAGE}/HAM10000_metadata")]
+    files = [file for file in known if file and file.is_file()]
+    if not files:
         return pd.Series(dtype=str)
-    both = pd.concat([table.rename(columns={"image_id": "image"}) for table in found])
-    both = both.dropna(subset=["lesion_id"]).drop_duplicates("image")
-    return both.set_index("image")["lesion_id"]
+    try:
+        both = pd.concat([pd.read_csv(file).rename(columns={"image_id": "image"}) for file in files])
+        both = both.dropna(subset=["lesion_id"]).drop_duplicates("image")
+        return both.set_index("image")["lesion_id"]
+    except (KeyError, ValueError) as error:
+        raise DataError(f"{some(files)}: lesions cannot be read ({error}); fetch the metadata again") from None
 
 
 def _lesion_disjoint(table: pd.DataFrame, seed: int) -> npt.NDArray[np.str_]:

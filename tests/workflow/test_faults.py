@@ -1,0 +1,95 @@
+"""What a sweep survives: kills of Snakemake, of its workers and of both, a second Snakemake, a clock that jumps."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from tests.workflow.conftest import Project
+
+pytestmark = pytest.mark.workflow
+
+TABLE = "results/small/tables/toy_lesions.csv"
+
+
+def start(project: Project) -> subprocess.Popen[str]:
+    """Snakemake in a process group of its own, with all its workers."""
+    command = [sys.executable, "-m", "snakemake", TABLE, "--cores", "2", "--configfile", "config/small.yaml"]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    with (project.folder / "printed").open("a") as printed:
+        return subprocess.Popen(
+            command,
+            cwd=project.folder,
+            env={**os.environ, "PATH": path},
+            stdout=printed,
+            stderr=printed,
+            text=True,
+            start_new_session=True,
+        )
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 90) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it never came to be"
+        time.sleep(0.02)
+
+
+def status(project: Project) -> str:
+    """What `python -m benchmark status` prints."""
+    command = [sys.executable, "-m", "benchmark", "status", "--configfile", "config/small.yaml"]
+    return subprocess.run(command, cwd=project.folder, capture_output=True, text=True, check=True).stdout
+
+
+def test_kills_of_snakemake_and_workers_change_no_table(finished: Project, untrained: Project) -> None:
+    """Snakemake alone, then a worker, then all of them; a plain rerun ends with the table of an undisturbed one."""
+    progress = untrained.folder / "results/small/runs/toy_lesions/fedit/.progress.json"
+    first = start(untrained)
+    try:
+        wait_for(progress.is_file)
+        said = status(untrained)
+        assert "Snakemake is running here" in said
+        assert "running     toy_lesions fedit" in said
+        refused = untrained.snakemake(TABLE, ok=False)
+        assert "Directory cannot be locked" in refused, "a second Snakemake does no harm"
+        orphan = json.loads(progress.read_text())["process"]
+        os.kill(first.pid, signal.SIGKILL)
+        first.wait()
+        assert "Snakemake is not running here" in status(untrained)
+
+        second = start(untrained)  # While workers of the first may still be at it.
+        wait_for(lambda: json.loads(progress.read_text())["process"] != orphan or second.poll() is not None)
+        os.kill(json.loads(progress.read_text())["process"], signal.SIGKILL)
+        wait_for(lambda: "Error in rule train" in (untrained.folder / "printed").read_text())
+        os.killpg(second.pid, signal.SIGKILL)
+        second.wait()
+
+        untrained.snakemake(TABLE)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(first.pid, signal.SIGKILL)
+    assert (untrained.folder / TABLE).read_bytes() == (finished.folder / TABLE).read_bytes()
+    for path in sorted(finished.folder.glob("results/small/runs/*/*/*/*/state.safetensors")):
+        found, expected = load_file(untrained.folder / path.relative_to(finished.folder)), load_file(path)
+        assert all((found[name] == expected[name]).all() for name in expected)
+    assert "2 done" in status(untrained)
+
+
+def test_a_clock_that_jumps_trains_nothing(project: Project) -> None:
+    """Inputs seem a day younger than results: jobs may run again, but every lane comes from the store."""
+    tomorrow = time.time() + 86_400
+    for path in (*project.folder.glob("results/packs/*/*"), *project.folder.glob("results/backbones/*/*")):
+        os.utime(path, (tomorrow, tomorrow))
+    run = "results/small/runs/toy_lesions/fedit/lr=1e-3/seed=0/run.json"
+    project.snakemake(run)
+    if "Nothing to be done" not in project.snakemake(run):
+        assert project.run("fedit", "1e-3")["origin"] == "store"
