@@ -287,7 +287,7 @@ class Job:
         method, task = self.engine.model.method, self.engine.model.task
         once = costs.bytes_each_way(self.engine)
         rows = result.record.history
-        diverged = [row["round"] for row in rows if row["split"] == "validation" and math.isnan(row["value"])]
+        diverged = [row["round"] for row in rows if not math.isfinite(row["value"])]
         return {
             "federation": self.settings.federation,
             "method": {

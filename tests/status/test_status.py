@@ -128,6 +128,7 @@ def test_the_command_reads_the_profiles_configuration(
     assert main(["status"]) == 0
     assert capsys.readouterr().out.startswith("campaign: Snakemake is")
     (tmp_path / "other.yaml").write_text("name: [")
+    assert main(["status", "--config", "rounds=0"]) == 1
     assert main(["status", "--configfile", "other.yaml"]) == 1
     assert len(capsys.readouterr().err.splitlines()) == 1
 

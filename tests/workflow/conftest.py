@@ -82,6 +82,12 @@ class Project:
         path = self.folder / f"results/small/runs/toy_lesions/{method}/lr={rate}/seed=0/run.json"
         return dict(json.loads(path.read_text(encoding="utf-8")))
 
+    def forget(self) -> None:
+        """Remove all that was trained, and what was made of it."""
+        for name in ("runs", "selected", "test", "tables", "clients.parquet", "../store"):
+            path = self.folder / "results/small" / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
     @contextmanager
     def edited(self, file: str, old: str, new: str) -> Iterator[None]:
         """Within the block, one file has one piece of text replaced; afterwards it is as old as it was."""
@@ -125,7 +131,5 @@ def project(finished: Project, tmp_path: Path) -> Project:
 @pytest.fixture
 def untrained(project: Project) -> Project:
     """A project with its data and backbone, in which nothing is trained."""
-    for name in ("runs", "selected", "test", "tables", "clients.parquet", "../store"):
-        path = project.folder / "results/small" / name
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    project.forget()
     return project
