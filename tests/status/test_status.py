@@ -128,9 +128,12 @@ def test_the_command_reads_the_profiles_configuration(
     assert main(["status"]) == 0
     assert capsys.readouterr().out.startswith("campaign: Snakemake is")
     (tmp_path / "other.yaml").write_text("name: [")
-    assert main(["status", "--config", "rounds=0"]) == 1
     assert main(["status", "--configfile", "other.yaml"]) == 1
     assert len(capsys.readouterr().err.splitlines()) == 1
+    assert main(["status", "--config", "name=other"]) == 0
+    assert capsys.readouterr().out.startswith("other: Snakemake is")
+    assert main(["status", "--config", "rounds=0"]) == 1
+    assert "rounds: Input should be greater than or equal to 1" in capsys.readouterr().err
 
 
 def test_numbers_are_readable() -> None:
