@@ -2,8 +2,8 @@
 # A SLURM of one node on this machine, with two pretend GPUs, for tests. As root, with Debian's slurm-wlm and munge:
 #   tests/slurm/cluster.sh start DIR    prints the SLURM_CONF to export
 #   tests/slurm/cluster.sh stop DIR
-# Everything it writes is in DIR, which the user munge must be able to reach, but for a link at /etc/slurm/slurm.conf, since jobs do not inherit SLURM_CONF. Where a
-# SLURM is configured already, it refuses to start.
+# Everything it writes is in DIR, which the user munge must be able to reach, but for a link at /etc/slurm/slurm.conf,
+# since jobs do not inherit SLURM_CONF. Where a SLURM is configured already, it refuses to start.
 set -Eeuo pipefail
 
 action=$1
