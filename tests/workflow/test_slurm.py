@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -95,6 +96,9 @@ def test_the_profile_is_what_snakemake_takes() -> None:
     assert profile["cores"] >= 1
     assert "snakemake-executor-plugin-slurm\n" in (ROOT / "requirements.in").read_text(encoding="utf-8")
     rules = (ROOT / "Snakefile").read_text(encoding="utf-8")
+    # On one machine they share out the cores that Snakemake was promised; on a cluster that number means nothing.
+    sharing = re.findall(r"^rule (\w+):\n(?:(?!^rule ).*\n)*?    threads: plan\.threads", rules, re.MULTILINE)
+    assert set(profile["set-threads"]) == set(sharing)
     assert all(f"rule {name}:" in rules for name in (*profile["set-threads"], *profile["set-resources"]))
 
 
