@@ -34,6 +34,9 @@ def extract(archive: Path, folder: Path) -> None:
     try:
         for _ in tqdm(_members(archive, unfinished), desc=f"unpack {archive.name}", unit="files", mininterval=5):
             pass
+    except DataError:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
         shutil.rmtree(unfinished, ignore_errors=True)
         if isinstance(error, OSError) and no_space(error):
@@ -49,19 +52,20 @@ def _members(archive: Path, folder: Path) -> Iterator[None]:
         with zipfile.ZipFile(archive) as zipped:
             require_space(folder, sum(member.file_size for member in zipped.infolist()), f"unpacking {archive.name}")
             for member in zipped.infolist():
-                _refuse_escape(archive, member)
+                _refuse_escape(archive, member.filename, not stat.S_ISLNK(member.external_attr >> 16))
                 zipped.extract(member, folder)
                 yield
     else:
         with tarfile.open(archive) as tar:
             for entry in tar:
-                # The filter refuses absolute paths, `..`, links that lead out, and devices.
-                tar.extract(entry, folder, filter="data")
+                # Python's own filter for this is missing in 3.11 before 3.11.4; data needs neither links nor modes.
+                _refuse_escape(archive, entry.name, entry.isfile() or entry.isdir())
+                tar.extract(entry, folder, set_attrs=False)
                 yield
 
 
-def _refuse_escape(archive: Path, member: zipfile.ZipInfo) -> None:
-    """Refuse names that zipfile would mend without a word; an archive that has one is not what we asked for."""
-    path = PurePosixPath(member.filename.replace(os.sep, "/"))
-    if path.is_absolute() or ".." in path.parts or stat.S_ISLNK(member.external_attr >> 16):
-        raise DataError(f"{archive}: holds {member.filename!r}, which leads out of its folder; do not use this archive")
+def _refuse_escape(archive: Path, name: str, plain: bool) -> None:
+    """Refuse what would be written elsewhere, or is no plain file or folder: an archive of data holds no such thing."""
+    path = PurePosixPath(name.replace(os.sep, "/"))
+    if path.is_absolute() or ".." in path.parts or not plain:
+        raise DataError(f"{archive}: holds {name!r}, which leads out of its folder; do not use this archive")

@@ -47,12 +47,7 @@ def test_every_file_arrives(tmp_path: Path, write: Callable[[Path], Path]) -> No
 def test_no_file_escapes(tmp_path: Path, write: Callable[..., Path], name: str) -> None:
     (tmp_path / "data").mkdir()
     archive = write(tmp_path / "archive", {**FILES, name: b"escaped"})
-    if write is as_tar and name.startswith("/"):
-        # tarfile's filter takes the root off an absolute name, as tar itself does.
-        extract(archive, tmp_path / "data" / "out")
-        assert (tmp_path / "data" / "out" / name.lstrip("/")).is_file()
-        return
-    with pytest.raises(DataError, match=r"cannot be unpacked|leads out of its folder"):
+    with pytest.raises(DataError, match="leads out of its folder"):
         extract(archive, tmp_path / "data" / "out")
     assert not (tmp_path / "out.txt").exists()
     assert not (tmp_path / "data" / "out").exists()
@@ -63,7 +58,7 @@ def test_no_link_escapes(tmp_path: Path) -> None:
         link = tarfile.TarInfo("patches")
         link.type, link.linkname = tarfile.SYMTYPE, "../../"
         archive.addfile(link)
-    with pytest.raises(DataError, match="cannot be unpacked"):
+    with pytest.raises(DataError, match="leads out of its folder"):
         extract(tmp_path / "archive", tmp_path / "out")
     member = zipfile.ZipInfo("patches")
     member.external_attr = 0o120777 << 16
