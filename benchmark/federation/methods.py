@@ -29,7 +29,12 @@ def load(path: Path, settings: Mapping[str, float | bool | str]) -> Method:
         raise ValueError(f"{path}: there is no such Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # Dataclasses look their module up.
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except ValueError as error:
+        if "null bytes" not in str(error):
+            raise
+        raise ValueError(f"{path}: {error}") from None  # Older Pythons do not say in which file.
     classes = [
         value
         for value in vars(module).values()
