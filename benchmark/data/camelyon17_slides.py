@@ -101,3 +101,6 @@ SLIDES = tuple(
     for client, patient, node, lesion, split in (line.split() for line in _TABLE.strip().splitlines())
 )
 """Sorted by patient and node: WILDS numbers slides in this order."""
+
+SPLIT_OF = {slide.patient: slide.split for slide in SLIDES}
+"""Where a patient's patches go."""

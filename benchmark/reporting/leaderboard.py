@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from benchmark.disk import readable
 from benchmark.evaluation.ranks import overall_ranks
 from benchmark.files import write_text
 from benchmark.reporting.grid import Cell, Column, Grid, markdown, measured
@@ -185,16 +186,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def human_bytes(count: int) -> str:
-    """A number of bytes as people read it: `1.18 MB`, of a thousand kB."""
-    size, unit = float(count), "B"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if size < 1000:
-            break
-        size, unit = size / 1000, larger
-    return f"{size:.0f} {unit}" if unit == "B" else f"{size:.3g} {unit}"
-
-
 def human_seconds(seconds: float) -> str:
     """A duration as people read it: `42 s`, `7 min`, `3.1 h`."""
     if seconds < 120:
@@ -209,7 +200,7 @@ def _cells(entry: Entry) -> list[Cell]:
     if not entry.rank.average.missing:
         rank = Cell(f"{rank.text} ({entry.rank.low:.2f} to {entry.rank.high:.2f})", rank.value)
     worst = measured(replace(entry.worst, sd=nan))
-    texts = list(dict.fromkeys(human_bytes(size) for size in sizes))
+    texts = list(dict.fromkeys(readable(size) for size in sizes))
     return [
         Cell("" if entry.place is None else str(entry.place)),
         Cell(f"{entry.method.title} (`{entry.method.name}`)"),

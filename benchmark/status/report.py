@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmark.disk import free, readable, used
 from benchmark.plan import Plan
 from benchmark.stale import alive
-from benchmark.status.disk import free, readable, used
 from benchmark.status.steps import steps
 from benchmark.status.training import STATES, Training, trainings
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmark.disk import readable
 from benchmark.reporting import leaderboard, tables
 from benchmark.reporting.inputs import Results
 from tests.reporting import synthetic
@@ -72,7 +73,7 @@ def test_controls_alone_make_a_leaderboard_without_ranks(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(("count", "text"), [(0, "0 B"), (999, "999 B"), (294_912, "295 kB"), (1_180_000, "1.18 MB")])
 def test_bytes_as_people_read_them(count: int, text: str) -> None:
-    assert leaderboard.human_bytes(count) == text
+    assert readable(count) == text
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(42.4, "42 s"), (420, "7 min"), (3 * 3600 + 360, "3.1 h")])

@@ -10,12 +10,12 @@ import pytest
 import yaml
 
 from benchmark.__main__ import main
+from benchmark.disk import readable, used
 from benchmark.files import write_json
 from benchmark.lock import held
 from benchmark.plan import Plan
 from benchmark.sources import ROOT, closure, fingerprint
 from benchmark.stale import unlock
-from benchmark.status.disk import readable, used
 from benchmark.status.report import duration, report, time_left
 from benchmark.status.training import trainings
 

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import pandas as pd
 
-from benchmark.data.camelyon17_slides import SLIDES
+from benchmark.data.camelyon17_slides import SPLIT_OF
 from benchmark.data.dataset import SPLITS, Client, DataError, Dataset, Licence, Request, present, some
 from benchmark.data.download import DownloadError, Wanted, download
 from benchmark.data.extract import extract
@@ -69,7 +69,7 @@ class Camelyon17(Dataset):
     def index(self, root: Path, protocol: str, split_seed: int) -> pd.DataFrame:
         """WILDS' labels and files, with the patient of every patch; see `Dataset.index`."""
         table = self._rows(root)
-        split = table["group"].map({slide.patient: slide.split for slide in SLIDES})
+        split = table["group"].map(SPLIT_OF)
         if split.isna().any():
             unknown = sorted(set(table.loc[split.isna(), "group"]))
             raise DataError(f"{root / METADATA}: Camelyon17-WILDS has no patient {some(unknown)}; get a true copy")
@@ -110,7 +110,7 @@ class Camelyon17(Dataset):
 
     def _verify(self, rows: pd.DataFrame, root: Path) -> None:
         """Compare every hospital's totals with the published ones, and make sure that no split lacks a class."""
-        split = rows["group"].map({slide.patient: slide.split for slide in SLIDES})
+        split = rows["group"].map(SPLIT_OF)
         for client in self.clients:
             here = rows["client"] == client.id
             if not here.any():

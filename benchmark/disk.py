@@ -1,4 +1,4 @@
-"""What a campaign takes on the disk."""
+"""Bytes on the disk: taken, free, and as people read them."""
 
 import os
 import shutil
