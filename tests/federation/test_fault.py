@@ -16,7 +16,7 @@ from torch import Tensor
 from benchmark import files
 from benchmark.federation.client import Lane
 from benchmark.federation.engine import Engine, State
-from tests.federation.jobs import Workplace, assert_equal_runs, origins, workplace
+from tests.federation.jobs import Workplace, assert_equal_runs, origins
 from tests.federation.small import ROOT
 
 BROKEN = '''"""A method that fails in one hook once it is no longer sound."""
@@ -55,12 +55,6 @@ def broken(folder: Path, hook: str, returned: str | None = None, *, sound: bool 
     returned = returned or f"super().{hook}({arguments})"
     path.write_text(BROKEN.format(hook=hook, arguments=arguments, returned=returned, sound=sound))
     return path
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
-    """Three hospitals and FedIT."""
-    return workplace(tmp_path_factory.mktemp("workplace"), ROOT / "methods/fedit.py")
 
 
 @pytest.fixture(scope="module")

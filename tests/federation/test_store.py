@@ -12,16 +12,9 @@ from hypothesis import strategies as st
 from benchmark.federation.engine import State
 from benchmark.federation.store import Record, Store
 from benchmark.lock import held
-from tests.federation.jobs import Workplace, assert_equal_runs, copied, origins, workplace
-from tests.federation.small import ROOT
+from tests.federation.jobs import Workplace, assert_equal_runs, copied, origins
 
 RECORD = Record(State(2, {"a": torch.arange(6.0).view(2, 1, 3)}, {"m": torch.ones(2, 1)}), [{"round": 1}], 0.5, ["k"])
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
-    """Three hospitals and FedIT."""
-    return workplace(tmp_path_factory.mktemp("workplace"), ROOT / "methods/fedit.py")
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,12 @@
+"""Where training jobs run as processes: a pack, a backbone and a method's file."""
+
+import pytest
+
+from tests.federation.jobs import Workplace, workplace
+from tests.federation.small import ROOT
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
+    """Three hospitals and FedIT."""
+    return workplace(tmp_path_factory.mktemp("workplace"), ROOT / "methods/fedit.py")
