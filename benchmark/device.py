@@ -10,7 +10,6 @@ All users of a machine share the folder of the lock files, `/tmp/benchmark-gpu-l
 another one. A GPU has one job, or as many as `BENCHMARK_JOBS_PER_GPU` says.
 """
 
-import fcntl
 import os
 import re
 import subprocess
@@ -20,6 +19,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from itertools import product
 from pathlib import Path
+
+from benchmark.lock import taken
 
 _WAIT = 1.0
 """Seconds between two looks for a free GPU."""
@@ -63,9 +64,7 @@ def lease(names: Sequence[str], folder: Path, jobs: int = 1) -> str:
     while True:
         for place, name in product(range(jobs), names):
             handle = _open(folder / f"{name.replace('/', '_')}.{place}.lock")
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not taken(handle):
                 os.close(handle)
                 continue
             os.set_inheritable(handle, True)

@@ -37,6 +37,26 @@ def held(path: Path, purpose: str) -> Iterator[None]:
         os.close(handle)
 
 
+def taken(handle: int, kind: int = fcntl.LOCK_EX) -> bool:
+    """Take a lock on an open file if nobody stands against it; does not wait.
+
+    Args:
+        handle: The open file.
+        kind: `LOCK_EX` for alone, `LOCK_SH` for together with others.
+
+    Returns:
+        Whether it is held now.
+
+    Raises:
+        OSError: The file system has no locks.
+    """
+    try:
+        fcntl.flock(handle, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 def is_held(path: Path) -> bool:
     """Whether some process holds a lock now; False where there is no such file."""
     try:
@@ -44,23 +64,19 @@ def is_held(path: Path) -> bool:
     except OSError:
         return False
     try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        return not taken(handle, fcntl.LOCK_SH)
     except OSError:
         return False
     finally:
         os.close(handle)
-    return False
 
 
 def _lock(handle: int, path: Path, purpose: str) -> None:
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.pread(handle, 200, 0).decode(errors="replace").strip() or "another process"
-        print(f"waiting for {purpose}: {holder} is at it; goes on when that ends", file=sys.stderr, flush=True)
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        if not taken(handle):
+            holder = os.pread(handle, 200, 0).decode(errors="replace").strip() or "another process"
+            print(f"waiting for {purpose}: {holder} is at it; goes on when that ends", file=sys.stderr, flush=True)
+            fcntl.flock(handle, fcntl.LOCK_EX)
     except OSError as error:
         if error.errno not in _UNSUPPORTED:
             raise

@@ -11,6 +11,8 @@ import shutil
 import time
 from pathlib import Path
 
+from benchmark.lock import taken
+
 ALIVE = "alive"
 """The lock's file in `.snakemake`."""
 _TRIES = 3
@@ -32,7 +34,7 @@ def unlock(folder: Path = Path(".snakemake")) -> bool:
         # Never closed: the kernel closes it with the process.
         handle = os.open(folder / ALIVE, os.O_RDWR | os.O_CREAT, 0o644)
         for _ in range(_TRIES):
-            alone = _lock(handle, fcntl.LOCK_EX)
+            alone = taken(handle)
             if alone:
                 shutil.rmtree(folder / "locks", ignore_errors=True)
                 break
@@ -50,16 +52,8 @@ def alive(folder: Path = Path(".snakemake")) -> bool:
     except OSError:
         return False
     try:
-        return not _lock(handle, fcntl.LOCK_EX)
+        return not taken(handle)
     except OSError:
         return False
     finally:
         os.close(handle)
-
-
-def _lock(handle: int, kind: int) -> bool:
-    try:
-        fcntl.flock(handle, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
