@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from benchmark.errors import one_line
+
 LoraTarget = Literal["q", "k", "v", "qkv", "proj", "fc1", "fc2"]
 
 
@@ -342,7 +344,7 @@ def read(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     except FileNotFoundError:
         raise ConfigError(f"{path}: there is no such configuration file") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not a YAML file: {' '.join(str(error).split())}") from None
+        raise ConfigError(f"{path}: not a YAML file: {one_line(error)}") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: a configuration is a mapping of settings, this is {type(values).__name__}")
     for text in overrides:

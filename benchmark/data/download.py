@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from benchmark.data.dataset import DataError
 from benchmark.data.disk import no_space, require_space
+from benchmark.errors import one_line
 from benchmark.files import read_json, sha256, write_json
 from benchmark.lock import held
 
@@ -94,9 +95,9 @@ def _fetch(address: str, wanted: Wanted, target: Path, attempts: int, pause: flo
             _notes(part).unlink(missing_ok=True)
             return
         except requests.exceptions.SSLError as error:
-            raise DownloadError(f"{address}: its certificate cannot be verified ({_line(error)})") from None
+            raise DownloadError(f"{address}: its certificate cannot be verified ({one_line(error, 300)})") from None
         except requests.RequestException as error:
-            reason, wait = _line(error), 0.0
+            reason, wait = one_line(error, 300), 0.0
         except _InterruptedError as error:
             reason, wait = str(error), error.pause
         except OSError as error:
@@ -211,7 +212,3 @@ def _verify(address: str, wanted: Wanted, part: Path, had: int) -> None:
 
 def _notes(part: Path) -> Path:
     return part.with_name(part.name + ".json")
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from benchmark.data.dataset import DataError
 from benchmark.data.disk import no_space, require_space
+from benchmark.errors import one_line
 
 
 def extract(archive: Path, folder: Path) -> None:
@@ -41,7 +42,7 @@ def extract(archive: Path, folder: Path) -> None:
         shutil.rmtree(unfinished, ignore_errors=True)
         if isinstance(error, OSError) and no_space(error):
             raise DataError(f"{folder}: the disk is full ({error}); free some space and run again") from None
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error, 200)
         raise DataError(f"{archive}: cannot be unpacked ({reason}); delete it and run again") from None
     unfinished.replace(folder)
 

@@ -19,6 +19,7 @@ from PIL import Image
 
 from benchmark.data.dataset import DataError, some
 from benchmark.data.parallel import in_batches
+from benchmark.errors import one_line
 from benchmark.files import atomic, sweep
 
 IMAGES = "ISIC_2019_Training_Input_preprocessed"
@@ -131,7 +132,7 @@ def preprocess_all(raw: RawImages, images: Sequence[str], folder: Path, threads:
             with Image.open(io.BytesIO(raw.read(image))) as picture, atomic(target, durable=False) as path:
                 preprocess(picture).save(path, format="JPEG")
         except (OSError, ValueError, SyntaxError, zipfile.BadZipFile) as error:
-            return f"{image} ({' '.join(str(error).split())})"
+            return f"{image} ({one_line(error)})"
         return ""
 
     batches = in_batches(one, waiting, threads, 64 * threads, "preprocess")

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from benchmark.config import AccessSettings, FederationSettings
 from benchmark.data.dataset import DataError, Dataset, Request, checked_index, find, fingerprint
 from benchmark.data.parallel import cores
+from benchmark.errors import one_line
 from benchmark.files import read_json, write_json
 
 
@@ -120,7 +121,7 @@ def run(job: Callable[[], None]) -> int:
     try:
         job()
     except (DataError, OSError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: {one_line(error)}", file=sys.stderr)
         return 1
     return 0
 

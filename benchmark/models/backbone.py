@@ -11,6 +11,7 @@ from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_
 from torch import Tensor, nn
 
 from benchmark.config import LoraSettings
+from benchmark.errors import one_line
 from benchmark.leaf import Leaf, Leaves
 from benchmark.method import Mix
 from benchmark.models import lora
@@ -103,7 +104,7 @@ def build(name: str, arguments: Mapping[str, Any], image_size: int) -> VisionTra
     try:
         model = timm.create_model(name, pretrained=False, num_classes=0, img_size=image_size, **arguments)
     except (TypeError, RuntimeError) as error:
-        message = " ".join(str(error).split())
+        message = one_line(error)
         raise ValueError(
             f"backbone: timm cannot build {name!r} with {dict(arguments)}: {message}; "
             "adapters need a plain VisionTransformer"
@@ -136,7 +137,5 @@ def load(weights: Path, name: str, arguments: Mapping[str, Any], image_size: int
     try:
         vit.load_state_dict(state, strict=True)
     except RuntimeError as error:
-        raise ValueError(
-            f"{weights}: not the weights of {name} {dict(arguments)}: {' '.join(str(error).split())}"
-        ) from None
+        raise ValueError(f"{weights}: not the weights of {name} {dict(arguments)}: {one_line(error)}") from None
     return Backbone(vit, settings)

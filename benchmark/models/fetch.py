@@ -20,6 +20,7 @@ from timm.models.vision_transformer import checkpoint_filter_fn
 from torch import Tensor
 
 from benchmark.config import BackboneSettings
+from benchmark.errors import one_line
 from benchmark.files import atomic, sha256, write_json
 from benchmark.models.backbone import build
 from benchmark.models.pretrain import pretrain
@@ -63,7 +64,7 @@ def _weights(settings: BackboneSettings) -> tuple[dict[str, Tensor], dict[str, A
         except Exception as error:  # The hub's client raises many kinds; all of them mean: no weights.
             raise OSError(
                 f"backbone.weights: could not fetch {settings.name} from timm's hub ({type(error).__name__}: "
-                f"{' '.join(str(error).split())[:200]}); with a network run again, or set backbone.weights to a file"
+                f"{one_line(error, 200)}); with a network run again, or set backbone.weights to a file"
             ) from error
         return _state(vit), {"weights": "hub", "source": dict(vit.pretrained_cfg).get("hf_hub_id", "")}
     return _from_file(settings)
@@ -83,7 +84,7 @@ def _from_file(settings: BackboneSettings) -> tuple[dict[str, Tensor], dict[str,
     try:
         vit.load_state_dict(state, strict=True)
     except RuntimeError as error:
-        raise ValueError(f"{path}: not a checkpoint of {settings.name}: {' '.join(str(error).split())[:300]}") from None
+        raise ValueError(f"{path}: not a checkpoint of {settings.name}: {one_line(error, 300)}") from None
     return _state(vit), {"weights": "file", "source": path.name, "source_sha256": sha256(path)}
 
 
