@@ -22,6 +22,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from benchmark.data.dataset import SPLITS
+from benchmark.data.datasets.camelyon17 import DATASET
 
 TARGETS = (0.65, 0.15, 0.20)  # shares of patches to train on, to validate and to test
 MOST_PATIENTS = 12  # 3^12 assignments are compared in seconds
@@ -66,8 +67,6 @@ def criterion(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
-    from benchmark.data.datasets.camelyon17 import DATASET
-
     parser = argparse.ArgumentParser(description="Compare the committed assignment of patients with the best one.")
     parser.add_argument("--root", required=True, type=Path, help="the folder above camelyon17_v1.0")
     table = DATASET.index(parser.parse_args(arguments).root, "patient_disjoint", 0)

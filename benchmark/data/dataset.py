@@ -17,6 +17,8 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
+from benchmark.disk import gigabytes
+
 Option = int | float | str
 
 COLUMNS = ("sample", "client", "label", "group", "split", "path")
@@ -320,11 +322,6 @@ def some(values: Sequence[object] | pd.Series, count: int = 3) -> str:
     """The first few of many values, for a message of one line."""
     shown = ", ".join(str(value) for value in list(values)[:count])
     return shown + (", ..." if len(values) > count else "")
-
-
-def gigabytes(size: float) -> str:
-    """A size in bytes, as a person reads it: `9.1 GB`, `0.0 GB`."""
-    return f"{size / 1e9:.1f} GB"
 
 
 def _listed(folder: Path) -> frozenset[str]:

@@ -1,10 +1,10 @@
 """Room on the disk, asked for before it is needed."""
 
 import errno
-import shutil
 from pathlib import Path
 
-from benchmark.data.dataset import DataError, gigabytes
+from benchmark.data.dataset import DataError
+from benchmark.disk import free, gigabytes
 
 
 def require_space(folder: Path, needed: int, purpose: str) -> None:
@@ -18,10 +18,10 @@ def require_space(folder: Path, needed: int, purpose: str) -> None:
     Raises:
         DataError: Fewer bytes are free.
     """
-    free = shutil.disk_usage(folder).free
-    if needed > free:
+    left = free(folder)
+    if needed > left:
         raise DataError(
-            f"{purpose} needs {gigabytes(needed)}, but only {gigabytes(free)} are free at {folder.resolve()}: "
+            f"{purpose} needs {gigabytes(needed)}, but only {gigabytes(left)} are free at {folder.resolve()}: "
             "free some, or set `data_root` to a folder on another disk"
         )
 

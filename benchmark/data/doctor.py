@@ -17,8 +17,9 @@ from typing import Literal
 import pandas as pd
 
 from benchmark.config import AccessSettings, read
-from benchmark.data.dataset import DataError, Dataset, Request, checked_index, find, fingerprint, gigabytes, some
+from benchmark.data.dataset import DataError, Dataset, Request, checked_index, find, fingerprint, some
 from benchmark.data.prepare import request
+from benchmark.disk import gigabytes, used
 from benchmark.files import read_json, sha256
 from benchmark.plan import Plan
 
@@ -114,7 +115,7 @@ def _dataset(plan: Plan, folder: str, federation: str, command: Command) -> Find
     if root is None:
         remains = dataset.remains(wanted)
         return Finding(
-            folder, "partial" if remains else "missing", _of(0, expected), _size(place), licence, remains, mend
+            folder, "partial" if remains else "missing", _of(0, expected), used(place), licence, remains, mend
         )
     try:
         table = checked_index(dataset, root, settings.protocol, settings.split_seed)
@@ -138,7 +139,7 @@ def _backbone(plan: Plan, command: Command) -> Finding:
     name, mend, licence = plan.config.backbone.name, command.to(weights), _backbone_licence(plan)
     if not weights.is_file() or not about.is_file():
         state: State = "partial" if weights.is_file() else "missing"
-        return Finding(name, state, "", _size(weights.parent), licence, f"from {_origin(plan)}", mend)
+        return Finding(name, state, "", used(weights.parent), licence, f"from {_origin(plan)}", mend)
     try:
         sound = read_json(about)["sha256"] == sha256(weights)
     except (ValueError, KeyError, TypeError):
@@ -196,10 +197,6 @@ def _verified(file: Path, root: Path, table: pd.DataFrame) -> bool:
 
 def _of(found: int, expected: int) -> str:
     return f"{found} of {expected}" if expected else str(found)
-
-
-def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

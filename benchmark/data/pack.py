@@ -78,7 +78,7 @@ def with_validation(table: pd.DataFrame, fraction: float, seed: int) -> pd.DataF
     """The table with a part of every client's training images, whole groups, marked `validation`.
 
     Args:
-        table: An index. Where it says itself which images are for validation, it stays as it is.
+        table: An index. Clients of which it says itself which images are for validation stay as they are.
         fraction: Share of the training images.
         seed: See `splits.cut`.
 
@@ -86,7 +86,8 @@ def with_validation(table: pd.DataFrame, fraction: float, seed: int) -> pd.DataF
         A copy of `table` with three values of `split`.
     """
     split = table["split"].to_numpy(dtype=object, copy=True)
-    for client in [] if "validation" in split else sorted(set(table["client"])):
+    own = set(table.loc[table["split"] == "validation", "client"])
+    for client in sorted(set(table["client"]) - own):
         rows = np.flatnonzero((table["client"] == client).to_numpy() & (split == "train"))
         held = cut(table["group"].to_numpy()[rows], table["label"].to_numpy()[rows], fraction, seed)
         split[rows[held]] = "validation"

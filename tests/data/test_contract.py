@@ -18,10 +18,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from benchmark.data.dataset import Client, Dataset, Request, checked_index, find, fingerprint, names
-from benchmark.data.datasets.camelyon17 import Camelyon17
+from benchmark.data.dataset import Dataset, Request, checked_index, find, fingerprint, names
 from benchmark.data.pack import main as pack
 from benchmark.data.prepare import main as prepare
+from tests.data.few_slides import FewSlides
 from tests.federation.small import ROOT
 
 DOCUMENT = ROOT / "docs" / "datasets.md"
@@ -84,9 +84,7 @@ def prepared(
         options = {"short_side": 24} if name == "fed_isic2019" else {}
         return dataset, Request(folder, flamby_folder(hospital_patients()), options)
     if name == "camelyon17":
-        counts = (40, 40, 40, 40, 44)
-        few = tuple(Client(c.id, c.name, n) for c, n in zip(Camelyon17.clients, counts, strict=True))
-        return type("FewSlides", (Camelyon17,), {"clients": few})(), Request(folder, slides)
+        return FewSlides(), Request(folder, slides)
     source = os.environ.get(f"BENCHMARK_{name.upper()}")
     if source is None:
         pytest.skip(f"no data of {name}: set BENCHMARK_{name.upper()} to a folder that holds it")

@@ -87,7 +87,7 @@ def test_what_an_interrupted_run_left_is_swept_away(tmp_path: Path) -> None:
 
 def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage("/")._replace(free=10)
-    monkeypatch.setattr("benchmark.data.disk.shutil.disk_usage", lambda _: usage)
+    monkeypatch.setattr("benchmark.disk.shutil.disk_usage", lambda _: usage)
     with pytest.raises(DataError, match=r"unpacking archive needs .* free"):
         extract(as_tar(tmp_path / "archive"), tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -229,7 +229,18 @@ def test_disk_that_is_too_small_is_found_before_decoding(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     usage = shutil.disk_usage("/")._replace(free=100)
-    monkeypatch.setattr("benchmark.data.disk.shutil.disk_usage", lambda _: usage)
+    monkeypatch.setattr("benchmark.disk.shutil.disk_usage", lambda _: usage)
     assert packed(flamby_folder(few(0))) == 1
     assert "the pack of fed_isic2019 needs" in capsys.readouterr().err
     assert list((tmp_path / "pack").iterdir()) == []
+
+
+def test_validation_is_cut_for_clients_that_have_none() -> None:
+    """One client says itself what validates; of the other, a part of the training images does."""
+    rows = [("0", "train"), ("0", "validation"), ("0", "test")] + [("1", "train")] * 10 + [("1", "test")]
+    table = pd.DataFrame(rows, columns=["client", "split"])
+    table["group"], table["label"] = [str(number) for number in range(len(rows))], [0] * len(rows)
+    found = module.with_validation(table, 0.2, 0)
+    pd.testing.assert_series_equal(found["split"][:3], table["split"][:3])
+    counts = found.loc[found["client"] == "1", "split"].value_counts()
+    assert counts.to_dict() == {"train": 8, "validation": 2, "test": 1}

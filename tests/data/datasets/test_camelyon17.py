@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark.data.dataset import Client, DataError, Request, checked_index
-from benchmark.data.datasets.camelyon17 import DATASET, FOLDER, METADATA, RELEASE, Camelyon17
+from benchmark.data.dataset import DataError, Request, checked_index
+from benchmark.data.datasets.camelyon17 import DATASET, FOLDER, METADATA, RELEASE
 from benchmark.data.pack import decode, with_validation
+from tests.data.few_slides import FewSlides
 from tests.data.server import Server, serve
 
 
@@ -37,15 +38,6 @@ def test_real_patches_in_wilds_layout(shared: Path, tmp_path: Path) -> None:
     for source in (tmp_path, tmp_path / FOLDER):
         with pytest.raises(DataError, match=r"lists 1 patches of hospital 0, 1 with tumour, expected 59436 and 29718"):
             DATASET.prepare(Request(tmp_path / "new", source))
-
-
-class FewSlides(Camelyon17):
-    """Camelyon17 with as many patches as the drawn slides."""
-
-    clients = tuple(
-        Client(client.id, client.name, count)
-        for client, count in zip(Camelyon17.clients, (40, 40, 40, 40, 44), strict=True)
-    )
 
 
 def test_patients_stand_on_one_side(slides: Path) -> None:
