@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -11,14 +12,14 @@ Leaves = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Leaf:
-    """One trainable tensor.
+    """One tensor that a client holds.
 
     Attributes:
-        name: Unique among the leaves of a run: `global/blocks.0.attn.q.A`.
-        part: What it belongs to: the name of an adapter, or `head`.
-        role: What it is, as its model says: `lora` or `head`. Never guessed from the name.
+        name: Unique among the leaves of a run; begins with its part: `global/blocks.0.attn.q.A`.
+        part: What it belongs to: the name of an adapter, of a head or of a scalar, or `offset`.
+        role: What it is, as its model says: `lora`, `head`, `scalar` or `offset`. Never guessed from the name.
         shape: Of one client in one lane.
-        site: For `lora`: the adapted projection, `blocks.0.attn.q`.
+        site: For `lora` and `offset`: the adapted projection, `blocks.0.attn.q`.
         factor: For `lora`: `A`, of shape (rank, in), or `B`, of shape (out, rank).
         partner: For `lora`: the name of the pair's other factor.
     """
@@ -32,6 +33,41 @@ class Leaf:
     partner: str = ""
 
 
+class Pair(NamedTuple):
+    """The two factors of an adapter at one site, A (..., rank, in) and B (..., out, rank)."""
+
+    A: Tensor
+    B: Tensor
+
+    @property
+    def product(self) -> Tensor:
+        """B A, (..., out, in)."""
+        return self.B @ self.A
+
+
+def lora_name(adapter: str, site: str, factor: str) -> str:
+    """The name of a LoRA leaf."""
+    return f"{adapter}/{site}.{factor}"
+
+
+def offset_name(site: str) -> str:
+    """The name of the leaf that is added to a frozen weight."""
+    return f"offset/{site}"
+
+
 def part(*names: str) -> Callable[[Leaf], bool]:
     """A predicate that holds for the leaves of the named parts: `part("personal", "head")`."""
     return lambda leaf: leaf.part in names
+
+
+def belonging(leaves: Leaves, part: str) -> dict[str, Tensor]:
+    """The leaves of one part, by what stands behind the part in their names: what the same leaf of another part has."""
+    return {name.removeprefix(f"{part}/"): leaf for name, leaf in leaves.items() if name.startswith(f"{part}/")}
+
+
+def pairs(leaves: Leaves, adapter: str) -> dict[str, Pair]:
+    """An adapter's pairs, by site."""
+    own = belonging(leaves, adapter)
+    return {
+        name.removesuffix(".A"): Pair(leaf, own[f"{name[:-2]}.B"]) for name, leaf in own.items() if name[-2:] == ".A"
+    }

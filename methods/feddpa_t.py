@@ -27,7 +27,7 @@ class FedDPAT(Method):
     paper = "arXiv:2403.19211"
     adapters = ("global", "personal")
 
-    def mix(self) -> Mix:
+    def mix(self, params: Leaves) -> Mix:
         """Both adapters, the personal one at its full weight."""
         return {"global": 1 - self.weight, "personal": self.weight}
 

@@ -11,8 +11,8 @@ from benchmark.data.augmentation import augment, to_float
 from benchmark.federation.draws import generator
 from benchmark.federation.model import Images, Model
 from benchmark.federation.rows import Rows
-from benchmark.leaf import Leaves
-from benchmark.method import Phase
+from benchmark.leaf import Leaves, belonging
+from benchmark.method import Method, Phase
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,24 @@ class Client:
 
 
 @dataclass(frozen=True)
+class Trained:
+    """What one pass of local training led to.
+
+    Attributes:
+        params: All leaves after it, each of shape (L, ...).
+        objective: The mean objective of its images, shape (L,), float64.
+        gradients: Of every leaf that was trained, the sum of its gradients over the steps, (L, ...); empty where the
+            method does not look at them.
+        steps: Number of steps.
+    """
+
+    params: dict[str, Tensor]
+    objective: Tensor
+    gradients: dict[str, Tensor]
+    steps: int
+
+
+@dataclass(frozen=True)
 class LocalTraining:
     """Local training with SGD, every lane at its own rate.
 
@@ -68,6 +86,11 @@ class LocalTraining:
     augmentation: AugmentationSettings
     dtype: torch.dtype
 
+    @property
+    def remembers(self) -> bool:
+        """Whether the method looks at a round's gradients."""
+        return type(self.model.method).after is not Method.after
+
     def train(
         self,
         client: Client,
@@ -77,7 +100,7 @@ class LocalTraining:
         phase: Phase,
         lanes: Sequence[Lane],
         pass_name: str,
-    ) -> tuple[dict[str, Tensor], Tensor]:
+    ) -> Trained:
         """One pass of local training.
 
         Lanes of one seed see the very same images; so the image work, and every layer below the first adapter, is
@@ -93,22 +116,24 @@ class LocalTraining:
             pass_name: Names round and pass; keys the order of the images and their augmentation.
 
         Returns:
-            All leaves after the pass, and the mean objective of its images, shape (L,).
+            What the pass led to.
         """
         method = self.model.method
         params = dict(params)
-        for adapter, source in phase.copies.items():
-            params.update(_copied(self.model, params, source, adapter))
+        for copy, source in phase.copies.items():
+            params.update(_copied(params, source, copy))
         names = self.model.named(phase.trains)
         trained = {name: params[name].clone().requires_grad_() for name in names}
         fixed = {name: leaf for name, leaf in params.items() if name not in trained}
         buffers = [torch.zeros_like(leaf) for leaf in trained.values()]
         rates = torch.tensor([float(lane.rate) for lane in lanes], dtype=self.dtype, device=client.labels.device)
         scaled = [rates.view(-1, *[1] * (leaf.dim() - 1)) for leaf in trained.values()]
-        mix = phase.mix if phase.mix is not None else method.mix()
+        # Gradients are summed for methods that look at them.
+        sums = {name: torch.zeros_like(leaf) for name, leaf in trained.items()} if self.remembers else {}
+        steps = 0
 
         def objective(own: Leaves, rest: Leaves, began: Leaves, past: Leaves, images: Tensor, target: Tensor) -> Tensor:
-            return method.loss(Images(self.model, images, target, mix), {**rest, **own}, began, past)
+            return method.loss(Images(self.model, images, target, phase.mix), {**rest, **own}, began, past)
 
         seeds = list(dict.fromkeys(lane.seed for lane in lanes))
         of_lane = torch.tensor([seeds.index(lane.seed) for lane in lanes], device=client.labels.device)
@@ -126,10 +151,13 @@ class LocalTraining:
             # Lanes do not meet in the sum's gradient: each lane's loss depends on its own leaves alone.
             gradients = list(torch.autograd.grad(losses.sum(), list(trained.values())))
             with torch.no_grad():
+                if sums:
+                    torch._foreach_add_(list(sums.values()), gradients)
                 self._step(list(trained.values()), gradients, buffers, scaled)
                 total += losses.detach().to(torch.float64) * target.shape[-1]
+            steps += 1
         done = {**params, **{name: leaf.detach() for name, leaf in trained.items()}}
-        return done, total / (len(client.labels) * epochs)
+        return Trained(done, total / (len(client.labels) * epochs), sums, steps)
 
     def _step(self, leaves: list[Tensor], gradients: list[Tensor], buffers: list[Tensor], rates: list[Tensor]) -> None:
         """One step of torch.optim.SGD, each lane at its own rate; the momentum's buffers begin at zero."""
@@ -152,10 +180,12 @@ class LocalTraining:
                 yield images, client.labels[chosen]
 
 
-def _copied(model: Model, params: Leaves, source: str, target: str) -> dict[str, Tensor]:
-    """The leaves of adapter `target`, with the values of adapter `source`."""
-    by_place = {(leaf.site, leaf.factor): name for name, leaf in model.leaves.items() if leaf.part == source}
-    copied = {n: params[by_place[leaf.site, leaf.factor]] for n, leaf in model.leaves.items() if leaf.part == target}
-    if not copied:
-        raise ValueError(f"a phase copies {source!r} to {target!r}, but the method has no such adapters")
-    return copied
+def _copied(params: Leaves, source: str, target: str) -> dict[str, Tensor]:
+    """The leaves of part `target`, with the values of part `source`."""
+    values, places = belonging(params, source), belonging(params, target)
+    if not places or values.keys() != places.keys():
+        raise ValueError(
+            f"a phase copies {source!r} to {target!r}, which hold {sorted(values)[:2]} and {sorted(places)[:2]}: "
+            "both are to be adapters, or heads, of this method"
+        )
+    return {f"{target}/{place}": values[place] for place in places}

@@ -1,9 +1,12 @@
 """What a method costs: counted from shapes, so that no run has to be measured for it."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
+from benchmark.federation.client import Lane
 from benchmark.federation.engine import Engine
+from benchmark.federation.exchange import Exchange, size
 from benchmark.leaf import Leaf
 
 _ACTIVATIONS = 18
@@ -20,12 +23,29 @@ def trainable_parameters(engine: Engine, rounds: int) -> int:
     return _size(leaf for leaf in engine.model.leaves.values() if any(phase.trains(leaf) for phase in phases))
 
 
-def bytes_each_way(engine: Engine) -> int:
-    """Bytes one client sends in one round, which equal the bytes it receives; none where nothing is averaged."""
+@dataclass(frozen=True)
+class Traffic:
+    """Bytes that one client sends and receives, in every round."""
+
+    up: Sequence[int]
+    down: Sequence[int]
+
+
+def traffic(engine: Engine, rounds: int) -> Traffic:
+    """Bytes of the messages of all rounds: nothing is trained for them, for their sizes depend on shapes alone."""
     if engine.model.method.pooled:
-        return 0
-    shared = engine.model.shared(engine.head)
-    return _size(engine.model.leaves[name] for name in shared) * engine.dtype.itemsize
+        return Traffic([0] * rounds, [0] * rounds)
+    state = engine.start([Lane("1", 0)])
+    found: dict[tuple[str, ...], tuple[int, int]] = {}
+    each = []
+    for round in range(rounds):
+        exchange = Exchange(engine.model, engine.head, round)
+        leaves = tuple(exchange.leaves)
+        if leaves not in found:
+            sent = exchange.up(state.params, state.memory)
+            found[leaves] = size(sent, 2), size(exchange.served(sent, state.params, engine.weights), 1)
+        each.append(found[leaves])
+    return Traffic([up for up, _ in each], [down for _, down in each])
 
 
 def lane_memory(engine: Engine) -> int:

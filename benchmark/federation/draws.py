@@ -20,23 +20,25 @@ def generator(*key: int | str) -> torch.Generator:
     return torch.Generator().manual_seed(number)
 
 
-def initial(leaf: Leaf, seed: int, dtype: torch.dtype) -> Tensor:
+def initial(leaf: Leaf, seed: int, dtype: torch.dtype, round: int = 0) -> Tensor:
     """The common initialisation of a leaf, equal on all clients.
 
     LoRA as PEFT initialises it: A uniform in (-1/sqrt(in), 1/sqrt(in)), which is Kaiming's with a = sqrt(5), and B
     zero, so that adapters change nothing at first. Heads: weights normal with standard deviation 0.02, biases zero.
+    Offsets: zero.
 
     Args:
-        leaf: The leaf.
+        leaf: The leaf; the initial value of a scalar is its method's.
         seed: The run's seed.
         dtype: Of the result; the draw itself is made in float64, so that precisions agree.
+        round: Finished rounds, where a method begins anew.
 
     Returns:
         A tensor of the leaf's shape, on the CPU.
     """
-    if leaf.factor == "B" or (leaf.role == "head" and len(leaf.shape) == 1):
+    if leaf.factor == "B" or leaf.role == "offset" or (leaf.role == "head" and len(leaf.shape) == 1):
         return torch.zeros(leaf.shape, dtype=dtype)
-    source = generator(seed, "initialisation", leaf.name)
+    source = generator(seed, "initialisation", leaf.name, *([round] if round else []))
     if leaf.factor == "A":
         bound = 1 / math.sqrt(leaf.shape[1])
         return torch.empty(leaf.shape, dtype=torch.float64).uniform_(-bound, bound, generator=source).to(dtype)

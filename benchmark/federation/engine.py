@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from benchmark.config import AugmentationSettings, TrainingSettings
-from benchmark.federation.client import Client, Lane, LocalTraining
+from benchmark.federation.client import Client, Lane, LocalTraining, Trained
 from benchmark.federation.draws import initial
+from benchmark.federation.exchange import Exchange
 from benchmark.federation.model import Model, predict
 from benchmark.federation.rows import Rows
-from benchmark.leaf import Leaves
+from benchmark.leaf import Leaf, Leaves
 from benchmark.method import Phase
 from benchmark.models.backbone import LEAVES
 
@@ -90,6 +91,13 @@ class Engine:
         return [_pooled(self.clients)] if self.model.method.pooled else self.clients
 
     @property
+    def weights(self) -> Tensor:
+        """Each participant's weight on the server, shape (K,), float64; they sum to one."""
+        by_samples = self.averaging == "samples"
+        counts = torch.tensor([len(own.labels) if by_samples else 1.0 for own in self.participants]).double()
+        return (counts / counts.sum()).to(self.device)
+
+    @property
     def dtype(self) -> torch.dtype:
         """Of leaves and images."""
         return LEAVES[self.training.precision]
@@ -103,11 +111,7 @@ class Engine:
         """Every participant with the common initialisation of each lane's seed."""
         count = len(self.participants)
         params = {
-            name: torch.stack([initial(leaf, lane.seed, self.dtype) for lane in lanes])
-            .to(self.device)
-            .expand(count, len(lanes), *leaf.shape)
-            .contiguous()
-            for name, leaf in self.model.leaves.items()
+            name: leaf.expand(count, *leaf.shape).contiguous() for name, leaf in self._fresh(lanes, round=0).items()
         }
         remember = torch.vmap(torch.vmap(lambda own: dict(self.model.method.memory(own))))
         return State(0, params, remember(params))
@@ -124,18 +128,21 @@ class Engine:
         """
         method = self.model.method
         phases = method.phases(state.round)
-        trained, objectives = self._local(
+        trained, gradients, objectives = self._local(
             state, lanes, [(p, f"round {state.round} pass {i}") for i, p in enumerate(phases)]
         )
-        remember = torch.vmap(torch.vmap(lambda new, old, past: dict(method.after(new, old, past))))
-        memory = remember(trained, dict(state.params), dict(state.memory))
-        received = self._averaged(trained, state.params)
-        return State(state.round + 1, {**trained, **received}, memory), objectives
+        remember = torch.vmap(torch.vmap(lambda *own: dict(method.after(*own))))
+        memory = remember(trained, dict(state.params), dict(state.memory), gradients)
+        exchange = Exchange(self.model, self.head, state.round)
+        sent = exchange.up(trained, memory)
+        received = exchange.served(sent, state.params, self.weights)
+        fresh = self._fresh(lanes, round=state.round + 1) if exchange.interprets else {}
+        return State(state.round + 1, *exchange.down(received, trained, memory, fresh)), objectives
 
     def close(self, state: State, lanes: Sequence[Lane]) -> State:
         """What each client trains for itself after the last round's averaging."""
         passes = [(phase, f"closing pass {i}") for i, phase in enumerate(self.model.method.closing())]
-        return State(state.round, self._local(state, lanes, passes)[0], state.memory)
+        return State(state.round, self._local(state, lanes, passes)[0], state.memory) if passes else state
 
     def deployed(self, state: State) -> list[dict[str, Tensor]]:
         """The leaves every client predicts with, each of shape (L, ...), in the order of `clients`."""
@@ -167,22 +174,26 @@ class Engine:
 
         return self._side_by_side(measure, [len(client.validation_labels) for client in self.clients])
 
-    def _local(self, state: State, lanes: Sequence[Lane], passes: Sequence[tuple[Phase, str]]) -> tuple[Leaves, Tensor]:
-        """Every participant's leaves after these passes, and its mean objective over them (K, L)."""
+    def _local(
+        self, state: State, lanes: Sequence[Lane], passes: Sequence[tuple[Phase, str]]
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
+        """Every participant's leaves after these passes, their mean gradients, and its mean objective (K, L)."""
         local = LocalTraining(self.model, self.training, self.augmentation, self.dtype)
         participants = self.participants
 
-        def train(k: int) -> tuple[Leaves, Tensor]:
+        def train(k: int) -> tuple[Leaves, Leaves, Tensor]:
             start = params = {name: leaf[k] for name, leaf in state.params.items()}
             memory = {name: leaf[k] for name, leaf in state.memory.items()}
-            objective = torch.zeros(len(lanes), dtype=torch.float64, device=self.device)
+            done: list[Trained] = []
             for phase, name in passes:
-                params, mean = local.train(participants[k], params, start, memory, phase, lanes, name)
-                objective += mean / len(passes)
-            return params, objective
+                done.append(local.train(participants[k], params, start, memory, phase, lanes, name))
+                params = done[-1].params
+            objective = torch.stack([one.objective for one in done]).mean(0)
+            return params, _mean_gradients(done), objective
 
-        everyone, objectives = zip(*self._side_by_side(train, [len(own.labels) for own in participants]), strict=True)
-        return {name: torch.stack([own[name] for own in everyone]) for name in state.params}, torch.stack(objectives)
+        found = self._side_by_side(train, [len(own.labels) for own in participants])
+        params, gradients, objectives = zip(*found, strict=True)
+        return _stacked(params), _stacked(gradients), torch.stack(objectives)
 
     def _side_by_side(self, work: Callable[[int], Found], sizes: Sequence[int]) -> list[Found]:
         """What `work` finds for every client, in their order; the largest begins first, so that no thread ends late."""
@@ -190,29 +201,32 @@ class Engine:
             waiting = {k: pool.submit(work, k) for k in sorted(range(len(sizes)), key=lambda k: -sizes[k])}
             return [waiting[k].result() for k in range(len(sizes))]
 
-    def _averaged(self, trained: Leaves, start: Leaves) -> dict[str, Tensor]:
-        """The shared leaves as every participant receives them, (K, L, ...)."""
-        shared = self.model.shared(self.head)
-        if not shared:
-            return {}
-        by_samples = self.averaging == "samples"
-        counts = torch.tensor([len(client.labels) if by_samples else 1.0 for client in self.participants]).double()
-        weights = (counts / counts.sum()).to(self.device)
-        serve = torch.vmap(lambda sent, began: dict(self.model.method.server(sent, began, weights)), in_dims=1)
-        received = serve({n: trained[n] for n in shared}, {n: start[n] for n in shared})
-        for name in shared:
-            expected = (trained[name].shape[1], *self.model.leaves[name].shape)
-            if name not in received or tuple(received[name].shape) != expected:
-                got = tuple(received[name].shape[1:]) if name in received else "nothing"
-                raise ValueError(
-                    f"{type(self.model.method).__name__}.server() returned {got} for leaf {name!r}; "
-                    f"expected shape {expected[1:]}: what every client receives, without a client dimension"
-                )
-        if unknown := set(received) - set(shared):
-            raise ValueError(
-                f"{type(self.model.method).__name__}.server() returned leaves that are not shared: {sorted(unknown)}"
-            )
-        return {name: leaf.expand(len(self.participants), *leaf.shape).clone() for name, leaf in received.items()}
+    def _fresh(self, lanes: Sequence[Lane], round: int) -> dict[str, Tensor]:
+        """Every leaf as it is initialised, each of shape (L, ...): the same for all clients."""
+        return {
+            name: torch.stack([self._initial(leaf, lane, round) for lane in lanes])
+            for name, leaf in self.model.leaves.items()
+        }
+
+    def _initial(self, leaf: Leaf, lane: Lane, round: int) -> Tensor:
+        if leaf.role == "scalar":
+            return torch.tensor(self.model.method.scalars[leaf.name], dtype=self.dtype, device=self.device)
+        return initial(leaf, lane.seed, self.dtype, round).to(self.device)
+
+
+def _mean_gradients(passes: Sequence[Trained]) -> dict[str, Tensor]:
+    """The mean over all steps in which a leaf was trained, by leaf."""
+    names = dict.fromkeys(name for one in passes for name in one.gradients)
+    return {
+        name: torch.stack([one.gradients[name] for one in passes if name in one.gradients]).sum(0)
+        / sum(one.steps for one in passes if name in one.gradients)
+        for name in names
+    }
+
+
+def _stacked(clients: Sequence[Leaves]) -> dict[str, Tensor]:
+    """The same leaves of several clients on a new first dimension."""
+    return {name: torch.stack([own[name] for own in clients]) for name in clients[0]}
 
 
 def _pooled(clients: Sequence[Client]) -> Client:

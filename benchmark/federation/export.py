@@ -1,7 +1,8 @@
 """Deployed adapters in the format of Hugging Face PEFT.
 
 A client's adapters become one PEFT adapter on timm's unchanged model: several adapters, and those on thirds of a fused
-`qkv`, are one adapter of a higher rank. The weight of each adapter in the method's mix is multiplied into its B. So
+`qkv`, are one adapter of a higher rank. The weight of each adapter in the method's mix is multiplied into its B, and
+that of each head into it; a dense offset of the frozen weight is an adapter of full rank whose A is the identity. So
 
     model = timm.create_model(name, img_size=size, num_classes=classes, ...)
     PeftModel.from_pretrained(model, "adapters/1")
@@ -17,8 +18,8 @@ from torch import Tensor
 
 from benchmark.federation.model import Model
 from benchmark.files import atomic, write_json
-from benchmark.leaf import Leaves
-from benchmark.models.lora import AdaptedLinear, leaf_name
+from benchmark.leaf import Leaves, lora_name, offset_name
+from benchmark.models.lora import AdaptedLinear
 
 
 def save(folder: Path, model: Model, params: Leaves) -> None:
@@ -29,20 +30,27 @@ def save(folder: Path, model: Model, params: Leaves) -> None:
         model: What the leaves belong to.
         params: The client's deployed leaves.
     """
-    mix = model.method.mix()
+    mix = model.method.mix(params)
+    heads = {name: mix[name] for name in model.method.heads if name in mix} or {model.method.heads[0]: 1.0}
+    adapters = [name for name in mix if name not in heads]
     tensors: dict[str, Tensor] = {}
     ranks: dict[str, int] = {}
     for path, layer in model.backbone.vit.named_modules():
         if not isinstance(layer, AdaptedLinear):
             continue
-        pairs = [(adapter, site) for adapter in mix for site in layer.sites]
-        A = torch.cat([params[leaf_name(adapter, site.name, "A")] for adapter, site in pairs])
-        B = torch.cat([mix[a] * layer.in_rows(params[leaf_name(a, site.name, "B")], site) for a, site in pairs], 1)
+        pairs = [(adapter, site) for adapter in adapters for site in layer.sites]
+        A = torch.cat([params[lora_name(adapter, site.name, "A")] for adapter, site in pairs])
+        B = torch.cat([mix[a] * layer.in_rows(params[lora_name(a, site.name, "B")], site) for a, site in pairs], 1)
+        if model.method.offset:
+            dense = [layer.in_rows(params[offset_name(site.name)], site) for site in layer.sites]
+            A = torch.cat([A, torch.eye(A.shape[1], dtype=A.dtype, device=A.device)])
+            B = torch.cat([B, torch.stack(dense).sum(0)], 1)
         ranks[path] = A.shape[0]
         tensors[f"base_model.model.{path}.lora_A.weight"] = A
         tensors[f"base_model.model.{path}.lora_B.weight"] = B
     for name in ("weight", "bias"):
-        tensors[f"base_model.model.head.{name}"] = params[f"head/{name}"]
+        weighted = [weight * params[f"{head}/{name}"] for head, weight in heads.items()]
+        tensors[f"base_model.model.head.{name}"] = torch.stack(weighted).sum(0)
     scale = model.backbone.adaptation.scale
     # Written by hand: to import PEFT takes seconds. What is not named has PEFT's default.
     write_json(

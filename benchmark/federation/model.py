@@ -34,11 +34,15 @@ class Model:
     @classmethod
     def of(cls, backbone: Backbone, task: Classification, method: Method) -> "Model":
         """The model that a method trains for a task."""
-        leaves = [*backbone.leaves(method.adapters), *task.head(backbone.dim)]
+        leaves = [
+            *backbone.leaves(method.adapters, offset=method.offset),
+            *(leaf for name in method.heads for leaf in task.head(name, backbone.dim)),
+            *(Leaf(name, name, "scalar", ()) for name in method.scalars),
+        ]
         return cls(backbone, task, method, {leaf.name: leaf for leaf in leaves})
 
     def shared(self, head: Literal["shared", "personal"]) -> list[str]:
-        """Which leaves travel.
+        """Which leaves are the same on all clients after a round in which they are trained.
 
         Args:
             head: The configured policy, used where the method does not define its own.
@@ -48,7 +52,7 @@ class Model:
         """
         travels = (self.method.head or head) == "shared"
         return [
-            name for name, leaf in self.leaves.items() if (travels if leaf.role == "head" else self.method.shared(leaf))
+            name for name, leaf in self.leaves.items() if (travels if leaf.part == "head" else self.method.shared(leaf))
         ]
 
     def named(self, predicate: Callable[[Leaf], bool]) -> list[str]:
@@ -64,18 +68,25 @@ class Images(Batch):
         model: What runs on them.
         images: Shape (n, 3, size, size), values in [0, 1].
         target: Labels, shape (n,) int64; None where a method predicts.
-        mix: The weights of the adapters where a hook names none.
+        mix: The weights of adapters and heads where a hook names none; the method's own where there are none.
     """
 
     model: Model
     images: Tensor
     target: Tensor | None
-    mix: Mix
+    mix: Mix | None = None
 
     def __call__(self, params: Leaves, mix: Mix | None = None, *, trace: bool = False) -> Output:
-        """Run backbone, adapters and head."""
-        features, adapters = self.model.backbone(self.images, params, self.mix if mix is None else mix, trace=trace)
-        return Output(self.model.task.output(params, features), features, adapters)
+        """Run backbone, adapters and heads."""
+        method, task = self.model.method, self.model.task
+        weights = self.mix if mix is None else mix
+        if weights is None:
+            weights = method.mix(params)
+        heads = {name: weights[name] for name in method.heads if name in weights} or {method.heads[0]: 1.0}
+        adapters = {name: weight for name, weight in weights.items() if name not in heads}
+        features, outputs = self.model.backbone(self.images, params, adapters, trace=trace)
+        logits = [_weighted(task.output(params, name, features), weight) for name, weight in heads.items()]
+        return Output(torch.stack(logits).sum(0) if len(logits) > 1 else logits[0], features, outputs)
 
     def task_loss(self, output: Output) -> Tensor:
         """The task's loss.
@@ -98,6 +109,13 @@ class Images(Batch):
         return [params[n] for n, leaf in self.model.leaves.items() if leaf.part == adapter and leaf.factor == factor]
 
 
+def _weighted(logits: Tensor, weight: float | Tensor) -> Tensor:
+    """Logits (n, classes) times one weight, or times one for each image (n,)."""
+    if isinstance(weight, Tensor):
+        return logits * weight.reshape(-1, 1)
+    return logits if weight == 1 else logits * weight
+
+
 def predict(model: Model, images: Rows, support: Tensor, params: Leaves, chunk: int) -> Tensor:
     """Logits of one client's images in every lane.
 
@@ -111,11 +129,10 @@ def predict(model: Model, images: Rows, support: Tensor, params: Leaves, chunk: 
     Returns:
         Shape (L, n, classes).
     """
-    mix = model.method.mix()
-    own = Images(model, support, None, mix)
+    own = Images(model, support, None)
 
     def one_lane(lane: Leaves, batch: Tensor) -> Tensor:
-        return model.method.predict(Images(model, batch, None, mix), own, lane)
+        return model.method.predict(Images(model, batch, None), own, lane)
 
     every_lane = torch.vmap(one_lane, in_dims=(0, None))
     with torch.no_grad():

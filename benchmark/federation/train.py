@@ -20,6 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import pandas as pd
@@ -285,7 +286,7 @@ class Job:
     def _about(self, result: Result) -> dict[str, Any]:
         """The content of `run.json`."""
         method, task = self.engine.model.method, self.engine.model.task
-        once = costs.bytes_each_way(self.engine)
+        traffic = costs.traffic(self.engine, self.settings.rounds)
         rows = result.record.history
         diverged = [row["round"] for row in rows if not math.isfinite(row["value"])]
         return {
@@ -309,8 +310,10 @@ class Job:
             "commit": provenance.commit(),
             "costs": {
                 "trainable_parameters": costs.trainable_parameters(self.engine, self.settings.rounds),
-                "bytes_up": once,
-                "bytes_down": once,
+                "bytes_up": round(mean(traffic.up)),
+                "bytes_down": round(mean(traffic.down)),
+                "bytes_up_total": sum(traffic.up),
+                "bytes_down_total": sum(traffic.down),
                 "seconds": round(result.record.seconds, 3),
                 "peak_memory_bytes": provenance.peak_memory(self.engine.device),
             },

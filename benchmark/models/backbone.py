@@ -59,9 +59,10 @@ class Backbone(nn.Module):
         self.vit.to(getattr(torch, precision))
         return self
 
-    def leaves(self, adapters: Sequence[str]) -> list[Leaf]:
-        """The leaves of adapters of these names."""
-        return [leaf for name in adapters for leaf in lora.leaves(name, self.sites, self.settings.rank)]
+    def leaves(self, adapters: Sequence[str], *, offset: bool = False) -> list[Leaf]:
+        """The leaves of adapters of these names, and the offsets of frozen weights where they are wanted."""
+        pairs = [leaf for name in adapters for leaf in lora.leaves(name, self.sites, self.settings.rank)]
+        return pairs + (lora.offsets(self.sites) if offset else [])
 
     def forward(
         self, images: Tensor, params: Leaves, mix: Mix, *, trace: bool = False

@@ -2,10 +2,11 @@
 
 An adapted layer computes, for the adapters a of a mix with weights m_a,
 
-    y = W0 x + b + sum_a m_a * (alpha / rank) * B_a A_a x
+    y = W0 x + b + (alpha / rank) * (D x + sum_a m_a * B_a A_a x)
 
-(LoRA, arXiv 2106.09685, eq. 3; several adapters as in FedOPAL, arXiv 2510.12741). The adapters of one layer are
-concatenated along the rank, so that any number of them, on any thirds of a fused `qkv`, costs two products.
+(LoRA, arXiv 2106.09685, eq. 3; several adapters as in FedOPAL, arXiv 2510.12741). D is the dense offset of methods that
+have one. The adapters of one layer are concatenated along the rank, so that any number of them, on any thirds of a
+fused `qkv`, costs two products.
 """
 
 import threading
@@ -17,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmark.leaf import Leaf, Leaves
+from benchmark.leaf import Leaf, Leaves, lora_name, offset_name
 from benchmark.method import Mix
 
 THIRDS = {"q": 0, "k": 1, "v": 2}
@@ -76,13 +77,15 @@ class AdaptedLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, tokens, in) to (n, tokens, out), both of the frozen layer's precision; adapters keep their own."""
-        y = self.frozen(x)
         mix, params = self.adaptation.mix, self.adaptation.params
+        y = self.frozen(x)
+        if offset_name(self.sites[0].name) in params:
+            y = y + self._offset(x)
         if not mix:
-            return y
+            return y.to(x.dtype)
         pairs = [(adapter, site) for adapter in mix for site in self.sites]
-        A = torch.cat([params[leaf_name(adapter, site.name, "A")] for adapter, site in pairs])
-        B = torch.cat([self.in_rows(params[leaf_name(adapter, site.name, "B")], site) for adapter, site in pairs], 1)
+        A = torch.cat([params[lora_name(adapter, site.name, "A")] for adapter, site in pairs])
+        B = torch.cat([self.in_rows(params[lora_name(adapter, site.name, "B")], site) for adapter, site in pairs], 1)
         hidden = F.linear(x.to(A.dtype), self.adaptation.scale * A)
         own = hidden.split(A.shape[0] // len(mix), dim=-1)  # Of each adapter, over all sites of this layer.
         if self.adaptation.trace is not None:
@@ -93,19 +96,19 @@ class AdaptedLinear(nn.Module):
             hidden = torch.cat([_weighted(h, weight) for h, weight in zip(own, mix.values(), strict=True)], -1)
         return (y + F.linear(hidden, B)).to(x.dtype)
 
+    def _offset(self, x: Tensor) -> Tensor:
+        """What the dense offsets of this layer's sites add: (n, tokens, in) to (n, tokens, out)."""
+        offsets = [self.in_rows(self.adaptation.params[offset_name(site.name)], site) for site in self.sites]
+        return F.linear(x.to(offsets[0].dtype), self.adaptation.scale * torch.stack(offsets).sum(0))
+
     def in_rows(self, B: Tensor, site: Site) -> Tensor:
-        """B (rows, rank) of a site, padded with zeros to all rows of the layer."""
+        """B (rows, ...) of a site, padded with zeros to all rows of the layer."""
         return F.pad(B, (0, 0, site.first, self.frozen.out_features - site.first - site.rows))
 
 
 def _weighted(hidden: Tensor, weight: float | Tensor) -> Tensor:
     """Hidden (n, tokens, rank) times one weight, or times one for each image (n,)."""
-    return hidden * (weight[:, None, None] if isinstance(weight, Tensor) else weight)
-
-
-def leaf_name(adapter: str, site: str, factor: str) -> str:
-    """The name of a LoRA leaf."""
-    return f"{adapter}/{site}.{factor}"
+    return hidden * (weight.reshape(-1, 1, 1) if isinstance(weight, Tensor) else weight)
 
 
 def adapt(model: nn.Module, targets: Sequence[str], adaptation: Adaptation) -> list[tuple[Site, int]]:
@@ -152,7 +155,12 @@ def leaves(adapter: str, sites: Sequence[tuple[Site, int]], rank: int) -> list[L
     """The leaves of one adapter: a pair A (rank, in), B (out, rank) for every site."""
     found = []
     for site, inputs in sites:
-        a, b = (leaf_name(adapter, site.name, factor) for factor in "AB")
+        a, b = (lora_name(adapter, site.name, factor) for factor in "AB")
         found.append(Leaf(a, adapter, "lora", (rank, inputs), site.name, "A", b))
         found.append(Leaf(b, adapter, "lora", (site.rows, rank), site.name, "B", a))
     return found
+
+
+def offsets(sites: Sequence[tuple[Site, int]]) -> list[Leaf]:
+    """The leaves that are added to frozen weights: a dense one (out, in) for every site."""
+    return [Leaf(offset_name(site.name), "offset", "offset", (site.rows, inputs), site.name) for site, inputs in sites]

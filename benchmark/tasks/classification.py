@@ -23,16 +23,16 @@ class Classification:
     score_name: str = "balanced_accuracy"
     higher_is_better: bool = True
 
-    def head(self, dim: int) -> list[Leaf]:
-        """The leaves of a linear head on features of size `dim`."""
+    def head(self, name: str, dim: int) -> list[Leaf]:
+        """The leaves of a linear head of this name, on features of size `dim`."""
         return [
-            Leaf("head/weight", "head", "head", (len(self.classes), dim)),
-            Leaf("head/bias", "head", "head", (len(self.classes),)),
+            Leaf(f"{name}/weight", name, "head", (len(self.classes), dim)),
+            Leaf(f"{name}/bias", name, "head", (len(self.classes),)),
         ]
 
-    def output(self, params: Leaves, features: Tensor) -> Tensor:
-        """Logits (n, classes) of features (n, dim)."""
-        return F.linear(features, params["head/weight"], params["head/bias"])
+    def output(self, params: Leaves, name: str, features: Tensor) -> Tensor:
+        """Logits (n, classes) of features (n, dim), by the head of this name."""
+        return F.linear(features, params[f"{name}/weight"], params[f"{name}/bias"])
 
     def loss(self, logits: Tensor, target: Tensor) -> Tensor:
         """Mean cross-entropy of logits (n, classes) against labels (n,) int64, a scalar."""

@@ -22,7 +22,7 @@ def test_the_byte_counter_says_what_the_server_sees(name: str, monkeypatch: pyte
     """Only shared leaves reach the server's hook, and their bytes are the counted ones."""
     ours, seen = engine(method(name)), []
     if ours.model.method.pooled:
-        assert costs.bytes_each_way(ours) == 0
+        assert costs.traffic(ours, 1).up[0] == 0
         return
     served = type(ours.model.method).server
 
@@ -32,7 +32,7 @@ def test_the_byte_counter_says_what_the_server_sees(name: str, monkeypatch: pyte
 
     monkeypatch.setattr(type(ours.model.method), "server", spy)
     ours.round(ours.start([Lane("1e-2", 0)]), [Lane("1e-2", 0)])
-    assert costs.bytes_each_way(ours) == (seen[0] if seen else 0)
+    assert costs.traffic(ours, 1).up[0] == (seen[0] if seen else 0)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_the_byte_counter_says_what_the_server_sees(name: str, monkeypatch: pyte
 def test_published_methods_cost_what_their_definitions_say(name: str, sent: int, trained: int) -> None:
     """Counted by hand: FFA-LoRA halves what LoRA sends, FedSA-LoRA sends A alone, a personal adapter never travels."""
     ours = engine(method(name))
-    assert costs.bytes_each_way(ours) == sent * torch.float64.itemsize
+    assert costs.traffic(ours, 1).up[0] == sent * torch.float64.itemsize
     assert costs.trainable_parameters(ours, rounds=2) == trained
 
 

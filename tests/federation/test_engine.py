@@ -99,7 +99,7 @@ def test_a_method_remembers_what_it_says_and_deploys_from_it() -> None:
         def memory(self, params: Leaves) -> Leaves:
             return {"way": torch.zeros_like(params["head/bias"])}
 
-        def after(self, params: Leaves, start: Leaves, memory: Leaves) -> Leaves:
+        def after(self, params: Leaves, start: Leaves, memory: Leaves, gradients: Leaves) -> Leaves:
             return {"way": memory["way"] + params["head/bias"] - start["head/bias"]}
 
         def deployed(self, params: Leaves, memory: Leaves) -> Leaves:

@@ -167,13 +167,14 @@ def test_an_interrupted_run_equals_an_uninterrupted_one_to_the_bit(name: str) ->
 def test_phases_train_leaves_that_the_loss_depends_on(name: str) -> None:
     """A phase that trains an adapter uses it: an adapter without weight would get no gradient."""
     ours = method(name)
-    model = engine(ours).model
+    made = engine(ours)
+    model, params = made.model, made.deployed(made.start(LANES))[0]
     phases: list[Phase] = [phase for round in range(3) for phase in ours.phases(round)] + list(ours.closing())
     assert phases
     for phase in phases:
         trained = {leaf.part for leaf in model.leaves.values() if phase.trains(leaf)}
         assert trained
-        assert trained - {"head"} <= set(phase.mix if phase.mix is not None else ours.mix())
+        assert trained - {"head"} <= set(phase.mix if phase.mix is not None else ours.mix(params))
 
 
 @functools.cache

@@ -93,7 +93,7 @@ def test_fedopal_r_starts_without_a_penalty() -> None:
     params = {leaf: value[0, 0].clone().requires_grad_() for leaf, value in ours.start(LANES).params.items()}
     batch = _batch(ours)
     loss = ours.model.method.loss(batch, params, params, {})
-    assert torch.equal(loss, batch.task_loss(batch(params)))
+    assert float(loss) == pytest.approx(float(batch.task_loss(batch(params))), rel=1e-14)  # A trace rounds otherwise.
     for gradient in torch.autograd.grad(loss, list(params.values())):
         assert torch.isfinite(gradient).all()
 
@@ -250,7 +250,7 @@ def _batch(ours: Engine) -> Images:
     """Some training images of the first client, with the mix of the method."""
     hospital, count = ours.clients[0], TRAINING.batch_size
     images = hospital.images[:count].permute(0, 3, 1, 2).to(torch.float64) / 255
-    return Images(ours.model, images, hospital.labels[:count], ours.model.method.mix())
+    return Images(ours.model, images, hospital.labels[:count], None)
 
 
 def _random_leaves(state: State) -> dict[str, Tensor]:

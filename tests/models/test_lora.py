@@ -8,7 +8,8 @@ from benchmark.config import LoraSettings
 from benchmark.leaf import Leaves
 from benchmark.method import Mix
 from benchmark.models.backbone import Backbone
-from benchmark.models.lora import AdaptedLinear, adapt, leaf_name
+from benchmark.leaf import lora_name
+from benchmark.models.lora import AdaptedLinear, adapt
 from tests.federation.small import transformer
 
 DIM, RANK, ALPHA = 48, 3, 6.0
@@ -91,7 +92,7 @@ def test_the_trace_is_every_adapters_unweighted_output_at_every_site(targets: tu
         for (site, _), output in zip(backbone.sites, outputs, strict=True):
             parent, _, last = site.name.rpartition(".")
             x = inputs[f"{parent}.qkv" if last in ("q", "k", "v") else site.name]
-            A, B = (params[leaf_name(adapter, site.name, factor)] for factor in "AB")
+            A, B = (params[lora_name(adapter, site.name, factor)] for factor in "AB")
             assert (output - SCALE * (x @ A.T @ B.T)).abs().max() < 1e-12
 
 

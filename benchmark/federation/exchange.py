@@ -1,0 +1,132 @@
+"""What travels between clients and server after a round's training, and what both make of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from benchmark.federation.model import Model
+from benchmark.leaf import Leaves
+from benchmark.method import Method
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One round's messages.
+
+    Attributes:
+        model: Whose leaves travel.
+        head: The configured policy for the head.
+        round: Which round, counted from 0.
+    """
+
+    model: Model
+    head: Literal["shared", "personal"]
+    round: int
+
+    @property
+    def leaves(self) -> list[str]:
+        """Names of the leaves that travel: those shared, as far as any pass of this round changes them."""
+        phases = self.model.method.phases(self.round)
+        return [
+            name
+            for name in self.model.shared(self.head)
+            if any(
+                phase.trains(self.model.leaves[name]) or self.model.leaves[name].part in phase.copies
+                for phase in phases
+            )
+        ]
+
+    def up(self, params: Leaves, memory: Leaves) -> dict[str, Tensor]:
+        """What every client sends in every lane.
+
+        Args:
+            params: Leaves after local training, each of shape (K, L, ...).
+            memory: What clients remember, likewise.
+
+        Returns:
+            Tensors of shape (K, L, ...).
+
+        Raises:
+            ValueError: `upload` uses the name of a leaf.
+        """
+        method = self.model.method
+        more = torch.vmap(torch.vmap(lambda own, past: dict(method.upload(own, past))))(dict(params), dict(memory))
+        if taken := sorted(set(more) & set(self.model.leaves)):
+            raise ValueError(
+                f"{type(method).__name__}.upload() returned {taken[0]!r}, the name of a leaf: give it another one"
+            )
+        return {**{name: params[name] for name in self.leaves}, **more}
+
+    def served(self, sent: Leaves, start: Leaves, weights: Tensor) -> dict[str, Tensor]:
+        """What all clients receive in every lane.
+
+        Args:
+            sent: What they sent, each of shape (K, L, ...).
+            start: All leaves as the round began, likewise.
+            weights: Shares of the training images, shape (K,).
+
+        Returns:
+            Tensors of shape (L, ...).
+        """
+        method = self.model.method
+        serve = torch.vmap(lambda own, began: dict(method.server(own, began, weights)), in_dims=1)
+        return serve(dict(sent), {name: start[name] for name in self.leaves}) if sent else {}
+
+    def down(self, received: Leaves, params: Leaves, memory: Leaves, fresh: Leaves) -> tuple[Leaves, Leaves]:
+        """What every client makes of the message.
+
+        Args:
+            received: What the server returned, each of shape (L, ...).
+            params: Leaves after local training, each of shape (K, L, ...).
+            memory: What clients remember, likewise.
+            fresh: Leaves as they would be initialised now, each of shape (L, ...).
+
+        Returns:
+            All leaves and all memory, (K, L, ...).
+
+        Raises:
+            ValueError: A leaf that travels does not come back, one that does not travel does, or one has another shape.
+        """
+        of_lane = torch.vmap(lambda *own: tuple(map(dict, self.model.method.download(*own))))
+        of_client = torch.vmap(of_lane, in_dims=(None, 0, 0, None))
+        if not self.interprets:
+            self._check("server", received, 1, exactly=self.leaves)
+        new, remembered = of_client(dict(received), dict(params), dict(memory), dict(fresh))
+        self._check("download", new, 2)
+        return {**params, **{name: leaf.contiguous() for name, leaf in new.items()}}, remembered
+
+    @property
+    def interprets(self) -> bool:
+        """Whether the method says itself what a client makes of the message."""
+        return type(self.model.method).download is not Method.download
+
+    def _check(self, hook: str, returned: Leaves, dimensions: int, exactly: Sequence[str] = ()) -> None:
+        """Refuse leaves that do not belong here, lack, or have another shape than their own behind some dimensions."""
+        place = f"{type(self.model.method).__name__}.{hook}() returned"
+        allowed, fault = (exactly, "not shared") if hook == "server" else (list(self.model.leaves), "not this method's")
+        if unknown := sorted(set(returned) - set(allowed)):
+            raise ValueError(f"{place} leaves that are {fault}: {unknown}")
+        for name in dict.fromkeys([*exactly, *returned]):
+            expected = self.model.leaves[name].shape
+            got = tuple(returned[name].shape[dimensions:]) if name in returned else "nothing"
+            if got != expected:
+                raise ValueError(
+                    f"{place} {got} for leaf {name!r}; "
+                    f"expected shape {expected}: what every client receives, without a client dimension"
+                )
+
+
+def size(message: Leaves, dimensions: int) -> int:
+    """Bytes of a message of one client in one lane.
+
+    Args:
+        message: Tensors.
+        dimensions: How many of their first dimensions are clients and lanes.
+
+    Returns:
+        Bytes.
+    """
+    return sum(leaf[(0,) * dimensions].numel() * leaf.element_size() for leaf in message.values())
