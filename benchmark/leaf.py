@@ -68,6 +68,13 @@ def belonging(leaves: Leaves, part: str) -> dict[str, Tensor]:
 def pairs(leaves: Leaves, adapter: str) -> dict[str, Pair]:
     """An adapter's pairs, by site."""
     own = belonging(leaves, adapter)
+    return {name.removesuffix(".A"): Pair(A, own[f"{name[:-2]}.B"]) for name, A in own.items() if name.endswith(".A")}
+
+
+def named(found: Mapping[str, Pair], adapter: str) -> dict[str, Tensor]:
+    """Pairs by site as leaves of an adapter: what `pairs` takes apart."""
     return {
-        name.removesuffix(".A"): Pair(leaf, own[f"{name[:-2]}.B"]) for name, leaf in own.items() if name[-2:] == ".A"
+        lora_name(adapter, site, factor): leaf
+        for site, pair in found.items()
+        for factor, leaf in zip(("A", "B"), pair, strict=True)
     }

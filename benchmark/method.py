@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmark.leaf import Leaf, Leaves, Pair, belonging, lora_name, offset_name, pairs, part
+from benchmark.leaf import Leaf, Leaves, Pair, belonging, lora_name, named, offset_name, pairs, part
 
 __all__ = [
     "Batch",
@@ -38,6 +38,7 @@ __all__ = [
     "belonging",
     "lora_name",
     "mean_over_clients",
+    "named",
     "offset_name",
     "pairs",
     "part",

@@ -95,6 +95,11 @@ def test_engine_agrees_with_the_plain_path_with_personal_heads(name: str) -> Non
         ("feddpa_f", {"weight": 0.7, "instance_wise": False, "epochs": 3}),
         ("fedopal_w", {"strength": 0.5, "entries": "mean"}),
         ("fedopal_r", {"strength": 0.5, "eps": 1e-3}),
+        ("fedavg_ft", {"epochs": 2}),
+        ("fedprox", {"mu": 0.7}),
+        ("ditto", {"strength": 0.3}),
+        ("fedrep", {"head_epochs": 2}),
+        ("apfl", {"learned": False}),
     ],
 )
 def test_engine_agrees_with_the_plain_path_with_other_settings(name: str, settings: dict[str, Any]) -> None:
@@ -116,7 +121,7 @@ def test_every_method_of_the_plain_path_has_its_file() -> None:
         for name, value in vars(reference).items()
         if inspect.isfunction(value) and value.__module__ == reference.__name__ and not name.startswith("_")
     }
-    assert len(written) == 10
+    assert len(written) == 21
     assert written <= set(METHODS)
 
 

@@ -5,10 +5,9 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.config import LoraSettings
-from benchmark.leaf import Leaves
+from benchmark.leaf import Leaves, lora_name
 from benchmark.method import Mix
 from benchmark.models.backbone import Backbone
-from benchmark.leaf import lora_name
 from benchmark.models.lora import AdaptedLinear, adapt
 from tests.federation.small import transformer
 

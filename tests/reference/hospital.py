@@ -97,12 +97,14 @@ class Hospital:
         model: PEFT's model around timm's transformer, with a linear head.
         layers: PEFT's adapted layers by site, `blocks.0.attn.q`, in the order of the forward pass.
         objectives: The mean objective of every pass of training, by the pass's name.
+        gradients: The mean gradient over the steps of the last pass, by the trained parameters' names.
     """
 
     def __init__(self, setting: Setting, data: Images, seed: int, adapters: Sequence[str]) -> None:
         self.setting, self.data, self.seed, self.adapters = setting, data, seed, list(adapters)
         self.size = len(data.labels)
         self.objectives: dict[str, float] = {}
+        self.gradients: dict[str, Tensor] = {}
 
         name, arguments = setting.vit
         vit = timm.create_model(name, num_classes=setting.classes, **arguments)
@@ -208,18 +210,24 @@ class Hospital:
         optimizer = torch.optim.SGD(
             trained, lr=rate, momentum=self.setting.momentum, weight_decay=self.setting.weight_decay
         )
-        total = 0.0
-        for images, labels in self._batches(pass_name, epochs):
+        total, steps = 0.0, 0
+        names = {name: parameter for name, parameter in self.named().items() if parameter.requires_grad}
+        self.gradients = {name: torch.zeros_like(parameter) for name, parameter in names.items()}
+        for images, labels in self.batches(pass_name, epochs):
             optimizer.zero_grad()
             loss = F.cross_entropy(self.logits(images), labels)
             if penalty is not None:
                 loss = loss + penalty()
             loss.backward()
+            steps += 1
+            for name, parameter in names.items():
+                self.gradients[name] += parameter.grad
             optimizer.step()
             total += float(loss.detach()) * len(labels)
+        self.gradients = {name: gradient / steps for name, gradient in self.gradients.items()}
         self.objectives[pass_name] = total / (self.size * epochs)
 
-    def _batches(self, pass_name: str, epochs: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(self, pass_name: str, epochs: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Augmented batches, in the order and with the changes that the keys give; the last one is smaller."""
         order = generator(self.seed, self.data.name, pass_name, "order")
         changes = generator(self.seed, self.data.name, pass_name, "augmentation")

@@ -1,4 +1,4 @@
-"""The ten methods, each as its paper says it, one run at a time.
+"""All methods, each as its paper says it, one run at a time.
 
 Every function trains one run (one rate, one seed) of the method whose file in `methods/` bears its name, and returns
 what every hospital ends with.
@@ -8,8 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from benchmark.federation.draws import initial
+from benchmark.leaf import Leaf
 from tests.reference.hospital import Hospital, Images, Setting, average, cosine
 
 
@@ -173,6 +176,253 @@ def pooled(setting: Setting, rate: float, seed: int) -> list[Result]:
     of_hospital = dict(zip((own.name for own in data), logits, strict=True))
     leaves = {name: parameter.detach() for name, parameter in union.named().items()}
     return [Result(leaves, of_hospital[own.name], union.objectives) for own in setting.data]
+
+
+def fedavg_ft(setting: Setting, rate: float, seed: int, epochs: int = 1) -> list[Result]:
+    """FedAvg + fine-tuning (arXiv 2206.09262): after the last average every hospital trains everything once more."""
+    hospitals = _hospitals(setting, seed, ["global"])
+    for round in range(setting.rounds):
+        for hospital in hospitals:
+            hospital.train(hospital.AB("global") + hospital.head(), f"round {round} pass 0", rate)
+        average(hospitals, lambda h: h.AB("global"))
+        _average_head(hospitals, setting.head)
+    for hospital in hospitals:
+        hospital.train(hospital.AB("global") + hospital.head(), "closing pass 0", rate, epochs)
+    return _results(hospitals, lambda h: h.logits(h.unseen()))
+
+
+def fedprox(setting: Setting, rate: float, seed: int, mu: float = 0.01) -> list[Result]:
+    """FedProx (arXiv 1812.06127): mu/2 times the squared distance from the round's start is added to the loss."""
+    hospitals = _hospitals(setting, seed, ["global"])
+    for round in range(setting.rounds):
+        for hospital in hospitals:
+            own = hospital.AB("global") + hospital.head()
+            hospital.train(own, f"round {round} pass 0", rate, penalty=_proximal(own, own, mu))
+        average(hospitals, lambda h: h.AB("global"))
+        _average_head(hospitals, setting.head)
+    return _results(hospitals, lambda h: h.logits(h.unseen()))
+
+
+def scaffold(setting: Setting, rate: float, seed: int) -> list[Result]:
+    """SCAFFOLD (arXiv 1910.06378): gradients are corrected by c - c_i; c_i is the round's mean gradient."""
+    hospitals = _hospitals(setting, seed, ["global"])
+    zero = {name: torch.zeros_like(parameter) for name, parameter in hospitals[0].named().items()}
+    own, common = [dict(zero) for _ in hospitals], dict(zero)
+    for round in range(setting.rounds):
+        for k, hospital in enumerate(hospitals):
+            trained = hospital.AB("global") + hospital.head()
+            correction = _correction(hospital, {n: common[n] - own[k][n] for n in common})
+            hospital.train(trained, f"round {round} pass 0", rate, penalty=correction)
+            own[k] = {n: g - common[n] + own[k][n] for n, g in hospital.gradients.items()}
+        shares = [hospital.size / sum(h.size for h in hospitals) for hospital in hospitals]
+        common = {n: sum(share * c[n] for share, c in zip(shares, own, strict=True)) for n in zero}
+        average(hospitals, lambda h: h.AB("global"))
+        _average_head(hospitals, "shared")
+    return _results(hospitals, lambda h: h.logits(h.unseen()))
+
+
+def ditto(setting: Setting, rate: float, seed: int, strength: float = 1.0) -> list[Result]:
+    """Ditto (arXiv 2012.04221): FedAvg, and a second model per hospital that stays near the received one."""
+    hospitals, personal = (_hospitals(setting, seed, ["global"]) for _ in range(2))
+    for round in range(setting.rounds):
+        for hospital, own in zip(hospitals, personal, strict=True):
+            received = [p.detach().clone() for p in hospital.AB("global") + hospital.head()]
+            trained = own.AB("global") + own.head()
+            own.train(trained, f"round {round} pass 0", rate, penalty=_proximal(trained, received, strength))
+            hospital.train(hospital.AB("global") + hospital.head(), f"round {round} pass 0", rate)
+        average(hospitals, lambda h: h.AB("global"))
+        _average_head(hospitals, "shared")
+    found = []
+    for hospital, own in zip(hospitals, personal, strict=True):
+        leaves = {name: p.detach() for name, p in hospital.named().items()}
+        for name, p in own.named().items():
+            leaves[name.replace("global/", "personal/").replace("head/", "personal_head/")] = p.detach()
+        objectives = {name: mean + own.objectives[name] for name, mean in hospital.objectives.items()}
+        found.append(Result(leaves, own.logits(own.unseen()).detach(), objectives))
+    return found
+
+
+def fedper(setting: Setting, rate: float, seed: int) -> list[Result]:
+    """FedPer (arXiv 1912.00818): the head is never averaged."""
+    hospitals = _hospitals(setting, seed, ["global"])
+    for round in range(setting.rounds):
+        for hospital in hospitals:
+            hospital.train(hospital.AB("global") + hospital.head(), f"round {round} pass 0", rate)
+        average(hospitals, lambda h: h.AB("global"))
+    return _results(hospitals, lambda h: h.logits(h.unseen()))
+
+
+def fedrep(setting: Setting, rate: float, seed: int, head_epochs: int = 1) -> list[Result]:
+    """FedRep (arXiv 2102.07078): the head alone, then the adapter alone, which is averaged."""
+    hospitals = _hospitals(setting, seed, ["global"])
+    for round in range(setting.rounds):
+        for hospital in hospitals:
+            hospital.train(hospital.head(), f"round {round} pass 0", rate, head_epochs)
+            hospital.train(hospital.AB("global"), f"round {round} pass 1", rate)
+        average(hospitals, lambda h: h.AB("global"))
+    return _results(hospitals, lambda h: h.logits(h.unseen()))
+
+
+def apfl(setting: Setting, rate: float, seed: int, learned: bool = True) -> list[Result]:
+    """APFL (arXiv 2003.13461): w by F(w); v and alpha by F(alpha v + (1 - alpha) w), gradients taken apart."""
+    hospitals = _hospitals(setting, seed, ["global", "personal"])
+    heads, alphas = [], []
+    for hospital in hospitals:
+        heads.append([nn.Parameter(_drawn(f"personal_head/{n}", p, seed)) for n, p in _head(hospital).items()])
+        alphas.append(nn.Parameter(torch.tensor(0.5, dtype=setting.dtype)))
+    for round in range(setting.rounds):
+        for hospital, head, alpha in zip(hospitals, heads, alphas, strict=True):
+            common = hospital.AB("global") + hospital.head()
+            own = [*hospital.AB("personal"), *head, *([alpha] if learned else [])]
+            for parameter in common + own:
+                parameter.requires_grad_()
+            optimizer = torch.optim.SGD(
+                common + own, lr=rate, momentum=setting.momentum, weight_decay=setting.weight_decay
+            )
+            total, name = 0.0, f"round {round} pass 0"
+            for images, labels in hospital.batches(name, setting.epochs):
+                hospital.use({"global": 1.0})
+                first = F.cross_entropy(hospital.logits(images), labels)
+                gradients = torch.autograd.grad(first, common)
+                second = F.cross_entropy(_mixed(hospital, head, alpha, images), labels)
+                gradients += torch.autograd.grad(second, own)
+                for parameter, gradient in zip(common + own, gradients, strict=True):
+                    parameter.grad = gradient
+                optimizer.step()
+                total += float(first.detach() + second.detach()) * len(labels)
+            hospital.objectives[name] = total / (hospital.size * setting.epochs)
+        average(hospitals, lambda h: h.AB("global"))
+        _average_head(hospitals, "shared")
+    found = []
+    for hospital, head, alpha in zip(hospitals, heads, alphas, strict=True):
+        leaves = {n: p.detach() for n, p in hospital.named().items()} | {"alpha": alpha.detach()}
+        leaves |= {f"personal_head/{n}": p.detach() for n, p in zip(_head(hospital), head, strict=True)}
+        with torch.no_grad():
+            found.append(Result(leaves, _mixed(hospital, head, alpha, hospital.unseen()), hospital.objectives))
+    return found
+
+
+def fedex_lora(setting: Setting, rate: float, seed: int) -> list[Result]:
+    """FedEx-LoRA (arXiv 2410.09432): A and B are averaged, and the frozen weight takes what that loses."""
+    hospitals = _hospitals(setting, seed, ["global"])
+    for round in range(setting.rounds):
+        for hospital in hospitals:
+            hospital.train(hospital.AB("global") + hospital.head(), f"round {round} pass 0", rate)
+        exact = _mean_products(hospitals)
+        average(hospitals, lambda h: h.AB("global"))
+        _average_head(hospitals, setting.head)
+        for hospital in hospitals:
+            lost = [m - B @ A for m, A, B in zip(exact, hospital.A("global"), hospital.B("global"), strict=True)]
+            _merge(hospital, lost)
+    return _with_offsets(hospitals)
+
+
+def flora(setting: Setting, rate: float, seed: int) -> list[Result]:
+    """FLoRA (arXiv 2409.05976): the mean of the products joins the frozen weight, and adapters begin anew."""
+    hospitals = _hospitals(setting, seed, ["global"])
+    for round in range(setting.rounds):
+        for hospital in hospitals:
+            hospital.train(hospital.AB("global") + hospital.head(), f"round {round} pass 0", rate)
+        exact = _mean_products(hospitals)
+        _average_head(hospitals, setting.head)
+        for hospital in hospitals:
+            _merge(hospital, exact)
+            with torch.no_grad():
+                for site, A, B in zip(hospital.layers, hospital.A("global"), hospital.B("global"), strict=True):
+                    name = f"global/{site}.A"
+                    leaf = Leaf(name, "global", "lora", tuple(A.shape), site, "A")
+                    A.copy_(initial(leaf, seed, A.dtype, round + 1))
+                    B.zero_()
+    return _with_offsets(hospitals)
+
+
+def flexlora(setting: Setting, rate: float, seed: int) -> list[Result]:
+    """FlexLoRA (arXiv 2402.11505): the mean of the products, dense, is decomposed and cut."""
+    hospitals = _hospitals(setting, seed, ["global"])
+    for round in range(setting.rounds):
+        for hospital in hospitals:
+            hospital.train(hospital.AB("global") + hospital.head(), f"round {round} pass 0", rate)
+        exact = _mean_products(hospitals)
+        _average_head(hospitals, setting.head)
+        with torch.no_grad():
+            for hospital in hospitals:
+                for mean, A, B in zip(exact, hospital.A("global"), hospital.B("global"), strict=True):
+                    U, S, Vt = torch.linalg.svd(mean)
+                    for i in range(setting.rank):
+                        sign = -1 if U[:, i][U[:, i].abs().argmax()] < 0 else 1
+                        B[:, i], A[i] = sign * U[:, i] * S[i], sign * Vt[i]
+    return _results(hospitals, lambda h: h.logits(h.unseen()))
+
+
+def rolora(setting: Setting, rate: float, seed: int) -> list[Result]:
+    """RoLoRA (arXiv 2502.01755): B is trained and averaged in even rounds, A in odd ones; the head in all."""
+    hospitals = _hospitals(setting, seed, ["global"])
+    for round in range(setting.rounds):
+
+        def turn(hospital: Hospital, even: bool = round % 2 == 0) -> list[nn.Parameter]:
+            return hospital.B("global") if even else hospital.A("global")
+
+        for hospital in hospitals:
+            hospital.train(turn(hospital) + hospital.head(), f"round {round} pass 0", rate)
+        average(hospitals, turn)
+        _average_head(hospitals, setting.head)
+    return _results(hospitals, lambda h: h.logits(h.unseen()))
+
+
+def _proximal(trained: Sequence[nn.Parameter], centre: Sequence[Tensor], strength: float) -> Callable[[], Tensor]:
+    """strength/2 times the squared distance of the parameters from where the centre stands now."""
+    fixed = [p.detach().clone() for p in centre]
+    return lambda: strength / 2 * sum(((p - c) ** 2).sum() for p, c in zip(trained, fixed, strict=True))
+
+
+def _correction(hospital: Hospital, by: dict[str, Tensor]) -> Callable[[], Tensor]:
+    """A loss whose gradient is `by`."""
+    return lambda: sum((by[name] * parameter).sum() for name, parameter in hospital.named().items())
+
+
+def _head(hospital: Hospital) -> dict[str, nn.Parameter]:
+    return dict(hospital.model.base_model.model.head.named_parameters())
+
+
+def _drawn(name: str, like: Tensor, seed: int) -> Tensor:
+    """A second head's initial value."""
+    return initial(Leaf(name, "personal_head", "head", tuple(like.shape)), seed, like.dtype)
+
+
+def _mixed(hospital: Hospital, head: Sequence[Tensor], alpha: Tensor, images: Tensor) -> Tensor:
+    """Logits of the mixture of APFL's two models."""
+    own = alpha.clamp(0, 1)
+    hospital.use({"global": 1 - own, "personal": own})
+    features, (weight, bias) = hospital.features(images), hospital.head()
+    return F.linear(features, (1 - own) * weight + own * head[0], (1 - own) * bias + own * head[1])
+
+
+def _mean_products(hospitals: Sequence[Hospital]) -> list[Tensor]:
+    """The mean over hospitals, weighted by images, of B A at every site."""
+    images = sum(h.size for h in hospitals)
+    with torch.no_grad():
+        products = [
+            [h.size / images * B @ A for A, B in zip(h.A("global"), h.B("global"), strict=True)] for h in hospitals
+        ]
+    return [torch.stack(of_site).sum(0) for of_site in zip(*products, strict=True)]
+
+
+def _merge(hospital: Hospital, products: Sequence[Tensor]) -> None:
+    """Add products, with the adapter's scale, to the frozen weights."""
+    with torch.no_grad():
+        for layer, product in zip(hospital.layers.values(), products, strict=True):
+            layer.base_layer.weight += layer.scaling["global"] * product
+
+
+def _with_offsets(hospitals: Sequence[Hospital]) -> list[Result]:
+    """Results in which what was added to the frozen weights is a leaf, as in the engine."""
+    results = _results(hospitals, lambda h: h.logits(h.unseen()))
+    for hospital, result in zip(hospitals, results, strict=True):
+        before = Hospital(hospital.setting, hospital.data, hospital.seed, hospital.adapters)
+        for site, layer in hospital.layers.items():
+            added = layer.base_layer.weight - before.layers[site].base_layer.weight
+            result.leaves[f"offset/{site}"] = (added / layer.scaling["global"]).detach().to(hospital.setting.dtype)
+    return results
 
 
 def _fedopal(

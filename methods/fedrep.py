@@ -1,0 +1,25 @@
+"""FedRep: the personal head is trained first, then the shared representation below it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from benchmark.method import Method, Phase, part
+
+
+@dataclass(frozen=True)
+class FedRep(Method):
+    """The head beside fixed adapters, then the adapters beside the fixed head (arXiv 2102.07078, algorithm 1).
+
+    Attributes:
+        head_epochs: Passes that train the head (the paper's tau).
+    """
+
+    head_epochs: int = 1
+
+    title = "FedRep"
+    paper = "arXiv:2102.07078"
+    head = "personal"
+
+    def phases(self, round: int) -> Sequence[Phase]:
+        """Head, then adapter."""
+        return [Phase(trains=part("head"), epochs=self.head_epochs), Phase(trains=part("global"))]

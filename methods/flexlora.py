@@ -1,0 +1,19 @@
+"""FlexLoRA: the clients' products are averaged, and decomposed into an adapter again."""
+
+from torch import Tensor
+
+from benchmark.method import Leaves, Method, mean_over_clients, named, pairs, stacked, truncated
+
+
+class FlexLoRA(Method):
+    """SVD of sum_i p_i B_i A_i, cut to the adapter's rank (arXiv 2402.11505); here all ranks are equal."""
+
+    title = "FlexLoRA"
+    paper = "arXiv:2402.11505"
+
+    def server(self, sent: Leaves, start: Leaves, weights: Tensor) -> Leaves:
+        """The best adapter of its rank for the mean of the products; the head's mean."""
+        rest = {name: leaf for name, leaf in sent.items() if not name.startswith("global/")}
+        ranks = {site: pair.B.shape[-1] for site, pair in pairs(sent, "global").items()}
+        found = {site: truncated(pair, ranks[site]) for site, pair in stacked(sent, weights).items()}
+        return {**mean_over_clients(rest, weights), **named(found, "global")}
