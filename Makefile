@@ -10,9 +10,9 @@ PYTHON ?= python3
 all: $(VENV)/.installed
 	. $(BIN)/activate && snakemake --cores 8 all
 
-# The environment, then the test suite.
+# The environment, then the test suite, in two processes: one of them runs Snakemake.
 test: $(VENV)/.installed
-	. $(BIN)/activate && python -m pytest
+	. $(BIN)/activate && python -m pytest -n 2 --dist loadgroup
 
 # What a commit must pass besides the tests.
 check: $(VENV)/.installed

@@ -18,6 +18,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slurm", action="store_true", help="start a SLURM of one node here, as root, and use it")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Processes of `pytest -n` share out whole files, and one takes all files that run Snakemake on one project."""
+    for item in items:
+        folder, name = item.path.parent.name, item.path.stem
+        item.add_marker(pytest.mark.xdist_group("workflow" if folder == "workflow" else f"{folder}/{name}"))
+
+
 @pytest.fixture
 def kills(request: pytest.FixtureRequest) -> int:
     """How often the test of resuming kills a training."""

@@ -45,6 +45,12 @@ def test_the_byte_counter_says_what_the_server_sees(name: str, monkeypatch: pyte
         ("feddpa_t", 2 * A + HEAD, 4 * A + HEAD),
         ("feddpa_f", 2 * A + HEAD, 4 * A + HEAD),
         ("local", 0, 2 * A + HEAD),
+        ("scaffold", 2 * (2 * A + HEAD), 2 * A + HEAD),
+        ("ditto", 2 * A + HEAD, 2 * (2 * A + HEAD)),
+        ("apfl", 2 * A + HEAD, 2 * (2 * A + HEAD) + 1),
+        ("fedper", 2 * A, 2 * A + HEAD),
+        ("fedrep", 2 * A, 2 * A + HEAD),
+        ("flexlora", 2 * A + HEAD, 2 * A + HEAD),
     ],
 )
 def test_published_methods_cost_what_their_definitions_say(name: str, sent: int, trained: int) -> None:
@@ -52,6 +58,15 @@ def test_published_methods_cost_what_their_definitions_say(name: str, sent: int,
     ours = engine(method(name))
     assert costs.traffic(ours, 1).up[0] == sent * torch.float64.itemsize
     assert costs.trainable_parameters(ours, rounds=2) == trained
+
+
+def test_messages_may_differ_by_direction_and_round() -> None:
+    """RoLoRA sends one factor a round; FLoRA's and FedEx-LoRA's clients receive all three clients' adapters."""
+    item, clients = torch.float64.itemsize, 3
+    assert costs.traffic(engine(method("rolora")), 3) == costs.Traffic(*[[(A + HEAD) * item] * 3] * 2)
+    both, stack = 2 * A + HEAD, clients * 2 * A
+    assert costs.traffic(engine(method("flora")), 1) == costs.Traffic([both * item], [(stack + HEAD) * item])
+    assert costs.traffic(engine(method("fedex_lora")), 1) == costs.Traffic([both * item], [(both + stack) * item])
 
 
 @pytest.mark.parametrize(("name", "most"), [("fedit", 4.0), ("fedpal", 4.0), ("fedopal_r", 1.5)])

@@ -19,13 +19,20 @@ LANE = (Lane("1e-1", 0),)
 
 @pytest.mark.parametrize(
     ("name", "settings"),
-    [("fedit", {}), ("fedopal_w", {}), ("feddpa_f", {"instance_wise": False, "weight": 0.3})],
+    [
+        ("fedit", {}),
+        ("fedopal_w", {}),
+        ("feddpa_f", {"instance_wise": False, "weight": 0.3}),
+        ("apfl", {}),
+        ("ditto", {}),
+        ("flora", {}),
+    ],
 )
 @pytest.mark.parametrize("targets", [("q", "v"), ("qkv", "proj"), ("q", "k", "v", "proj", "fc1", "fc2")], ids="-".join)
 def test_peft_loads_what_is_deployed(
     tmp_path: Path, name: str, settings: dict[str, Any], targets: tuple[str, ...]
 ) -> None:
-    """One adapter or two, equal weights or not, thirds of the fused projection or all of it: the same logits."""
+    """Adapters, heads and offsets; equal weights or learned; thirds of the fused projection or all: the same logits."""
     ours = engine(method(name, **settings), lora=LoraSettings(targets=targets, rank=3, alpha=5.0))
     state = train(ours, LANE, 2)
     for k in (0, 2):

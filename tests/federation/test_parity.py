@@ -70,9 +70,11 @@ def test_engine_agrees_with_the_plain_path_in_less_precision(name: str, precisio
         pytest.skip(NO_REFERENCE.format(name))
     ours, _ = engine_path(name, training, PAIR)
     plain = plain_path(name, training, PAIR[0])
-    rounding = difference(plain, plain_path(name, exact, PAIR[0]))
+    # Where singular values are close, singular vectors turn at a rounding: there, what they predict is compared.
+    leaves = name != "flexlora"
+    rounding = difference(plain, plain_path(name, exact, PAIR[0]), leaves=leaves)
     assert 1e-8 < rounding < most
-    assert difference(ours, plain) < ROUNDED * rounding
+    assert difference(ours, plain, leaves=leaves) < ROUNDED * rounding
 
 
 @pytest.mark.parametrize("targets", [("qkv",), ("q", "k", "v", "proj", "fc1", "fc2")], ids="-".join)
@@ -134,12 +136,12 @@ def deviation(name: str, training: TrainingSettings, lanes: Sequence[Lane] = PAI
     return max(difference(ours, theirs) for ours, theirs in zip(found, runs, strict=True))
 
 
-def difference(left: Sequence[Result], right: Sequence[Result]) -> float:
+def difference(left: Sequence[Result], right: Sequence[Result], *, leaves: bool = True) -> float:
     """The largest difference in anything that hospitals end with: adapters, head, logits, objectives."""
     largest = 0.0
     for ours, theirs in zip(left, right, strict=True):
         assert ours.leaves.keys() == theirs.leaves.keys()
-        pairs = [(ours.leaves[name], theirs.leaves[name]) for name in theirs.leaves]
+        pairs = [(ours.leaves[name], theirs.leaves[name]) for name in theirs.leaves if leaves]
         pairs += [(ours.logits, theirs.logits)]
         for got, expected in pairs:
             assert got.shape == expected.shape

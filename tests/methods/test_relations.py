@@ -1,0 +1,169 @@
+"""How methods relate: what one leaves of another where a setting vanishes, a client is alone, or averaging is exact."""
+
+import numpy as np
+import pytest
+import torch
+
+from benchmark.federation.client import Lane
+from benchmark.federation.engine import Engine, State
+from benchmark.method import Leaves, Pair, belonging, offset_name, pairs, stacked, truncated
+from tests.federation.small import TRAINING, apart, clients, engine, logits, method, same, train
+
+LANES = (Lane("1e-1", 0), Lane("2e-2", 1))
+ROUNDING = 1e-12
+
+
+def rounds(ours: Engine, count: int) -> State:
+    state = ours.start(LANES)
+    for _ in range(count):
+        state, _ = ours.round(state, LANES)
+    return state
+
+
+def products(params: Leaves, k: int, adapter: str = "global") -> dict[str, torch.Tensor]:
+    """What a client's adapter and offset add to every frozen weight, without the adapters' scale: (L, out, in)."""
+    found = {}
+    for site, (A, B) in pairs(params, adapter).items():
+        offset = params[offset_name(site)][k] if offset_name(site) in params else 0.0
+        found[site] = offset + B[k] @ A[k]
+    return found
+
+
+def test_fedprox_without_its_term_is_fedit() -> None:
+    """Mu = 0 adds a gradient of zero."""
+    found, expected = train(engine(method("fedprox", mu=0.0)), LANES, 2), train(engine(method("fedit")), LANES, 2)
+    assert same(found.params, expected.params)
+
+
+def test_a_strong_proximal_term_keeps_clients_at_the_start() -> None:
+    """The larger mu, the shorter the way that a client travels in a round."""
+    ways = []
+    for mu in (0.0, 1.0, 8.0):
+        ours = engine(method("fedprox", mu=mu))
+        before = ours.start(LANES)
+        after, _ = ours.round(before, LANES)
+        ways.append(sum(float(((after.params[n] - leaf) ** 2).sum()) for n, leaf in before.params.items()))
+    assert ways[0] > ways[1] > ways[2]
+
+
+def test_fedavg_ft_is_fedit_until_its_closing_pass() -> None:
+    """Every client then starts from the same leaves, and ends with its own."""
+    tuned, plain = engine(method("fedavg_ft")), engine(method("fedit"))
+    assert same(rounds(tuned, 2).params, rounds(plain, 2).params)
+    closed = tuned.close(rounds(tuned, 2), LANES)
+    assert (closed.params["head/weight"][0] != closed.params["head/weight"][1]).any()
+
+
+def test_scaffold_begins_as_fedit_and_its_controls_are_option_two() -> None:
+    """Controls are zero in round 0. Then c_i+ = c_i - c + (x - y_i) / (K eta), for plain SGD."""
+    ours = engine(method("scaffold"))
+    first = rounds(ours, 1)
+    assert apart(first.params, rounds(engine(method("fedit")), 1).params) < ROUNDING
+    alone = [engine(method("scaffold"), [hospital]) for hospital in clients()]
+    second, _ = ours.round(first, LANES)
+    for k, (hospital, only) in enumerate(zip(clients(), alone, strict=True)):
+        own = State(1, *({n: v[k : k + 1] for n, v in kind.items()} for kind in (first.params, first.memory)))
+        trained, _ = only.round(own, LANES)  # One client: the server returns what the client trained.
+        steps = -(-len(hospital.labels) // TRAINING.batch_size)
+        for lane, rate in enumerate(float(lane.rate) for lane in LANES):
+            for name, leaf in trained.params.items():
+                way = (first.params[name][k, lane] - leaf[0, lane]) / (steps * rate)
+                control = first.memory[f"own/{name}"][k, lane] - first.memory[f"common/{name}"][k, lane] + way
+                assert (second.memory[f"own/{name}"][k, lane] - control).abs().max() < 1e-10
+    sizes = torch.tensor([len(hospital.labels) for hospital in clients()]).double()
+    for name, control in belonging(second.memory, "own").items():
+        mean = torch.tensordot(sizes / sizes.sum(), control, dims=1)
+        assert (second.memory[f"common/{name}"] - mean).abs().max() < ROUNDING
+
+
+def test_ditto_without_its_term_is_fedit_beside_local_training() -> None:
+    """With lambda = 0 neither model knows of the other."""
+    found = rounds(engine(method("ditto", strength=0.0)), 2).params
+    common, alone = rounds(engine(method("fedit")), 2).params, rounds(engine(method("local")), 2).params
+    for name, leaf in common.items():
+        assert (found[name] - leaf).abs().max() < ROUNDING
+    for name, leaf in alone.items():
+        own = name.replace("global/", "personal/").replace("head/", "personal_head/")
+        assert (found[own] - leaf).abs().max() < ROUNDING
+
+
+def test_apfl_predicts_with_the_global_model_where_alpha_is_zero() -> None:
+    """And with the personal one where it is one; alpha is learned, and stays between them in the mixture."""
+    ours = engine(method("apfl"))
+    state = rounds(ours, 2)
+    assert (state.params["alpha"] != 0.5).all()
+    for alpha, adapter, head in ((0.0, "global", "head"), (1.0, "personal", "personal_head"), (7.0, "personal", "")):
+        mix = ours.model.method.mix({"alpha": torch.tensor(alpha)})
+        kept = {name for name, weight in mix.items() if weight == 1}
+        assert kept == {adapter, head or "personal_head"}
+
+
+def test_exact_aggregation_is_exact() -> None:
+    """After a round of FedEx-LoRA or FLoRA, what is added to a frozen weight is the mean of what clients added."""
+    sizes = torch.tensor([len(hospital.labels) for hospital in clients()]).double()
+    alone = rounds(engine(method("local"), head="shared"), 1).params
+    parts = [products(alone, k) for k in range(len(sizes))]
+    expected = {s: sum(w * p[s] for w, p in zip(sizes / sizes.sum(), parts, strict=True)) for s in parts[0]}
+    for name in ("fedex_lora", "flora"):
+        found = rounds(engine(method(name)), 1)
+        for k in range(len(sizes)):
+            for site, product in products(found.params, k).items():
+                assert (product - expected[site]).abs().max() < ROUNDING, (name, site)
+    inexact = products(rounds(engine(method("fedit")), 1).params, 0)
+    assert max(float((inexact[s] - expected[s]).abs().max()) for s in expected) > 1e-8
+
+
+def test_exactly_aggregated_models_predict_the_same_after_a_round() -> None:
+    """FedEx-LoRA and FLoRA hold the same sum in different parts."""
+    left, right = (engine(method(name)) for name in ("fedex_lora", "flora"))
+    for ours, theirs in zip(logits(left, rounds(left, 1)), logits(right, rounds(right, 1)), strict=True):
+        assert (ours - theirs).abs().max() < 1e-10
+
+
+@pytest.mark.parametrize("name", ["fedex_lora", "flexlora"])
+def test_one_client_loses_nothing(name: str) -> None:
+    """The mean over one client is the client: no residual, and an SVD of rank r keeps a product of rank r."""
+    alone = clients()[:1]
+    found, expected = (products(rounds(engine(method(n), alone), 1).params, 0) for n in (name, "local"))
+    for site, product in expected.items():
+        assert (found[site] - product).abs().max() < ROUNDING
+
+
+def test_rolora_trains_b_then_a() -> None:
+    """And averages are exact: the fixed factor is equal on all clients."""
+    ours = engine(method("rolora"))
+    start = ours.start(LANES)
+    first, _ = ours.round(start, LANES)
+    second, _ = ours.round(first, LANES)
+    for name, leaf in ours.model.leaves.items():
+        if leaf.role == "lora":
+            moved = [(a.params[name] != b.params[name]).any() for a, b in ((start, first), (first, second))]
+            assert moved == ([False, True] if leaf.factor == "A" else [True, False]), name
+
+
+def test_truncation_is_the_best_of_its_rank() -> None:
+    """Against NumPy's decomposition of the dense product; a product that is not finite is NaN, and raises nothing."""
+    source = torch.Generator().manual_seed(0)
+    A, B = (torch.randn(shape, generator=source, dtype=torch.float64) for shape in ((6, 9), (7, 6)))
+    found = truncated(Pair(A, B), 3)
+    U, S, Vt = np.linalg.svd((B @ A).numpy())
+    best = U[:, :3] * S[:3] @ Vt[:3]
+    assert found.A.shape == (3, 9)
+    assert np.abs(found.product.numpy() - best).max() < 1e-12
+    assert (found.A @ found.A.T - torch.eye(3)).abs().max() < 1e-12
+    lost = torch.vmap(lambda a, b: truncated(Pair(a, b), 3))(
+        torch.stack([A, A]), torch.stack([B, B.new_full(B.shape, torch.inf)])
+    )
+    assert torch.equal(lost.A[0], torch.vmap(lambda a, b: truncated(Pair(a, b), 3).A)(A[None], B[None])[0])
+    assert lost.A[1].isnan().all()
+    assert lost.B[1].isnan().all()
+
+
+def test_a_stack_is_the_weighted_sum_of_products() -> None:
+    """sum_k w_k B_k A_k, by a loop."""
+    source = torch.Generator().manual_seed(0)
+    A, B = (torch.randn(shape, generator=source, dtype=torch.float64) for shape in ((3, 2, 5), (3, 4, 2)))
+    weights = torch.tensor([0.5, 0.2, 0.3], dtype=torch.float64)
+    (pair,) = stacked({"global/site.A": A, "global/site.B": B}, weights).values()
+    assert pair.A.shape == (6, 5)
+    assert (pair.product - sum(w * b @ a for w, a, b in zip(weights, A, B, strict=True))).abs().max() < 1e-14
