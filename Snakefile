@@ -380,7 +380,7 @@ rule report:
             f"{plan.figures}/{{figure}}.svg", figure=[*plan.figure_names, "examples"]
         ),
         captions=expand("report/{figure}.rst", figure=[*plan.figure_names, "examples"]),
-        template="benchmark/reporting/templates/report.html.j2",
+        templates=plan.templates,
         code=plan.sources("benchmark.reporting.report"),
     output:
         report(

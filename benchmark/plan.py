@@ -171,6 +171,12 @@ class Plan:
         """The figures drawn from results, in the order of the report; `examples` is drawn from images."""
         return list(FIGURES)
 
+    @property
+    def templates(self) -> list[str]:
+        """The files that the report is rendered from."""
+        folder = ROOT / "benchmark/reporting/templates"
+        return sorted(path.relative_to(ROOT).as_posix() for path in folder.rglob("*") if path.is_file())
+
     # What decides the result of a job: parameters that rerun it when they change.
 
     def preparation(self, folder: str) -> str:
