@@ -18,7 +18,16 @@ from benchmark.config import Config, ConfigError, FederationSettings, TrainingJo
 from benchmark.files import digest
 from benchmark.sources import ROOT, closure
 
-FIGURES = ("rate_curves", "clients", "average_rank", "learning_curves")
+FIGURES = (
+    "rate_curves",
+    "clients",
+    "average_rank",
+    "learning_curves",
+    "bytes",
+    "labels",
+    "confusion",
+    "overlap",
+)
 
 
 @dataclass(frozen=True)
@@ -125,6 +134,11 @@ class Plan:
     def selected(self) -> str:
         """Pattern of a method's selection, over the wildcards `federation` and `method`."""
         return f"{self.results}/selected/{{federation}}/{{method}}.json"
+
+    @property
+    def overlap(self) -> str:
+        """Pattern of a method's overlap of adapters, over the wildcards `federation` and `method`."""
+        return f"{self.results}/overlap/{{federation}}/{{method}}.csv"
 
     def of_runs(self, file: str) -> list[str]:
         """Patterns of a file of every run, over the wildcards `federation` and `method`."""

@@ -2,9 +2,8 @@
 
     python -m benchmark.reporting.figures NAME RESULTS --pdf FILE --svg FILE --csv FILE
 
-NAME is `rate_curves`, `clients`, `average_rank` or `learning_curves`; RESULTS are the arguments of
-`benchmark.reporting.inputs`. The CSV file holds the plotted numbers. What a figure shows stands in
-`report/NAME.rst`, which the report reads too.
+NAME is a name in `FIGURES`; RESULTS are the arguments of `benchmark.reporting.inputs`. The CSV file holds the
+plotted numbers. What a figure shows stands in `report/NAME.rst`, which the report reads too.
 """
 
 import argparse
@@ -17,7 +16,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from benchmark.reporting import style
-from benchmark.reporting.drawings import clients, curves, ranks
+from benchmark.reporting.drawings import clients, confusions, curves, data, overlaps, ranks, traffic
 from benchmark.reporting.inputs import Results, add_arguments, load
 
 Drawing = Callable[[Results], tuple[Figure, pd.DataFrame]]
@@ -27,6 +26,10 @@ FIGURES: dict[str, Drawing] = {
     "clients": clients.clients,
     "average_rank": ranks.average_rank,
     "learning_curves": curves.learning_curves,
+    "bytes": traffic.bytes_sent,
+    "labels": data.labels,
+    "confusion": confusions.confusion,
+    "overlap": overlaps.overlap,
 }
 
 

@@ -16,7 +16,7 @@ from tests.reporting.test_tables import scores
 def job(name: str, tree: synthetic.Tree, folder: Path) -> dict[str, Path]:
     files = {kind: folder / f"{name}.{kind}" for kind in ("pdf", "svg", "csv")}
     options = [part for kind, path in files.items() for part in (f"--{kind}", str(path))]
-    assert figures.main([name, *tree.arguments(), *options]) == 0
+    assert figures.main([name, *tree.arguments(), *tree.extras(), *options]) == 0
     return files
 
 
