@@ -129,10 +129,10 @@ def class_colours(count: int) -> list[str]:
     return [_CLASSES[place % len(_CLASSES)] for place in range(count)]
 
 
-def legend_columns(width: float, titles: Sequence[str]) -> int:
-    """How many titles of methods, five at most, fit beside each other below a figure of this width in inches."""
+def legend_columns(width: float, titles: Sequence[str], most: int = 5) -> int:
+    """How many titles, `most` at most, fit beside each other in a legend of this width in inches."""
     longest = _MARK_WIDTH + _LETTER_WIDTH * max(map(len, titles), default=0)
-    return max(1, min(5, len(titles), int(width / longest)))
+    return max(1, min(most, len(titles), int(width / longest)))
 
 
 def handles(looks: Sequence[tuple[str, Look]]) -> list[Line2D]:

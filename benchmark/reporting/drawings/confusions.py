@@ -11,8 +11,7 @@ from benchmark.evaluation.ranks import dataset_ranks
 from benchmark.reporting.drawings.panels import multiples, order, stacked
 from benchmark.reporting.inputs import Results
 
-_COLUMNS = 4
-_PANEL = 2.1
+_WIDTH = 9.2
 _ALL = "all clients"
 
 
@@ -20,18 +19,18 @@ def confusion(results: Results) -> tuple[Figure, pd.DataFrame]:
     """The share of each class's test images that the best ranked method takes for each class, over all seeds."""
     parts_of = {dataset: _counts(results, dataset) for dataset in results.datasets}
     numbers = pd.concat(parts_of.values(), ignore_index=True)
-    counts = [1 + len(results.sites(dataset)) for dataset in results.datasets]
-    heights = [0.7 + _PANEL * 1.1 * -(-count // _COLUMNS) for count in counts]
-    figure, parts = stacked(results, heights, 0.9 + _PANEL * min(_COLUMNS, max(counts)))
-    for (dataset, part), count in zip(parts.items(), counts, strict=True):
-        table = parts_of[dataset]
+    shapes = {dataset: _shape(results, dataset) for dataset in results.datasets}
+    figure, parts = stacked(results, [0.6 + lines * height for _, lines, height in shapes.values()], _WIDTH)
+    for dataset, part in parts.items():
+        table, classes = parts_of[dataset], results.manifests[dataset]["classes"]
         best = results.methods[table["method"].iloc[0]].title
         part.suptitle(f"{results.title(dataset)}: {best}", x=0.01, ha="left", fontsize=10, fontweight="bold")
         titles = {_ALL: _ALL, **results.sites(dataset)}
-        for (client, title), axes in zip(titles.items(), multiples(part, count, min(_COLUMNS, count)), strict=True):
-            axes.set_title(fill(title, 26), fontsize=8, fontweight="normal", pad=3)
-            _matrix(axes, table[table["client"] == client], results.manifests[dataset]["classes"])
-        part.supxlabel("predicted", fontsize=8)
+        panels = multiples(part, len(titles), shapes[dataset][0])
+        for (client, title), axes in zip(titles.items(), panels, strict=True):
+            axes.set_title(fill(title, 18), fontsize=8, fontweight="normal", pad=3)
+            _matrix(axes, table[table["client"] == client], classes)
+        part.supxlabel("predicted class, by its number", fontsize=8)
         part.supylabel("true class", fontsize=8)
     return figure, numbers
 
@@ -60,6 +59,15 @@ def _counts(results: Results, dataset: str) -> pd.DataFrame:
     ]
 
 
+def _shape(results: Results, dataset: str) -> tuple[int, int, float]:
+    """Panels in a row, rows, and the height of a row in inches: many classes need large panels."""
+    count, classes = 1 + len(results.sites(dataset)), results.manifests[dataset]["classes"]
+    side = min(2.1, max(1.1, 0.24 * len(classes)))
+    labels = 0.3 + 0.08 * max(map(len, classes))
+    columns = min(count, int((_WIDTH - labels) / side))
+    return columns, -(-count // columns), side + 0.45
+
+
 def _matrix(axes: Axes, table: pd.DataFrame, classes: list[str]) -> None:
     """A matrix whose rows sum to one, in per cent; the row of a class without images stays empty."""
     counts = table["n"].to_numpy(float).reshape(len(classes), len(classes))
@@ -67,10 +75,12 @@ def _matrix(axes: Axes, table: pd.DataFrame, classes: list[str]) -> None:
     shares = np.divide(counts, totals, out=np.full_like(counts, np.nan), where=totals > 0)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.grid(visible=False)
+    axes.set_facecolor("#eeeeee")
     for (row, column), share in np.ndenumerate(shares):
         if share >= 0.005:
             colour = "white" if share > 0.55 else "#222222"
             axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=6, color=colour)
-    axes.set_xticks(range(len(classes)), classes, rotation=90)
-    axes.set_yticks(range(len(classes)), classes)
+    numbers = [str(number) for number in range(1, len(classes) + 1)]
+    axes.set_xticks(range(len(classes)), numbers)
+    axes.set_yticks(range(len(classes)), [f"{name}  {n}" for name, n in zip(classes, numbers, strict=True)])
     axes.tick_params(length=0)

@@ -50,7 +50,7 @@ def _lines(axes: Axes, results: Results, table: pd.DataFrame, methods: list[str]
     parts = layers["layer"].str.extract(r"^(?:blocks\.)?(?P<block>\d+)\.(?P<projection>.+)$")
     layers["projection"] = parts["projection"].fillna(layers["layer"])
     layers["block"] = parts["block"].fillna("")
-    start = 0.0
+    start, ticks = 0.0, list[tuple[float, str]]()
     for projection, own in layers.groupby("projection", sort=False):
         places = dict(zip(own["layer"], (start + i for i in range(len(own))), strict=True))
         inside = table[table["layer"].isin(places)]
@@ -60,19 +60,21 @@ def _lines(axes: Axes, results: Results, table: pd.DataFrame, methods: list[str]
             axes.plot(points["x"], points["value"], linestyle=look(results, name).line, **look(results, name).mark)
         level = inside.groupby("x")["random"].mean()
         axes.hlines(level, level.index - 0.5, level.index + 0.5, **_RANDOM)
-        middle = start + (len(own) - 1) / 2
+        ticks += zip(places.values(), own["block"], strict=True)
         axes.annotate(
-            str(projection),
-            (middle, 1),
+            f"{projection}, block" if own["block"].iloc[0] else str(projection),
+            (start + (len(own) - 1) / 2, 0),
             xycoords=("data", "axes fraction"),
+            xytext=(0, -18),
+            textcoords="offset points",
             ha="center",
             va="top",
-            fontsize=7.5,
-            color="#555555",
+            fontsize=8,
         )
         start += len(own) + 0.6
+    shown = [tick for place, tick in enumerate(ticks) if place % -(-len(ticks) // 16) == 0]
+    axes.set_xticks([place for place, _ in shown], [block for _, block in shown])
     axes.set_yscale("log")
-    axes.set_xlabel("block")
 
 
 def _empty() -> Figure:

@@ -3,6 +3,7 @@
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from benchmark.disk import readable
 from benchmark.reporting.costs import bytes_of_training
@@ -12,7 +13,10 @@ from benchmark.reporting.measure import over_seeds
 
 
 def bytes_sent(results: Results) -> tuple[Figure, pd.DataFrame]:
-    """The mean test score against the bytes that a client sends and receives over the whole training."""
+    """The mean test score against the bytes that a client sends and receives over the whole training.
+
+    The front is that of the ranked methods: a control is a level to compare with, not a way to share.
+    """
     runs = {(run["federation"], run["method"]["name"]): run for run in results.runs}
     rows = []
     for dataset in results.datasets:
@@ -63,21 +67,31 @@ def _scatter(axes: Axes, results: Results, points: pd.DataFrame, best: pd.DataFr
         axes.axvspan(low / 3, left, color="#f5f5f5", zorder=0)
     steps = [*best["bytes"].clip(lower=zero), right]
     axes.step(steps, [*best["value"], *best["value"].tail(1)], where="post", color="#444444", linewidth=1, zorder=1)
-    for name, size, height, sd in points[["method", "bytes", "value", "sd"]].itertuples(index=False, name=None):
-        spread = 0 if pd.isna(sd) else sd
-        axes.errorbar(max(size, zero), height, yerr=spread, elinewidth=0.8, **look(results, name).mark)
+    for name, size, height in points[["method", "bytes", "value"]].itertuples(index=False, name=None):
+        axes.plot(max(size, zero), height, markersize=6.5, **look(results, name).mark)
         if results.methods[name].control:
             axes.axhline(height, color="#999999", linestyle=":", linewidth=0.9, zorder=0.9)
     for size, height, name in best[["bytes", "value", "method"]].itertuples(index=False, name=None):
         axes.annotate(
             results.methods[name].title,
             (max(size, zero), height),
-            xytext=(5, 5),
+            xytext=(-2, 7),
             textcoords="offset points",
+            ha="right",
             fontsize=7.5,
+            path_effects=[withStroke(linewidth=2.5, foreground="white")],
         )
-    ticks = [s for decade in range(0, 16) for s in (10**decade, 2 * 10**decade, 5 * 10**decade) if left <= s <= right]
-    ticks = ticks if len(ticks) <= 6 else [tick for tick in ticks if str(tick)[0] == "1"]
+    ticks = _ticks(left, right)
     axes.set_xticks([zero, *ticks], ["0", *map(readable, ticks)])
     axes.minorticks_off()
     axes.set_xlim(low / 3, right)
+
+
+def _ticks(left: float, right: float) -> list[float]:
+    """Round numbers of bytes on a logarithmic axis: the coarsest set that has two or more, six at most."""
+    for steps in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7)):
+        ticks = [step * 10**decade for decade in range(16) for step in steps]
+        ticks = [tick for tick in ticks if left <= tick <= right]
+        if len(ticks) > 1:
+            break
+    return ticks[:: -(-len(ticks) // 6)] if ticks else []
