@@ -223,7 +223,8 @@ rule collect:
         manifests=expand(plan.manifest, federation=plan.federations),
         code=plan.sources("benchmark.evaluation.collect"),
     output:
-        f"{plan.results}/clients.parquet",
+        clients=f"{plan.results}/clients.parquet",
+        confusion=f"{plan.results}/confusion.parquet",
     log:
         f"logs/{plan.config.name}/collect.log",
     conda:
@@ -232,6 +233,23 @@ rule collect:
         manifests=expand(f"{{federation}}={plan.manifest}", federation=plan.federations),
     shell:
         "python -m benchmark.evaluation.collect --predictions {input.predictions} --manifests {params.manifests} "
+        "--output {output.clients} --confusion {output.confusion} > {log} 2>&1"
+
+
+# How orthogonal global and personal adapters became, at the selected rate.
+rule overlap:
+    input:
+        states=plan.of_runs("state.safetensors"),
+        selected=plan.selected,
+        code=plan.sources("benchmark.evaluation.overlap"),
+    output:
+        plan.overlap,
+    log:
+        f"logs/{plan.config.name}/overlap/{{federation}}/{{method}}.log",
+    conda:
+        "environment.yml"
+    shell:
+        "python -m benchmark.evaluation.overlap --selected {input.selected} --states {input.states} "
         "--output {output} > {log} 2>&1"
 
 
@@ -319,6 +337,8 @@ rule figure:
         selected=plan.every(plan.selected),
         runs=plan.every(*plan.of_runs("run.json")),
         manifests=expand(plan.manifest, federation=plan.federations),
+        confusion=f"{plan.results}/confusion.parquet",
+        overlap=plan.every(plan.overlap),
         code=plan.sources("benchmark.reporting.figures"),
     output:
         pdf=f"{plan.figures}/{{figure}}.pdf",
@@ -338,6 +358,7 @@ rule figure:
     shell:
         "python -m benchmark.reporting.figures {wildcards.figure} --clients {input.clients} "
         "--selected {input.selected} --runs {input.runs} --manifests {params.manifests} "
+        "--confusion {input.confusion} --overlap {input.overlap} "
         "--pdf {output.pdf} --svg {output.svg} --csv {output.csv} > {log} 2>&1"
 
 
@@ -380,7 +401,7 @@ rule report:
             f"{plan.figures}/{{figure}}.svg", figure=[*plan.figure_names, "examples"]
         ),
         captions=expand("report/{figure}.rst", figure=[*plan.figure_names, "examples"]),
-        template="benchmark/reporting/templates/report.html.j2",
+        templates=plan.templates,
         code=plan.sources("benchmark.reporting.report"),
     output:
         report(

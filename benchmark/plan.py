@@ -18,7 +18,16 @@ from benchmark.config import Config, ConfigError, FederationSettings, TrainingJo
 from benchmark.files import digest
 from benchmark.sources import ROOT, closure
 
-FIGURES = ("rate_curves", "clients", "average_rank", "learning_curves")
+FIGURES = (
+    "rate_curves",
+    "clients",
+    "average_rank",
+    "learning_curves",
+    "bytes",
+    "labels",
+    "confusion",
+    "overlap",
+)
 
 
 @dataclass(frozen=True)
@@ -126,6 +135,11 @@ class Plan:
         """Pattern of a method's selection, over the wildcards `federation` and `method`."""
         return f"{self.results}/selected/{{federation}}/{{method}}.json"
 
+    @property
+    def overlap(self) -> str:
+        """Pattern of a method's overlap of adapters, over the wildcards `federation` and `method`."""
+        return f"{self.results}/overlap/{{federation}}/{{method}}.csv"
+
     def of_runs(self, file: str) -> list[str]:
         """Patterns of a file of every run, over the wildcards `federation` and `method`."""
         return [
@@ -170,6 +184,12 @@ class Plan:
     def figure_names(self) -> list[str]:
         """The figures drawn from results, in the order of the report; `examples` is drawn from images."""
         return list(FIGURES)
+
+    @property
+    def templates(self) -> list[str]:
+        """The files that the report is rendered from."""
+        folder = ROOT / "benchmark/reporting/templates"
+        return sorted(path.relative_to(ROOT).as_posix() for path in folder.rglob("*") if path.is_file())
 
     # What decides the result of a job: parameters that rerun it when they change.
 

@@ -1,7 +1,7 @@
-"""Every client's test metrics, from the predictions of all methods: one tidy table.
+"""Every client's test metrics and confusions, from the predictions of all methods: two tidy tables.
 
     python -m benchmark.evaluation.collect
-        --predictions FILE [FILE ...] --manifests [NAME=]FILE ... --output FILE
+        --predictions FILE [FILE ...] --manifests [NAME=]FILE ... --output FILE --confusion FILE
 
 A predictions file says in its path what it is of: `.../{dataset}/{method}/seed={seed}/predictions.parquet`.
 Any other path is refused. The manifests name the classes; NAME is the federation's name, where that is not
@@ -10,6 +10,9 @@ its dataset's. The output (Parquet) has the columns dataset, method, seed, clien
 A metric that is not defined for a client's labels has no row: the recall of a class that the client lacks,
 say. A row whose value is NaN is a model that diverged. `chance` is the balanced accuracy of a constant
 prediction, where there are two classes or more.
+
+The confusions (Parquet) have the columns dataset, method, seed, client, label, predicted, n: how many test images of
+the class `label` were taken for `predicted`, where there are any. A model that diverged predicts -1.
 """
 
 import argparse
@@ -27,6 +30,7 @@ from scipy.stats import rankdata
 from benchmark.files import atomic, read_json
 
 COLUMNS = ["dataset", "method", "seed", "client", "metric", "value", "n"]
+CONFUSION = ["dataset", "method", "seed", "client", "label", "predicted", "n"]
 
 _NAMED = re.compile(r"[a-z][a-z0-9_]*=")
 _KEY = re.compile(r"(?P<dataset>[^/]+)/(?P<method>[^/]+)/seed=(?P<seed>\d+)/predictions\.parquet$")
@@ -112,13 +116,7 @@ def collect(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
     Raises:
         ValueError: The predictions are not over these classes.
     """
-    columns = [f"probability_{c}" for c in range(len(classes))]
-    found = [column for column in predictions.columns if column.startswith("probability_")]
-    if found != columns or not predictions["label"].between(0, len(classes) - 1).all():
-        raise ValueError(
-            f"{len(found)} probabilities and labels up to {predictions['label'].max()},"
-            f" but the manifest names {len(classes)} classes; evaluate again"
-        )
+    columns = _columns(predictions, classes)
     rows = [
         (str(client), *metric)
         for client, samples in predictions.groupby("client", sort=False)
@@ -129,18 +127,36 @@ def collect(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["client", "metric", "value", "n"])
 
 
+def confusion(predictions: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
+    """What every client's images were taken for, in one predictions file.
+
+    Args:
+        predictions: client, label, and probability_0 to probability_{C-1} for every test sample.
+        classes: Names of the C classes.
+
+    Returns:
+        One row per client, label and predicted class that occur together: client, label, predicted, n.
+    """
+    probabilities = predictions[_columns(predictions, classes)].to_numpy()
+    guesses = np.where(np.isnan(probabilities).any(axis=1), -1, probabilities.argmax(axis=1))
+    found = predictions[["client", "label"]].assign(client=predictions["client"].astype(str), predicted=guesses)
+    return found.groupby(["client", "label", "predicted"], sort=False).size().rename("n").reset_index()
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the job; see the module's text for its arguments."""
     parser = argparse.ArgumentParser(prog="collect", description="Every client's test metrics as one table.")
     parser.add_argument("--predictions", type=Path, nargs="+", required=True, help="predictions, Parquet")
     parser.add_argument("--manifests", nargs="+", required=True, help="the datasets' manifests: [NAME=]FILE")
-    parser.add_argument("--output", type=Path, required=True, help="the table, Parquet")
+    parser.add_argument("--output", type=Path, required=True, help="the table of metrics, Parquet")
+    parser.add_argument("--confusion", type=Path, required=True, help="the table of confusions, Parquet")
     arguments = parser.parse_args(argv)
     try:
         classes = {name: manifest["classes"] for name, manifest in read_manifests(arguments.manifests).items()}
-        table = pd.concat([_read(path, classes) for path in arguments.predictions], ignore_index=True)
-        with atomic(arguments.output) as temporary:
-            table.to_parquet(temporary, index=False)
+        tables = zip(*(_read(path, classes) for path in arguments.predictions), strict=True)
+        for output, parts in zip((arguments.output, arguments.confusion), tables, strict=True):
+            with atomic(output) as temporary:
+                pd.concat(parts, ignore_index=True).to_parquet(temporary, index=False)
     except (OSError, ValueError) as error:
         print(f"collect: {error}", file=sys.stderr)
         return 1
@@ -153,16 +169,30 @@ def _auc(positive: npt.NDArray[np.bool_], scores: npt.NDArray[np.float64]) -> fl
     return float((rankdata(scores)[positive].sum() - n * (n + 1) / 2) / (n * m))
 
 
-def _read(path: Path, classes: dict[str, list[str]]) -> pd.DataFrame:
-    """One predictions file's metrics, with dataset, method and seed."""
+def _columns(predictions: pd.DataFrame, classes: Sequence[str]) -> list[str]:
+    """The columns of probabilities, one for each class and no other."""
+    columns = [f"probability_{c}" for c in range(len(classes))]
+    found = [column for column in predictions.columns if column.startswith("probability_")]
+    if found != columns or not predictions["label"].between(0, len(classes) - 1).all():
+        raise ValueError(
+            f"{len(found)} probabilities and labels up to {predictions['label'].max()},"
+            f" but the manifest names {len(classes)} classes; evaluate again"
+        )
+    return columns
+
+
+def _read(path: Path, classes: dict[str, list[str]]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """One predictions file's metrics and confusions, with dataset, method and seed."""
     dataset, method, seed = key(path)
     if dataset not in classes:
         raise ValueError(f"{path}: no manifest of {dataset!r} was given, only of {sorted(classes)}")
     try:
-        table = collect(pd.read_parquet(path), classes[dataset])
+        predictions = pd.read_parquet(path)
+        tables = collect(predictions, classes[dataset]), confusion(predictions, classes[dataset])
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    return table.assign(dataset=dataset, method=method, seed=seed)[COLUMNS]
+    metrics, confusions = (table.assign(dataset=dataset, method=method, seed=seed) for table in tables)
+    return metrics[COLUMNS], confusions[CONFUSION]
 
 
 if __name__ == "__main__":

@@ -6,22 +6,29 @@ All jobs of this package that report on results take the same four arguments (RE
 
 `--clients` is the table of test metrics, `--selected` the selections, `--manifests` the datasets' manifests
 (NAME is the federation's name, where that is not its dataset's). RUN is the folder of a run or any file in
-it: give all runs, of all rates, since the runs say which cells there should be.
+it: give all runs, of all rates, since the runs say which cells there should be. Two more may be given:
+
+    --confusion FILE --overlap FILE [FILE ...]
+
+the table of confusions, and the overlaps of adapters, whose paths end in `{dataset}/{method}.csv`.
 """
 
 import argparse
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
 
+from benchmark.evaluation import collect, overlap
 from benchmark.evaluation.collect import read_manifests
 from benchmark.evaluation.ranks import client_ranks, expected_cells
 from benchmark.evaluation.select import read_run
 from benchmark.files import read_json
+
+_OVERLAP = ["dataset", "method", *overlap.COLUMNS]
 
 
 @dataclass(frozen=True)
@@ -43,12 +50,16 @@ class Results:
         runs: The content of every run's `run.json`, with its folder.
         selected: The selections, by (dataset, method).
         manifests: The datasets' manifests, by dataset, in the order in which they are shown.
+        confusion: What test images were taken for: dataset, method, seed, client, label, predicted, n.
+        overlap: The overlap of adapters: dataset, method, seed, client, layer, measure, value, random.
     """
 
     metrics: pd.DataFrame
     runs: Sequence[Mapping[str, Any]]
     selected: Mapping[tuple[str, str], Mapping[str, Any]]
     manifests: Mapping[str, Mapping[str, Any]]
+    confusion: pd.DataFrame = field(default_factory=lambda: _table(collect.CONFUSION))
+    overlap: pd.DataFrame = field(default_factory=lambda: _table(_OVERLAP))
 
     @cached_property
     def datasets(self) -> list[str]:
@@ -126,13 +137,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--selected", type=Path, nargs="+", required=True, help="selections, JSON")
     parser.add_argument("--runs", type=Path, nargs="+", required=True, help="folders of runs, or files in them")
     parser.add_argument("--manifests", nargs="+", required=True, help="the datasets' manifests: [NAME=]FILE")
+    parser.add_argument("--confusion", type=Path, help="the table of confusions, Parquet")
+    parser.add_argument("--overlap", type=Path, nargs="*", default=[], help="overlaps of adapters, CSV")
 
 
 def load(arguments: argparse.Namespace) -> Results:
     """Read the results that a job's arguments name; `check` says what is refused.
 
     Args:
-        arguments: With `clients`, `selected`, `runs` and `manifests`.
+        arguments: With `clients`, `selected`, `runs` and `manifests`, `confusion` and `overlap`.
 
     Returns:
         The results.
@@ -147,6 +160,8 @@ def load(arguments: argparse.Namespace) -> Results:
         runs=runs,
         selected={key: choice for key, choice in choices.items() if key in trained},
         manifests=manifests,
+        confusion=pd.read_parquet(arguments.confusion) if arguments.confusion else _table(collect.CONFUSION),
+        overlap=_overlaps(arguments.overlap),
     )
 
 
@@ -170,3 +185,15 @@ def check(runs: Iterable[Mapping[str, Any]], manifests: Mapping[str, Mapping[str
         unknown = {str(client) for client in run["clients"]} - set(manifests[dataset]["clients"])
         if unknown:
             raise ValueError(f"{dataset}: the manifest has no clients {sorted(unknown)}; pack the data again")
+
+
+def _table(columns: list[str]) -> pd.DataFrame:
+    """A table without rows."""
+    return pd.DataFrame(columns=pd.Index(columns))
+
+
+def _overlaps(paths: Iterable[Path]) -> pd.DataFrame:
+    """The overlaps of all methods on all datasets; most methods have none."""
+    tables = {path: pd.read_csv(path, dtype={"client": str, "layer": str, "measure": str}) for path in paths}
+    parts = [table.assign(dataset=p.parent.name, method=p.stem) for p, table in tables.items() if len(table)]
+    return pd.concat(parts, ignore_index=True)[_OVERLAP] if parts else _table(_OVERLAP)

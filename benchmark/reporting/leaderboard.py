@@ -187,9 +187,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def human_seconds(seconds: float) -> str:
-    """A duration as people read it: `42 s`, `7 min`, `3.1 h`."""
+    """A duration as people read it: `0.4 s`, `42 s`, `7 min`, `3.1 h`."""
     if seconds < 120:
-        return f"{seconds:.0f} s"
+        return f"{seconds:.1f} s" if seconds < 1 else f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 

@@ -3,8 +3,8 @@
     python -m benchmark.reporting.report RESULTS --title TEXT --published FILE --checks FILE
         --figures FILE [FILE ...] --captions FILE [FILE ...] --output FILE
 
-RESULTS are the arguments of `benchmark.reporting.inputs`. Figures are SVG files, shown in the order given; a
-figure's caption is the text file of the same stem (`report/NAME.rst`).
+RESULTS are the arguments of `benchmark.reporting.inputs`. Figures are SVG files; a figure's caption is the text
+file of the same stem (`report/NAME.rst`). The page's sections are the templates in `templates/report/`.
 """
 
 import argparse
@@ -24,8 +24,17 @@ from markupsafe import Markup, escape
 
 from benchmark.evaluation.select import RULE
 from benchmark.files import write_text
-from benchmark.reporting import leaderboard, tables
+from benchmark.reporting import costs, leaderboard, tables
+from benchmark.reporting.budget import budgets
 from benchmark.reporting.inputs import Results, add_arguments, load
+
+GROUPS = {
+    "Results": ("average_rank", "critical_difference", "stability", "clients", "confusion", "bytes"),
+    "Training": ("rate_curves", "learning_curves"),
+    "Data": ("examples", "labels"),
+    "Adapters": ("overlap",),
+}
+"""The figures' headings, and what stands below each, in order."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +72,20 @@ def pictures(figures: Sequence[Path], captions: Sequence[Path]) -> list[Picture]
         image = base64.b64encode(path.read_bytes()).decode()
         found.append(Picture(path.stem, texts[path.stem], f"data:image/svg+xml;base64,{image}"))
     return found
+
+
+def grouped(found: Sequence[Picture]) -> dict[str, list[Picture]]:
+    """Pictures below the heading that each belongs to.
+
+    Args:
+        found: The pictures.
+
+    Returns:
+        By heading, its pictures in the order of `GROUPS`; those that are in no group come last, as `More`.
+    """
+    by_name = {picture.name: picture for picture in found}
+    named = {group: [by_name.pop(name) for name in names if name in by_name] for group, names in GROUPS.items()}
+    return {group: pictures for group, pictures in {**named, "More": list(by_name.values())}.items() if pictures}
 
 
 def provenance(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -118,7 +141,9 @@ def render(
         counts=Counter(checks["severity"]),
         leaderboard=leaderboard.grid(results),
         tables={dataset: tables.grid(results, dataset, published) for dataset in results.datasets},
-        figures=figures,
+        figures=grouped(figures),
+        costs={dataset: costs.grid(results, dataset) for dataset in results.datasets},
+        budgets=budgets(results),
         rule=RULE,
         rates=sorted({run["rate"] for run in results.runs}, key=float),
         rounds=sorted({run["rounds"] for run in results.runs}),

@@ -115,6 +115,8 @@ def test_predictions_over_other_classes_are_an_error_of_one_line(
         *manifests,
         "--output",
         str(tmp_path / "new.parquet"),
+        "--confusion",
+        str(tmp_path / "confusion.parquet"),
     ]
     assert collect.main(arguments) == 1
     error = capsys.readouterr().err

@@ -25,7 +25,7 @@ def read(tree: synthetic.Tree) -> Results:
     """Read results as the jobs do."""
     parser = argparse.ArgumentParser()
     add_arguments(parser)
-    return load(parser.parse_args(tree.arguments()))
+    return load(parser.parse_args([*tree.arguments(), *tree.extras()]))
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Results as the engine would leave them, drawn from a seed: what selection and reporting are tested with."""
 
+import json
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,8 +9,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from safetensors.numpy import save_file
 
-from benchmark.evaluation import collect, select
+from benchmark.evaluation import collect, overlap, select
 from benchmark.files import write_json
 
 TITLES = {
@@ -19,6 +21,7 @@ TITLES = {
     "local": "Local",
     "pooled": "Pooled",
 }
+TWO_ADAPTERS = ("feddpa_t", "feddpa_f", "fedpal", "fedopal_w", "fedopal_r", "ditto", "apfl")
 # Of three classes or more, the last client lacks the last one.
 DATASETS: Mapping[str, tuple[Sequence[str], Sequence[str]]] = {
     "toy_lesions": (["naevus", "melanoma", "keratosis"], ["bcn", "vidir", "msk"]),
@@ -37,6 +40,8 @@ class Tree:
     predictions: list[Path]
     manifests: list[Path]
     clients: Path
+    confusion: Path
+    overlap: list[Path]
 
     def arguments(self) -> list[str]:
         """The arguments that reporting jobs share."""
@@ -45,6 +50,10 @@ class Tree:
         for option, paths in lists.items():
             shared += [option, *map(str, paths)]
         return shared
+
+    def extras(self) -> list[str]:
+        """The arguments that only figures need."""
+        return ["--confusion", str(self.confusion), "--overlap", *map(str, self.overlap)]
 
 
 def write(
@@ -69,7 +78,7 @@ def write(
     Returns:
         Where everything stands. Selections and the table of metrics come from the jobs themselves.
     """
-    tree = Tree(root, [], [], [], [], root / "clients.parquet")
+    tree = Tree(root, [], [], [], [], root / "clients.parquet", root / "confusion.parquet", [])
     for dataset, (classes, clients) in datasets.items():
         tree.manifests.append(root / "data" / dataset / "manifest.json")
         write_json(tree.manifests[-1], manifest(dataset, classes, clients))
@@ -84,6 +93,10 @@ def write(
             tree.runs.extend(folders)
             tree.selected.append(root / "selected" / dataset / f"{method}.json")
             assert not select.main(["--runs", *map(str, folders), "--output", str(tree.selected[-1])])
+            states = [str(folder / "state.safetensors") for folder in folders]
+            tree.overlap.append(root / "overlap" / dataset / f"{method}.csv")
+            options = ["--selected", str(tree.selected[-1]), "--output", str(tree.overlap[-1])]
+            assert not overlap.main([*options, "--states", *states])
             for seed in seeds:
                 path = root / "test" / dataset / method / f"seed={seed}" / "predictions.parquet"
                 path.parent.mkdir(parents=True)
@@ -94,6 +107,7 @@ def write(
             *("--predictions", *map(str, tree.predictions)),
             *("--manifests", *map(str, tree.manifests)),
             *("--output", str(tree.clients)),
+            *("--confusion", str(tree.confusion)),
         ]
     )
     return tree
@@ -178,8 +192,23 @@ def write_run(folder: Path, content: dict[str, Any], diverged: bool = False) -> 
                 rows.append((finished, client, "validation", metric, float("nan") if lost else value, 60))
             rows.append((finished, client, "train", "loss", 1.4 - score, 400))
     write_json(folder / "run.json", content)
+    write_state(folder / "state.safetensors", content)
     columns = ["round", "client", "split", "metric", "value", "n"]
     pd.DataFrame(rows, columns=columns).to_parquet(folder / "metrics.parquet", index=False)
+
+
+def write_state(path: Path, content: dict[str, Any]) -> None:
+    """Write the leaves of two blocks: a global adapter, and a personal one where the method is said to have it."""
+    clients, name = content["clients"], content["method"]["name"]
+    draw = generator(content["federation"], name, content["rate"], content["seed"])
+    leaves = {
+        f"{adapter}/blocks.{block}.attn.{projection}.{factor}": draw.normal(size=(len(clients), *shape)).astype("f4")
+        for adapter in (("global", "personal") if name in TWO_ADAPTERS else ("global",))
+        for block in range(2)
+        for projection in ("q", "v")
+        for factor, shape in {"A": (2, 12), "B": (12, 2)}.items()
+    }
+    save_file(leaves, path, {"clients": json.dumps(clients)})
 
 
 def predictions(dataset: str, method: str, seed: int, classes: Sequence[str], clients: Sequence[str]) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from tests.reporting.test_tables import scores
 def job(name: str, tree: synthetic.Tree, folder: Path) -> dict[str, Path]:
     files = {kind: folder / f"{name}.{kind}" for kind in ("pdf", "svg", "csv")}
     options = [part for kind, path in files.items() for part in (f"--{kind}", str(path))]
-    assert figures.main([name, *tree.arguments(), *options]) == 0
+    assert figures.main([name, *tree.arguments(), *tree.extras(), *options]) == 0
     return files
 
 
@@ -30,7 +30,7 @@ def test_the_job_writes_the_same_bytes_twice(name: str, tree: synthetic.Tree, tm
 
 
 def test_rate_curves_show_every_rate_and_mark_the_chosen_one(results: Results) -> None:
-    _, numbers = figures.rate_curves(results)
+    _, numbers = figures.FIGURES["rate_curves"](results)
     assert len(numbers) == sum(len(c["scores"]) for c in results.selected.values()) * len(results.seeds)
     for (dataset, method), choice in results.selected.items():
         here = numbers[(numbers["dataset"] == dataset) & (numbers["method"] == method)]
@@ -40,7 +40,7 @@ def test_rate_curves_show_every_rate_and_mark_the_chosen_one(results: Results) -
 
 
 def test_learning_curves_end_at_the_score_that_was_selected(results: Results) -> None:
-    _, numbers = figures.learning_curves(results)
+    _, numbers = figures.FIGURES["learning_curves"](results)
     assert set(numbers["round"]) == set(range(1, synthetic.ROUNDS + 1))
     last = numbers[numbers["round"] == synthetic.ROUNDS].groupby(["dataset", "method"])["value"].mean()
     for key, choice in results.selected.items():
@@ -48,7 +48,7 @@ def test_learning_curves_end_at_the_score_that_was_selected(results: Results) ->
 
 
 def test_clients_shows_every_cell_and_the_mean(results: Results, tree: synthetic.Tree) -> None:
-    _, numbers = figures.clients(results)
+    _, numbers = figures.FIGURES["clients"](results)
     table = numbers.set_index(["dataset", "method", "client"])["value"]
     for dataset in results.datasets:
         oracle = scores(tree, dataset).groupby("method").mean()
@@ -59,7 +59,7 @@ def test_clients_shows_every_cell_and_the_mean(results: Results, tree: synthetic
 
 
 def test_average_rank_shows_ranked_methods_only(results: Results) -> None:
-    figure, numbers = figures.average_rank(results)
+    figure, numbers = figures.FIGURES["average_rank"](results)
     assert "local" not in set(numbers["method"])
     overall = numbers[numbers["dataset"] == "all"].set_index("method")["average_rank"]
     pd.testing.assert_series_equal(overall, overall_ranks(results.ranks)["average_rank"])

@@ -52,7 +52,7 @@ def html(tree: synthetic.Tree, tmp_path_factory: pytest.TempPathFactory) -> str:
     for name in ("clients", "average_rank"):
         drawn.append(folder / f"{name}.svg")
         options = ["--pdf", str(folder / "x.pdf"), "--svg", str(drawn[-1]), "--csv", str(folder / "x.csv")]
-        assert figures.main([name, *tree.arguments(), *options]) == 0
+        assert figures.main([name, *tree.arguments(), *tree.extras(), *options]) == 0
     arguments = [
         *tree.arguments(),
         *("--title", "A <title> & more"),

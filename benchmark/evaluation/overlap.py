@@ -1,0 +1,207 @@
+"""How much a client's global and personal adapters do the same: the overlap of their weights, layer by layer.
+
+    python -m benchmark.evaluation.overlap --selected FILE --states FILE [FILE ...] --output FILE
+
+A state says in its path what it is of: `.../lr={rate}/seed={seed}/state.safetensors`; those of the selected rate are
+read. The output (CSV) has the columns seed, client, layer, measure, value, random. `random` is what the measure would
+be for weights of the same sizes in random directions. A method that has not both a `global` and a `personal` adapter
+has no rows.
+
+With A (rank, in) and B (out, rank), an adapter adds B A to a layer's weights. The measures:
+
+* `cosine`: mean |cos| between a row of A_g and a row of A_p: do the adapters read the same directions?
+* `penalty`: sum of |A_g A_p^T|, which FedOPAL-W's loss holds down (O-LoRA, arXiv 2310.14152); it depends on scale.
+* `product`: |<B_g A_g, B_p A_p>| / (|B_g A_g| |B_p A_p|), Frobenius: do they change the layer in the same way?
+* `subspace`: |U_g^T U_p|^2 / rank, the mean squared cosine of the principal angles between the columns of the
+  products: do they write the same directions?
+
+All but `penalty` lie between 0 (orthogonal) and 1 (the same), and are NaN where an adapter is zero or diverged.
+"""
+
+import argparse
+import json
+import math
+import re
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from safetensors import safe_open
+
+from benchmark.files import read_json, write_text
+
+COLUMNS = ["seed", "client", "layer", "measure", "value", "random"]
+MEASURES = ("cosine", "penalty", "product", "subspace")
+
+_ADAPTERS = ("global", "personal")
+_KEY = re.compile(r"lr=(?P<rate>[^/]+)/seed=(?P<seed>\d+)/state\.safetensors$")
+
+Array = npt.NDArray[np.float64]
+Pair = tuple[Array, Array]
+"""An adapter's factors at one layer: A, `(rank, in)`, and B, `(out, rank)`."""
+
+
+def measures(one: Pair, other: Pair) -> dict[str, tuple[float, float]]:
+    """The overlap of two adapters at one layer.
+
+    Args:
+        one: A and B of one adapter.
+        other: A and B of the other, for the same layer; the rank may differ.
+
+    Returns:
+        By measure, its value and what it would be for random directions.
+    """
+    (A, B), (A2, B2) = one, other
+    (out, _), (_, into) = B.shape, A.shape
+    norms = np.outer(np.linalg.norm(A, axis=1), np.linalg.norm(A2, axis=1))
+    products = np.abs(A @ A2.T)
+    random = random_cosine(into)
+    bases = columns(A, B), columns(A2, B2)
+    return {
+        "cosine": (float(np.mean(_ratio(products, norms))), random),
+        "penalty": (float(products.sum()), random * float(norms.sum())),
+        "product": (_product(one, other), 1 / math.sqrt(into * out)),
+        "subspace": (subspace(*bases), max(basis.shape[1] for basis in bases) / out),
+    }
+
+
+def random_cosine(dimension: int) -> float:
+    """The expected |cos| of two random directions; about sqrt(2 / (pi dimension)).
+
+    Args:
+        dimension: Of the space.
+
+    Returns:
+        Gamma(d/2) / (sqrt(pi) Gamma((d+1)/2)).
+    """
+    return math.exp(math.lgamma(dimension / 2) - math.lgamma((dimension + 1) / 2)) / math.sqrt(math.pi)
+
+
+def columns(A: Array, B: Array) -> Array:
+    """An orthonormal basis of the columns of B A, `(out, its rank)`, without forming the product.
+
+    Args:
+        A: `(rank, in)`.
+        B: `(out, rank)`.
+
+    Returns:
+        The basis; it has no columns where the product is zero or not finite.
+    """
+    if not (np.isfinite(A).all() and np.isfinite(B).all()):
+        return np.zeros((len(B), 0))
+    basis, right = np.linalg.qr(B)
+    left = np.transpose(np.linalg.qr(A.T)[1])
+    vectors, values, _ = np.linalg.svd(right @ left)
+    kept = values > values.max(initial=0) * np.finfo(np.float32).eps * max(len(B), A.shape[1])
+    return np.asarray(basis @ vectors[:, kept])
+
+
+def subspace(one: Array, other: Array) -> float:
+    """The mean squared cosine of the principal angles between two subspaces.
+
+    Args:
+        one: An orthonormal basis, `(out, rank)`.
+        other: Another; the smaller of the two ranks counts.
+
+    Returns:
+        Between 0 and 1; NaN where one of them has no columns.
+    """
+    rank = min(one.shape[1], other.shape[1])
+    return float(((one.T @ other) ** 2).sum() / rank) if rank else math.nan
+
+
+def overlap(state: Path) -> pd.DataFrame:
+    """Every measure for every client and layer of one run.
+
+    Args:
+        state: The leaves that each client predicts with, (K, ...), and the clients' names.
+
+    Returns:
+        One row per client, layer and measure: client, layer, measure, value, random.
+    """
+    with safe_open(state, framework="numpy") as stream:
+        clients = json.loads(stream.metadata()["clients"])
+        names = set(stream.keys())
+        # Float64: squares of small float32 weights can be zero.
+        rows = [
+            (client, site, measure, *values)
+            for site in _sites(names)
+            for client, pairs in zip(clients, _pairs(stream, site), strict=True)
+            for measure, values in measures(*pairs).items()
+        ]
+    return pd.DataFrame(rows, columns=COLUMNS[1:])
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the job; see the module's text for its arguments."""
+    parser = argparse.ArgumentParser(prog="overlap", description="How much global and personal adapters overlap.")
+    parser.add_argument("--selected", type=Path, required=True, help="the selection, JSON")
+    parser.add_argument("--states", type=Path, nargs="+", required=True, help="states of the method's runs")
+    parser.add_argument("--output", type=Path, required=True, help="the table, CSV")
+    arguments = parser.parse_args(argv)
+    try:
+        chosen = _of_rate(arguments.states, read_json(arguments.selected)["rate"])
+        tables = [overlap(path).assign(seed=seed) for seed, path in sorted(chosen.items())]
+        write_text(arguments.output, pd.concat(tables)[COLUMNS].to_csv(index=False))
+    except (OSError, ValueError) as error:
+        print(f"overlap: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def natural(name: str) -> list[tuple[str, int]]:
+    """A key that sorts `blocks.2` before `blocks.10`."""
+    return [(text, int(number or -1)) for text, number in re.findall(r"(\D*)(\d*)", name)]
+
+
+def _of_rate(states: Iterable[Path], rate: str) -> dict[int, Path]:
+    """The states of one rate, by seed."""
+    found = {}
+    for path in states:
+        match = _KEY.search(path.as_posix())
+        if match is None:
+            raise ValueError(f"{path}: expected a path that ends in lr=RATE/seed=SEED/state.safetensors")
+        if match["rate"] == rate:
+            found[int(match["seed"])] = path
+    if not found:
+        raise ValueError(f"no state of the selected rate {rate} was given; train it again")
+    return found
+
+
+def _sites(names: set[str]) -> list[str]:
+    """The layers at which both adapters stand, from the first block to the last."""
+    sites = [
+        {name[len(a) + 1 : -2] for name in names if name.startswith(f"{a}/") and name[-2:] == ".A"} for a in _ADAPTERS
+    ]
+    return sorted(set.intersection(*sites), key=natural)
+
+
+def _pairs(stream: safe_open, site: str) -> Iterator[tuple[Pair, Pair]]:
+    """Both adapters' factors at one layer, client by client."""
+    leaves = [
+        stream.get_tensor(f"{adapter}/{site}.{factor}").astype(np.float64) for adapter in _ADAPTERS for factor in "AB"
+    ]
+    for A, B, A2, B2 in zip(*leaves, strict=True):
+        yield (A, B), (A2, B2)
+
+
+def _product(one: Pair, other: Pair) -> float:
+    """The normalised Frobenius product of two B A: tr(A^T B^T B' A') is a sum over rank x rank numbers."""
+    inner = _inner(one, other)
+    norm = math.sqrt(_inner(one, one) * _inner(other, other))
+    return abs(inner) / norm if norm > 0 else math.nan
+
+
+def _inner(one: Pair, other: Pair) -> float:
+    return float(((one[1].T @ other[1]) * (one[0] @ other[0].T)).sum())
+
+
+def _ratio(products: Array, norms: Array) -> Array:
+    return np.divide(products, norms, out=np.full_like(products, np.nan), where=norms > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

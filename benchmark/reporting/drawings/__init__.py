@@ -1,0 +1,1 @@
+"""Drawings: a function of the results gives a figure and the numbers that it shows."""

@@ -1,0 +1,102 @@
+"""Curves of validation scores, a small panel for each method: against the rate, and against the round."""
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from benchmark.reporting.drawings.panels import look, multiples, order, stacked
+from benchmark.reporting.inputs import Results
+
+_COLUMNS = 6
+_BAND, _MIDDLE = "#ebebeb", "#9a9a9a"
+
+
+def rate_curves(results: Results) -> tuple[Figure, pd.DataFrame]:
+    """The validation score against the rate; the chosen rates are ringed."""
+    rows = [
+        (dataset, method, rate, seed, score, rate == choice["rate"])
+        for (dataset, method), choice in results.selected.items()
+        for rate, details in choice["scores"].items()
+        for seed, score in details["per_seed"].items()
+    ]
+    numbers = pd.DataFrame(rows, columns=["dataset", "method", "rate", "seed", "value", "chosen"])
+    figure, panels = _curves(results, numbers.astype({"rate": float, "value": float}), "rate", "learning rate")
+    for (dataset, method), axes in panels.items():
+        here = numbers[numbers["dataset"] == dataset].astype({"value": float})
+        chosen = here[here["chosen"] & (here["method"] == method)].groupby("rate")["value"].mean()
+        axes.plot(
+            chosen.index.astype(float),
+            chosen.to_numpy(),
+            linestyle="",
+            marker="o",
+            markersize=10,
+            markerfacecolor="none",
+            markeredgecolor="black",
+            markeredgewidth=1,
+        )
+        rates = sorted(here["rate"].unique(), key=float)
+        axes.set_xscale("log")
+        labels = [rate if place % -(-len(rates) // 3) == 0 else "" for place, rate in enumerate(rates)]
+        axes.set_xticks([float(rate) for rate in rates], labels)
+        axes.minorticks_off()
+        axes.margins(x=0.15)
+    return figure, numbers
+
+
+def learning_curves(results: Results) -> tuple[Figure, pd.DataFrame]:
+    """The validation score against the round at the chosen rate."""
+    parts = []
+    for run in results.runs:
+        key = (run["federation"], run["method"]["name"])
+        if key in results.selected and run["rate"] == results.selected[key]["rate"]:
+            metrics = pd.read_parquet(run["folder"] / "metrics.parquet")
+            shown = (metrics["split"] == "validation") & (metrics["metric"] == run["task"]["score"])
+            per_round = metrics[shown].pivot(index="round", columns="client", values="value").mean(axis=1, skipna=False)
+            parts.append(
+                per_round.rename("value").reset_index().assign(dataset=key[0], method=key[1], seed=run["seed"])
+            )
+    numbers = pd.concat(parts, ignore_index=True)[["dataset", "method", "seed", "round", "value"]]
+    figure, panels = _curves(results, numbers, "round", "round")
+    for axes in panels.values():
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
+    return figure, numbers
+
+
+def _curves(results: Results, numbers: pd.DataFrame, x: str, label: str) -> tuple[Figure, dict[tuple[str, str], Axes]]:
+    """Every method's curve over what all ranked methods reach: from the worst to the best, and the middle."""
+    names = order(results)
+    columns = min(_COLUMNS, len(names))
+    lines = -(-len(names) // columns)
+    figure, parts = stacked(results, [0.75 + 1.25 * lines] * len(results.datasets), max(3.2, 0.4 + 1.5 * columns))
+    panels = {}
+    for dataset, part in parts.items():
+        tables = {
+            name: table.pivot(index=x, columns="seed", values="value").sort_index()
+            for name, table in numbers[numbers["dataset"] == dataset].groupby("method")
+        }
+        ranked = pd.DataFrame(
+            {name: table.mean(axis=1, skipna=False) for name, table in tables.items() if name not in results.controls}
+        )
+        for name, axes in zip(names, multiples(part, len(names), columns), strict=True):
+            panels[dataset, name] = axes
+            axes.set_title(results.methods[name].title, fontsize=8, fontweight="normal", pad=3)
+            if not ranked.empty:
+                axes.fill_between(ranked.index, ranked.min(axis=1), ranked.max(axis=1), color=_BAND, linewidth=0)
+                axes.plot(ranked.index, ranked.median(axis=1), color=_MIDDLE, linewidth=0.8)
+            if name in tables:
+                _curve(axes, results, name, tables[name], marks=x == "rate")
+        part.supxlabel(label, fontsize=8)
+        part.supylabel(f"validation {results.score}", fontsize=8)
+    return figure, panels
+
+
+def _curve(axes: Axes, results: Results, method: str, table: pd.DataFrame, *, marks: bool) -> None:
+    """The mean over seeds, in a band from the lowest to the highest seed; a diverged seed ends both."""
+    shown, mean = look(results, method), table.mean(axis=1, skipna=False)
+    axes.plot(mean.index, mean, linewidth=1.6, **(shown.mark if marks else {"color": shown.colour}))
+    if table.shape[1] > 1:
+        whole = table.dropna()
+        axes.fill_between(
+            whole.index, whole.min(axis=1), whole.max(axis=1), color=shown.colour, alpha=0.25, linewidth=0
+        )

@@ -1,0 +1,59 @@
+"""What the clients hold: the classes of their images."""
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from benchmark.reporting import style
+from benchmark.reporting.drawings.panels import stacked
+from benchmark.reporting.inputs import Results
+
+_SPLITS = ("train", "validation", "test")
+_HEIGHT = 0.25
+
+
+def labels(results: Results) -> tuple[Figure, pd.DataFrame]:
+    """The share of each class in every client's training, validation and test images."""
+    rows = [
+        (dataset, client, split, name, count)
+        for dataset in results.datasets
+        for client in results.sites(dataset)
+        for split in _SPLITS
+        for name, count in zip(
+            results.manifests[dataset]["classes"],
+            results.manifests[dataset]["clients"][client]["counts"][split],
+            strict=True,
+        )
+    ]
+    numbers = pd.DataFrame(rows, columns=["dataset", "client", "split", "class", "images"])
+    heights = [0.95 + 0.55 * len(results.sites(dataset)) for dataset in results.datasets]
+    figure, parts = stacked(results, heights, 8.4)
+    for dataset, part in parts.items():
+        axes = part.subplots()
+        _bars(axes, results, dataset, numbers[numbers["dataset"] == dataset])
+        classes = results.manifests[dataset]["classes"]
+        handles, names = axes.get_legend_handles_labels()
+        columns = style.legend_columns(6.4, classes, most=8)
+        part.legend(handles, names, loc="outside upper right", ncols=columns, fontsize=7.5)
+    return figure, numbers
+
+
+def _bars(axes: Axes, results: Results, dataset: str, numbers: pd.DataFrame) -> None:
+    """Three bars per client, the training images' on top, with the number of images at the end."""
+    sites, classes = results.sites(dataset), results.manifests[dataset]["classes"]
+    colours = style.class_colours(len(classes))
+    for row, client in enumerate(sites):
+        for place, split in enumerate(_SPLITS):
+            counts = numbers[(numbers["client"] == client) & (numbers["split"] == split)].set_index("class")["images"]
+            total, left, y = counts.sum(), 0.0, row + (place - 1) * _HEIGHT
+            for name, colour in zip(classes, colours, strict=True):
+                share = counts[name] / total if total else 0.0
+                label = name if (row, place) == (0, 0) else None
+                axes.barh(y, share, _HEIGHT * 0.86, left=left, color=colour, label=label)
+                left += share
+            axes.text(1.01, y, f"{total} {split}", va="center", fontsize=6.5, color="#444444")
+    axes.set_yticks(range(len(sites)), list(sites.values()))
+    axes.set_ylim(len(sites) - 0.5, -0.5)
+    axes.set_xlim(0, 1)
+    axes.grid(visible=False)
+    axes.xaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f} %")

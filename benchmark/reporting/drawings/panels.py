@@ -1,0 +1,62 @@
+"""What drawings share: panels, the order of the methods, how a method looks, and the legend."""
+
+from collections.abc import Iterator, Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+
+from benchmark.evaluation.ranks import overall_ranks
+from benchmark.reporting import style
+from benchmark.reporting.inputs import Results
+
+
+def per_dataset(results: Results, *, columns: int, width: float, height: float) -> tuple[Figure, dict[str, Axes]]:
+    """A figure with one panel of `width` by `height` inches per dataset, and room for a legend below."""
+    columns = min(columns, len(results.datasets))
+    lines = -(-len(results.datasets) // columns)
+    titles = [method.title for method in results.methods.values()]
+    rows = -(-len(titles) // style.legend_columns(columns * width, titles))
+    figure = Figure(figsize=(columns * width, lines * height + 0.25 + 0.2 * rows))
+    panels = {}
+    for place, dataset in enumerate(results.datasets):
+        panels[dataset] = figure.add_subplot(lines, columns, place + 1)
+        panels[dataset].set_title(results.title(dataset))
+    return figure, panels
+
+
+def stacked(results: Results, heights: Sequence[float], width: float) -> tuple[Figure, dict[str, SubFigure]]:
+    """A figure with one part per dataset, below each other, of the given heights in inches, each with its title."""
+    figure = Figure(figsize=(width, sum(heights)))
+    parts = figure.subfigures(len(heights), 1, squeeze=False, height_ratios=list(heights))[:, 0]
+    found = dict(zip(results.datasets, parts, strict=True))
+    for dataset, part in found.items():
+        part.suptitle(results.title(dataset), x=0.01, ha="left", fontsize=10, fontweight="bold")
+    return figure, found
+
+
+def multiples(part: SubFigure, count: int, columns: int) -> Iterator[Axes]:
+    """Small panels that share both axes, `columns` in a row; only the outer ones carry numbers."""
+    lines = -(-count // columns)
+    grid = part.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+    for place, axes in enumerate(grid.flat):
+        if place >= count:
+            axes.set_visible(False)
+            continue
+        axes.tick_params(labelsize=7, labelbottom=place + columns >= count, labelleft=place % columns == 0)
+        yield axes
+
+
+def order(results: Results) -> list[str]:
+    """The methods in the leaderboard's order, controls last."""
+    ranks = overall_ranks(results.ranks)["average_rank"].sort_values(kind="stable")
+    return [*(str(name) for name in ranks.index), *results.controls]
+
+
+def look(results: Results, method: str) -> style.Look:
+    """How a method is drawn."""
+    return style.look(method, control=results.methods[method].control)
+
+
+def legend(figure: Figure, results: Results) -> None:
+    """One legend of all methods below all panels."""
+    style.legend(figure, [(results.methods[name].title, look(results, name)) for name in order(results)])

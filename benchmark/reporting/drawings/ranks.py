@@ -1,0 +1,49 @@
+"""Ranks: which methods stand where, and how sure that is."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from benchmark.evaluation.ranks import dataset_ranks, overall_ranks
+from benchmark.reporting.drawings.panels import look
+from benchmark.reporting.inputs import Results
+
+
+def average_rank(results: Results) -> tuple[Figure, pd.DataFrame]:
+    """The average rank of every ranked method with its interval; small marks are single datasets."""
+    overall = overall_ranks(results.ranks)
+    parts = {"all": overall, **dataset_ranks(results.ranks)}
+    numbers = pd.concat(parts, names=["dataset"]).reset_index()
+    numbers = numbers[["dataset", "method", "average_rank", "low", "high"]]
+    names = list(overall.sort_values("average_rank", kind="stable").index)
+    figure = Figure(figsize=(6.4, 1.1 + 0.32 * len(names)))
+    axes = figure.add_subplot()
+    for place, name in enumerate(names):
+        shown, rank = look(results, name), overall.loc[name]
+        axes.plot([rank["low"], rank["high"]], [place, place], color=shown.colour, linewidth=2.4, alpha=0.35)
+        axes.plot(rank["average_rank"], place, color=shown.colour, marker=shown.marker, markersize=8)
+        axes.annotate(
+            f"{rank['average_rank']:.2f}",
+            (rank["average_rank"], place),
+            xytext=(0, 7),
+            textcoords="offset points",
+            ha="center",
+            fontsize=7.5,
+        )
+        single = numbers[(numbers["method"] == name) & (numbers["dataset"] != "all")]
+        if len(single) > 1:
+            axes.plot(
+                single["average_rank"],
+                [place] * len(single),
+                linestyle="",
+                marker="|",
+                color="#444444",
+                markersize=7,
+            )
+    axes.set_yticks(range(len(names)), [results.methods[name].title for name in names])
+    axes.set_ylim(len(names) - 0.4, -0.7)
+    axes.set_xlim(0.8, len(names) + 0.2)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel("average rank (1 is best), with 95 % bootstrap interval over clients")
+    return figure, numbers
