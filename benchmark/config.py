@@ -212,6 +212,7 @@ class Config(_Settings):
         title: One line for the report.
         federations: Federations by name.
         methods: Names of files in `methods/`; all of them where none are given.
+        without: Of these, the ones that are left out: a file of one's own is run all the same.
         method_settings: Settings of single methods, by method and by setting.
         rates: The learning rates that every method is trained with: an equal budget for all.
         seeds: Seeds of initialisation, order of images and augmentation.
@@ -232,6 +233,7 @@ class Config(_Settings):
     title: str = ""
     federations: dict[Name, FederationSettings] = Field(min_length=1)
     methods: tuple[Name, ...] | None = None
+    without: tuple[Name, ...] = ()
     method_settings: dict[Name, dict[str, Scalar]] = {}
     rates: tuple[Rate, ...] = Field(min_length=1)
     seeds: tuple[int, ...] = Field((0,), min_length=1)
@@ -254,7 +256,7 @@ class Config(_Settings):
 
     @model_validator(mode="after")
     def _lists_hold_each_once(self) -> "Config":
-        for key in ("rates", "seeds", "methods"):
+        for key in ("rates", "seeds", "methods", "without"):
             values: list[Any] = [float(v) if key == "rates" else v for v in getattr(self, key) or ()]
             if len(set(values)) != len(values):
                 raise ValueError(f"{key} names a value twice: {list(getattr(self, key))}")

@@ -55,7 +55,8 @@ class Plan:
             ConfigError: A fault of the configuration, or a method, method setting or dataset that does not exist.
         """
         plan = cls(parse(values, where))
-        faults = [*plan._unknown_methods(), *plan._unknown_datasets(), *plan._unknown_settings()]
+        faults = [] if plan.methods else ["methods: none is left; see `methods` and `without`"]
+        faults += [*plan._unknown_methods(), *plan._unknown_datasets(), *plan._unknown_settings()]
         if faults:
             raise ConfigError("\n".join(f"{where}: {fault}" for fault in faults))
         return plan
@@ -69,8 +70,9 @@ class Plan:
 
     @property
     def methods(self) -> list[str]:
-        """Names of the methods: those of the configuration, or every file in `methods/`."""
-        return list(self.config.methods) if self.config.methods is not None else discovered("methods")
+        """Names of the methods: those of the configuration, or every file in `methods/`, but for those left out."""
+        named = self.config.methods if self.config.methods is not None else discovered("methods")
+        return [name for name in named if name not in self.config.without]
 
     @property
     def datasets(self) -> list[str]:
@@ -282,7 +284,12 @@ class Plan:
 
     def _unknown_methods(self) -> list[str]:
         known = discovered("methods")
-        named = {"methods": self.config.methods or (), "method_settings": self.config.method_settings}
+        config = self.config
+        named = {
+            "methods": config.methods or (),
+            "without": config.without,
+            "method_settings": config.method_settings,
+        }
         return [
             f"{key}: there is no methods/{name}.py{_hint(name, known)}"
             for key, names in named.items()
