@@ -19,10 +19,11 @@ check: $(VENV)/.installed
 	. $(BIN)/activate && ruff check . && ruff format --check . && mypy && pydoclint --quiet benchmark methods \
 		&& snakefmt --check Snakefile && snakemake --lint
 
+# Packages are compiled at once: every job is a process of its own, and would wait for it where Python may not keep it.
 $(VENV)/.installed: requirements.lock
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet -r requirements.lock
+	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --compile-bytecode -r requirements.lock
 	touch $@
 
 # Resolve requirements.in anew.
