@@ -10,7 +10,7 @@ from benchmark.reporting.leaderboard import human_seconds
 
 
 def grid(results: Results, dataset: str) -> Grid:
-    """The table of costs, in the order of the methods' names, controls below.
+    """The table of costs, in the leaderboard's order, controls below.
 
     Args:
         results: The results.
@@ -20,8 +20,8 @@ def grid(results: Results, dataset: str) -> Grid:
         The table, with its caption. Where runs of a method differ, the largest counts.
     """
     runs = [run for run in results.runs if run["federation"] == dataset]
-    names = sorted({run["method"]["name"] for run in runs})
-    rows = {name: _row(results, [run for run in runs if run["method"]["name"] == name]) for name in names}
+    of = {name: [run for run in runs if run["method"]["name"] == name] for name in results.ordered}
+    rows = {name: _row(results, own) for name, own in of.items() if own}
     devices = " and ".join(sorted({run["device"] for run in runs}))
     columns = [
         Column("Method", number=False),

@@ -24,7 +24,7 @@ import pandas as pd
 
 from benchmark.evaluation import collect, overlap
 from benchmark.evaluation.collect import read_manifests
-from benchmark.evaluation.ranks import client_ranks, expected_cells
+from benchmark.evaluation.ranks import client_ranks, expected_cells, overall_ranks
 from benchmark.evaluation.select import read_run
 from benchmark.files import read_json
 
@@ -107,6 +107,12 @@ class Results:
     def ranks(self) -> pd.DataFrame:
         """The ranked methods' ranks, one row per (dataset, client)."""
         return client_ranks(self.cells, self.controls, higher_is_better=self.higher_is_better)
+
+    @cached_property
+    def ordered(self) -> list[str]:
+        """The names of the methods in the leaderboard's order, controls last."""
+        ranks = overall_ranks(self.ranks)["average_rank"].sort_values(kind="stable")
+        return [*(str(name) for name in ranks.index), *self.controls]
 
     def cells_of(self, dataset: str, method: str, client: str | None = None) -> pd.DataFrame:
         """The expected cells of one method on one dataset, or on one of its clients."""

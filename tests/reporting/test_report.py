@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.evaluation import checks
 from benchmark.reporting import figures, report
 from benchmark.reporting.inputs import Results
 from tests.reporting import synthetic
@@ -41,29 +40,6 @@ class Page(HTMLParser):
 
     def count(self, tag: str) -> int:
         return sum(found == tag for found, _ in self.elements)
-
-
-@pytest.fixture(scope="module")
-def html(tree: synthetic.Tree, tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("report")
-    findings, page = folder / "checks.csv", folder / "report.html"
-    assert checks.main([*tree.arguments(), "--output", str(findings)]) == 0
-    drawn = []
-    for name in ("clients", "average_rank"):
-        drawn.append(folder / f"{name}.svg")
-        options = ["--pdf", str(folder / "x.pdf"), "--svg", str(drawn[-1]), "--csv", str(folder / "x.csv")]
-        assert figures.main([name, *tree.arguments(), *tree.extras(), *options]) == 0
-    arguments = [
-        *tree.arguments(),
-        *("--title", "A <title> & more"),
-        *("--published", str(ROOT / "results" / "reference" / "published.csv")),
-        *("--checks", str(findings)),
-        *("--figures", *map(str, drawn)),
-        *("--captions", *map(str, sorted((ROOT / "report").glob("*.rst")))),
-        *("--output", str(page)),
-    ]
-    assert report.main(arguments) == 0
-    return page.read_text(encoding="utf-8")
 
 
 def test_the_page_is_well_formed_and_escaped(html: str) -> None:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from benchmark.reporting.drawings.panels import look, multiples, order, stacked
+from benchmark.reporting.drawings.panels import look, multiples, stacked
 from benchmark.reporting.inputs import Results
 from benchmark.reporting.measure import over_seeds
 
@@ -22,12 +22,13 @@ _BEST: dict[str, Any] = {
     "markerfacecolor": "none",
     "markeredgecolor": "black",
     "linestyle": "",
+    "clip_on": False,
 }
 
 
 def clients(results: Results) -> tuple[Figure, pd.DataFrame]:
     """Every method's test score on every client; the last panel is the mean."""
-    names, rows = order(results), []
+    names, rows = results.ordered, []
     for dataset in results.datasets:
         for method in names:
             for client in results.sites(dataset):
@@ -72,6 +73,7 @@ def _dots(axes: Axes, results: Results, table: pd.DataFrame, names: list[str]) -
     axes.set_yticks(range(len(names)), [results.methods[name].title for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=3))
+    axes.margins(x=0.12)
     if "local" in values.index:
         axes.axvline(values["local"], zorder=0.9, **_ALONE)
 

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmark.evaluation.ranks import dataset_ranks
-from benchmark.reporting.drawings.panels import multiples, order, stacked
+from benchmark.reporting.drawings.panels import multiples, stacked
 from benchmark.reporting.inputs import Results
 
 _WIDTH = 9.2
@@ -39,7 +39,7 @@ def best_method(results: Results, dataset: str) -> str:
     """The method with the best average rank on a dataset; the leaderboard's first where none has one."""
     ranks = dataset_ranks(results.ranks).get(dataset)
     known = pd.Series(dtype=float) if ranks is None else ranks["average_rank"].dropna()
-    return str(known.idxmin()) if len(known) else order(results)[0]
+    return str(known.idxmin()) if len(known) else results.ordered[0]
 
 
 def _counts(results: Results, dataset: str) -> pd.DataFrame:

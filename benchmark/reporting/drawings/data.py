@@ -33,7 +33,7 @@ def labels(results: Results) -> tuple[Figure, pd.DataFrame]:
         _bars(axes, results, dataset, numbers[numbers["dataset"] == dataset])
         classes = results.manifests[dataset]["classes"]
         handles, names = axes.get_legend_handles_labels()
-        columns = style.legend_columns(6.4, classes, most=8)
+        columns = style.legend_columns(7.4, classes, most=8)
         part.legend(handles, names, loc="outside upper right", ncols=columns, fontsize=7.5)
     return figure, numbers
 
