@@ -5,7 +5,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, log_loss, recall_score, roc_auc_score
+from sklearn.metrics import (
+    accuracy_score,
+    balanced_accuracy_score,
+    confusion_matrix,
+    log_loss,
+    recall_score,
+    roc_auc_score,
+)
 
 from benchmark.evaluation import collect
 from tests.reporting import synthetic
@@ -100,7 +107,29 @@ def test_the_job_collects_every_file(tmp_path: Path) -> None:
                 [(probabilities[samples["label"] == c].argmax(axis=1) == c).mean() for c in set(samples["label"])]
             )
             assert balanced[(*collect.key(path), client)] == pytest.approx(expected)
+    confusion = pd.read_parquet(tree.confusion)
+    assert list(confusion.columns) == collect.CONFUSION
+    assert confusion["n"].sum() == sum(len(pd.read_parquet(path)) for path in tree.predictions)
     assert len(balanced) == sum(len(pd.read_parquet(p)["client"].unique()) for p in tree.predictions)
+
+
+def test_confusions_are_scikit_learns(drawn: tuple[np.ndarray, np.ndarray]) -> None:
+    """Counts of every client; pairs that never occur have no row. A diverged prediction is of no class."""
+    labels, probabilities = drawn
+    table = pd.DataFrame({"client": np.arange(len(labels)) % 2, "label": labels})
+    table = table.join(pd.DataFrame(probabilities).add_prefix("probability_"))
+    found = collect.confusion(table, CLASSES)
+    assert (found["n"] > 0).all()
+    for client, rows in found.groupby("client"):
+        own = table["client"] == int(client)
+        matrix = np.zeros((3, 3), dtype=int)
+        matrix[rows["label"], rows["predicted"]] = rows["n"]
+        expected = confusion_matrix(labels[own], probabilities[own].argmax(axis=1), labels=[0, 1, 2])
+        np.testing.assert_array_equal(matrix, expected)
+    table.loc[0, "probability_1"] = np.nan
+    lost = collect.confusion(table, CLASSES)
+    assert lost.loc[lost["predicted"] == -1, "n"].sum() == 1
+    assert lost["n"].sum() == len(labels)
 
 
 def test_predictions_over_other_classes_are_an_error_of_one_line(

@@ -1,12 +1,17 @@
 """Figures: the plotted numbers, and files that depend on the results alone."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from matplotlib import rc_context
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from benchmark.evaluation.ranks import overall_ranks
-from benchmark.reporting import figures
+from benchmark import plan
+from benchmark.evaluation.ranks import dataset_ranks, overall_ranks
+from benchmark.reporting import figures, report, style
+from benchmark.reporting.drawings import traffic
 from benchmark.reporting.inputs import Results
 from tests.reporting import synthetic
 from tests.reporting.conftest import read
@@ -65,6 +70,112 @@ def test_average_rank_shows_ranked_methods_only(results: Results) -> None:
     pd.testing.assert_series_equal(overall, overall_ranks(results.ranks)["average_rank"])
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert labels == [synthetic.TITLES[name] for name in overall.sort_values(kind="stable").index]
+
+
+def test_bytes_are_those_of_all_rounds_and_the_front_is_undominated(results: Results) -> None:
+    """Every ranked point is on the front or beaten by one on it; controls are never on it."""
+    _, numbers = figures.FIGURES["bytes"](results)
+    once = {run["method"]["name"]: run["costs"] for run in results.runs}
+    for row in numbers.to_dict("records"):
+        costs = once[row["method"]]
+        assert row["bytes"] == synthetic.ROUNDS * (costs["bytes_up"] + costs["bytes_down"])
+        assert not (row["front"] and row["method"] in results.controls)
+    assert set(numbers.loc[numbers["method"] == "local", "bytes"]) == {0}
+    for _, table in numbers[~numbers["method"].isin(results.controls)].groupby("dataset"):
+        best = table[table["front"]]
+        assert table["value"].max() in set(best["value"])
+        for size, value in zip(table["bytes"], table["value"], strict=True):
+            assert ((best["bytes"] <= size) & (best["value"] >= value)).any()
+
+
+def test_the_front_of_points_that_are_known() -> None:
+    """By hand: 0 is cheapest, 2 is best; 1 costs as much as 2 and scores less; 3 equals 2; 4 has no score."""
+    points = pd.DataFrame({"bytes": [10, 20, 20, 20, 5], "value": [0.5, 0.6, 0.7, 0.7, float("nan")]})
+    assert list(traffic.front(points, higher_is_better=True).index) == [0, 2, 3]
+    assert list(traffic.front(points.assign(value=-points["value"]), higher_is_better=False).index) == [0, 2, 3]
+
+
+def test_labels_are_the_manifests(results: Results) -> None:
+    _, numbers = figures.FIGURES["labels"](results)
+    for (dataset, client, split), table in numbers.groupby(["dataset", "client", "split"], sort=False):
+        manifest = results.manifests[dataset]
+        assert table["class"].tolist() == manifest["classes"]
+        assert table["images"].tolist() == manifest["clients"][client]["counts"][split]
+    assert numbers["images"].sum() == sum(
+        sum(map(sum, client["counts"].values())) for m in results.manifests.values() for client in m["clients"].values()
+    )
+
+
+def test_the_diagonal_of_the_best_methods_confusion_is_its_score(results: Results, tree: synthetic.Tree) -> None:
+    """The mean recall over classes, of all seeds pooled: each seed has the same test images."""
+    _, numbers = figures.FIGURES["confusion"](results)
+    for dataset in results.datasets:
+        here = numbers[numbers["dataset"] == dataset]
+        ranks = dataset_ranks(results.ranks)[dataset]["average_rank"]
+        assert set(here["method"]) == {ranks.idxmin()}
+        expected = scores(tree, dataset).groupby("method").mean().loc[ranks.idxmin()]
+        for client, table in here.groupby("client"):
+            images = table.groupby("label")["n"].sum()
+            hits = table[table["label"] == table["predicted"]].set_index("label")["n"]
+            if client != "all clients":
+                assert (hits / images).mean() == pytest.approx(expected[client])
+        parts = here.groupby(here["client"] == "all clients")["n"].sum()
+        assert parts[True] == parts[False]
+
+
+def test_overlap_shows_methods_with_two_adapters_only(results: Results) -> None:
+    figure, numbers = figures.FIGURES["overlap"](results)
+    assert set(numbers["method"]) == set(synthetic.TWO_ADAPTERS) & set(results.methods)
+    raw = results.overlap.groupby(["dataset", "method", "measure", "layer"])["value"].mean()
+    shown = numbers.set_index(["dataset", "method", "measure", "layer"])["value"]
+    pd.testing.assert_series_equal(shown.sort_index(), raw.sort_index().astype(float))
+    entries = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert entries[0] == "random directions"
+    assert set(entries[1:]) == {synthetic.TITLES[name] for name in ("fedpal", "fedopal_r")}
+
+
+def test_without_a_pair_of_adapters_the_overlap_says_so(results: Results) -> None:
+    figure, numbers = figures.FIGURES["overlap"](replace(results, overlap=results.overlap[:0]))
+    assert numbers.empty
+    assert "No method" in figure.texts[0].get_text()
+
+
+def test_every_figure_of_the_plan_can_be_drawn_and_stands_below_a_heading() -> None:
+    assert set(plan.FIGURES) == set(figures.FIGURES)
+    assert {*plan.FIGURES, "examples"} <= {name for names in report.GROUPS.values() for name in names}
+
+
+def test_twenty_one_methods_have_panels_of_their_own(results: Results) -> None:
+    """Nothing overlaps: a panel for each method, and a row for each in every panel of the clients."""
+    names = [f"m{i}" for i in range(19)]
+    many = _copies(results, names)
+    figure, _ = figures.FIGURES["learning_curves"](many)
+    drawn = [axes for axes in figure.axes if axes.get_visible()]
+    assert len(drawn) == len(many.datasets) * len(many.methods)
+    figure, _ = figures.FIGURES["clients"](many)
+    assert len(figure.axes[0].get_yticks()) == len(many.methods)
+    with rc_context(style.RC):
+        FigureCanvasAgg(figure).draw()
+    heights = [label.get_window_extent().height for label in figure.axes[0].get_yticklabels()]
+    rows = figure.axes[0].get_window_extent().height / len(many.methods)
+    assert max(heights) <= rows
+
+
+def _copies(results: Results, names: list[str]) -> Results:
+    """The results with a ranked method under many names beside the rest."""
+
+    def renamed(run: dict, name: str) -> dict:
+        return {**run, "method": {**run["method"], "name": name, "title": f"FedMethod-{name}"}}
+
+    own = [run for run in results.runs if run["method"]["name"] == "fedit"]
+    cells = results.metrics[results.metrics["method"] == "fedit"]
+    choices = {d: c for (d, m), c in results.selected.items() if m == "fedit"}
+    return replace(
+        results,
+        runs=[*results.runs, *(renamed(run, name) for run in own for name in names)],
+        metrics=pd.concat([results.metrics, *(cells.assign(method=name) for name in names)], ignore_index=True),
+        selected={**results.selected, **{(d, n): {**c, "method": n} for d, c in choices.items() for n in names}},
+    )
 
 
 def test_a_diverged_rate_and_a_single_seed_can_be_drawn(tmp_path: Path) -> None:

@@ -2,14 +2,17 @@
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from benchmark.reporting import figures, report
 from benchmark.reporting.inputs import Results
+from benchmark.reporting.tables import read_published
 from tests.reporting import synthetic
 
 ROOT = Path(__file__).parents[2]
@@ -95,6 +98,24 @@ def test_every_figure_has_a_caption(tmp_path: Path) -> None:
     figure.write_text("<svg/>")
     with pytest.raises(ValueError, match=r"unknown\.rst"):
         report.pictures([figure], [])
+
+
+def test_figures_stand_below_their_headings() -> None:
+    """In the order of the groups, whatever the order of the files; an unknown one comes last."""
+    found = [report.Picture(name, "", "") for name in ("mine", "overlap", "bytes", "clients")]
+    named = {group: [picture.name for picture in pictures] for group, pictures in report.grouped(found).items()}
+    assert named == {"Results": ["clients", "bytes"], "Adapters": ["overlap"], "More": ["mine"]}
+
+
+def test_unequal_budgets_are_said(html: str, results: Results) -> None:
+    equal = "had the same budget on every dataset: 4 runs of 3 rounds (2 rates, 2 seeds)"
+    assert equal in Page(html).text
+    runs = [{**run, "rounds": 9} if run["method"]["name"] == "fedit" else run for run in results.runs]
+    published, checks = read_published(ROOT / "results/reference/published.csv"), pd.DataFrame({"severity": []})
+    page = report.render(replace(results, runs=runs), title="x", published=published, checks=checks, figures=[])
+    assert equal not in page
+    assert "4 runs of 9 rounds" in page
+    assert "budgets differ" in page
 
 
 def test_provenance_counts_values_that_differ() -> None:

@@ -1,0 +1,34 @@
+"""Costs: bytes of a whole run, and the table."""
+
+from benchmark.reporting import costs
+from benchmark.reporting.budget import Budget, budgets
+from benchmark.reporting.inputs import Results
+from tests.reporting import synthetic
+
+
+def test_bytes_of_training_are_the_totals_or_a_rounds_times_the_rounds() -> None:
+    run = synthetic.run("d", "fedit", "1e-3", 0, ["0"])
+    once = run["costs"]["bytes_up"]
+    assert costs.bytes_of_training(run) == (synthetic.ROUNDS * once, synthetic.ROUNDS * once)
+    run["costs"] |= {"bytes_up_total": 5, "bytes_down_total": 7}
+    assert costs.bytes_of_training(run) == (5, 7)
+
+
+def test_the_table_has_a_row_per_method_in_the_leaderboards_order(results: Results) -> None:
+    for dataset in results.datasets:
+        grid = costs.grid(results, dataset)
+        titles = [row[0].text for row in [*grid.rows, *grid.controls]]
+        assert titles == [results.methods[name].title for name in results.ordered]
+        runs = len({(run["rate"], run["seed"]) for run in results.runs})
+        own = dict(zip((column.head for column in grid.columns), grid.rows[0], strict=True))
+        assert own["Time of all runs"].value == runs * own["Time per run"].value
+        assert own["Up in total"].value == synthetic.ROUNDS * own["Up per round"].value
+        assert "Drawn GPU" in grid.caption
+
+
+def test_every_methods_budget_is_counted(results: Results) -> None:
+    found = budgets(results)
+    assert set(found) == set(results.selected)
+    assert set(found.values()) == {Budget(rates=2, seeds=2, rounds=synthetic.ROUNDS)}
+    assert str(Budget(5, 3, 50)) == "15 runs of 50 rounds (5 rates, 3 seeds)"
+    assert str(Budget(1, 1, 1)) == "1 run of 1 round (1 rate, 1 seed)"
