@@ -9,11 +9,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from benchmark.plan import FIGURES
 from tests.workflow.conftest import SMALL, Project
 
 pytestmark = pytest.mark.workflow
 
-REPORTING = {"collect", "table", "leaderboard", "checks", "figure", "report", "all", "evaluate", "select"}
+REPORTING = {"collect", "table", "leaderboard", "checks", "figure", "report", "all", "evaluate", "select", "overlap"}
 
 
 def trained(jobs: set[tuple[str, ...]]) -> set[str]:
@@ -24,10 +25,19 @@ def trained(jobs: set[tuple[str, ...]]) -> set[str]:
 def test_a_run_writes_every_artefact(finished: Project) -> None:
     """`snakemake all` ends with everything that the table of artefacts promises."""
     results = finished.folder / "results/small"
-    for name in ("leaderboard.csv", "leaderboard.md", "checks.csv", "report.html", "clients.parquet"):
+    for name in (
+        "leaderboard.csv",
+        "leaderboard.md",
+        "checks.csv",
+        "report.html",
+        "clients.parquet",
+        "confusion.parquet",
+    ):
         assert (results / name).stat().st_size > 0
     for kind in ("csv", "md", "tex"):
         assert (results / f"tables/toy_lesions.{kind}").stat().st_size > 0
+    for name in FIGURES:
+        assert f'id="figure-{name}"' in (results / "report.html").read_text()
     run = results / "runs/toy_lesions/fedit/lr=1e-3/seed=0"
     metrics = pd.read_parquet(run / "metrics.parquet")
     assert list(metrics.columns) == ["round", "client", "split", "metric", "value", "n"]
