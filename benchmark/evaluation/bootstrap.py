@@ -1,14 +1,16 @@
 """The paired bootstrap: every score, mean and average rank on thousands of resampled test sets.
 
-A resample draws the groups of every client with replacement, as many as there are, and the seeds of every dataset.
-Groups, not images: images of one lesion or patient are alike, and drawing them one by one would promise more than the
-test set holds. All methods see the same draws, so that what is easy or hard for all of them cancels where two are
-compared. A draw depends on the names of dataset and client alone, not on which methods or other clients take part.
+A resample draws the groups of every client with replacement, and the seeds of every dataset. Groups, not images:
+images of one lesion or patient are alike, and drawing them one by one would promise more than the test set holds.
+Groups that show the same classes are drawn among themselves, as many as there are: otherwise a rare class, whose
+recall weighs as much as any other's in balanced accuracy, would drop out of many resamples and pull their scores to
+one side. All methods see the same draws, so that what is easy or hard for all of them cancels where two are compared.
+A draw depends on the names of dataset and client alone, not on which methods or other clients take part.
 
 Row 0 of every array is the test set as it is; rows 1 to B are the resamples. The interval covers another draw of test
-samples, and of seeds where there are several. It does not cover other clients, other training images or another rate. A
-client with one group has no spread, and one with two or three a coarse one: its interval is too narrow, whatever its
-width; so is what two or three seeds add. A class that a resample lacks drops out of that resample's balanced accuracy.
+samples, and of seeds where there are several. It does not cover other clients, other training images or another rate.
+A client with one group has no spread, nor has a class with one lesion, and two or three give a coarse one: such an
+interval is too narrow, whatever its width; so is what two or three seeds add.
 
 Ranks of noisy scores move towards the middle: resampling adds noise to scores that hold some already, so that the
 interval of an average rank near 1 or near the last place may lie wholly to one side of the average rank itself.
@@ -43,12 +45,14 @@ class Resampled:
             or a cell is missing.
         ranks: By (dataset, client), each ranked method's rank averaged over seeds, `(B + 1, R)`. NaN where a cell is
             missing; a model that diverged has the last rank.
+        groups: By (dataset, client), how many groups were drawn from.
     """
 
     methods: Sequence[str]
     ranked: Sequence[str]
     scores: dict[tuple[str, str], Floats]
     ranks: dict[tuple[str, str], Floats]
+    groups: dict[tuple[str, str], int]
 
     @cached_property
     def datasets(self) -> list[str]:
@@ -92,7 +96,8 @@ def resample(
         scores[client.dataset, client.client] = _over_seeds(cells, seeds)
         own = _ranks(cells[:, chosen], client.missing[chosen], higher_is_better=higher_is_better)
         ranks[client.dataset, client.client] = _over_seeds(own, seeds)
-    return Resampled(methods, [methods[place] for place in chosen], scores, ranks)
+    groups = {(client.dataset, client.client): len(client.groups) for client in counts}
+    return Resampled(methods, [methods[place] for place in chosen], scores, ranks, groups)
 
 
 def draws(key: Sequence[str], size: int, resamples: int) -> Floats:
@@ -112,6 +117,25 @@ def draws(key: Sequence[str], size: int, resamples: int) -> Floats:
         generator = np.random.default_rng(int.from_bytes(digest[:16], "big"))
         counted[1:] = generator.multinomial(size, np.full(size, 1 / size), size=resamples)
     return counted
+
+
+def group_draws(counts: Counts, resamples: int) -> Floats:
+    """How often each of a client's groups is drawn, among those that show the same classes.
+
+    Args:
+        counts: The client's counts.
+        resamples: The number B of draws.
+
+    Returns:
+        Counts, `(B + 1, G)`; row 0 holds each group once.
+    """
+    drawn = np.ones((resamples + 1, len(counts.groups)))
+    shown = counts.totals > 0
+    for classes in sorted({tuple(row) for row in shown.tolist()}):
+        own = (shown == classes).all(axis=1)
+        key = (counts.dataset, counts.client, *(str(c) for c in np.flatnonzero(classes)))
+        drawn[:, own] = draws(key, int(own.sum()), resamples)
+    return drawn
 
 
 def interval(values: Floats) -> tuple[Floats, Floats]:
@@ -142,10 +166,11 @@ def quantities(resampled: Resampled) -> list[tuple[str, str, str, Floats, Sequen
 
 def _scores(counts: Counts, resamples: int) -> Floats:
     """A client's scores, `(B + 1, M, S)`."""
-    drawn = draws((counts.dataset, counts.client), len(counts.groups), resamples)
+    drawn = group_draws(counts, resamples)
     methods, seeds, groups, classes = counts.hits.shape
-    hits = drawn @ counts.hits.transpose(2, 0, 1, 3).reshape(groups, -1)
-    return score(hits.reshape(-1, methods, seeds, classes), (drawn @ counts.totals)[:, None, None])
+    hits = drawn @ counts.hits.transpose(2, 0, 1, 3).reshape(groups, methods * seeds * classes)
+    scores = score(hits.reshape(len(drawn), methods, seeds, classes), (drawn @ counts.totals)[:, None, None])
+    return np.where(counts.missing, np.nan, scores)
 
 
 def _ranks(scores: Floats, missing: npt.NDArray[np.bool_], *, higher_is_better: bool) -> Floats:

@@ -1,7 +1,7 @@
 """How stable rates and ranks are: what other seeds, rounds, clients or test samples would say.
 
     python -m benchmark.evaluation.stability --predictions FILE [FILE ...] --clients FILE --selected FILE [FILE ...]
-        --runs RUN [RUN ...] --output FILE
+        --runs RUN [RUN ...] --output FILE [--resamples B]
 
 The output is a CSV file with the columns dataset (`all` for all together), method, varied, setting, quantity, rate and
 value. By what is varied and what is asked:
@@ -83,13 +83,13 @@ def over_clients(
     Returns:
         Shares of the draws, by rate, the smallest rate first.
     """
-    # Sorted, so that the order of the runs decides nothing.
-    table = scores.pivot_table(index="client", columns="rate", values="value", aggfunc=lambda v: v.mean(skipna=False))
-    table = table.reindex(columns=sorted(scores["rate"].unique(), key=float))
+    means = scores.groupby(["client", "rate"])["value"].mean(skipna=False)
+    ordered: list[str] = sorted(scores["rate"].unique(), key=float)
+    table = means.unstack("rate")[ordered]
     drawn = draws(key, len(table), resamples)[1:]
     chosen = best_rate(drawn @ table.to_numpy(float) / len(table), higher_is_better=higher_is_better)
     shares = np.bincount(chosen, minlength=table.shape[1]) / resamples
-    return dict(zip(table.columns, shares.tolist(), strict=True))
+    return dict(zip(ordered, shares.tolist(), strict=True))
 
 
 def ranks(cells: pd.DataFrame, controls: Collection[str], *, higher_is_better: bool) -> Iterator[Row]:
@@ -153,11 +153,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--clients", type=Path, required=True, help="the table of test metrics, Parquet")
     parser.add_argument("--selected", type=Path, nargs="+", required=True, help="selections, JSON")
     parser.add_argument("--runs", type=Path, nargs="+", required=True, help="folders of runs, or files in them")
+    parser.add_argument("--resamples", type=int, default=RESAMPLES, help="number of bootstrap samples")
     parser.add_argument("--output", type=Path, required=True, help="the table, CSV")
     arguments = parser.parse_args(argv)
     try:
         runs = [read_run(path) for path in arguments.runs]
-        rows = list(_rows(runs, map(read_json, arguments.selected), arguments.predictions, arguments.clients))
+        choices = [read_json(path) for path in arguments.selected]
+        cells = expected_cells(pd.read_parquet(arguments.clients), runs)
+        rows = list(_rows(runs, choices, cells, arguments.predictions, arguments.resamples))
         write_text(arguments.output, pd.DataFrame(rows, columns=STABILITY).to_csv(index=False))
     except (OSError, ValueError) as error:
         print(f"stability: {error}", file=sys.stderr)
@@ -168,20 +171,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _rows(
     runs: Sequence[dict[str, Any]],
     choices: Iterable[Mapping[str, Any]],
+    cells: pd.DataFrame,
     predictions: Sequence[Path],
-    clients: Path,
+    resamples: int,
 ) -> Iterator[Row]:
     """All rows of the output."""
-    cells = expected_cells(pd.read_parquet(clients), runs)
     controls = {run["method"]["name"] for run in runs if run["method"]["control"]}
     higher = bool(runs[0]["task"]["higher_is_better"])
     for choice in choices:
         key = (choice["dataset"], choice["method"])
         own = [run for run in runs if (run["federation"], run["method"]["name"]) == key]
         if own:
-            yield from rates(own, choice["last_rounds"])
+            yield from rates(own, choice["last_rounds"], resamples=resamples)
     yield from ranks(cells, controls, higher_is_better=higher)
-    yield from placed(resample(counts.read(predictions, cells), controls, higher_is_better=higher))
+    counted = counts.read(predictions, cells)
+    yield from placed(resample(counted, controls, higher_is_better=higher, resamples=resamples))
 
 
 if __name__ == "__main__":

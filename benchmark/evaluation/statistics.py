@@ -21,7 +21,9 @@ ALL = "all"
 MEAN = "mean"
 """Stands for all clients of a dataset."""
 
-INTERVALS = ["dataset", "client", "method", "quantity", "value", "low", "high"]
+INTERVALS = ["dataset", "client", "method", "quantity", "value", "low", "high", "groups"]
+FEW_GROUPS = 10
+"""A client with fewer groups (lesions, patients) in its test set has an interval that is too narrow."""
 COMPARISONS = ["dataset", "client", "quantity", "method", "other", "probability_better", "difference", "low", "high"]
 STABILITY = ["dataset", "method", "varied", "setting", "quantity", "rate", "value"]
 
@@ -31,7 +33,7 @@ class Statistics:
     """The statistics of one configuration.
 
     Attributes:
-        intervals: One row per value: dataset, client, method, quantity, value, low, high.
+        intervals: One row per value: dataset, client, method, quantity, value, low, high, groups.
         comparisons: One row per two methods: dataset, client, quantity, method, other, probability_better, difference,
             low, high.
         significance: Friedman's test and what follows it.
@@ -48,6 +50,31 @@ class Statistics:
     def interval(self, method: str, quantity: str, dataset: str = ALL, client: str = MEAN) -> tuple[float, float]:
         """The 95 % interval of a `mean`, an `average_rank` or, on one client, a `score`; NaN where there is none."""
         return self._bounds.get((dataset, client, method, quantity), (math.nan, math.nan))
+
+    def few_groups(self, dataset: str) -> dict[str, int]:
+        """The clients of a dataset with fewer than `FEW_GROUPS` groups in their test sets, and how many they have."""
+        table = self.intervals
+        rows = table[(table["dataset"] == dataset) & (table["quantity"] == "score") & (table["groups"] < FEW_GROUPS)]
+        return {str(client): int(n) for client, n in zip(rows["client"], rows["groups"], strict=True)}
+
+    def places(self, dataset: str = ALL) -> pd.DataFrame:
+        """Shares of resampled test sets: a row per ranked method, a column per place."""
+        table = self.stability
+        rows = table[(table["dataset"] == dataset) & (table["quantity"] == "place")]
+        return rows.astype({"setting": int}).pivot(index="method", columns="setting", values="value")
+
+    def rates_by(self, varied: str, dataset: str, method: str) -> dict[str, str]:
+        """The rate that each window of `rounds`, or each of the `seeds`, would choose."""
+        table = self.stability
+        own = (table["dataset"] == dataset) & (table["method"] == method)
+        rows = table[own & (table["varied"] == varied) & (table["quantity"] == "rate")]
+        return dict(zip(rows["setting"], rows["rate"], strict=True))
+
+    def agreement(self, dataset: str, method: str, rate: str) -> float:
+        """The share of resampled sets of clients that would choose a rate."""
+        table = self.stability
+        own = (table["dataset"] == dataset) & (table["method"] == method) & (table["varied"] == "clients")
+        return float(table.loc[own & (table["rate"] == rate), "value"].sum())
 
     @cached_property
     def _bounds(self) -> dict[tuple[str, str, str, str], tuple[float, float]]:

@@ -6,7 +6,7 @@
 Predictions are those that `benchmark.evaluation.collect` reads, and `--clients` is its table. The runs say which cells
 there should be. Three files are written:
 
-* intervals (Parquet): dataset, client, method, quantity, value, low, high, by the paired bootstrap;
+* intervals (Parquet): dataset, client, method, quantity, value, low, high, groups, by the paired bootstrap;
 * comparisons (CSV): dataset, client, quantity, method, other, probability_better, difference, low, high, by the same
   draws;
 * significance (JSON): Friedman's test over clients and what follows it.
@@ -29,6 +29,7 @@ from benchmark.evaluation.merit import merit
 from benchmark.evaluation.ranks import expected_cells
 from benchmark.evaluation.select import read_run
 from benchmark.evaluation.significance import significance
+from benchmark.evaluation.statistics import ALL, MEAN
 from benchmark.files import atomic, write_json, write_text
 
 
@@ -40,13 +41,15 @@ def frame(resampled: Resampled) -> pd.DataFrame:
 
     Returns:
         One row each: dataset (`all` for all together), client (`mean` for all together), method, quantity (`score` of a
-        client, `mean`, `average_rank`), value, low, high; NaN where a model diverged or a cell is missing.
+        client, `mean`, `average_rank`), value, low, high (NaN where a model diverged or a cell is missing), and groups,
+        of how many the test set is made: of means, the client's that has the fewest.
     """
     parts = []
     for dataset, client, quantity, values, methods in quantities(resampled):
         low, high = interval(values)
         about = {"dataset": dataset, "client": client, "method": list(methods), "quantity": quantity}
-        parts.append(pd.DataFrame({**about, "value": values[0], "low": low, "high": high}))
+        groups = min(n for (d, c), n in resampled.groups.items() if dataset in (d, ALL) and client in (c, MEAN))
+        parts.append(pd.DataFrame({**about, "value": values[0], "low": low, "high": high, "groups": groups}))
     return pd.concat(parts, ignore_index=True)
 
 

@@ -11,8 +11,8 @@ from tests.reporting import synthetic
 
 @pytest.fixture(scope="session")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> synthetic.Tree:
-    """Results of two datasets, three ranked methods and a control, two rates, two seeds: never changed."""
-    return synthetic.write(tmp_path_factory.mktemp("results"))
+    """Results and statistics of two datasets, three ranked methods, a control, two rates, two seeds: never changed."""
+    return synthetic.with_statistics(synthetic.write(tmp_path_factory.mktemp("results")))
 
 
 @pytest.fixture(scope="session")

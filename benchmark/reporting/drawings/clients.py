@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from benchmark.reporting.drawings.panels import look, multiples, order, stacked
+from benchmark.reporting.drawings.panels import look, multiples, stacked
 from benchmark.reporting.inputs import Results
 from benchmark.reporting.measure import over_seeds
 
@@ -27,7 +27,7 @@ _BEST: dict[str, Any] = {
 
 def clients(results: Results) -> tuple[Figure, pd.DataFrame]:
     """Every method's test score on every client; the last panel is the mean."""
-    names, rows = order(results), []
+    names, rows = results.order, []
     for dataset in results.datasets:
         for method in names:
             for client in results.sites(dataset):

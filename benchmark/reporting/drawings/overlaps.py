@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 
 from benchmark.evaluation.overlap import natural
 from benchmark.reporting import style
-from benchmark.reporting.drawings.panels import look, order
+from benchmark.reporting.drawings.panels import look
 from benchmark.reporting.inputs import Results
 
 _MEASURES = {
@@ -26,7 +26,7 @@ def overlap(results: Results) -> tuple[Figure, pd.DataFrame]:
     keys = ["dataset", "method", "measure", "layer"]
     measured = table.astype({"value": float, "random": float})
     numbers = measured.groupby(keys, sort=False)[["value", "random"]].mean().reset_index()
-    methods = [name for name in order(results) if name in set(numbers["method"])]
+    methods = [name for name in results.order if name in set(numbers["method"])]
     datasets = [name for name in results.datasets if name in set(numbers["dataset"])]
     if not datasets:
         return _empty(), numbers

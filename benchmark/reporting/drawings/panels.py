@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
-from benchmark.evaluation.ranks import overall_ranks
 from benchmark.reporting import style
 from benchmark.reporting.inputs import Results
 
@@ -46,12 +45,6 @@ def multiples(part: SubFigure, count: int, columns: int) -> Iterator[Axes]:
         yield axes
 
 
-def order(results: Results) -> list[str]:
-    """The methods in the leaderboard's order, controls last."""
-    ranks = overall_ranks(results.ranks)["average_rank"].sort_values(kind="stable")
-    return [*(str(name) for name in ranks.index), *results.controls]
-
-
 def look(results: Results, method: str) -> style.Look:
     """How a method is drawn."""
     return style.look(method, control=results.methods[method].control)
@@ -59,4 +52,4 @@ def look(results: Results, method: str) -> style.Look:
 
 def legend(figure: Figure, results: Results) -> None:
     """One legend of all methods below all panels."""
-    style.legend(figure, [(results.methods[name].title, look(results, name)) for name in order(results)])
+    style.legend(figure, [(results.methods[name].title, look(results, name)) for name in results.order])

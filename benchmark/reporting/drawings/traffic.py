@@ -7,7 +7,7 @@ from matplotlib.patheffects import withStroke
 
 from benchmark.disk import readable
 from benchmark.reporting.costs import bytes_of_training
-from benchmark.reporting.drawings.panels import legend, look, order, per_dataset
+from benchmark.reporting.drawings.panels import legend, look, per_dataset
 from benchmark.reporting.inputs import Results
 from benchmark.reporting.measure import over_seeds
 
@@ -20,7 +20,7 @@ def bytes_sent(results: Results) -> tuple[Figure, pd.DataFrame]:
     runs = {(run["federation"], run["method"]["name"]): run for run in results.runs}
     rows = []
     for dataset in results.datasets:
-        for method in order(results):
+        for method in results.order:
             if (dataset, method) in runs:
                 measure = over_seeds(results.cells_of(dataset, method))
                 rows.append((dataset, method, sum(bytes_of_training(runs[dataset, method])), measure.mean, measure.sd))
