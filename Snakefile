@@ -268,7 +268,6 @@ rule uncertainty:
         f"logs/{plan.config.name}/uncertainty.log",
     conda:
         "environment.yml"
-    threads: plan.threads(workflow.cores)
     shell:
         "python -m benchmark.evaluation.uncertainty --predictions {input.predictions} --clients {input.clients} "
         "--runs {input.runs} --intervals {output.intervals} --comparisons {output.comparisons} "
@@ -289,7 +288,6 @@ rule stability:
         f"logs/{plan.config.name}/stability.log",
     conda:
         "environment.yml"
-    threads: plan.threads(workflow.cores)
     shell:
         "python -m benchmark.evaluation.stability --predictions {input.predictions} --clients {input.clients} "
         "--selected {input.selected} --runs {input.runs} --output {output} > {log} 2>&1"
