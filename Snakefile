@@ -253,6 +253,46 @@ rule overlap:
         "--output {output} > {log} 2>&1"
 
 
+# How sure and how stable all of it is. Every method sees the same resampled test sets.
+rule uncertainty:
+    input:
+        predictions=plan.every(*plan.of_seeds("predictions.parquet")),
+        clients=f"{plan.results}/clients.parquet",
+        runs=plan.every(*plan.of_runs("run.json")),
+        code=plan.sources("benchmark.evaluation.uncertainty"),
+    output:
+        intervals=f"{plan.results}/intervals.parquet",
+        comparisons=f"{plan.results}/comparisons.csv",
+        significance=f"{plan.results}/significance.json",
+    log:
+        f"logs/{plan.config.name}/uncertainty.log",
+    conda:
+        "environment.yml"
+    shell:
+        "python -m benchmark.evaluation.uncertainty --predictions {input.predictions} --clients {input.clients} "
+        "--runs {input.runs} --intervals {output.intervals} --comparisons {output.comparisons} "
+        "--significance {output.significance} > {log} 2>&1"
+
+
+rule stability:
+    input:
+        predictions=plan.every(*plan.of_seeds("predictions.parquet")),
+        clients=f"{plan.results}/clients.parquet",
+        selected=plan.every(plan.selected),
+        runs=plan.every(*plan.of_runs("run.json")),
+        metrics=plan.every(*plan.of_runs("metrics.parquet")),
+        code=plan.sources("benchmark.evaluation.stability"),
+    output:
+        f"{plan.results}/stability.csv",
+    log:
+        f"logs/{plan.config.name}/stability.log",
+    conda:
+        "environment.yml"
+    shell:
+        "python -m benchmark.evaluation.stability --predictions {input.predictions} --clients {input.clients} "
+        "--selected {input.selected} --runs {input.runs} --output {output} > {log} 2>&1"
+
+
 rule table:
     input:
         clients=f"{plan.results}/clients.parquet",
@@ -260,6 +300,7 @@ rule table:
         runs=expand(plan.of_runs("run.json"), method=plan.methods, allow_missing=True),
         manifests=plan.manifest,
         published="results/reference/published.csv",
+        statistics=plan.statistics,
         code=plan.sources("benchmark.reporting.tables"),
     output:
         csv=f"{plan.results}/tables/{{federation}}.csv",
@@ -278,7 +319,8 @@ rule table:
         manifests=lambda wildcards, input: f"{wildcards.federation}={input.manifests}",
     shell:
         "python -m benchmark.reporting.tables --clients {input.clients} --selected {input.selected} "
-        "--runs {input.runs} --manifests {params.manifests} --dataset {wildcards.federation} "
+        "--runs {input.runs} --manifests {params.manifests} "
+        "--statistics {input.statistics} --dataset {wildcards.federation} "
         "--published {input.published} --csv {output.csv} --md {output.md} --tex {output.tex} > {log} 2>&1"
 
 
@@ -288,6 +330,7 @@ rule leaderboard:
         selected=plan.every(plan.selected),
         runs=plan.every(*plan.of_runs("run.json")),
         manifests=expand(plan.manifest, federation=plan.federations),
+        statistics=plan.statistics,
         code=plan.sources("benchmark.reporting.leaderboard"),
     output:
         csv=f"{plan.results}/leaderboard.csv",
@@ -304,7 +347,8 @@ rule leaderboard:
         manifests=expand(f"{{federation}}={plan.manifest}", federation=plan.federations),
     shell:
         "python -m benchmark.reporting.leaderboard --clients {input.clients} --selected {input.selected} "
-        "--runs {input.runs} --manifests {params.manifests} --csv {output.csv} --md {output.md} > {log} 2>&1"
+        "--runs {input.runs} --manifests {params.manifests} "
+        "--statistics {input.statistics} --csv {output.csv} --md {output.md} > {log} 2>&1"
 
 
 rule checks:
@@ -313,6 +357,7 @@ rule checks:
         selected=plan.every(plan.selected),
         runs=plan.every(*plan.of_runs("run.json")),
         manifests=expand(plan.manifest, federation=plan.federations),
+        statistics=plan.statistics,
         code=plan.sources("benchmark.evaluation.checks"),
     output:
         report(
@@ -326,9 +371,12 @@ rule checks:
         "environment.yml"
     params:
         manifests=expand(f"{{federation}}={plan.manifest}", federation=plan.federations),
+        # Not an input: `rule reference` makes it of these very results, when asked to.
+        reference=plan.reference,
     shell:
         "python -m benchmark.evaluation.checks --clients {input.clients} --selected {input.selected} "
-        "--runs {input.runs} --manifests {params.manifests} --output {output} > {log} 2>&1"
+        "--runs {input.runs} --manifests {params.manifests} "
+        "--statistics {input.statistics} --reference {params.reference} --output {output} > {log} 2>&1"
 
 
 rule figure:
@@ -339,6 +387,7 @@ rule figure:
         manifests=expand(plan.manifest, federation=plan.federations),
         confusion=f"{plan.results}/confusion.parquet",
         overlap=plan.every(plan.overlap),
+        statistics=plan.statistics,
         code=plan.sources("benchmark.reporting.figures"),
     output:
         pdf=f"{plan.figures}/{{figure}}.pdf",
@@ -359,6 +408,7 @@ rule figure:
         "python -m benchmark.reporting.figures {wildcards.figure} --clients {input.clients} "
         "--selected {input.selected} --runs {input.runs} --manifests {params.manifests} "
         "--confusion {input.confusion} --overlap {input.overlap} "
+        "--statistics {input.statistics} "
         "--pdf {output.pdf} --svg {output.svg} --csv {output.csv} > {log} 2>&1"
 
 
@@ -402,6 +452,7 @@ rule report:
         ),
         captions=expand("report/{figure}.rst", figure=[*plan.figure_names, "examples"]),
         templates=plan.templates,
+        statistics=plan.statistics,
         code=plan.sources("benchmark.reporting.report"),
     output:
         report(
@@ -418,7 +469,8 @@ rule report:
         title=plan.config.title or plan.config.name,
     shell:
         "python -m benchmark.reporting.report --clients {input.clients} --selected {input.selected} "
-        "--runs {input.runs} --manifests {params.manifests} --title {params.title:q} "
+        "--runs {input.runs} --manifests {params.manifests} "
+        "--statistics {input.statistics} --title {params.title:q} "
         "--published {input.published} --checks {input.checks} --figures {input.figures} "
         "--captions {input.captions} --output {output} > {log} 2>&1"
 

@@ -22,6 +22,8 @@ FIGURES = (
     "rate_curves",
     "clients",
     "average_rank",
+    "critical_difference",
+    "stability",
     "learning_curves",
     "bytes",
     "labels",
@@ -164,6 +166,17 @@ class Plan:
         ]
 
     @property
+    def statistics(self) -> list[str]:
+        """How sure and how stable the results are: what tables, figures, checks and report read beside the results."""
+        names = ("intervals.parquet", "comparisons.csv", "significance.json", "stability.csv")
+        return [f"{self.results}/{name}" for name in names]
+
+    @property
+    def reference(self) -> str:
+        """The folder of this configuration's committed numbers, where there are any."""
+        return f"results/reference/{self.config.name}"
+
+    @property
     def targets(self) -> list[str]:
         """What `rule all` asks for. Every run is named, so that one whose training failed is never passed over."""
         tables = [f"{self.results}/tables/{name}.{kind}" for name in self.federations for kind in ("csv", "md", "tex")]
@@ -176,6 +189,7 @@ class Plan:
             *self.every(*self.of_runs("run.json")),
             *tables,
             *drawn,
+            *self.statistics,
             f"{self.results}/leaderboard.csv",
             f"{self.results}/leaderboard.md",
             f"{self.results}/checks.csv",

@@ -1,30 +1,54 @@
 """Quality checks: what a reader should know before believing a table.
 
     python -m benchmark.evaluation.checks --clients FILE --selected FILE [FILE ...] --runs RUN [RUN ...]
-        --manifests [NAME=]FILE ... --output FILE
+        --manifests [NAME=]FILE ... [--statistics FILE ...] [--reference DIR] --output FILE
+
+`--statistics` are the files that `benchmark.evaluation.statistics` reads. DIR holds the committed numbers of the same
+configuration; where it is absent, nothing is compared.
 
 The output is a CSV file with the columns severity (error, warning or note), check, dataset, method, client,
 value, message; only its header where all is well. A finding never stops a workflow: it is shown above the
-leaderboard.
+leaderboard. What would be said of many methods or clients of a dataset is said once.
 """
 
 import argparse
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from numpy import fmax, fmin
 
 from benchmark.evaluation.collect import read_manifests
-from benchmark.evaluation.ranks import expected_cells
+from benchmark.evaluation.ranks import client_ranks, dataset_ranks, expected_cells
 from benchmark.evaluation.select import read_run
+from benchmark.evaluation.statistics import ALL, Statistics, read
 from benchmark.files import read_json, write_text
 
 COLUMNS = ["severity", "check", "dataset", "method", "client", "value", "message"]
 SEVERITIES = ["error", "warning", "note"]
 
+MOST = 4
+"""Findings of one severity, check and dataset that stand alone; more are gathered into one."""
+
 Finding = dict[str, Any]
+
+# Committed numbers have six decimals.
+_ROUNDING = 1e-5
+# Settings that differ from run to run, and say nothing of the configuration.
+_PER_RUN = frozenset({"federation", "clients", "method", "method_settings"})
+# What a gathered finding says, by check.
+_SAME = {
+    "edge of grid": "the chosen rate is at the edge of the grid, and a better one may lie outside",
+    "diverged": "a rate diverged",
+    "missing cell": "there is no test result",
+    "below chance": "a score is below chance",
+    "worse than local": "the mean is worse than that of training alone",
+    "drift from reference": "the mean is not the committed one",
+}
+# Methods that a message names.
+_NAMED = 12
 
 
 def selection(choices: Iterable[Mapping[str, Any]]) -> list[Finding]:
@@ -131,11 +155,151 @@ def worse_than_local(cells: pd.DataFrame, *, higher_is_better: bool) -> list[Fin
     ]
 
 
+def seed_spread(cells: pd.DataFrame, controls: Collection[str], *, higher_is_better: bool) -> list[Finding]:
+    """Datasets on which average ranks vary more from seed to seed than neighbours on the leaderboard differ.
+
+    Args:
+        cells: The expected test scores: dataset, method, seed, client, value, missing.
+        controls: Methods that are not ranked.
+        higher_is_better: Direction of the score.
+
+    Returns:
+        A warning for each dataset, with the number of such methods; none with a single seed. The value is the largest
+        standard deviation over seeds (n - 1 below the line).
+    """
+    averages = {
+        seed: dataset_ranks(client_ranks(own, controls, higher_is_better=higher_is_better))
+        for seed, own in cells.groupby("seed")
+    }
+    findings = []
+    for dataset in cells["dataset"].unique() if len(averages) > 1 else []:
+        table = pd.DataFrame({seed: ranks.loc[dataset] for seed, ranks in averages.items()}).dropna()
+        table = table.loc[table.mean(axis=1).sort_values(kind="stable").index]
+        spread = pd.DataFrame({"sd": table.std(axis=1), "gap": table.mean(axis=1).diff(-1).abs()})
+        unsure = spread[spread["sd"] > spread["gap"]]
+        if len(unsure):
+            about = _listed(f"{m} (± {sd:.2f}, ahead by {gap:.2f})" for m, sd, gap in unsure.itertuples())
+            message = (
+                f"the average ranks of {len(unsure)} of {len(table)} methods vary more over seeds than they are ahead"
+                f" of the next: {about}"
+            )
+            findings.append(_finding("warning", "seed spread", message, dataset, value=float(unsure["sd"].max())))
+    return findings
+
+
+def within_noise(statistics: Statistics, datasets: Iterable[str]) -> list[Finding]:
+    """Neighbours on the leaderboard, or in a dataset's table, whose average ranks' intervals overlap.
+
+    Args:
+        statistics: The statistics.
+        datasets: The datasets; `all` stands for all together.
+
+    Returns:
+        A note for each dataset. The value is the number of neighbours that overlap.
+    """
+    findings = []
+    for dataset in datasets:
+        table = statistics.intervals
+        table = table[(table["dataset"] == dataset) & (table["quantity"] == "average_rank")].dropna(subset="value")
+        table = table.sort_values("value", kind="stable")
+        low, high, names = table["low"].to_numpy(), table["high"].to_numpy(), list(table["method"])
+        overlap = [low[i + 1] <= high[i] and low[i] <= high[i + 1] for i in range(len(names) - 1)]
+        if any(overlap):
+            clear = [f"{a} before {b}" for a, b, same in zip(names, names[1:], overlap, strict=False) if not same]
+            message = (
+                f"of the {len(overlap)} neighbours among {len(names)} ranked methods {sum(overlap)} have average ranks"
+                f" whose 95 % intervals overlap: their order may be noise; clear: {_listed(clear) or 'none'}"
+            )
+            findings.append(_finding("note", "within noise", message, dataset, value=sum(overlap)))
+    return findings
+
+
+def few_groups(statistics: Statistics, datasets: Iterable[str]) -> list[Finding]:
+    """Clients whose test sets hold so few lesions or patients that their intervals are too narrow.
+
+    Args:
+        statistics: The statistics.
+        datasets: The datasets.
+
+    Returns:
+        A note for each dataset. The value is the smallest number of groups.
+    """
+    findings = []
+    for dataset in datasets:
+        few = statistics.few_groups(dataset)
+        if few:
+            counted = ", ".join(f"{client} ({n})" for client, n in few.items())
+            message = f"so few lesions or patients in the test set that intervals are too narrow: clients {counted}"
+            findings.append(_finding("note", "few groups", message, dataset, value=min(few.values())))
+    return findings
+
+
+def drift(
+    cells: pd.DataFrame, statistics: Statistics, reference: pd.DataFrame, settings_differ: Sequence[str]
+) -> list[Finding]:
+    """Methods whose mean is not that of the committed numbers of the same configuration.
+
+    Args:
+        cells: The expected test scores: dataset, method, seed, client, value, missing.
+        statistics: The statistics; a mean is the committed one where this lies in its interval.
+        reference: The committed table of test metrics, of the same score: dataset, method, seed, client, value.
+        settings_differ: Names of settings that the committed numbers were not made with.
+
+    Returns:
+        A warning for each method and dataset; a single note, and no comparison, where settings differ. Methods that the
+        committed table does not have on the very same clients are not compared.
+    """
+    if settings_differ:
+        message = f"not compared with the committed numbers, which have other settings: {', '.join(settings_differ)}"
+        return [_finding("note", "drift from reference", message)]
+    findings = []
+    for (dataset, method), own in cells.groupby(["dataset", "method"], sort=False):
+        theirs = reference[(reference["dataset"] == dataset) & (reference["method"] == method)]
+        if set(theirs["client"]) != set(own["client"]):
+            continue
+        mean, committed = own["value"].mean(skipna=False), theirs["value"].mean(skipna=False)
+        low, high = statistics.interval(str(method), "mean", str(dataset))
+        # `not <=`: NaN, a model that diverged here or there, is a drift. Where there is no interval, rounding counts.
+        if not (fmin(low, mean) - _ROUNDING <= committed <= fmax(high, mean) + _ROUNDING):
+            message = f"its mean {mean:.3f} ({low:.3f} to {high:.3f}) is not the committed {committed:.3f}"
+            findings.append(_finding("warning", "drift from reference", message, dataset, method, value=mean))
+    return findings
+
+
+def gathered(findings: Sequence[Finding]) -> list[Finding]:
+    """Findings that say the same of many methods or clients of a dataset, as one.
+
+    Args:
+        findings: All findings.
+
+    Returns:
+        The findings; of one severity, check and dataset at most `MOST`, or else one that lists them.
+    """
+    groups: dict[tuple[str, str, str], list[Finding]] = {}
+    for finding in findings:
+        groups.setdefault((finding["severity"], finding["check"], finding["dataset"]), []).append(finding)
+    kept = []
+    for (severity, check, dataset), group in groups.items():
+        if len(group) <= MOST:
+            kept += group
+            continue
+        methods = list(dict.fromkeys(finding["method"] for finding in group if finding["method"]))
+        about = (
+            " ".join(part for part in (f["method"], f["client"] and f"on {f['client']}", _short(f["value"])) if part)
+            for f in group
+        )
+        message = f"{_SAME.get(check, 'the same')} ({len(group)} times): {_listed(about)}"
+        kept.append(_finding(severity, check, message, dataset, f"{len(methods)} methods" if methods else ""))
+    return kept
+
+
 def checks(
     metrics: pd.DataFrame,
     runs: Sequence[Mapping[str, Any]],
     choices: Sequence[Mapping[str, Any]],
     manifests: Mapping[str, Mapping[str, Any]],
+    statistics: Statistics,
+    reference: Path | None = None,
 ) -> pd.DataFrame:
     """All checks.
 
@@ -144,20 +308,51 @@ def checks(
         runs: The content of every run's `run.json`.
         choices: The selections.
         manifests: The datasets' manifests, by dataset.
+        statistics: Intervals of scores and ranks.
+        reference: The folder of this configuration's committed numbers; it need not exist.
 
     Returns:
         One row per finding, errors first.
     """
     cells = expected_cells(metrics, runs)
+    higher = bool(runs[0]["task"]["higher_is_better"])
+    controls = {run["method"]["name"] for run in runs if run["method"]["control"]}
+    datasets = list(cells["dataset"].unique())
     findings = [
         *missing_cells(cells),
         *missing_clients(manifests),
         *selection(choices),
         *below_chance(cells, metrics),
-        *worse_than_local(cells, higher_is_better=runs[0]["task"]["higher_is_better"]),
+        *worse_than_local(cells, higher_is_better=higher),
+        *seed_spread(cells, controls, higher_is_better=higher),
+        *within_noise(statistics, [*datasets, ALL] if len(datasets) > 1 else datasets),
+        *few_groups(statistics, datasets),
     ]
-    table = pd.DataFrame(findings, columns=COLUMNS)
+    if reference is not None and (reference / "clients.csv").exists():
+        findings += drift(cells, statistics, *read_reference(reference, runs))
+    table = pd.DataFrame(gathered(findings), columns=COLUMNS)
     return table.sort_values("severity", key=lambda s: s.map(SEVERITIES.index), kind="stable", ignore_index=True)
+
+
+def read_reference(folder: Path, runs: Sequence[Mapping[str, Any]]) -> tuple[pd.DataFrame, list[str]]:
+    """The committed numbers of a configuration, and what they were made with that the runs were not.
+
+    Args:
+        folder: The folder that `benchmark.reporting.reference` writes.
+        runs: The content of every run's `run.json`.
+
+    Returns:
+        The committed scores (dataset, method, seed, client, value) and the names of settings that differ.
+    """
+    table = pd.read_csv(folder / "clients.csv", dtype={"client": str})
+    scores = table[table["metric"] == runs[0]["task"]["score"]]
+    differ = []
+    if (folder / "about.json").exists():
+        theirs, own = read_json(folder / "about.json")["settings"], runs[0]["settings"]
+        differ += sorted(name for name in {*theirs, *own} - _PER_RUN if theirs.get(name) != own.get(name))
+    if set(scores["seed"]) != {run["seed"] for run in runs}:
+        differ.append("seeds")
+    return scores[["dataset", "method", "seed", "client", "value"]], differ
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -167,6 +362,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--selected", type=Path, nargs="+", required=True, help="selections, JSON")
     parser.add_argument("--runs", type=Path, nargs="+", required=True, help="folders of runs, or files in them")
     parser.add_argument("--manifests", nargs="+", required=True, help="the datasets' manifests: [NAME=]FILE")
+    parser.add_argument("--statistics", type=Path, nargs="*", default=[], help="intervals of scores and ranks")
+    parser.add_argument("--reference", type=Path, help="folder of committed numbers of the same configuration")
     parser.add_argument("--output", type=Path, required=True, help="the findings, CSV")
     arguments = parser.parse_args(argv)
     try:
@@ -175,6 +372,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             [read_run(path) for path in arguments.runs],
             [read_json(path) for path in arguments.selected],
             read_manifests(arguments.manifests),
+            read(arguments.statistics),
+            arguments.reference,
         )
         write_text(arguments.output, table.to_csv(index=False))
     except (OSError, ValueError) as error:
@@ -193,6 +392,17 @@ def _finding(
     value: Any = None,
 ) -> Finding:
     return dict(zip(COLUMNS, (severity, check, dataset, method, client, value, message), strict=True))
+
+
+def _listed(texts: Iterable[str]) -> str:
+    """The first of several texts, and how many there are besides."""
+    found = list(texts)
+    more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    return ", ".join(found[:_NAMED]) + more
+
+
+def _short(value: float | None) -> str:
+    return "" if value is None else f"({value:.3g})"
 
 
 if __name__ == "__main__":

@@ -12,12 +12,15 @@ one for every rate and seed. FILE is a JSON file: the chosen rate and every rate
 import argparse
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
+from benchmark.evaluation.merit import DIGITS, merit
 from benchmark.files import read_json, write_json
 
 RULE = (
@@ -25,9 +28,6 @@ RULE = (
     " (over the last K rounds where `last_rounds` says so); ties go to the smaller rate; a diverged rate is"
     " chosen only where all diverged"
 )
-
-# Scores closer than this are ties: means of equal numbers taken in another order differ by rounding alone.
-_DIGITS = 12
 
 
 def read_run(path: Path) -> dict[str, Any]:
@@ -43,16 +43,21 @@ def read_run(path: Path) -> dict[str, Any]:
     return {**read_json(folder / "run.json"), "folder": folder}
 
 
-def final_scores(run: dict[str, Any], metrics: pd.DataFrame, last_rounds: int) -> pd.DataFrame:
-    """The validation score of every client at the end of one run.
+def read_metrics(run: Mapping[str, Any]) -> pd.DataFrame:
+    """A run's metrics: round, client, split, metric, value."""
+    columns = ["round", "client", "split", "metric", "value"]
+    return pd.read_parquet(run["folder"] / "metrics.parquet", columns=columns)
+
+
+def scores_by_round(run: dict[str, Any], metrics: pd.DataFrame) -> pd.DataFrame:
+    """The validation score of every client at every evaluated round of one run.
 
     Args:
         run: The run's `run.json`.
         metrics: The run's metrics: round, client, split, metric, value.
-        last_rounds: Number of last evaluated rounds to average over.
 
     Returns:
-        One row per client: rate, seed, client, value; NaN where the run diverged.
+        One row per evaluated round, one column per client; all NaN where the run diverged.
 
     Raises:
         ValueError: The metrics do not reach the run's last round, or lack a client.
@@ -63,20 +68,34 @@ def final_scores(run: dict[str, Any], metrics: pd.DataFrame, last_rounds: int) -
     rows = metrics[(metrics["split"] == "validation") & (metrics["metric"] == score)]
     table = rows.pivot(index="round", columns="client", values="value").sort_index()
     if run["diverged_round"] is not None:
-        values = pd.Series(math.nan, index=clients)
-    elif set(table.columns) != set(clients):
+        return pd.DataFrame(math.nan, index=table.index, columns=clients)
+    if set(table.columns) != set(clients):
         raise ValueError(
             f"{place}: validation {score} of clients {sorted(table.columns)}, but the run has {clients};"
             " delete the run and train it again"
         )
-    elif table.index[-1] != run["rounds"]:
+    if table.index[-1] != run["rounds"]:
         raise ValueError(
             f"{place}: the last evaluated round is {table.index[-1]} of {run['rounds']};"
             " delete the run and train it again"
         )
-    else:
-        values = table.tail(last_rounds).mean(skipna=False)[clients]
-    return pd.DataFrame({"rate": run["rate"], "seed": run["seed"], "client": clients, "value": values.to_numpy()})
+    return table[clients]
+
+
+def final_scores(run: dict[str, Any], by_round: pd.DataFrame, last_rounds: int) -> pd.DataFrame:
+    """The validation score of every client at the end of one run.
+
+    Args:
+        run: The run's `run.json`.
+        by_round: As `scores_by_round` returns it.
+        last_rounds: Number of last evaluated rounds to average over.
+
+    Returns:
+        One row per client: rate, seed, client, value; NaN where the run diverged.
+    """
+    values = by_round.tail(last_rounds).mean(skipna=False)
+    about = {"rate": run["rate"], "seed": run["seed"], "client": list(by_round.columns)}
+    return pd.DataFrame({**about, "value": values.to_numpy()})
 
 
 def choose(scores: pd.DataFrame, *, higher_is_better: bool) -> dict[str, Any]:
@@ -98,15 +117,28 @@ def choose(scores: pd.DataFrame, *, higher_is_better: bool) -> dict[str, Any]:
     if len({tuple(found) for found in seeds.values()}) > 1:
         raise ValueError(f"rates were trained with different seeds ({seeds}): give every rate the same seeds")
     details = {rate: _details(scores[scores["rate"] == rate]) for rate in rates}
-    means = {rate: round(details[rate]["mean"], _DIGITS) for rate in rates if not details[rate]["diverged"]}
-    best = (max if higher_is_better else min)(means.values(), default=None)
-    winners = [rate for rate, mean in means.items() if mean == best] or rates
+    means = np.array([math.nan if found["diverged"] else found["mean"] for found in details.values()])
+    place = int(best_rate(means, higher_is_better=higher_is_better))
+    ties = [rate for rate, mean in zip(rates, means.round(DIGITS), strict=True) if mean == means[place].round(DIGITS)]
     return {
-        "rate": winners[0],
-        "at_grid_edge": len(rates) > 1 and winners[0] in (rates[0], rates[-1]),
-        "ties": winners if means and len(winners) > 1 else [],
+        "rate": rates[place],
+        "at_grid_edge": len(rates) > 1 and place in (0, len(rates) - 1),
+        "ties": ties if len(ties) > 1 else [],
         "scores": details,
     }
+
+
+def best_rate(means: npt.NDArray[np.float64], *, higher_is_better: bool) -> npt.NDArray[np.intp]:
+    """The place of the best of several rates.
+
+    Args:
+        means: Mean validation scores of the R rates, the smallest rate first, `(..., R)`; NaN where a rate diverged.
+        higher_is_better: Direction of the score.
+
+    Returns:
+        The place of the best mean, `(...)`: the first of equal ones, and the first of all where all diverged.
+    """
+    return merit(means, higher_is_better=higher_is_better).argmax(axis=-1)
 
 
 def select(runs: Sequence[dict[str, Any]], last_rounds: int) -> dict[str, Any]:
@@ -125,11 +157,7 @@ def select(runs: Sequence[dict[str, Any]], last_rounds: int) -> dict[str, Any]:
     keys = {(run["federation"], run["method"]["name"]) for run in runs}
     if len(keys) > 1:
         raise ValueError(f"runs of {sorted(keys)}: select for one dataset and one method at a time")
-    columns = ["round", "client", "split", "metric", "value"]
-    scores = pd.concat(
-        final_scores(run, pd.read_parquet(run["folder"] / "metrics.parquet", columns=columns), last_rounds)
-        for run in runs
-    )
+    scores = pd.concat(final_scores(run, scores_by_round(run, read_metrics(run)), last_rounds) for run in runs)
     dataset, method = keys.pop()
     task = runs[0]["task"]
     return {

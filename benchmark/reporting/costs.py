@@ -20,7 +20,7 @@ def grid(results: Results, dataset: str) -> Grid:
         The table, with its caption. Where runs of a method differ, the largest counts.
     """
     runs = [run for run in results.runs if run["federation"] == dataset]
-    of = {name: [run for run in runs if run["method"]["name"] == name] for name in results.ordered}
+    of = {name: [run for run in runs if run["method"]["name"] == name] for name in results.order}
     rows = {name: _row(results, own) for name, own in of.items() if own}
     devices = " and ".join(sorted({run["device"] for run in runs}))
     columns = [

@@ -16,7 +16,17 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from benchmark.reporting import style
-from benchmark.reporting.drawings import clients, confusions, curves, data, overlaps, ranks, traffic
+from benchmark.reporting.drawings import (
+    clients,
+    confusions,
+    critical_difference,
+    curves,
+    data,
+    overlaps,
+    ranks,
+    stability,
+    traffic,
+)
 from benchmark.reporting.inputs import Results, add_arguments, load
 
 Drawing = Callable[[Results], tuple[Figure, pd.DataFrame]]
@@ -25,6 +35,8 @@ FIGURES: dict[str, Drawing] = {
     "rate_curves": curves.rate_curves,
     "clients": clients.clients,
     "average_rank": ranks.average_rank,
+    "critical_difference": critical_difference.draw,
+    "stability": stability.draw,
     "learning_curves": curves.learning_curves,
     "bytes": traffic.bytes_sent,
     "labels": data.labels,

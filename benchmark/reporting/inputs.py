@@ -6,11 +6,12 @@ All jobs of this package that report on results take the same four arguments (RE
 
 `--clients` is the table of test metrics, `--selected` the selections, `--manifests` the datasets' manifests
 (NAME is the federation's name, where that is not its dataset's). RUN is the folder of a run or any file in
-it: give all runs, of all rates, since the runs say which cells there should be. Two more may be given:
+it: give all runs, of all rates, since the runs say which cells there should be. Three more may be given:
 
-    --confusion FILE --overlap FILE [FILE ...]
+    --confusion FILE --overlap FILE [FILE ...] --statistics FILE [FILE ...]
 
-the table of confusions, and the overlaps of adapters, whose paths end in `{dataset}/{method}.csv`.
+the table of confusions; the overlaps of adapters, whose paths end in `{dataset}/{method}.csv`; and the files that
+`benchmark.evaluation.statistics` reads, without which there are no intervals.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from benchmark.evaluation import collect, overlap
 from benchmark.evaluation.collect import read_manifests
 from benchmark.evaluation.ranks import client_ranks, expected_cells, overall_ranks
 from benchmark.evaluation.select import read_run
+from benchmark.evaluation.statistics import Statistics, read
 from benchmark.files import read_json
 
 _OVERLAP = ["dataset", "method", *overlap.COLUMNS]
@@ -52,6 +54,7 @@ class Results:
         manifests: The datasets' manifests, by dataset, in the order in which they are shown.
         confusion: What test images were taken for: dataset, method, seed, client, label, predicted, n.
         overlap: The overlap of adapters: dataset, method, seed, client, layer, measure, value, random.
+        statistics: Intervals, comparisons, tests and stability.
     """
 
     metrics: pd.DataFrame
@@ -60,6 +63,7 @@ class Results:
     manifests: Mapping[str, Mapping[str, Any]]
     confusion: pd.DataFrame = field(default_factory=lambda: _table(collect.CONFUSION))
     overlap: pd.DataFrame = field(default_factory=lambda: _table(_OVERLAP))
+    statistics: Statistics = field(default_factory=Statistics)
 
     @cached_property
     def datasets(self) -> list[str]:
@@ -109,9 +113,9 @@ class Results:
         return client_ranks(self.cells, self.controls, higher_is_better=self.higher_is_better)
 
     @cached_property
-    def ordered(self) -> list[str]:
-        """The names of the methods in the leaderboard's order, controls last."""
-        ranks = overall_ranks(self.ranks)["average_rank"].sort_values(kind="stable")
+    def order(self) -> list[str]:
+        """The methods in the leaderboard's order, controls last."""
+        ranks = overall_ranks(self.ranks).sort_values(kind="stable")
         return [*(str(name) for name in ranks.index), *self.controls]
 
     def cells_of(self, dataset: str, method: str, client: str | None = None) -> pd.DataFrame:
@@ -145,13 +149,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--manifests", nargs="+", required=True, help="the datasets' manifests: [NAME=]FILE")
     parser.add_argument("--confusion", type=Path, help="the table of confusions, Parquet")
     parser.add_argument("--overlap", type=Path, nargs="*", default=[], help="overlaps of adapters, CSV")
+    parser.add_argument(
+        "--statistics", type=Path, nargs="*", default=[], help="intervals, comparisons, tests, stability"
+    )
 
 
 def load(arguments: argparse.Namespace) -> Results:
     """Read the results that a job's arguments name; `check` says what is refused.
 
     Args:
-        arguments: With `clients`, `selected`, `runs` and `manifests`, `confusion` and `overlap`.
+        arguments: As `add_arguments` defines them.
 
     Returns:
         The results.
@@ -168,6 +175,7 @@ def load(arguments: argparse.Namespace) -> Results:
         manifests=manifests,
         confusion=pd.read_parquet(arguments.confusion) if arguments.confusion else _table(collect.CONFUSION),
         overlap=_overlaps(arguments.overlap),
+        statistics=read(arguments.statistics),
     )
 
 

@@ -4,7 +4,8 @@
 
 RESULTS are the arguments of `benchmark.reporting.inputs`. A dataset counts once, however many clients it has:
 the average rank and the mean are means over datasets of means over clients. `hurt` counts the clients on
-which a method scores less than the control `local`, training alone, does.
+which a method scores less than the control `local`, training alone, does. `spread` is the difference between a
+method's best and worst client of a dataset, averaged over datasets.
 """
 
 import argparse
@@ -14,15 +15,17 @@ from dataclasses import dataclass, replace
 from math import nan
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from benchmark.disk import readable
+from benchmark.evaluation.merit import DIGITS
 from benchmark.evaluation.ranks import overall_ranks
 from benchmark.files import write_text
 from benchmark.reporting.grid import Cell, Column, Grid, markdown, measured
 from benchmark.reporting.inputs import Method, Results, add_arguments, load
-from benchmark.reporting.measure import MISSING, Measure, Rank, mean_of, over_seeds, rank_of
-from benchmark.reporting.tables import EDGE_NOTE
+from benchmark.reporting.measure import MISSING, Measure, mean_of, over_seeds, rank_of, within
+from benchmark.reporting.tables import EDGE_NOTE, INTERVALS
 
 # Scores that differ by less are equal: means taken in another order differ by rounding alone.
 _TOLERANCE = 1e-12
@@ -33,22 +36,27 @@ class Entry:
     """A method on the leaderboard.
 
     Attributes:
-        place: 1 for the best; methods with equal average ranks share a place; None for a control. method: The
-            method. rank: Its average rank; NaN for a control. interval: The bootstrap interval of the average
-            rank. mean: Its mean score. worst: Its score on the client where it is worst. worst_client: That
-            client: dataset and id. hurt: Number of clients on which it scores less than `local`; None for
-            `local` and where there is none. compared: Number of clients on which it was compared with
-            `local`. rates: The chosen rates, by dataset, with a dagger at the edge of the grid.
-            bytes_per_round: Bytes that one client sends and receives per round, by dataset. seconds: Seconds
-            of training over all datasets, rates and seeds.
+        place: 1 for the best; methods with equal average ranks share a place; None for a control.
+        method: The method.
+        rank: Its average rank, with its interval; missing for a control.
+        mean: Its mean score, with its interval.
+        worst: Its score on the client where it is worst.
+        worst_client: That client: dataset and id.
+        spread: Its best client's score less its worst one's, averaged over datasets.
+        hurt: Number of clients on which it scores less than `local`; None for `local` and where there is none.
+        compared: Number of clients on which it was compared with `local`.
+        rates: The chosen rates, by dataset, with a dagger at the edge of the grid.
+        bytes_per_round: Bytes that one client sends and receives per round, by dataset.
+        seconds: Seconds of training over all datasets, rates and seeds.
     """
 
     place: int | None
     method: Method
-    rank: Rank
+    rank: Measure
     mean: Measure
     worst: Measure
     worst_client: str
+    spread: Measure
     hurt: int | None
     compared: int
     rates: dict[str, str]
@@ -66,22 +74,25 @@ def entries(results: Results) -> list[Entry]:
         One row per method that there are runs of.
     """
     ranks = overall_ranks(results.ranks)
-    places = ranks["average_rank"].round(12).rank(method="min")
+    places = ranks.round(DIGITS).rank(method="min")
+    interval = results.statistics.interval
     clients = {name: _client_scores(results, name) for name in results.methods}
     found = []
     for name, method in results.methods.items():
-        rank = rank_of(ranks, name)
+        rank = within(rank_of(ranks, name), interval(name, "average_rank"))
+        mean = mean_of([over_seeds(results.cells_of(dataset, name)) for dataset in results.datasets])
         worst_client, worst = _worst(clients[name], higher_is_better=results.higher_is_better)
         hurt, compared = _hurt(clients, name, higher_is_better=results.higher_is_better)
         runs = [run for run in results.runs if run["method"]["name"] == name]
         found.append(
             Entry(
-                place=None if rank.average.missing else int(places[name]),
+                place=None if rank.missing else int(places[name]),
                 method=method,
                 rank=rank,
-                mean=mean_of([over_seeds(results.cells_of(dataset, name)) for dataset in results.datasets]),
+                mean=within(mean, interval(name, "mean")),
                 worst=worst,
                 worst_client=worst_client,
+                spread=_spread(clients[name], results.datasets),
                 hurt=hurt,
                 compared=compared,
                 rates={dataset: results.rate(dataset, name) for dataset in results.datasets},
@@ -91,7 +102,7 @@ def entries(results: Results) -> list[Entry]:
                 seconds=sum(run["costs"]["seconds"] for run in runs),
             )
         )
-    return sorted(found, key=lambda e: (e.method.control, e.rank.average.missing, e.rank.average.mean, e.method.name))
+    return sorted(found, key=lambda e: (e.method.control, e.rank.missing, e.rank.mean, e.method.name))
 
 
 def frame(results: Results) -> pd.DataFrame:
@@ -109,12 +120,15 @@ def frame(results: Results) -> pd.DataFrame:
             "method": entry.method.name,
             "title": entry.method.title,
             "control": entry.method.control,
-            "average_rank": None if entry.method.control else entry.rank.average.number(),
+            "average_rank": None if entry.method.control else entry.rank.number(),
             "average_rank_low": entry.rank.low,
             "average_rank_high": entry.rank.high,
             "mean": entry.mean.number(),
+            "mean_low": entry.mean.low,
+            "mean_high": entry.mean.high,
             "worst_client": entry.worst.number(),
             "worst_client_is": entry.worst_client,
+            "spread_over_clients": entry.spread.number(),
             "clients_hurt": entry.hurt,
             "clients_compared": entry.compared,
             **{f"rate:{dataset}": rate.rstrip("†") for dataset, rate in entry.rates.items()},
@@ -138,25 +152,28 @@ def grid(results: Results) -> Grid:
         The table, with its caption and notes.
     """
     found, best = entries(results), results.best
+    ranked = [entry for entry in found if not entry.method.control]
     columns = [
         Column("#"),
         Column("Method", number=False),
-        Column("Average rank (95 % interval)", "min"),
+        Column(f"Average rank (of {len(ranked)})", "min"),
         Column("Mean", best),
         Column("Worst client", best),
+        Column("Spread", "min"),
         Column("Clients hurt", "min"),
         *(Column(f"Rate, {dataset}") for dataset in results.datasets),
         Column("Bytes per round"),
         Column("Training time"),
     ]
-    ranked = [entry for entry in found if not entry.method.control]
     seeds = ", ".join(map(str, results.seeds))
     titles = " and ".join(results.title(dataset) for dataset in results.datasets)
     caption = (
         f"{len(ranked)} ranked methods on {titles}: {results.score} on test images; seeds: {seeds}."
-        " Average rank: the mean over datasets of the mean over seeds and clients of the rank among ranked"
-        " methods, 1 being the best; its interval is a percentile bootstrap over clients. Mean: over clients,"
-        " then datasets. Clients hurt: where the method scores less than training alone (`local`). Bytes per"
+        f" Average rank: the mean over datasets of the mean over seeds and clients of the rank among the {len(ranked)}"
+        " ranked methods, 1 being the best. Mean: over clients, then datasets."
+        f"{f' {INTERVALS}.' if len(results.statistics.intervals) else ''}"
+        " Spread: the best client's score less the worst one's within a dataset, then the mean over datasets."
+        " Clients hurt: where the method scores less than training alone (`local`). Bytes per"
         " round: sent and received by one client. Training time: all datasets, rates and seeds together."
     )
     edge = any(rate.endswith("†") for entry in found for rate in entry.rates.values())
@@ -196,17 +213,15 @@ def human_seconds(seconds: float) -> str:
 def _cells(entry: Entry) -> list[Cell]:
     """An entry as a row of text."""
     control, sizes = entry.method.control, sorted(entry.bytes_per_round.values())
-    rank = measured(entry.rank.average, 2)
-    if not entry.rank.average.missing:
-        rank = Cell(f"{rank.text} ({entry.rank.low:.2f} to {entry.rank.high:.2f})", rank.value)
     worst = measured(replace(entry.worst, sd=nan))
     texts = list(dict.fromkeys(readable(size) for size in sizes))
     return [
         Cell("" if entry.place is None else str(entry.place)),
         Cell(f"{entry.method.title} (`{entry.method.name}`)"),
-        Cell("—") if control else rank,
+        Cell("—") if control else measured(entry.rank, 2),
         measured(entry.mean),
         Cell(f"{worst.text} ({entry.worst_client})", worst.value) if entry.worst_client else worst,
+        measured(entry.spread),
         Cell("—") if entry.hurt is None else Cell(f"{entry.hurt}/{entry.compared}", entry.hurt),
         *(Cell(rate) for rate in entry.rates.values()),
         Cell(" to ".join([texts[0], texts[-1]] if len(texts) > 1 else texts), sizes[-1]),
@@ -232,6 +247,18 @@ def _worst(scores: dict[str, Measure], *, higher_is_better: bool) -> tuple[str, 
             return (client, measure) if measure.reason != MISSING else ("", measure)
     pick = min if higher_is_better else max
     return pick(scores.items(), key=lambda item: item[1].mean)
+
+
+def _spread(scores: dict[str, Measure], datasets: Sequence[str]) -> Measure:
+    """The best client's score less the worst one's within a dataset, averaged over datasets."""
+    spreads = []
+    for dataset in datasets:
+        own = [measure for client, measure in scores.items() if client.startswith(f"{dataset} ")]
+        values = np.array([measure.mean for measure in own] or [nan])
+        # NaN where a model diverged: NumPy's extremes keep it.
+        spread = float(values.max() - values.min())
+        spreads.append(Measure(spread, missing=not own or any(measure.missing for measure in own)))
+    return mean_of(spreads)
 
 
 def _hurt(scores: dict[str, dict[str, Measure]], method: str, *, higher_is_better: bool) -> tuple[int | None, int]:

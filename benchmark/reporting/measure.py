@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -12,24 +12,29 @@ DIVERGED = "diverged"
 
 @dataclass(frozen=True)
 class Measure:
-    """A mean over seeds.
+    """A mean over seeds, or an average rank.
 
     Attributes:
         mean: The mean; NaN where a model diverged or a cell is missing.
         sd: Standard deviation over seeds (n - 1 below the line); NaN with one seed.
         missing: Whether a cell is missing. Nothing is averaged over the cells that remain.
+        low: The low end of its 95 % interval; NaN where there is none.
+        high: The high end.
     """
 
     mean: float
     sd: float = math.nan
     missing: bool = False
+    low: float = math.nan
+    high: float = math.nan
 
     def text(self, digits: int = 3, *, plus_minus: str = "±") -> str:
-        """The number as people read it, `0.726 ± 0.010`, or why there is none."""
+        """The number as people read it, `0.726 ± 0.010 (0.700 to 0.751)`, or why there is none."""
         if self.reason:
             return self.reason
         spread = "" if math.isnan(self.sd) else f" {plus_minus} {self.sd:.{digits}f}"
-        return f"{self.mean:.{digits}f}{spread}"
+        interval = "" if math.isnan(self.low) else f" ({self.low:.{digits}f} to {self.high:.{digits}f})"
+        return f"{self.mean:.{digits}f}{spread}{interval}"
 
     def number(self) -> float | str:
         """The mean as a CSV file holds it, with all its digits, or why there is none."""
@@ -62,26 +67,21 @@ def mean_of(measures: Sequence[Measure]) -> Measure:
     return Measure(sum(measure.mean for measure in measures) / len(measures), missing=missing)
 
 
-@dataclass(frozen=True)
-class Rank:
-    """An average rank with its bootstrap interval; missing where a cell is, and for a control."""
-
-    average: Measure
-    low: float
-    high: float
-
-
-def rank_of(ranks: pd.DataFrame, method: str) -> Rank:
-    """A method's average rank.
+def rank_of(ranks: "pd.Series[float]", method: str) -> Measure:
+    """A method's average rank; missing where a cell is, and for a control.
 
     Args:
-        ranks: One row per ranked method: average_rank, low, high.
+        ranks: The average rank of every ranked method.
         method: The method.
 
     Returns:
         Its rank.
     """
-    if method not in ranks.index:
-        return Rank(Measure(math.nan, missing=True), math.nan, math.nan)
-    average, low, high = ranks.loc[[method], ["average_rank", "low", "high"]].to_numpy(float)[0]
-    return Rank(Measure(float(average), missing=math.isnan(average)), float(low), float(high))
+    average = float(ranks.get(method, math.nan))
+    return Measure(average, missing=math.isnan(average))
+
+
+def within(measure: Measure, interval: tuple[float, float]) -> Measure:
+    """A measure with its interval; a measure that is missing or diverged has none."""
+    low, high = (math.nan, math.nan) if measure.reason else interval
+    return replace(measure, low=low, high=high)

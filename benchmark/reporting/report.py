@@ -24,7 +24,7 @@ from markupsafe import Markup, escape
 
 from benchmark.evaluation.select import RULE
 from benchmark.files import write_text
-from benchmark.reporting import costs, leaderboard, tables
+from benchmark.reporting import confidence, costs, leaderboard, tables
 from benchmark.reporting.budget import budgets
 from benchmark.reporting.inputs import Results, add_arguments, load
 
@@ -144,6 +144,9 @@ def render(
         figures=grouped(figures),
         costs={dataset: costs.grid(results, dataset) for dataset in results.datasets},
         budgets=budgets(results),
+        friedman=confidence.friedman(results),
+        better=confidence.better(results),
+        stability=confidence.stability(results),
         rule=RULE,
         rates=sorted({run["rate"] for run in results.runs}, key=float),
         rounds=sorted({run["rounds"] for run in results.runs}),

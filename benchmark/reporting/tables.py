@@ -21,9 +21,13 @@ from benchmark.evaluation.ranks import dataset_ranks
 from benchmark.files import write_text
 from benchmark.reporting.grid import Cell, Column, Grid, latex, markdown, measured
 from benchmark.reporting.inputs import Method, Results, add_arguments, load
-from benchmark.reporting.measure import Measure, Rank, over_seeds, rank_of
+from benchmark.reporting.measure import Measure, over_seeds, rank_of, within
 
 EDGE_NOTE = "† The chosen rate is the smallest or largest of the grid: a better one may lie outside."
+INTERVALS = (
+    "In brackets: 95 % intervals, by a bootstrap of each client's lesions or patients in the test set, and of seeds,"
+    " the same for all methods"
+)
 MISSING_NOTE = "missing: a seed's result is not there; nothing is averaged over the rest."
 
 
@@ -34,8 +38,8 @@ class Row:
     Attributes:
         method: The method.
         clients: Its score on each client, by the client's id.
-        mean: Its mean over clients.
-        rank: Its average rank.
+        mean: Its mean over clients, with its interval.
+        rank: Its average rank, with its interval; missing for a control.
         rate: The chosen rate, with a dagger where it is at the edge of the grid.
         published: Published values as they are printed, by quantity.
     """
@@ -43,7 +47,7 @@ class Row:
     method: Method
     clients: dict[str, Measure]
     mean: Measure
-    rank: Rank
+    rank: Measure
     rate: str
     published: dict[str, str]
 
@@ -64,7 +68,8 @@ def rows(results: Results, dataset: str, published: pd.DataFrame) -> list[Row]:
     Returns:
         One row per method that there are runs of.
     """
-    ranks = dataset_ranks(results.ranks).get(dataset, pd.DataFrame())
+    ranks = dataset_ranks(results.ranks).T.get(dataset, pd.Series(dtype=float))
+    interval = results.statistics.interval
     here = published[published["dataset"] == dataset]
     trained = {run["method"]["name"] for run in results.runs if run["federation"] == dataset}
     found = []
@@ -74,8 +79,8 @@ def rows(results: Results, dataset: str, published: pd.DataFrame) -> list[Row]:
             Row(
                 method=results.methods[name],
                 clients={c: over_seeds(results.cells_of(dataset, name, c)) for c in results.sites(dataset)},
-                mean=over_seeds(results.cells_of(dataset, name)),
-                rank=rank_of(ranks, name),
+                mean=within(over_seeds(results.cells_of(dataset, name)), interval(name, "mean", dataset)),
+                rank=within(rank_of(ranks, name), interval(name, "average_rank", dataset)),
                 rate=results.rate(dataset, name),
                 published={str(quantity): str(value) for quantity, value in values.items()},
             )
@@ -84,8 +89,8 @@ def rows(results: Results, dataset: str, published: pd.DataFrame) -> list[Row]:
         found,
         key=lambda row: (
             row.method.control,
-            row.rank.average.missing,
-            row.rank.average.mean,
+            row.rank.missing,
+            row.rank.mean,
             row.method.name,
         ),
     )
@@ -113,8 +118,10 @@ def frame(results: Results, dataset: str, published: pd.DataFrame) -> pd.DataFra
                 **{f"client {sites[c]} sd": measure.sd for c, measure in row.clients.items()},
                 "mean": row.mean.number(),
                 "mean_sd": row.mean.sd,
+                "mean_low": row.mean.low,
+                "mean_high": row.mean.high,
                 "mean_published": row.published.get("mean"),
-                "average_rank": None if row.method.control else row.rank.average.number(),
+                "average_rank": None if row.method.control else row.rank.number(),
                 "average_rank_low": row.rank.low,
                 "average_rank_high": row.rank.high,
                 "average_rank_published": row.published.get("average_rank"),
@@ -138,13 +145,14 @@ def grid(results: Results, dataset: str, published: pd.DataFrame) -> Grid:
         The table, with its caption and notes.
     """
     found, best = rows(results, dataset, published), results.best
+    ranked = [row for row in found if not row.method.control]
     beside = {q: any(q in row.published for row in found) for q in ("mean", "average_rank")}
     columns = [
         Column("Method", number=False),
         *(Column(site, best) for site in results.sites(dataset).values()),
         Column("Mean", best),
         *([Column("published")] if beside["mean"] else []),
-        Column("Average rank", "min"),
+        Column(f"Average rank (of {len(ranked)})", "min"),
         *([Column("published")] if beside["average_rank"] else []),
         Column("Rate"),
     ]
@@ -155,12 +163,11 @@ def grid(results: Results, dataset: str, published: pd.DataFrame) -> Grid:
             *(measured(measure) for measure in row.clients.values()),
             measured(row.mean),
             *([Cell(row.published.get("mean", ""))] if beside["mean"] else []),
-            Cell("—") if row.method.control else measured(row.rank.average, 2),
+            Cell("—") if row.method.control else measured(row.rank, 2),
             *([Cell(row.published.get("average_rank", ""))] if beside["average_rank"] else []),
             Cell(row.rate, float(row.rate.rstrip("†")) if row.rate != "missing" else None),
         ]
 
-    ranked = [row for row in found if not row.method.control]
     return Grid(
         columns=columns,
         rows=[cells(row) for row in ranked],
@@ -190,6 +197,7 @@ def caption(results: Results, dataset: str, ranked: int) -> str:
         f" validation score. Seeds: {seeds} ({spread})",
         f"Average rank: mean over seeds and clients of the rank among the {ranked} ranked methods, 1 being"
         " the best; equal scores share their mean rank",
+        INTERVALS if len(results.statistics.intervals) else "",
     ]
     return " ".join(f"{part}." for part in parts if part)
 
@@ -224,6 +232,10 @@ def _notes(results: Results, dataset: str, found: list[Row], published: pd.DataF
         notes.append(EDGE_NOTE)
     if any(measure.missing for row in found for measure in row.clients.values()):
         notes.append(MISSING_NOTE)
+    few = results.statistics.few_groups(dataset)
+    if few:
+        counted = ", ".join(f"client {client} ({n})" for client, n in few.items())
+        notes.append(f"Few lesions or patients in the test set, so that intervals are too narrow: {counted}.")
     here = published[(published["dataset"] == dataset) & published["method"].isin(results.methods)]
     if len(here):
         notes.append(f"published: {'; '.join(here['source'].unique())}.")

@@ -82,7 +82,7 @@ def test_rates_with_different_seeds_are_refused() -> None:
 
 def final(metrics: pd.DataFrame, last_rounds: int = 1, clients: list[str] = CLIENTS) -> dict[str, float]:
     run = synthetic.run("toy", "fedit", "1e-3", 0, clients)
-    table = select.final_scores(run, metrics, last_rounds)
+    table = select.final_scores(run, select.scores_by_round(run, metrics), last_rounds)
     return dict(zip(table["client"], table["value"], strict=True))
 
 

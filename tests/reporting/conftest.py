@@ -15,8 +15,8 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="session")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> synthetic.Tree:
-    """Results of two datasets, three ranked methods and a control, two rates, two seeds: never changed."""
-    return synthetic.write(tmp_path_factory.mktemp("results"))
+    """Results and statistics of two datasets, three ranked methods, a control, two rates, two seeds: never changed."""
+    return synthetic.with_statistics(synthetic.write(tmp_path_factory.mktemp("results")))
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 import json
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from safetensors.numpy import save_file
 
-from benchmark.evaluation import collect, overlap, select
+from benchmark.evaluation import collect, overlap, select, stability, uncertainty
 from benchmark.files import write_json
 
 TITLES = {
@@ -42,10 +42,12 @@ class Tree:
     clients: Path
     confusion: Path
     overlap: list[Path]
+    statistics: list[Path] = field(default_factory=list)
 
     def arguments(self) -> list[str]:
         """The arguments that reporting jobs share."""
         lists = {"--selected": self.selected, "--runs": self.runs, "--manifests": self.manifests}
+        lists |= {"--statistics": self.statistics} if self.statistics else {}
         shared = ["--clients", str(self.clients)]
         for option, paths in lists.items():
             shared += [option, *map(str, paths)]
@@ -111,6 +113,18 @@ def write(
         ]
     )
     return tree
+
+
+def with_statistics(tree: Tree) -> Tree:
+    """Add intervals, comparisons, tests and stability, as the jobs compute them, with few resamples."""
+    names = ("intervals.parquet", "comparisons.csv", "significance.json", "stability.csv")
+    files = [tree.root / name for name in names]
+    shared = ["--predictions", *map(str, tree.predictions), "--clients", str(tree.clients)]
+    shared += ["--runs", *map(str, tree.runs), "--resamples", "200"]
+    written = [part for path in files[:3] for part in (f"--{path.stem}", str(path))]
+    assert not uncertainty.main([*shared, *written])
+    assert not stability.main([*shared, "--selected", *map(str, tree.selected), "--output", str(files[3])])
+    return replace(tree, statistics=files)
 
 
 def generator(*key: object) -> np.random.Generator:

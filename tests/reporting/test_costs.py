@@ -18,7 +18,7 @@ def test_the_table_has_a_row_per_method_in_the_leaderboards_order(results: Resul
     for dataset in results.datasets:
         grid = costs.grid(results, dataset)
         titles = [row[0].text for row in [*grid.rows, *grid.controls]]
-        assert titles == [results.methods[name].title for name in results.ordered]
+        assert titles == [results.methods[name].title for name in results.order]
         runs = len({(run["rate"], run["seed"]) for run in results.runs})
         own = dict(zip((column.head for column in grid.columns), grid.rows[0], strict=True))
         assert own["Time of all runs"].value == runs * own["Time per run"].value

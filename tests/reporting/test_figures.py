@@ -75,7 +75,7 @@ def test_average_rank_shows_ranked_methods_only(results: Results) -> None:
     figure, numbers = figures.FIGURES["average_rank"](results)
     assert "local" not in set(numbers["method"])
     overall = numbers[numbers["dataset"] == "all"].set_index("method")["average_rank"]
-    pd.testing.assert_series_equal(overall, overall_ranks(results.ranks)["average_rank"])
+    pd.testing.assert_series_equal(overall, overall_ranks(results.ranks))
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert labels == [synthetic.TITLES[name] for name in overall.sort_values(kind="stable").index]
 
@@ -119,7 +119,7 @@ def test_the_diagonal_of_the_best_methods_confusion_is_its_score(results: Result
     _, numbers = figures.FIGURES["confusion"](results)
     for dataset in results.datasets:
         here = numbers[numbers["dataset"] == dataset]
-        ranks = dataset_ranks(results.ranks)[dataset]["average_rank"]
+        ranks = dataset_ranks(results.ranks).loc[dataset]
         assert set(here["method"]) == {ranks.idxmin()}
         expected = scores(tree, dataset).groupby("method").mean().loc[ranks.idxmin()]
         for client, table in here.groupby("client"):
@@ -186,9 +186,44 @@ def _copies(results: Results, names: list[str]) -> Results:
     )
 
 
+def test_average_rank_has_the_bootstraps_intervals(results: Results) -> None:
+    figure, numbers = figures.FIGURES["average_rank"](results)
+    row = numbers.set_index(["dataset", "method"]).loc[("toy_slides", "fedit")]
+    assert (row["low"], row["high"]) == results.statistics.interval("fedit", "average_rank", "toy_slides")
+    assert "among 3 methods" in figure.axes[0].get_xlabel()
+
+
+def test_the_critical_difference_joins_what_the_test_does_not_tell_apart(results: Results) -> None:
+    figure, numbers = figures.FIGURES["critical_difference"](results)
+    test = results.statistics.significance
+    assert numbers["average_rank"].is_monotonic_increasing
+    assert dict(zip(numbers["method"], numbers["average_rank"], strict=True)) == test["average_ranks"]
+    on_first = {row.method for row in numbers.itertuples() if "1" in str(row.cliques).split()}
+    assert on_first == set(test["cliques"][0])
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert any("3 methods, 5 clients" in text for text in texts)
+
+
+def test_a_test_that_was_not_computed_is_a_figure_that_says_why(results: Results) -> None:
+    lost = replace(results.statistics, significance={"computed": False, "reason": "there are 2 clients"})
+    figure, numbers = figures.FIGURES["critical_difference"](replace(results, statistics=lost))
+    assert numbers.empty
+    assert figure.axes[0].texts[0].get_text() == "Not computed: there are 2 clients."
+
+
+def test_stability_shows_all_places_and_every_window(results: Results) -> None:
+    figure, numbers = figures.FIGURES["stability"](results)
+    places = numbers[numbers["quantity"] == "place"]
+    assert len(places) == 3 * 3
+    heads = [label.get_text() for label in figure.axes[1].get_xticklabels()]
+    assert heads == ["chosen", "k=1", "k=2", "k=3", "seed 0", "seed 1", "clients"]
+    rows = [label.get_text() for label in figure.axes[1].get_yticklabels()]
+    assert rows == [results.methods[name].title for name in results.order]
+
+
 def test_a_diverged_rate_and_a_single_seed_can_be_drawn(tmp_path: Path) -> None:
     lost = [("toy_slides", "fedpal", rate) for rate in ("1e-3", "1e-2")]
-    results = read(synthetic.write(tmp_path, seeds=[0], diverged=lost))
+    results = read(synthetic.with_statistics(synthetic.write(tmp_path, seeds=[0], diverged=lost)))
     for draw in figures.FIGURES.values():
         figure, numbers = draw(results)
         figure.canvas.draw()

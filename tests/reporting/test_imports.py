@@ -6,7 +6,7 @@ import sys
 import pytest
 
 JOBS = [
-    *(f"benchmark.evaluation.{name}" for name in ("select", "collect", "ranks", "checks", "overlap")),
+    *(f"benchmark.evaluation.{name}" for name in ("select", "collect", "ranks", "checks", "stability", "overlap")),
     *(f"benchmark.reporting.{name}" for name in ("tables", "leaderboard", "figures", "examples", "report", "readme")),
 ]
 

@@ -39,6 +39,25 @@ def test_the_worst_client_and_the_clients_hurt_are_counted_over_all_datasets(
     assert pd.isna(board.loc["local", "clients_hurt"])
 
 
+def test_the_spread_is_within_datasets_and_then_averaged(results: Results, tree: synthetic.Tree) -> None:
+    board = leaderboard.frame(results).set_index("method")
+    for method in results.methods:
+        means = [scores(tree, d).groupby("method").mean().loc[method] for d in results.datasets]
+        expected = np.mean([own.max() - own.min() for own in means])
+        assert board.loc[method, "spread_over_clients"] == pytest.approx(expected)
+
+
+def test_means_and_ranks_have_intervals_and_their_number(results: Results) -> None:
+    board = leaderboard.frame(results).set_index("method")
+    for quantity in ("mean", "average_rank"):
+        found = tuple(board.loc["fedit", [f"{quantity}_low", f"{quantity}_high"]])
+        assert found == results.statistics.interval("fedit", quantity)
+    grid = leaderboard.grid(results)
+    assert "Average rank (of 3)" in [column.head for column in grid.columns]
+    assert "among the 3 ranked methods" in grid.caption
+    assert "bootstrap" in grid.caption
+
+
 def test_costs_are_bytes_of_one_client_and_seconds_of_everything(results: Results, tree: synthetic.Tree) -> None:
     board = leaderboard.frame(results).set_index("method")
     assert board.loc["fedit", "bytes_per_round:toy_lesions"] == 2 * 36_864 * 4

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark.reporting.measure import Measure, mean_of, over_seeds, rank_of
+from benchmark.reporting.measure import Measure, mean_of, over_seeds, rank_of, within
 
 SCORES = np.array([[0.9, 0.1, 0.4], [0.7, 0.3, 0.8]])  # (seeds, clients)
 
@@ -48,7 +48,15 @@ def test_a_mean_of_measures_is_missing_where_one_is() -> None:
 
 
 def test_a_method_without_a_rank_is_missing() -> None:
-    ranks = pd.DataFrame({"average_rank": [1.5, math.nan], "low": [1, math.nan], "high": [2, math.nan]}, ["a", "b"])
-    assert (rank_of(ranks, "a").average.mean, rank_of(ranks, "a").low, rank_of(ranks, "a").high) == (1.5, 1, 2)
-    assert rank_of(ranks, "b").average.missing
-    assert rank_of(ranks, "local").average.missing
+    ranks = pd.Series({"a": 1.5, "b": math.nan})
+    assert rank_of(ranks, "a").mean == 1.5
+    assert rank_of(ranks, "b").missing
+    assert rank_of(ranks, "local").missing
+
+
+def test_an_interval_follows_the_number_and_is_not_shown_without_one() -> None:
+    assert within(Measure(0.5, 0.01), (0.4, 0.625)).text(2) == "0.50 ± 0.01 (0.40 to 0.62)"
+    assert within(Measure(0.5), (math.nan, math.nan)).text() == "0.500"
+    lost = within(Measure(math.nan), (0.4, 0.6))
+    assert lost.text() == "diverged"
+    assert math.isnan(lost.low)

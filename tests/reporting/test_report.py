@@ -83,6 +83,8 @@ def test_the_page_shows_everything(html: str, results: Results) -> None:
     for choice in results.selected.values():
         for details in choice["scores"].values():
             assert (f"{details['mean']:.3f}" if details["mean"] is not None else "diverged") in page.text
+    for expected in ["Friedman's test over 5 clients and 3 ranked methods", "First three", "Clients agree"]:
+        assert expected in page.text
     for expected in ["Drawn GPU", "abcdef0123456789", "torch", "at the edge of the grid", "400 / 60 / 80"]:
         assert expected in page.text
 

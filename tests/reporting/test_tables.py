@@ -1,5 +1,6 @@
 """A dataset's table."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 import pytest
 from scipy.stats import rankdata
 
+from benchmark.evaluation.statistics import Statistics
 from benchmark.reporting import tables
 from benchmark.reporting.inputs import Results
 from tests.reporting import synthetic
@@ -38,6 +40,34 @@ def test_the_csv_holds_means_over_seeds_and_average_ranks(tree: synthetic.Tree, 
             )
 
 
+def test_means_and_ranks_have_the_intervals_of_the_bootstrap(results: Results) -> None:
+    table = tables.frame(results, "toy_lesions", NOTHING).set_index("method")
+    for method in ["fedit", "fedopal_r", "fedpal"]:
+        for quantity in ("mean", "average_rank"):
+            expected = results.statistics.interval(method, quantity, "toy_lesions")
+            assert tuple(table.loc[method, [f"{quantity}_low", f"{quantity}_high"]]) == expected
+            assert expected[0] < expected[1]
+    assert table.loc["local", "average_rank_low":"average_rank_high"].isna().all()  # type: ignore[misc]
+    shown = {row[0].text: row[4].text for row in tables.grid(results, "toy_lesions", NOTHING).rows}
+    low, high = results.statistics.interval("fedit", "mean", "toy_lesions")
+    assert shown["FedIT"].endswith(f"({low:.3f} to {high:.3f})")
+
+
+def test_clients_with_few_groups_are_named(results: Results) -> None:
+    statistics = results.statistics
+    one = statistics.intervals.assign(groups=statistics.intervals["client"].map({"bcn": 2}).fillna(99))
+    notes = tables.grid(replace(results, statistics=replace(statistics, intervals=one)), "toy_lesions", NOTHING).notes
+    assert next(note for note in notes if "too narrow" in note).endswith("client bcn (2).")
+    assert not any("too narrow" in note for note in tables.grid(results, "toy_lesions", NOTHING).notes)
+
+
+def test_without_statistics_there_are_no_intervals(results: Results) -> None:
+    bare = replace(results, statistics=Statistics())
+    grid = tables.grid(bare, "toy_lesions", NOTHING)
+    assert "In brackets" not in grid.caption
+    assert not any(" to " in cell.text for row in grid.rows for cell in row)
+
+
 def test_rows_are_ordered_by_rank_and_controls_stand_last(results: Results) -> None:
     for dataset in results.datasets:
         table = tables.frame(results, dataset, NOTHING)
@@ -48,7 +78,15 @@ def test_rows_are_ordered_by_rank_and_controls_stand_last(results: Results) -> N
 def test_clients_keep_the_order_of_the_runs(results: Results) -> None:
     # Not the manifest's: JSON objects are sorted by their keys.
     heads = [column.head for column in tables.grid(results, "toy_lesions", NOTHING).columns]
-    assert heads == ["Method", "bcn Site bcn", "vidir Site vidir", "msk Site msk", "Mean", "Average rank", "Rate"]
+    assert heads == [
+        "Method",
+        "bcn Site bcn",
+        "vidir Site vidir",
+        "msk Site msk",
+        "Mean",
+        "Average rank (of 3)",
+        "Rate",
+    ]
 
 
 def test_a_missing_seed_is_shown_and_never_averaged_over(tmp_path: Path) -> None:
@@ -95,7 +133,7 @@ def test_published_values_stand_beside_ours_as_they_were_printed(results: Result
         columns=NOTHING.columns,
     )
     grid = tables.grid(results, "toy_lesions", published)
-    assert [column.head for column in grid.columns][-4:] == ["Mean", "Average rank", "published", "Rate"]
+    assert [column.head for column in grid.columns][-4:] == ["Mean", "Average rank (of 3)", "published", "Rate"]
     beside = {row[0].text: row[-2].text for row in [*grid.rows, *grid.controls]}
     assert beside == {"FedPAL": "3.50", "FedIT": "", "FedOPAL-R": "", "Local": ""}
     assert "published: a paper." in grid.notes
@@ -121,7 +159,9 @@ def test_the_caption_says_how_the_numbers_were_measured(results: Results) -> Non
         "Protocol: published",
         "3 ranked methods",
         "Seeds: 0, 1",
+        "among the 3 ranked methods",
         "share their mean rank",
+        "In brackets: 95 % intervals",
     ]:
         assert part in caption
 

@@ -14,7 +14,10 @@ from tests.workflow.conftest import SMALL, Project
 
 pytestmark = pytest.mark.workflow
 
-REPORTING = {"collect", "table", "leaderboard", "checks", "figure", "report", "all", "evaluate", "select", "overlap"}
+REPORTING = {
+    *("evaluate", "select", "collect", "overlap", "uncertainty", "stability"),
+    *("table", "leaderboard", "checks", "figure", "report", "all"),
+}
 
 
 def trained(jobs: set[tuple[str, ...]]) -> set[str]:
@@ -33,6 +36,8 @@ def test_a_run_writes_every_artefact(finished: Project) -> None:
         "clients.parquet",
         "confusion.parquet",
     ):
+        assert (results / name).stat().st_size > 0
+    for name in ("intervals.parquet", "comparisons.csv", "significance.json", "stability.csv"):
         assert (results / name).stat().st_size > 0
     for kind in ("csv", "md", "tex"):
         assert (results / f"tables/toy_lesions.{kind}").stat().st_size > 0

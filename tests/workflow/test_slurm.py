@@ -85,7 +85,7 @@ def test_a_cancelled_training_resumes_and_the_table_is_made(untrained: Project) 
     assert asked == {
         "train": "gres:gpu:1",
         "evaluate": "gres:gpu:1",
-        **dict.fromkeys(("select", "collect", "table")),
+        **dict.fromkeys(("select", "collect", "uncertainty", "stability", "table")),
     }
 
 

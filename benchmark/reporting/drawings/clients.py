@@ -28,7 +28,7 @@ _BEST: dict[str, Any] = {
 
 def clients(results: Results) -> tuple[Figure, pd.DataFrame]:
     """Every method's test score on every client; the last panel is the mean."""
-    names, rows = results.ordered, []
+    names, rows = results.order, []
     for dataset in results.datasets:
         for method in names:
             for client in results.sites(dataset):

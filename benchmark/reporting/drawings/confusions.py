@@ -37,9 +37,8 @@ def confusion(results: Results) -> tuple[Figure, pd.DataFrame]:
 
 def best_method(results: Results, dataset: str) -> str:
     """The method with the best average rank on a dataset; the leaderboard's first where none has one."""
-    ranks = dataset_ranks(results.ranks).get(dataset)
-    known = pd.Series(dtype=float) if ranks is None else ranks["average_rank"].dropna()
-    return str(known.idxmin()) if len(known) else results.ordered[0]
+    known = dataset_ranks(results.ranks).T.get(dataset, pd.Series(dtype=float)).dropna()
+    return str(known.idxmin()) if len(known) else results.order[0]
 
 
 def _counts(results: Results, dataset: str) -> pd.DataFrame:

@@ -65,7 +65,7 @@ def learning_curves(results: Results) -> tuple[Figure, pd.DataFrame]:
 
 def _curves(results: Results, numbers: pd.DataFrame, x: str, label: str) -> tuple[Figure, dict[tuple[str, str], Axes]]:
     """Every method's curve over what all ranked methods reach: from the worst to the best, and the middle."""
-    names = results.ordered
+    names = results.order
     columns = min(_COLUMNS, len(names))
     lines = -(-len(names) // columns)
     figure, parts = stacked(results, [0.75 + 1.25 * lines] * len(results.datasets), max(3.2, 0.4 + 1.5 * columns))

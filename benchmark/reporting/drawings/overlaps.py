@@ -26,7 +26,7 @@ def overlap(results: Results) -> tuple[Figure, pd.DataFrame]:
     keys = ["dataset", "method", "measure", "layer"]
     measured = table.astype({"value": float, "random": float})
     numbers = measured.groupby(keys, sort=False)[["value", "random"]].mean().reset_index()
-    methods = [name for name in results.ordered if name in set(numbers["method"])]
+    methods = [name for name in results.order if name in set(numbers["method"])]
     datasets = [name for name in results.datasets if name in set(numbers["dataset"])]
     if not datasets:
         return _empty(), numbers

@@ -52,4 +52,4 @@ def look(results: Results, method: str) -> style.Look:
 
 def legend(figure: Figure, results: Results) -> None:
     """One legend of all methods below all panels."""
-    style.legend(figure, [(results.methods[name].title, look(results, name)) for name in results.ordered])
+    style.legend(figure, [(results.methods[name].title, look(results, name)) for name in results.order])

@@ -5,6 +5,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from benchmark.evaluation.ranks import dataset_ranks, overall_ranks
+from benchmark.evaluation.statistics import ALL
 from benchmark.reporting.drawings.panels import look
 from benchmark.reporting.inputs import Results
 
@@ -12,14 +13,22 @@ from benchmark.reporting.inputs import Results
 def average_rank(results: Results) -> tuple[Figure, pd.DataFrame]:
     """The average rank of every ranked method with its interval; small marks are single datasets."""
     overall = overall_ranks(results.ranks)
-    parts = {"all": overall, **dataset_ranks(results.ranks)}
-    numbers = pd.concat(parts, names=["dataset"]).reset_index()
-    numbers = numbers[["dataset", "method", "average_rank", "low", "high"]]
-    names = list(overall.sort_values("average_rank", kind="stable").index)
+    parts = {ALL: overall, **{str(dataset): row for dataset, row in dataset_ranks(results.ranks).iterrows()}}
+    interval = results.statistics.interval
+    numbers = pd.DataFrame(
+        [
+            (dataset, method, rank, *interval(str(method), "average_rank", dataset))
+            for dataset, averages in parts.items()
+            for method, rank in averages.items()
+        ],
+        columns=["dataset", "method", "average_rank", "low", "high"],
+    )
+    names = results.order[: len(overall)]
     figure = Figure(figsize=(6.4, 1.1 + 0.32 * len(names)))
     axes = figure.add_subplot()
+    ranks = numbers[numbers["dataset"] == ALL].set_index("method")
     for place, name in enumerate(names):
-        shown, rank = look(results, name), overall.loc[name]
+        shown, rank = look(results, name), ranks.loc[name]
         axes.plot([rank["low"], rank["high"]], [place, place], color=shown.colour, linewidth=2.4, alpha=0.35)
         axes.plot(rank["average_rank"], place, color=shown.colour, marker=shown.marker, markersize=8)
         axes.annotate(
@@ -30,7 +39,7 @@ def average_rank(results: Results) -> tuple[Figure, pd.DataFrame]:
             ha="center",
             fontsize=7.5,
         )
-        single = numbers[(numbers["method"] == name) & (numbers["dataset"] != "all")]
+        single = numbers[(numbers["method"] == name) & (numbers["dataset"] != ALL)]
         if len(single) > 1:
             axes.plot(
                 single["average_rank"],
@@ -45,5 +54,5 @@ def average_rank(results: Results) -> tuple[Figure, pd.DataFrame]:
     axes.set_xlim(0.8, len(names) + 0.2)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(axis="y", visible=False)
-    axes.set_xlabel("average rank (1 is best), with 95 % bootstrap interval over clients")
+    axes.set_xlabel(f"average rank among {len(names)} methods (1 is best), with 95 % interval")
     return figure, numbers

@@ -20,7 +20,7 @@ def bytes_sent(results: Results) -> tuple[Figure, pd.DataFrame]:
     runs = {(run["federation"], run["method"]["name"]): run for run in results.runs}
     rows = []
     for dataset in results.datasets:
-        for method in results.ordered:
+        for method in results.order:
             if (dataset, method) in runs:
                 measure = over_seeds(results.cells_of(dataset, method))
                 rows.append((dataset, method, sum(bytes_of_training(runs[dataset, method])), measure.mean, measure.sd))

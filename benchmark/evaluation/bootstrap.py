@@ -1,0 +1,194 @@
+"""The paired bootstrap: every score, mean and average rank on thousands of resampled test sets.
+
+A resample draws the groups of every client with replacement, and the seeds of every dataset. Groups, not images:
+images of one lesion or patient are alike, and drawing them one by one would promise more than the test set holds.
+Groups that show the same classes are drawn among themselves, as many as there are: otherwise a rare class, whose
+recall weighs as much as any other's in balanced accuracy, would drop out of many resamples and pull their scores to
+one side. All methods see the same draws, so that what is easy or hard for all of them cancels where two are compared.
+A draw depends on the names of dataset and client alone, not on which methods or other clients take part.
+
+Row 0 of every array is the test set as it is; rows 1 to B are the resamples. The interval covers another draw of test
+samples, and of seeds where there are several. It does not cover other clients, other training images or another rate.
+A client with one group has no spread, nor has a class with one lesion, and two or three give a coarse one: such an
+interval is too narrow, whatever its width; so is what two or three seeds add.
+
+Ranks of noisy scores move towards the middle: resampling adds noise to scores that hold some already, so that the
+interval of an average rank near 1 or near the last place may lie wholly to one side of the average rank itself.
+"""
+
+import hashlib
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import rankdata
+
+from benchmark.evaluation.counts import Counts, Floats, score
+from benchmark.evaluation.merit import merit
+from benchmark.evaluation.statistics import ALL, MEAN
+
+RESAMPLES = 2000
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """Scores and ranks on the test set and on B resamples of it.
+
+    Attributes:
+        methods: Names of the M methods.
+        ranked: Names of the R methods that are ranked.
+        scores: By (dataset, client), each method's score averaged over seeds, `(B + 1, M)`. NaN where a model diverged
+            or a cell is missing.
+        ranks: By (dataset, client), each ranked method's rank averaged over seeds, `(B + 1, R)`. NaN where a cell is
+            missing; a model that diverged has the last rank.
+        groups: By (dataset, client), how many groups were drawn from.
+    """
+
+    methods: Sequence[str]
+    ranked: Sequence[str]
+    scores: dict[tuple[str, str], Floats]
+    ranks: dict[tuple[str, str], Floats]
+    groups: dict[tuple[str, str], int]
+
+    @cached_property
+    def datasets(self) -> list[str]:
+        """The datasets, in the order of the clients."""
+        return list(dict.fromkeys(dataset for dataset, _ in self.scores))
+
+    def mean(self, dataset: str) -> Floats:
+        """Every method's mean score over a dataset's clients, or over `ALL` datasets, `(B + 1, M)`."""
+        return self._over(self.scores, dataset)
+
+    def average_rank(self, dataset: str) -> Floats:
+        """Every ranked method's average rank on a dataset, or over `ALL` datasets, `(B + 1, R)`."""
+        return self._over(self.ranks, dataset)
+
+    def _over(self, arrays: dict[tuple[str, str], Floats], dataset: str) -> Floats:
+        if dataset == ALL:
+            return _mean([self._over(arrays, name) for name in self.datasets])
+        return _mean([array for (name, _), array in arrays.items() if name == dataset])
+
+
+def resample(
+    counts: Sequence[Counts], controls: Collection[str], *, higher_is_better: bool = True, resamples: int = RESAMPLES
+) -> Resampled:
+    """Score and rank all methods on resampled test sets.
+
+    Args:
+        counts: The counts of every client, as `counts.read` returns them.
+        controls: Methods that are not ranked.
+        higher_is_better: Direction of the score.
+        resamples: The number B of resamples.
+
+    Returns:
+        Scores and ranks.
+    """
+    methods = list(counts[0].methods)
+    chosen = [place for place, method in enumerate(methods) if method not in controls]
+    scores, ranks = {}, {}
+    for client in counts:
+        cells = _scores(client, resamples)
+        seeds = draws((client.dataset,), len(client.seeds), resamples) / len(client.seeds)
+        scores[client.dataset, client.client] = _over_seeds(cells, seeds)
+        own = _ranks(cells[:, chosen], client.missing[chosen], higher_is_better=higher_is_better)
+        ranks[client.dataset, client.client] = _over_seeds(own, seeds)
+    groups = {(client.dataset, client.client): len(client.groups) for client in counts}
+    return Resampled(methods, [methods[place] for place in chosen], scores, ranks, groups)
+
+
+def draws(key: Sequence[str], size: int, resamples: int) -> Floats:
+    """How often each of several things is drawn.
+
+    Args:
+        key: What is drawn from; the draws depend on it and on nothing else.
+        size: Number of things, n.
+        resamples: The number B of draws of n things.
+
+    Returns:
+        Counts that add up to n, `(B + 1, n)`; row 0 holds each thing once.
+    """
+    counted = np.ones((resamples + 1, size))
+    if size > 1:
+        digest = hashlib.sha256(json.dumps(list(key)).encode()).digest()
+        generator = np.random.default_rng(int.from_bytes(digest[:16], "big"))
+        counted[1:] = generator.multinomial(size, np.full(size, 1 / size), size=resamples)
+    return counted
+
+
+def group_draws(counts: Counts, resamples: int) -> Floats:
+    """How often each of a client's groups is drawn, among those that show the same classes.
+
+    Args:
+        counts: The client's counts.
+        resamples: The number B of draws.
+
+    Returns:
+        Counts, `(B + 1, G)`; row 0 holds each group once.
+    """
+    drawn = np.ones((resamples + 1, len(counts.groups)))
+    shown = counts.totals > 0
+    for classes in sorted({tuple(row) for row in shown.tolist()}):
+        own = (shown == classes).all(axis=1)
+        key = (counts.dataset, counts.client, *(str(c) for c in np.flatnonzero(classes)))
+        drawn[:, own] = draws(key, int(own.sum()), resamples)
+    return drawn
+
+
+def interval(values: Floats) -> tuple[Floats, Floats]:
+    """The percentile interval of something resampled.
+
+    Args:
+        values: Row 0 is the value, the other B rows are resamples, `(B + 1, ...)`.
+
+    Returns:
+        Low and high, `(...)` each; NaN where a resample is.
+    """
+    tail = 100 * (1 - CONFIDENCE) / 2
+    low, high = np.percentile(values[1:], [tail, 100 - tail], axis=0)
+    return low, high
+
+
+def quantities(resampled: Resampled) -> list[tuple[str, str, str, Floats, Sequence[str]]]:
+    """All that is resampled: dataset, client, quantity, values `(B + 1, M)` and the M methods that they are of."""
+    found = [
+        (dataset, client, "score", values, resampled.methods) for (dataset, client), values in resampled.scores.items()
+    ]
+    for dataset in [*resampled.datasets, ALL]:
+        found.append((dataset, MEAN, "mean", resampled.mean(dataset), resampled.methods))
+        if resampled.ranked:
+            found.append((dataset, MEAN, "average_rank", resampled.average_rank(dataset), resampled.ranked))
+    return found
+
+
+def _scores(counts: Counts, resamples: int) -> Floats:
+    """A client's scores, `(B + 1, M, S)`."""
+    drawn = group_draws(counts, resamples)
+    methods, seeds, groups, classes = counts.hits.shape
+    hits = drawn @ counts.hits.transpose(2, 0, 1, 3).reshape(groups, methods * seeds * classes)
+    scores = score(hits.reshape(len(drawn), methods, seeds, classes), (drawn @ counts.totals)[:, None, None])
+    return np.where(counts.missing, np.nan, scores)
+
+
+def _ranks(scores: Floats, missing: npt.NDArray[np.bool_], *, higher_is_better: bool) -> Floats:
+    """Ranks among the methods whose cells are there, `(B + 1, M, S)`."""
+    ranks = np.full(scores.shape, np.nan)
+    ordered = -merit(scores, higher_is_better=higher_is_better)
+    for s in range(scores.shape[2]):
+        there = ~missing[:, s]
+        ranks[:, there, s] = rankdata(ordered[:, there, s], axis=1)
+    return ranks
+
+
+def _over_seeds(cells: Floats, weights: Floats) -> Floats:
+    """Means over drawn seeds, `(B + 1, M, S)` and `(B + 1, S)` -> `(B + 1, M)`; NaN where any seed is."""
+    return np.einsum("bms,bs->bm", cells, weights)
+
+
+def _mean(arrays: Sequence[Floats]) -> Floats:
+    """The mean of arrays of equal shapes."""
+    mean: Floats = np.mean(np.stack(arrays), axis=0)
+    return mean

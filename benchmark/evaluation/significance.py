@@ -1,0 +1,150 @@
+"""Are the methods' ranks over clients further apart than chance would have them? Friedman's test and what follows it.
+
+A block is a client of a dataset; its values are the ranked methods' scores, averaged over seeds. The tests are those of
+scipy, scikit-posthocs and statsmodels, used as Demsar (2006, JMLR 7) recommends for comparing methods over data sets:
+Friedman's test over all methods; Nemenyi's test of all pairs, with its critical difference; Wilcoxon's signed-rank test
+of all pairs, with Holm's correction.
+
+They take blocks for independent. Clients of one federation are not quite: they share a model. The p-values are
+therefore too small rather than too large. They do not see the noise within a client, which the bootstrap measures.
+"""
+
+import math
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scikit_posthocs
+from scipy.stats import friedmanchisquare, rankdata, studentized_range
+
+from benchmark.evaluation.merit import DIGITS
+
+ALPHA = 0.05
+LEAST = 3
+"""Friedman's test needs as many methods and as many blocks."""
+
+
+# Below every score, so that it ties with none.
+_DIVERGED = -1e-9
+# scipy's own bound.
+_MOST_EXACT = 50
+
+
+def significance(cells: pd.DataFrame, controls: Collection[str], *, higher_is_better: bool = True) -> dict[str, Any]:
+    """Test whether the ranked methods differ.
+
+    Args:
+        cells: dataset, method, seed, client, value (NaN where the model diverged), missing.
+        controls: Methods that are not ranked.
+        higher_is_better: Direction of the score, which lies in [0, 1].
+
+    Returns:
+        `computed`; `reason`, why not; `methods` and `blocks` that took part; `left_out`, the methods that lack a cell.
+        Where it was computed also `alpha`, Friedman's `statistic` and `p_value`, `average_ranks` over blocks,
+        `critical_difference`, `cliques` (methods that Nemenyi's test does not tell apart, two or more each) and the
+        p-values `nemenyi` and `wilcoxon_holm`, by method and method.
+    """
+    ranked = cells[~cells["method"].isin(controls)]
+    present = ranked[~ranked["missing"]].groupby("method").size()
+    expected = len(ranked[["dataset", "client", "seed"]].drop_duplicates())
+    lacking = sorted(m for m in ranked["method"].unique() if present.get(m, 0) < expected)
+    table = _blocks(ranked[~ranked["method"].isin(lacking)], higher_is_better=higher_is_better)
+    found: dict[str, Any] = {
+        "computed": False,
+        "reason": _reason(table),
+        "methods": list(table.columns),
+        "blocks": [list(block) for block in table.index],
+        "left_out": lacking,
+    }
+    return found if found["reason"] else {**found, "computed": True, **_tests(table)}
+
+
+def critical_difference(methods: int, blocks: int) -> float:
+    """The least difference of two average ranks that Nemenyi's test finds, at the level `ALPHA`.
+
+    Args:
+        methods: Number k of methods.
+        blocks: Number N of blocks.
+
+    Returns:
+        q / sqrt(2) * sqrt(k (k + 1) / 6 N), where q is the quantile of the studentized range of k means.
+    """
+    quantile = studentized_range.ppf(1 - ALPHA, methods, np.inf)
+    return float(quantile / math.sqrt(2) * math.sqrt(methods * (methods + 1) / (6 * blocks)))
+
+
+def cliques(average_ranks: pd.Series, difference: float) -> list[list[str]]:
+    """The largest sets of methods whose average ranks all lie closer than the critical difference.
+
+    Args:
+        average_ranks: By method.
+        difference: The critical difference.
+
+    Returns:
+        Sets of two methods or more, each in the order of the ranks; none is part of another.
+    """
+    ordered = average_ranks.sort_values(kind="stable")
+    values, found, reached = ordered.to_numpy(float), [], 0
+    for first in range(len(values)):
+        end = int(np.searchsorted(values, values[first] + difference, side="left"))
+        if end - first > 1 and end > reached:
+            found.append([str(method) for method in ordered.index[first:end]])
+        reached = max(reached, end)
+    return found
+
+
+def _blocks(cells: pd.DataFrame, *, higher_is_better: bool) -> pd.DataFrame:
+    """One row per (dataset, client), one column per method; larger is better. A diverged model has the worst score."""
+    table = cells.pivot(index=["dataset", "client", "seed"], columns="method", values="value")
+    table = table.groupby(level=["dataset", "client"], sort=False).mean(skipna=False)
+    merit = table if higher_is_better else 1 - table
+    # Rounded, so that scores that are equal but for the order of their sum are ties.
+    return merit.fillna(_DIVERGED).round(DIGITS)
+
+
+def _reason(table: pd.DataFrame) -> str:
+    """Why nothing can be computed; empty where it can."""
+    blocks, methods = table.shape
+    if methods < LEAST:
+        return f"{methods} ranked methods have all their results, and the test needs {LEAST} or more"
+    if blocks < LEAST:
+        return f"there are {blocks} clients, and the test needs {LEAST} or more"
+    if (table.nunique(axis=1) == 1).all():
+        return "all methods have equal scores on every client"
+    return ""
+
+
+def _tests(table: pd.DataFrame) -> dict[str, Any]:
+    """Run the tests on a table of blocks and methods."""
+    blocks, methods = table.shape
+    statistic, p_value = friedmanchisquare(*table.to_numpy().T)
+    ranks = rankdata(-table.to_numpy(), axis=1)
+    average_ranks = pd.Series(ranks.mean(axis=0), index=table.columns)
+    difference = critical_difference(methods, blocks)
+    nemenyi = scikit_posthocs.posthoc_nemenyi_friedman(table.to_numpy())
+    # `zsplit` keeps pairs of methods that are equal on some clients, or on all. With such ties scipy's own choice would
+    # try all signs of all pairs, which takes minutes; the exact distribution without ties is close, and quick.
+    wilcoxon = scikit_posthocs.posthoc_wilcoxon(
+        table.to_numpy().T.tolist(),
+        zero_method="zsplit",
+        method="exact" if blocks <= _MOST_EXACT else "asymptotic",
+        p_adjust="holm",
+    )
+    return {
+        "alpha": ALPHA,
+        "statistic": float(statistic),
+        "p_value": float(p_value),
+        "average_ranks": {str(method): float(rank) for method, rank in average_ranks.items()},
+        "critical_difference": difference,
+        "cliques": cliques(average_ranks, difference),
+        "nemenyi": _by_method(nemenyi, list(table.columns)),
+        "wilcoxon_holm": _by_method(wilcoxon, list(table.columns)),
+    }
+
+
+def _by_method(matrix: pd.DataFrame, methods: Sequence[str]) -> dict[str, dict[str, float]]:
+    return {
+        method: {other: float(p) for other, p in zip(methods, row, strict=True)}
+        for method, row in zip(methods, matrix.to_numpy(), strict=True)
+    }

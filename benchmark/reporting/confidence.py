@@ -1,0 +1,179 @@
+"""How sure the results are, as tables for the report: which method beats which, and how stable ranks and rates are."""
+
+from collections import Counter
+
+from benchmark.evaluation.statistics import ALL
+from benchmark.reporting.grid import Cell, Column, Grid, measured
+from benchmark.reporting.inputs import Results
+from benchmark.reporting.measure import Measure
+
+
+def friedman(results: Results) -> str:
+    """What Friedman's test and those after it found, in a few sentences."""
+    test = results.statistics.significance
+    if not test["computed"]:
+        return f"Friedman's test over clients was not computed: {test['reason']}."
+    methods, blocks, alpha = test["methods"], len(test["blocks"]), test["alpha"]
+    differ = "the methods differ" if test["p_value"] < alpha else "the clients do not show that the methods differ"
+    parts = [
+        f"Friedman's test over {blocks} clients and {len(methods)} ranked methods: statistic {test['statistic']:.2f},"
+        f" p = {test['p_value']:.2g}; at the level {alpha} {differ}.",
+        f"Of {len(methods) * (len(methods) - 1) // 2} pairs, Nemenyi's test (critical difference"
+        f" {test['critical_difference']:.2f}) tells {_pairs(test['nemenyi'], alpha)} apart, and Wilcoxon's signed-rank"
+        f" test with Holm's correction {_pairs(test['wilcoxon_holm'], alpha)}.",
+    ]
+    if test["left_out"]:
+        parts.append(f"Left out for want of a result: {', '.join(test['left_out'])}.")
+    parts.append("Clients of one federation share a model and are not independent, so that these tests are lenient.")
+    return " ".join(parts)
+
+
+def better(results: Results) -> list[Grid]:
+    """How often each method is better than each other one: by average rank over all datasets, then by mean on each.
+
+    Args:
+        results: The results, with their statistics.
+
+    Returns:
+        The tables; none where there are no statistics.
+    """
+    ranked = [name for name in results.order if not results.methods[name].control]
+    resampled = "the share of resampled test sets in which the row's method"
+    overall = (
+        f"All datasets: {resampled} has a better average rank, among {len(ranked)} ranked methods, than the column's."
+        " Ties count half."
+    )
+    found = [_better(results, ALL, "average_rank", overall)]
+    for dataset in results.datasets:
+        caption = (
+            f"{results.title(dataset)}: {resampled} has a better mean {results.score} over clients than the column's."
+            " Ties count half."
+        )
+        found.append(_better(results, dataset, "mean", caption))
+    return [grid for grid in found if grid.rows]
+
+
+def stability(results: Results) -> list[Grid]:
+    """Places and ranks over all datasets, then the rates of every dataset.
+
+    Args:
+        results: The results, with their statistics.
+
+    Returns:
+        The tables; none where there are no statistics.
+    """
+    if results.statistics.stability.empty:
+        return []
+    return [_rank_grid(results), *(_rate_grid(results, dataset) for dataset in results.datasets)]
+
+
+def _pairs(matrix: dict[str, dict[str, float]], alpha: float) -> int:
+    """How many pairs of methods differ at a level."""
+    return sum(p < alpha for method, row in matrix.items() for other, p in row.items() if method < other)
+
+
+def _better(results: Results, dataset: str, quantity: str, caption: str) -> Grid:
+    """One quantity's table: methods against methods, in the leaderboard's order, controls last."""
+    table = results.statistics.comparisons
+    rows = table[(table["dataset"] == dataset) & (table["quantity"] == quantity)]
+    shares = dict(zip(zip(rows["method"], rows["other"], strict=True), rows["probability_better"], strict=True))
+    there = set(rows["method"])
+    methods = [name for name in results.order if name in there]
+
+    def cells(method: str) -> list[Cell]:
+        versus = (shares.get((method, other)) for other in methods)
+        return [
+            Cell(results.methods[method].title),
+            *(Cell("") if share is None else Cell(f"{share:.2f}", round(share, 2)) for share in versus),
+        ]
+
+    controls = [name for name in methods if results.methods[name].control]
+    return Grid(
+        columns=[Column("Method", number=False), *(Column(results.methods[name].title) for name in methods)],
+        rows=[cells(name) for name in methods if name not in controls],
+        controls=[cells(name) for name in controls],
+        caption=caption,
+    )
+
+
+def _rank_grid(results: Results) -> Grid:
+    """The average rank of every seed alone, and how often a method is first."""
+    shares, table = results.statistics.places(), results.statistics.stability
+    shares = shares.reindex([name for name in results.order if name in shares.index])
+    by_seed = table[(table["dataset"] == ALL) & (table["quantity"] == "average_rank")]
+    alone = dict(zip(zip(by_seed["method"], by_seed["setting"], strict=True), by_seed["value"], strict=True))
+    seeds = [str(seed) for seed in results.seeds] if len(results.seeds) > 1 else []
+    numbered = range(1, shares.shape[1] + 1)
+    columns = [
+        Column("Method", number=False),
+        Column("First", "max"),
+        Column("First three", "max"),
+        Column("Median place", "min"),
+        *(Column(f"Average rank, seed {seed} alone", "min") for seed in seeds),
+    ]
+    rows = []
+    for method, line in shares.iterrows():
+        cumulated = line.cumsum()
+        median = next(place for place in numbered if cumulated[place] >= 0.5 - 1e-9)
+        rows.append(
+            [
+                Cell(results.methods[str(method)].title),
+                _percent(float(line.iloc[0])),
+                _percent(float(line.iloc[:3].sum())),
+                Cell(str(median), median),
+                *(measured(Measure(alone[str(method), seed]), 2) for seed in seeds),
+            ]
+        )
+    single = (
+        f" Average rank among the {len(rows)} methods with one seed alone, at the rate that all seeds chose."
+        if seeds
+        else " There is one seed: how ranks vary from seed to seed is not known."
+    )
+    caption = (
+        f"Places of {len(rows)} ranked methods by average rank over all datasets: the share of resampled test sets in"
+        f" which a method is first, or among the first three, and its median place.{single}"
+    )
+    return Grid(columns, rows, [], caption)
+
+
+def _rate_grid(results: Results, dataset: str) -> Grid:
+    """The chosen rate, and what other evidence would choose."""
+    seeds = len(results.seeds) > 1
+    columns = [
+        Column("Method", number=False),
+        Column("Chosen"),
+        Column("By window"),
+        *([Column("By seed")] if seeds else []),
+        Column("Clients agree", "max"),
+    ]
+    ranked: list[list[Cell]] = []
+    controls: list[list[Cell]] = []
+    for method in results.order:
+        if (dataset, method) not in results.selected:
+            continue
+        rate = results.selected[dataset, method]["rate"]
+        row = [
+            Cell(results.methods[method].title),
+            Cell(rate, float(rate)),
+            Cell(_counted(results.statistics.rates_by("rounds", dataset, method))),
+            *([Cell(_counted(results.statistics.rates_by("seeds", dataset, method)))] if seeds else []),
+            _percent(results.statistics.agreement(dataset, method, rate)),
+        ]
+        (controls if results.methods[method].control else ranked).append(row)
+    by_seed = " By seed: the rate of each seed alone." if seeds else ""
+    caption = (
+        f"{results.title(dataset)}: the chosen rate, and the rates that other evidence would choose. By window: where"
+        f" validation scores are averaged over the last k evaluated rounds, for every k from 1 on.{by_seed} Clients"
+        " agree: the share of resampled sets of clients that choose the same rate."
+    )
+    return Grid(columns, ranked, controls, caption)
+
+
+def _counted(chosen: dict[str, str]) -> str:
+    """Rates, the most frequent first, with how often each is chosen where there are several."""
+    counts = Counter(chosen.values()).most_common()
+    return ", ".join(f"{rate} ({n} of {len(chosen)})" if len(counts) > 1 else rate for rate, n in counts)
+
+
+def _percent(share: float) -> Cell:
+    return Cell(f"{100 * share:.0f} %", round(share, 2))

@@ -1,0 +1,87 @@
+"""The figure of stability: places on resampled test sets, and the rates that other evidence would choose."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+
+from benchmark.evaluation.statistics import ALL
+from benchmark.reporting.inputs import Results
+
+# A cell is white where all agrees, and darker the less it does.
+_AGREES = LinearSegmentedColormap.from_list("agrees", ["#ffffff", "#f4a742"])
+_SHARE = LinearSegmentedColormap.from_list("share", ["#ffffff", "#2f7fb8"])
+_ROW, _COLUMN = 0.25, 0.52
+
+
+def draw(results: Results) -> tuple[Figure, pd.DataFrame]:
+    """One panel of places over all datasets, then one of rates per dataset.
+
+    Args:
+        results: The results, with their statistics.
+
+    Returns:
+        The figure, and what it shows: the rows of the stability table that it is made of.
+    """
+    table = results.statistics.stability
+    ranked = [name for name in results.order if not results.methods[name].control]
+    heights = [len(ranked) + 1.6, *(len(results.order) + 1.6 for _ in results.datasets)]
+    figure = Figure(figsize=(8.4, _ROW * (sum(heights) + 1) + 0.3 * len(heights)))
+    panels = figure.subplots(len(heights), squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
+    shown = table[(table["quantity"] == "rate") | ((table["quantity"] == "place") & (table["dataset"] == ALL))]
+    _places(panels[0], results, ranked)
+    for axes, dataset in zip(panels[1:], results.datasets, strict=True):
+        _rates(axes, results, dataset)
+    return figure, shown.reset_index(drop=True)
+
+
+def _places(axes: Axes, results: Results, ranked: Sequence[str]) -> None:
+    """Shares of places, in per cent."""
+    table = results.statistics.places()
+    shares = table.reindex([name for name in ranked if name in table.index])
+    axes.set_title(f"Share of resampled test sets with each place of {len(ranked)}, in %")
+    _matrix(axes, shares.to_numpy(float), _SHARE)
+    for (row, column), share in np.ndenumerate(shares.to_numpy(float)):
+        if round(100 * share):
+            axes.annotate(f"{100 * share:.0f}", (column, row), ha="center", va="center", fontsize=7.5)
+    axes.set_xticks(range(shares.shape[1]), [str(place) for place in shares.columns])
+    axes.set_yticks(range(len(shares)), [results.methods[name].title for name in shares.index])
+
+
+def _rates(axes: Axes, results: Results, dataset: str) -> None:
+    """What each window, each seed and resampled clients would choose; coloured where it is not what was chosen."""
+    methods = [name for name in results.order if (dataset, name) in results.selected]
+    windows = sorted({int(k) for name in methods for k in results.statistics.rates_by("rounds", dataset, name)})
+    seeds = [str(seed) for seed in results.seeds] if len(results.seeds) > 1 else []
+    heads = ["chosen", *(f"k={k}" for k in windows), *(f"seed {seed}" for seed in seeds), "clients"]
+    differs, texts = np.zeros((len(methods), len(heads))), []
+    for row, method in enumerate(methods):
+        rate = results.selected[dataset, method]["rate"]
+        by_window, by_seed = (results.statistics.rates_by(varied, dataset, method) for varied in ("rounds", "seeds"))
+        others = [*(by_window.get(str(k), "") for k in windows), *(by_seed.get(seed, "") for seed in seeds)]
+        share = results.statistics.agreement(dataset, method, rate)
+        differs[row, 1:] = [*(float(other != rate) for other in others), 1 - share]
+        texts.append([rate, *others, f"{100 * share:.0f} %"])
+    axes.set_title(
+        f"{results.title(dataset)}: rate by last k rounds, {'by seed, ' if seeds else ''}and agreement of clients"
+    )
+    _matrix(axes, differs, _AGREES)
+    for row, line in enumerate(texts):
+        for column, text in enumerate(line):
+            weight = "bold" if column == 0 else "normal"
+            axes.annotate(text, (column, row), ha="center", va="center", fontsize=7.5, fontweight=weight)
+    axes.set_xticks(range(len(heads)), heads)
+    axes.set_yticks(range(len(methods)), [results.methods[name].title for name in methods])
+
+
+def _matrix(axes: Axes, values: npt.NDArray[np.float64], colours: LinearSegmentedColormap) -> None:
+    """Cells without a grid, headed at the top."""
+    if values.size:
+        axes.imshow(values, cmap=colours, vmin=0, vmax=1, aspect="auto")
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0, labeltop=True, labelbottom=False)

@@ -1,0 +1,59 @@
+"""The report's tables of uncertainty and stability."""
+
+from dataclasses import replace
+
+import pytest
+
+from benchmark.evaluation.statistics import ALL, Statistics
+from benchmark.reporting import confidence
+from benchmark.reporting.inputs import Results
+
+
+def test_shares_of_better_are_those_of_the_comparisons(results: Results) -> None:
+    overall, *by_dataset = confidence.better(results)
+    assert len(by_dataset) == len(results.datasets)
+    assert "among 3 ranked methods" in overall.caption
+    ranked = results.order[:3]
+    assert [column.head for column in overall.columns[1:]] == [results.methods[name].title for name in ranked]
+    table = results.statistics.comparisons.set_index(["dataset", "quantity", "method", "other"])["probability_better"]
+    for row, method in enumerate(ranked):
+        for column, other in enumerate(ranked, 1):
+            text = overall.rows[row][column].text
+            assert text == ("" if method == other else f"{table[ALL, 'average_rank', method, other].item():.2f}")
+    assert [row[0].text for row in by_dataset[0].controls] == ["Local"]
+
+
+def test_the_sentence_says_what_was_found_or_why_not(results: Results) -> None:
+    test = results.statistics.significance
+    text = confidence.friedman(results)
+    assert f"p = {test['p_value']:.2g}" in text
+    assert "over 5 clients and 3 ranked methods" in text
+    assert "Of 3 pairs" in text
+    lost = replace(results.statistics, significance={"computed": False, "reason": "there are 2 clients"})
+    assert confidence.friedman(replace(results, statistics=lost)).endswith("not computed: there are 2 clients.")
+
+
+def test_places_and_rates_are_those_of_the_stability_table(results: Results) -> None:
+    places, *rates = confidence.stability(results)
+    shares = results.statistics.places()
+    for row, name in zip(places.rows, results.order, strict=False):
+        assert row[1].text == f"{100 * shares.loc[name, 1]:.0f} %"
+    assert [column.head for column in places.columns[-2:]] == [
+        "Average rank, seed 0 alone",
+        "Average rank, seed 1 alone",
+    ]
+    for dataset, grid in zip(results.datasets, rates, strict=True):
+        assert [row[1].text for row in grid.rows] == [
+            results.selected[dataset, name]["rate"] for name in results.order[:3]
+        ]
+
+
+def test_without_statistics_there_are_no_tables(results: Results) -> None:
+    bare = replace(results, statistics=Statistics())
+    assert confidence.better(bare) == confidence.stability(bare) == []
+    assert "not computed" in confidence.friedman(bare)
+
+
+@pytest.mark.parametrize(("chosen", "text"), [(["a", "a"], "a"), (["a", "b", "a"], "a (2 of 3), b (1 of 3)")])
+def test_rates_are_counted_where_they_differ(chosen: list[str], text: str) -> None:
+    assert confidence._counted(dict(zip("123", chosen, strict=False))) == text
