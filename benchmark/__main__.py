@@ -8,9 +8,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from benchmark.commands import status
+from benchmark.commands import check, status
 
-COMMANDS = (status,)
+COMMANDS = (check, status)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
