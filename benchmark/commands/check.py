@@ -10,13 +10,8 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 
-from benchmark.contract.checks import Outcome, outcomes
-from benchmark.contract.summary import summary
-from benchmark.contract.trial import Trial
-from benchmark.federation import fault
 from benchmark.plan import discovered
 
 
@@ -35,19 +30,27 @@ def add(commands: "argparse._SubParsersAction[Any]") -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print every check and a summary; 0 where none failed."""
+    # Imported here: other commands need no torch, whose import takes seconds.
+    import torch
+
+    from benchmark.contract.checks import outcomes
+    from benchmark.contract.summary import summary
+    from benchmark.contract.trial import Trial
+    from benchmark.federation import fault
+
     torch.set_num_threads(1)  # Threads that wait for each other make small models slower.
     path = Path(arguments.method)
     try:
         trial = Trial(path, dict(_setting(text) for text in arguments.settings))
         method = trial.engine.model.method
     except Exception as error:  # The file is run: it may raise anything.
-        print(f"FAILED   the file can be loaded\n{_indented(fault.report(error, path))}")
+        print(_line("FAILED", "the file can be loaded", fault.report(error, path)))
         return 1
     print(f"{path}: {method.title} ({method.paper})\n", flush=True)
     found = []
     for outcome in outcomes(trial):
         found.append(outcome)
-        print(_line(outcome), flush=True)
+        print(_line(outcome.word, outcome.check, outcome.text), flush=True)
     failed = sum(outcome.word == "FAILED" for outcome in found)
     if not any(outcome.word == "not run" for outcome in found):
         print(f"\n{summary(trial)}")
@@ -62,12 +65,8 @@ def _setting(text: str) -> tuple[str, float | bool | str]:
     return name, yaml.safe_load(value)
 
 
-def _line(outcome: Outcome) -> str:
-    return f"{outcome.word:8} {outcome.check}" + (f"\n{_indented(outcome.text)}" if outcome.text else "")
-
-
-def _indented(text: str) -> str:
-    return textwrap.indent(text, " " * 9)
+def _line(word: str, check: str, text: str) -> str:
+    return f"{word:8} {check}" + (f"\n{textwrap.indent(text, ' ' * 9)}" if text else "")
 
 
 def _next(path: Path) -> str:

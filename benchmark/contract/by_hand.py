@@ -75,6 +75,7 @@ class _Calling:
         fresh = self._fresh()
         starts, ends = ([_moved(fresh, name, when) for name in names] for when in ("start", "end"))
         begun = [tensors(self.place("memory"), self._call("memory", start)) for start in starts]
+        self._weights(self._call("mix", ends[0]), self.place("mix"))
         gradients = self._gradients(ends[0], starts[0], begun[0])
         memories = [
             self._memory("after", self._call("after", end, start, memory, gradients), memory)
@@ -89,7 +90,6 @@ class _Calling:
             "leaf",
             "return every leaf, those of `params` where nothing else is wanted: `{**params, ...}`",
         )
-        self._weights(self._call("mix", ends[0]), self.place("mix"))
         self._predict(deployed)
 
     def _gradients(self, params: Leaves, start: Leaves, memory: Leaves) -> Leaves:
@@ -125,8 +125,8 @@ class _Calling:
             )
         if not torch.isfinite(loss):
             raise ContractError(
-                f"{self.place('loss')} returned {float(loss)} (client {client.name}); expected a finite number: look "
-                "for a division by zero, a root or a logarithm of zero"
+                f"{self.place('loss')} returned {loss.item()} (client {client.name}); expected a finite number: look for "
+                "a division by zero, a root or a logarithm of zero"
             )
         leaves = list(trained.values())
         gradients = torch.autograd.grad(loss, leaves, allow_unused=True) if loss.requires_grad else [None] * len(leaves)

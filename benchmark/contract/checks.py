@@ -34,7 +34,7 @@ CHECKS = (
     Check("the loss depends on what is trained", hooks.the_loss_depends_on_what_is_trained, needed=True),
     Check("two rounds run", rounds.two_rounds_run, needed=True),
     Check("trained leaves change, others stay", rounds.trained_leaves_change_and_others_stay),
-    Check("shared leaves are equal, personal ones untouched", rounds.shared_leaves_are_equal_and_personal_ones_untouched),
+    Check("shared leaves are equal, personal ones untouched", rounds.shared_leaves_are_equal_personal_ones_untouched),
     Check("memory and messages keep their shapes", rounds.memory_and_messages_keep_their_shapes),
     Check("the backbone stays frozen", rounds.the_backbone_stays_frozen),
     Check("a second run is equal to the bit", repeats.a_second_run_is_equal_to_the_bit),

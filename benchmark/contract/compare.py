@@ -52,7 +52,9 @@ def _furthest(left: Leaves, right: Leaves, clients: Sequence[Client]) -> Differe
             return Difference(name, "any", float("inf"))
         if left[name].numel() == 0:
             continue
-        distances = (left[name] - right[name]).abs().double().reshape(len(clients), -1).amax(1).nan_to_num(nan=float("inf"))
+        distances = (
+            (left[name] - right[name]).abs().double().reshape(len(clients), -1).amax(1).nan_to_num(nan=float("inf"))
+        )
         k = int(torch.argmax(distances))
         if distances[k] > worst.size:
             worst = Difference(name, clients[k].name, float(distances[k]))

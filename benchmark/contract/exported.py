@@ -37,7 +37,7 @@ def peft_loads_what_is_deployed(trial: Trial) -> Remark | None:
     distance = float((found - logits(engine, state.lane(lane))[k][0]).abs().max())
     if not distance < SINGLE:
         raise ContractError(
-            f"{trial.place('mix', 'deployed')}: loaded with PEFT, the leaves of client {engine.clients[k].name} predict "
+            f"{trial.place('mix', 'deployed')}: with PEFT, the leaves of client {engine.clients[k].name} predict "
             f"logits that differ by {distance:.1e}; expected the same: deployed leaves with the weights of `mix` are "
             "all that a client predicts with"
         )

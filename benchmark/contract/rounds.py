@@ -1,5 +1,7 @@
 """What two rounds must do to leaves, memory and backbone."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -8,7 +10,7 @@ from benchmark.contract.fault import ContractError, Remark
 from benchmark.contract.returned import said
 from benchmark.contract.trial import LANES, Trial
 from benchmark.federation.engine import State
-from benchmark.leaf import Leaf
+from benchmark.leaf import Leaf, Leaves
 from benchmark.method import Method
 
 
@@ -57,7 +59,7 @@ def trained_leaves_change_and_others_stay(trial: Trial) -> None:
             )
 
 
-def shared_leaves_are_equal_and_personal_ones_untouched(trial: Trial) -> Remark | None:
+def shared_leaves_are_equal_personal_ones_untouched(trial: Trial) -> Remark | None:
     """A later round, client by client: alone, a client's shared leaves come back from the server as it sent them.
 
     Beside others, all receive the same: by default the mean, weighted by training images. What is personal is, to the
@@ -101,15 +103,13 @@ def the_backbone_stays_frozen(trial: Trial) -> None:
     now = trial.engine.model.backbone.state_dict()
     for name, weight in trial.trained.frozen.items():
         if not torch.equal(now[name], weight):
-            raise ContractError(f"{trial.path}: the frozen weight {name!r} has changed; expected hooks to write to nothing")
+            raise ContractError(f"{trial.path}: the frozen weight {name!r} has changed; hooks write to nothing")
 
 
 def _alone(trial: Trial, k: int) -> State:
     """Where client k stands after the second round as the only client."""
     before = trial.trained.states[1]
-    params, memory = (
-        {name: leaf[k : k + 1] for name, leaf in held.items()} for held in (before.params, before.memory)
-    )
+    params, memory = ({name: leaf[k : k + 1] for name, leaf in held.items()} for held in (before.params, before.memory))
     engine = trial.anew(trial.engine.clients[k : k + 1])
     return engine.round(State(before.round, params, memory), LANES)[0]
 
@@ -126,7 +126,7 @@ def _expect_equal(trial: Trial, leaf: Leaf, found: Tensor) -> None:
         )
 
 
-def _expect_alike(place: str, kind: str, rounds: list[dict[str, Tensor]]) -> None:
+def _expect_alike(place: str, kind: str, rounds: Sequence[Leaves]) -> None:
     first = {name: said(value) for name, value in rounds[0].items()}
     for number, held in enumerate(rounds[1:], start=1):
         now = {name: said(value) for name, value in held.items()}

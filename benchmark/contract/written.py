@@ -19,7 +19,9 @@ def says_what_it_is(trial: Trial) -> None:
     cls = type(trial.engine.model.method)
     for attribute in ("title", "paper"):
         if not getattr(cls, attribute).strip():
-            raise ContractError(f"{trial.path}: `{attribute}` of {cls.__name__} is empty; expected a text for the tables")
+            raise ContractError(
+                f"{trial.path}: `{attribute}` of {cls.__name__} is empty; expected a text for the tables"
+            )
     for what, documentation in (("the file", sys.modules[cls.__module__].__doc__), (cls.__name__, cls.__doc__)):
         first = (documentation or "").strip().partition("\n")[0].strip()
         if not first.endswith(".") or documentation == Method.__doc__:
