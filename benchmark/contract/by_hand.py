@@ -125,8 +125,8 @@ class _Calling:
             )
         if not torch.isfinite(loss):
             raise ContractError(
-                f"{self.place('loss')} returned {loss.item()} (client {client.name}); expected a finite number: look for "
-                "a division by zero, a root or a logarithm of zero"
+                f"{self.place('loss')} returned {loss.item()} (client {client.name}); expected a finite number: look "
+                "for a division by zero, a root or a logarithm of zero"
             )
         leaves = list(trained.values())
         gradients = torch.autograd.grad(loss, leaves, allow_unused=True) if loss.requires_grad else [None] * len(leaves)
@@ -205,9 +205,16 @@ class _Calling:
 
     def _call(self, hook: str, *given: Any) -> Any:
         """What a hook returns; notes which of its arguments it changed."""
+        arguments = list(inspect.signature(getattr(Method, hook)).parameters)[1:]
+        taken = inspect.signature(getattr(self.method, hook))
+        try:
+            taken.bind(*given)
+        except TypeError:
+            raise ContractError(
+                f"{self.place(hook)} takes {taken}; expected the arguments ({', '.join(arguments)})"
+            ) from None
         kept = [_copied(argument) for argument in given]
         returned = getattr(self.method, hook)(*given)
-        arguments = list(inspect.signature(getattr(Method, hook)).parameters)[1:]
         for argument, now, before in zip(arguments, given, kept, strict=True):
             now = _named(now)
             for name in dict.fromkeys([*before, *now]):

@@ -28,6 +28,7 @@ class Check:
 CHECKS = (
     Check("says what it is", written.says_what_it_is),
     Check("imports the contract alone", written.imports_the_contract_alone),
+    Check("its functions are hooks", written.its_functions_are_hooks),
     Check("fits in 40 lines", written.fits_in_forty_lines),
     Check("hooks return what they should", hooks.hooks_return_what_they_should, needed=True),
     Check("hooks change no argument", hooks.hooks_change_no_argument),

@@ -1,6 +1,8 @@
 """What a method's file must say, and must not."""
 
 import ast
+import difflib
+import inspect
 import io
 import sys
 import tokenize
@@ -29,6 +31,20 @@ def says_what_it_is(trial: Trial) -> None:
                 f"{trial.path}: the docstring of {what} begins with {first!r}; expected one line that says what the "
                 "method does, with a full stop"
             )
+
+
+def its_functions_are_hooks(trial: Trial) -> Remark | None:
+    """A public function that is no hook is never called: mostly, a name is mistyped."""
+    hooks = [name for name, value in vars(Method).items() if inspect.isfunction(value) and not name.startswith("_")]
+    for name, value in vars(type(trial.engine.model.method)).items():
+        if inspect.isfunction(value) and not name.startswith("_") and name not in hooks:
+            near = difflib.get_close_matches(name, hooks, 1)
+            return Remark(
+                "hint",
+                f"{trial.path}:{inspect.getsourcelines(value)[1]}: {name}() is no hook, and nothing calls it but the "
+                f"method itself{f': is {near[0]}() meant?' if near else ''}; begin helpers with an underscore",
+            )
+    return None
 
 
 def imports_the_contract_alone(trial: Trial) -> None:

@@ -103,6 +103,10 @@ def assert_first_failure(path: Path, check: str, said: str) -> None:
             r"server\(\) returned nothing for leaf 'head/bias'; expected \(4,\) float64",
         ),
         (
+            "def after(self, params, start, memory):\n    return memory",
+            r"after\(\) takes \(params, start, memory\); expected the arguments \(params, start, memory, gradients\)",
+        ),
+        (
             "def download(self, received, params, memory, fresh):\n    return dict(received)",
             r"download\(\) returned dict .*; expected two dicts: the leaves that change, and the whole memory",
         ),
@@ -123,7 +127,7 @@ def assert_first_failure(path: Path, check: str, said: str) -> None:
             r"predict\(\) returned \(4, 48\) float64; expected shape \(4, 4\)",
         ),
         (
-            "def loss(self, batch, params, start, memory):\n    return batch.task_loss(batch(params)) + 1 / len(memory)",
+            "def loss(self, batch, params, start, memory):\n    return batch(params).logits.mean() + 1 / len(memory)",
             r"mine.py:19: in loss\(\) \(client north\): ZeroDivisionError: division by zero",
         ),
     ],
@@ -258,6 +262,13 @@ def test_another_import_is_named_with_its_line(tmp_path: Path) -> None:
     )
 
 
+def test_a_mistyped_hook_is_a_hint(tmp_path: Path) -> None:
+    trial = Trial(written(tmp_path, "def serve(self, sent, start, weights):\n    return sent"), {})
+    found = {outcome.check: outcome for outcome in outcomes(trial)}["its functions are hooks"]
+    assert found.word == "hint"
+    assert re.search(r"mine.py:18: serve\(\) is no hook, .*: is server\(\) meant\?", found.text)
+
+
 def test_a_sound_method_passes_and_its_summary_says_what_it_costs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -281,5 +292,7 @@ def test_settings_are_those_of_the_class(tmp_path: Path, capsys: pytest.CaptureF
 
 def test_lines_of_code_are_counted_without_comments_and_documentation() -> None:
     """An import, the head of a class, and one expression of two lines."""
-    text = '"""A file."""\n\nimport x\n\n\nclass A:  # Why.\n    """One.\n    Two."""\n\n    # Here.\n    y = (\n    1)\n'
+    text = (
+        '"""A file."""\n\nimport x\n\n\nclass A:  # Why.\n    """One.\n    Two."""\n\n    # Here.\n    y = (\n    1)\n'
+    )
     assert significant_lines(text) == 4
