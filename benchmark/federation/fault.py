@@ -16,6 +16,15 @@ from benchmark.federation.engine import Engine, State
 from benchmark.method import Method
 
 Frames = Sequence[tuple[FrameType, int]]
+_REMEDIES = {
+    "calling .item()": "a hook sees all lanes at once: keep tensors, without `.item()`, `float(x)` or `int(x)`",
+    "data-dependent control flow": "a hook sees all lanes at once: `torch.where(condition, a, b)` instead of `if`",
+    "called random operation": "every draw is keyed by seed: `download` is given `fresh` leaves, no hook draws numbers",
+    "does not require grad": "the loss depends on no trained leaf: compute it from `params`, not from `start`",
+    "in-place": "make a new tensor: `x = x + 1` instead of `x += 1` or `x.add_(1)`",
+    "inplace": "make a new tensor: `x = x + 1` instead of `x += 1` or `x.add_(1)`",
+}
+"""What to do, by what torch says where a hook does what cannot be mapped over lanes."""
 
 
 def report(error: Exception, method: Path) -> str:
@@ -38,12 +47,18 @@ def report(error: Exception, method: Path) -> str:
     if own:
         shown = traceback.StackSummary.extract(iter(frames[own[0] :]))
         line = frames[own[-1]][1]
-        return f"{''.join(shown.format())}{method}:{line}: {_hook(frames[own[0]][0])}{_place(frames)}: {said}"
+        place = f"{method}:{line}: {_hook(frames[own[0]][0])}{_place(frames)}"
+        return f"{''.join(shown.format())}{place}: {said}{_remedy(said)}"
     if isinstance(error, SyntaxError) and error.filename and _same(error.filename, method):
         return f"{method}:{error.lineno}: while it was loaded: {said}"
     if isinstance(error, ValueError | OSError):
         return f"{said}{_place(frames)}"
     return "".join(traceback.format_exception(error)) + f"{method}{_place(frames)}: {said}"
+
+
+def _remedy(said: str) -> str:
+    """What an author can do, where it is known."""
+    return next((f"; {remedy}" for words, remedy in _REMEDIES.items() if words in said), "")
 
 
 def _hook(frame: FrameType) -> str:

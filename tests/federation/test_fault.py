@@ -40,7 +40,7 @@ HOOKS = {
     "phases": ("round", r" \(all clients, round 3\)"),
     "loss": ("batch, params, start, memory", r" \(client (north|east|south), round 3\)"),
     "memory": ("params", ""),
-    "after": ("params, start, memory", r" \(all clients, round 3\)"),
+    "after": ("params, start, memory, gradients", r" \(all clients, round 3\)"),
     "server": ("sent, start, weights", r" \(all clients, round 3\)"),
     "deployed": ("params, memory", r" \(all clients, round 3\)"),
     "predict": ("batch, support, params", r" \(client (north|east|south), round 3\)"),

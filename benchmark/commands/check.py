@@ -1,0 +1,76 @@
+"""Whether a method keeps the contract: `python -m benchmark check methods/mine.py`.
+
+It trains the method for two rounds on three small drawn hospitals: no download, no GPU, some seconds. Every check is a
+line; where one fails, the message says where, what was expected, and what to do. At the end stands what the method
+holds, trains and sends.
+"""
+
+import argparse
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmark.plan import discovered
+
+
+def add(commands: "argparse._SubParsersAction[Any]") -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "check",
+        help="whether a method keeps the contract",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("method", type=Path, help="the method's file")
+    parser.add_argument("--settings", nargs="*", default=[], metavar="KEY=VALUE", help="settings of the method")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print every check and a summary; 0 where none failed."""
+    # Imported here: other commands need no torch, whose import takes seconds.
+    import torch
+
+    from benchmark.contract.checks import outcomes
+    from benchmark.contract.summary import summary
+    from benchmark.contract.trial import Trial
+    from benchmark.federation import fault
+
+    torch.set_num_threads(1)  # Threads that wait for each other make small models slower.
+    path = Path(arguments.method)
+    try:
+        trial = Trial(path, dict(_setting(text) for text in arguments.settings))
+        method = trial.engine.model.method
+    except Exception as error:  # The file is run: it may raise anything.
+        print(_line("FAILED", "the file can be loaded", fault.report(error, path)))
+        return 1
+    print(f"{path}: {method.title} ({method.paper})\n", flush=True)
+    found = []
+    for outcome in outcomes(trial):
+        found.append(outcome)
+        print(_line(outcome.word, outcome.check, outcome.text), flush=True)
+    failed = sum(outcome.word == "FAILED" for outcome in found)
+    if not any(outcome.word == "not run" for outcome in found):
+        print(f"\n{summary(trial)}")
+    print(f"\n{f'{failed} failed' if failed else _next(path)}")
+    return 1 if failed else 0
+
+
+def _setting(text: str) -> tuple[str, float | bool | str]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise ValueError(f"--settings {text!r}: expected KEY=VALUE, as in `--settings mu=0.1`")
+    return name, yaml.safe_load(value)
+
+
+def _line(word: str, check: str, text: str) -> str:
+    return f"{word:8} {check}" + (f"\n{textwrap.indent(text, ' ' * 9)}" if text else "")
+
+
+def _next(path: Path) -> str:
+    """What to do with a method that keeps the contract."""
+    if path.stem in discovered("methods"):
+        return f"`snakemake -n all` lists the jobs of `{path.stem}`; `snakemake --cores 8 all` runs them"
+    return f"copy it to methods/ under a name of small letters, digits and _ ({path.stem} is no name there) to run it"

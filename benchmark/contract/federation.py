@@ -1,0 +1,91 @@
+"""A federation small enough to be trained in a moment: three hospitals, a transformer of depth two."""
+
+import functools
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor
+
+from benchmark.config import AugmentationSettings, LoraSettings, TrainingSettings
+from benchmark.federation.client import Client, Lane
+from benchmark.federation.engine import SUPPORT, Engine, State
+from benchmark.federation.model import Model, predict
+from benchmark.federation.rows import Rows
+from benchmark.method import Method
+from benchmark.models.backbone import Backbone, build
+from benchmark.tasks.classification import Classification
+
+VIT = "vit_tiny_patch16_224"
+ARGUMENTS: dict[str, Any] = {"patch_size": 8, "embed_dim": 48, "depth": 2, "num_heads": 3}
+SIZE = 32
+CLASSES = ("naevus", "melanoma", "keratosis", "vascular")
+TRAINING = TrainingSettings(batch_size=8, precision="float64")
+
+
+def client(name: str, count: int, unseen: int = 9) -> Client:
+    """A hospital with drawn images: noise, brighter for later classes, each hospital with its own tint."""
+    source = torch.Generator().manual_seed(sum(name.encode()))
+    labels = torch.randint(len(CLASSES), (count + unseen,), generator=source)
+    tint = 60 * torch.rand(3, generator=source)
+    images = 100 * torch.rand(count + unseen, SIZE, SIZE, 3, generator=source) + 25 * labels.view(-1, 1, 1, 1) + tint
+    images = images.clamp(0, 255).to(torch.uint8)
+    return Client(name, Rows.of(images[:count]), labels[:count], Rows.of(images[count:]), labels[count:])
+
+
+def clients() -> list[Client]:
+    """Three hospitals; with batches of eight, the last batch of each is smaller."""
+    return [client("north", 13), client("east", 21), client("south", 10)]
+
+
+@functools.cache
+def weights() -> dict[str, Tensor]:
+    """The transformer's weights: drawn large enough for every layer to matter."""
+    vit = build(VIT, ARGUMENTS, SIZE)
+    source = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in vit.parameters():
+            spread = 1 / parameter.shape[-1] ** 0.5 if parameter.dim() == 2 else 0.1
+            centre = 1.0 if parameter.dim() == 1 else 0.0
+            parameter.copy_(centre + spread * torch.randn(parameter.shape, generator=source))
+    return {name: tensor.clone() for name, tensor in vit.state_dict().items()}
+
+
+def transformer() -> VisionTransformer:
+    """Timm's transformer with these weights, without a head."""
+    vit = build(VIT, ARGUMENTS, SIZE)
+    vit.load_state_dict(weights())
+    for block in vit.blocks:
+        block.attn.fused_attn = False
+    return vit
+
+
+def engine(
+    method: Method,
+    hospitals: Sequence[Client] | None = None,
+    *,
+    training: TrainingSettings = TRAINING,
+    lora: LoraSettings | None = None,
+    head: Literal["shared", "personal"] = "shared",
+) -> Engine:
+    """The engine for one method on these hospitals."""
+    backbone = Backbone(transformer(), lora or LoraSettings(rank=4)).on("cpu", training.precision)
+    model = Model.of(backbone, Classification(CLASSES), method)
+    return Engine(model, clients() if hospitals is None else hospitals, training, AugmentationSettings(), head)
+
+
+def train(engine: Engine, lanes: Sequence[Lane], rounds: int) -> State:
+    """The lanes after all rounds and the closing passes."""
+    state = engine.start(lanes)
+    for _ in range(rounds):
+        state, _ = engine.round(state, lanes)
+    return engine.close(state, lanes)
+
+
+def logits(engine: Engine, state: State) -> list[Tensor]:
+    """Every hospital's logits of its validation images, (L, n, classes)."""
+    return [
+        predict(engine.model, own.validation_images, own.support(SUPPORT, engine.dtype), params, chunk=4)
+        for own, params in zip(engine.clients, engine.deployed(state), strict=True)
+    ]

@@ -1,0 +1,72 @@
+"""What a method holds, trains and sends, on the small federation."""
+
+import math
+
+from benchmark.contract.federation import engine
+from benchmark.contract.trial import Trial
+from benchmark.disk import readable
+from benchmark.federation.costs import Traffic, traffic, trainable_parameters
+from benchmark.method import Method
+
+ROUNDS = 2
+COLUMNS = ("part", "leaves", "numbers", "trained", "shared")
+
+
+class FedAvg(Method):
+    """The contract's defaults: what a method is measured by."""
+
+    title = "FedAvg of one LoRA adapter"
+    paper = "none"
+
+
+def summary(trial: Trial) -> str:
+    """A table of the leaves by part, and what is trained and sent beside FedAvg of one adapter.
+
+    Args:
+        trial: A method whose rounds run.
+
+    Returns:
+        Several lines.
+    """
+    ours, plain = trial.engine, engine(FedAvg())
+    sizes = [trainable_parameters(one, ROUNDS) for one in (ours, plain)]
+    sent, usual = traffic(ours, ROUNDS), traffic(plain, ROUNDS)
+    return "\n".join(
+        [
+            *_table(trial),
+            f"trains  {sizes[0]:,} numbers ({sizes[0] / sizes[1]:.2f} x FedAvg of one adapter)",
+            f"sends   {_bytes(sent, usual, 'up')} per round and client",
+            f"gets    {_bytes(sent, usual, 'down')} per round and client",
+            f"        on the small federation: {len(ours.clients)} clients, rank {ours.model.backbone.settings.rank}, "
+            f"width {ours.model.backbone.dim}, 8 bytes a number",
+        ]
+    )
+
+
+def _table(trial: Trial) -> list[str]:
+    """One line for each part of a client's leaves, and one for its memory."""
+    model, method = trial.engine.model, trial.engine.model.method
+    passes = [phase for round in range(ROUNDS) for phase in method.phases(round)] + list(method.closing())
+    shared = model.shared(trial.engine.head)
+    rows = [COLUMNS]
+    for part in dict.fromkeys(leaf.part for leaf in model.leaves.values()):
+        own = [leaf for leaf in model.leaves.values() if leaf.part == part]
+        trained = [any(phase.trains(leaf) for phase in passes) for leaf in own]
+        travels = [leaf.name in shared for leaf in own]
+        numbers = sum(math.prod(leaf.shape) for leaf in own)
+        rows.append((part, str(len(own)), f"{numbers:,}", _some(trained), _some(travels)))
+    if memory := trial.trained.states[0].memory:
+        numbers = sum(math.prod(value.shape[2:]) for value in memory.values())
+        rows.append(("(memory)", str(len(memory)), f"{numbers:,}", "", ""))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _some(holds: list[bool]) -> str:
+    return "yes" if all(holds) else f"{sum(holds)} of {len(holds)}" if any(holds) else "no"
+
+
+def _bytes(sent: Traffic, usual: Traffic, way: str) -> str:
+    """The mean of all rounds, and how much that is beside the usual."""
+    own, plain = (sum(getattr(one, way)) / ROUNDS for one in (sent, usual))
+    return f"{readable(own)} ({own / plain:.2f} x)"

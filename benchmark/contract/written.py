@@ -1,0 +1,94 @@
+"""What a method's file must say, and must not."""
+
+import ast
+import difflib
+import inspect
+import io
+import sys
+import tokenize
+
+from benchmark.contract.fault import ContractError, Remark
+from benchmark.contract.trial import Trial
+from benchmark.method import Method
+
+LINES = 40
+"""Most lines of code that a published method takes, without comments, documentation and empty lines."""
+_LAYOUT = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
+
+
+def says_what_it_is(trial: Trial) -> None:
+    """Title and paper for the tables; one line of documentation for the file and for the class."""
+    cls = type(trial.engine.model.method)
+    for attribute in ("title", "paper"):
+        if not getattr(cls, attribute).strip():
+            raise ContractError(
+                f"{trial.path}: `{attribute}` of {cls.__name__} is empty; expected a text for the tables"
+            )
+    for what, documentation in (("the file", sys.modules[cls.__module__].__doc__), (cls.__name__, cls.__doc__)):
+        first = (documentation or "").strip().partition("\n")[0].strip()
+        if not first.endswith(".") or documentation == Method.__doc__:
+            raise ContractError(
+                f"{trial.path}: the docstring of {what} begins with {first!r}; expected one line that says what the "
+                "method does, with a full stop"
+            )
+
+
+def its_functions_are_hooks(trial: Trial) -> Remark | None:
+    """A public function that is no hook is never called: mostly, a name is mistyped."""
+    hooks = [name for name, value in vars(Method).items() if inspect.isfunction(value) and not name.startswith("_")]
+    for name, value in vars(type(trial.engine.model.method)).items():
+        if inspect.isfunction(value) and not name.startswith("_") and name not in hooks:
+            near = difflib.get_close_matches(name, hooks, 1)
+            return Remark(
+                "hint",
+                f"{trial.path}:{inspect.getsourcelines(value)[1]}: {name}() is no hook, and nothing calls it but the "
+                f"method itself{f': is {near[0]}() meant?' if near else ''}; begin helpers with an underscore",
+            )
+    return None
+
+
+def imports_the_contract_alone(trial: Trial) -> None:
+    """A method's file stands alone: it cannot reach into the engine, nor into another method."""
+    tree = ast.parse(trial.path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            modules = [f"{'.' * node.level}{node.module or ''}"]
+        else:
+            continue
+        for module in modules:
+            if module.partition(".")[0] in {"benchmark", "methods", "tests", ""} and module != "benchmark.method":
+                raise ContractError(
+                    f"{trial.path}:{node.lineno}: imports {module}; expected nothing of this project but "
+                    "benchmark.method: what a method needs is there, or stands in its own file"
+                )
+
+
+def fits_in_forty_lines(trial: Trial) -> Remark | None:
+    """Lines that say something; a limit for published methods, a hint for others."""
+    found = significant_lines(trial.path.read_text(encoding="utf-8"))
+    if found <= LINES:
+        return None
+    return Remark(
+        "hint",
+        f"{trial.path}: {found} lines of code; the published methods have at most {LINES}: what the defaults of "
+        "benchmark/method.py do need not be written",
+    )
+
+
+def significant_lines(text: str) -> int:
+    """Lines of code of a Python file, without comments, docstrings and empty lines."""
+    documentation = {
+        number
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        for number in range(node.lineno, (node.end_lineno or node.lineno) + 1)
+    }
+    code = {
+        number
+        for token in tokenize.generate_tokens(io.StringIO(text).readline)
+        if token.type not in _LAYOUT
+        for number in range(token.start[0], token.end[0] + 1)
+    }
+    return len(code - documentation)
