@@ -75,8 +75,9 @@ def test_two_jobs_hold_two_devices_and_a_third_waits(environment: dict[str, str]
 
 
 def test_under_load_no_device_has_two_jobs(environment: dict[str, str], tmp_path: Path) -> None:
-    """Twelve jobs of one, two or three devices, three of them killed: each device has one job at a time, none waits
-    for ever, and all others end well.
+    """Twelve jobs of one, two or three devices, three of them killed: each device has one job at a time.
+
+    None waits for ever, and all others end well.
     """
     devices = tmp_path / "devices"
     devices.mkdir()
