@@ -1,16 +1,15 @@
 """A sweep's lanes divided over processes: one for each GPU, or side by side on a CPU.
 
-Every part is the training job itself with `--part i/N`. It trains its share of the lanes into the store and says in a
-folder of its own how far it is. The job that started the parts then finds all lanes in the store and writes their
-files. A part ends when the job that started it does, however that ended.
+Every part is a fork of the job. It trains its share of the lanes into the store and says in a folder of its own how far
+it is. The job then finds all lanes in the store and writes their files. A part ends when its job does, however that
+ended.
 """
 
 import os
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -46,15 +45,6 @@ class Part:
     def __str__(self) -> str:
         return f"{self.number}/{self.count}"
 
-    @classmethod
-    def parse(cls, text: str) -> "Part":
-        """A part as the command line writes it: `1/2`."""
-        number, _, count = text.partition("/")
-        part = cls(int(number), int(count))
-        if not 1 <= part.number <= part.count:
-            raise ValueError(f"--part {text}: give i/N with i from 1 to N")
-        return part
-
     def share(self, lanes: Sequence[Lane]) -> Sequence[Lane]:
         """This part's lanes: neighbours, since lanes of one seed share their images; the first parts may have one more.
 
@@ -82,25 +72,14 @@ def tell(folder: Path, lanes: Mapping[str, Mapping[str, Any]]) -> None:
     write_json(folder / _LANES, lanes)
 
 
-def end_with_parent() -> None:
-    """End this process at once when the one that started it ends: their pipe, the standard input, is closed then."""
-
-    def wait() -> None:
-        # Without Python's buffer, whose lock this thread would still hold when the interpreter ends.
-        while os.read(0, 1):
-            pass
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
-
-
-def train(command: Sequence[str], count: int, output: Path, progress: Progress) -> Mapping[str, Mapping[str, Any]]:
+def train(work: Callable[[Part], int], count: int, output: Path, progress: Progress) -> Mapping[str, Mapping[str, Any]]:
     """Train all parts of a job side by side, and wait for them.
 
-    Where one fails the others finish: what they have trained is in the store.
+    Where one fails the others finish: what they have trained is in the store. To be called before anything is computed
+    or a GPU is looked at, since what a fork inherits of either does not work.
 
     Args:
-        command: Arguments of the training job.
+        work: Trains a part; its exit status.
         count: Parts.
         output: The job's output.
         progress: The job's, which is told how far the parts are.
@@ -115,25 +94,54 @@ def train(command: Sequence[str], count: int, output: Path, progress: Progress) 
     for part in parts:
         for name in (_LANES, PROGRESS):
             (part.folder(output) / name).unlink(missing_ok=True)
-    workers = [_start(command, part, device) for part, device in zip(parts, _devices(count), strict=True)]
+    # Nobody writes to this pipe: it is closed when the job is no more.
+    pipe = os.pipe()
+    running = {_start(work, part, device, pipe): part for part, device in zip(parts, _devices(count), strict=True)}
+    failures = []
     try:
-        while any(worker.poll() is None for worker in workers):
+        while running:
             time.sleep(_LOOK)
             progress.follow([_read(part.folder(output) / PROGRESS) for part in parts])
+            for child, part in list(running.items()):
+                ended, status = os.waitpid(child, os.WNOHANG)
+                if ended:
+                    del running[child]
+                    failures += [_failure(part, output, os.waitstatus_to_exitcode(status))] if status else []
     finally:
-        for worker in workers:
-            worker.communicate()  # Closes the pipe, which ends a part that is not done.
-    for part, worker in zip(parts, workers, strict=True):
-        if worker.returncode:
-            raise PartError(_read(part.folder(output) / PROGRESS).get("failure") or _killed(part, worker.returncode))
+        for end in pipe:
+            os.close(end)
+    if failures:
+        raise PartError(failures[0])
     return {key: about for part in parts for key, about in _read(part.folder(output) / _LANES).items()}
 
 
-def _start(command: Sequence[str], part: Part, device: str | None) -> "subprocess.Popen[bytes]":
-    """A part as a process that sees one device; its messages are this process's."""
-    environment = dict(os.environ) if device is None else {**os.environ, "CUDA_VISIBLE_DEVICES": device}
-    own = [sys.executable, "-m", "benchmark.federation.train", *command, "--part", str(part)]
-    return subprocess.Popen(own, stdin=subprocess.PIPE, env=environment)
+def _start(work: Callable[[Part], int], part: Part, device: str | None, pipe: tuple[int, int]) -> int:
+    """Fork a process that trains a part and sees one device; returns its id."""
+    if child := os.fork():
+        return child
+    status = 1
+    try:
+        os.close(pipe[1])
+        threading.Thread(target=_end_with_parent, args=pipe[:1], daemon=True).start()
+        if device is not None:
+            os.environ["CUDA_VISIBLE_DEVICES"] = device
+        status = work(part)
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def _end_with_parent(pipe: int) -> None:
+    """End this process at once when the pipe is closed at the other end."""
+    os.read(pipe, 1)
+    os._exit(1)
+
+
+def _failure(part: Part, output: Path, status: int) -> str:
+    """Why a part has failed: its own words, or what can be said of one that had none."""
+    how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
+    said = _read(part.folder(output) / PROGRESS).get("failure")
+    return str(said or f"part {part} {how}: run again, training goes on from its last checkpoint")
 
 
 def _devices(count: int) -> Sequence[str | None]:
@@ -142,12 +150,6 @@ def _devices(count: int) -> Sequence[str | None]:
     named = visible.split(",") if visible is not None else map(str, range(torch.cuda.device_count()))
     names = [name.strip() for name in named if name.strip()]
     return [names[number % len(names)] if names else None for number in range(count)]
-
-
-def _killed(part: Part, status: int) -> str:
-    """Why a part ended that could not say it itself."""
-    how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
-    return f"part {part} {how}: run again, training goes on from its last checkpoint"
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -70,27 +70,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=1, help="clients computed side by side on a CPU")
     parser.add_argument("--checkpoint-every", type=int, default=5, help="rounds between checkpoints")
     parser.add_argument("--shards", type=int, default=1, help="processes that share the lanes, one for each GPU")
-    parser.add_argument("--part", type=Part.parse, help="train this share of the lanes into the store, and end")
-    command = list(sys.argv[1:] if argv is None else argv)
-    arguments = parser.parse_args(command)
+    arguments = parser.parse_args(argv)
     torch.set_num_threads(1)
-    settings, part = arguments.settings, arguments.part
-    lanes = [Lane(rate, seed) for seed in settings.seeds for rate in settings.rates]
+    return _run(arguments, None)
+
+
+def _run(arguments: argparse.Namespace, part: Part | None) -> int:
+    """Train all lanes and write their files, or train one part's lanes into the store."""
+    settings, output = arguments.settings, arguments.output
+    lanes: Sequence[Lane] = [Lane(rate, seed) for seed in settings.seeds for rate in settings.rates]
     shards = 1 if part else min(arguments.shards, len(lanes))
-    output, name = arguments.output, f"{settings.federation} {settings.method}"
+    name = f"{settings.federation} {settings.method}"
     if part:
-        parts.end_with_parent()
         lanes, output, name = part.share(lanes), part.folder(output), f"{name}, part {part}"
     progress = Progress(output, name, settings.rounds, len(lanes))
     try:
         with progress.running():
             sweep(output)
-            elsewhere = parts.train(command, shards, output, progress) if shards > 1 else {}
+            elsewhere = parts.train(partial(_run, arguments), shards, output, progress) if shards > 1 else {}
             job = Job.of(settings, arguments.method, arguments.pack, arguments.backbone, arguments.device)
             threads = arguments.threads if job.engine.device.type == "cpu" else 1
             job = replace(job, engine=replace(job.engine, threads=threads))
             limit = None if arguments.lanes == "auto" else int(arguments.lanes)
-            told = {}
+            told: dict[str, dict[str, Any]] = {}
             for result in job.results(lanes, Store(arguments.store), limit, arguments.checkpoint_every, progress):
                 if part:
                     told[job.key(result.lane)] = {"origin": result.origin, "memory": result.memory}

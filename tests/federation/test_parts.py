@@ -64,12 +64,6 @@ def test_every_lane_is_in_one_part(count: int) -> None:
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
-@pytest.mark.parametrize("text", ["0/2", "3/2", "1", "a/b"])
-def test_a_part_that_is_none_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"invalid literal|give i/N"):
-        Part.parse(text)
-
-
 @pytest.mark.parametrize(
     ("visible", "expected"),
     [("GPU-a,GPU-b", ["GPU-a", "GPU-b", "GPU-a"]), ("0", ["0", "0", "0"]), ("", [None, None, None])],
@@ -112,8 +106,8 @@ def test_killed_jobs_leave_no_part_behind_and_go_on(place: Workplace, tmp_path: 
     reason = "part 1/2 was killed by signal 9: run again, training goes on from its last checkpoint"
     assert (tmp_path / "runs.log").read_text().splitlines()[-1] == reason
     assert read_json(output / PROGRESS)["failure"] == reason
-    job = own.start(output, *SHARDS, rounds=30)
-    wait_for(lambda: all(map(trains, folders)), "no part goes on")
+    job = own.start(output, *SHARDS, rounds=8)
+    wait_for(lambda: trains(folders[0]), "no part goes on")
     os.kill(job, signal.SIGKILL)
     os.waitpid(job, 0)
     wait_for(lambda: not any(is_held(folder / LOCK) for folder in folders), "a part outlives its job")
