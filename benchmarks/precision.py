@@ -91,7 +91,7 @@ def summary(scores: pd.DataFrame) -> str:
     ranks = pd.concat([_ranks(scores[name]) for name in PRECISIONS], axis=1, keys=PRECISIONS)
     lines = [
         f"largest difference of a client: {apart.max():.4f} ({' '.join(map(str, apart.idxmax()))})",
-        f"largest mean of a method's differences, without sign: {means.max():.4f} ({' '.join(map(str, means.idxmax()))})",
+        f"largest mean difference of a method, unsigned: {means.max():.4f} ({' '.join(map(str, means.idxmax()))})",
         f"largest difference of an average rank: {(ranks['bfloat16'] - ranks['float32']).abs().max():.2f}",
         *(
             f"average rank, {name[0]} {name[1]}: {row['float32']:.2f} | {row['bfloat16']:.2f}"

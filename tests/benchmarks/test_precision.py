@@ -29,7 +29,7 @@ def test_the_largest_differences_stand_beside_the_noise() -> None:
     """
     said = summary(SCORES)
     assert "largest difference of a client: 0.2000 (skin b 1 south)" in said
-    assert "largest mean of a method's differences, without sign: 0.0500 (skin b)" in said
+    assert "largest mean difference of a method, unsigned: 0.0500 (skin b)" in said
     assert "average rank, skin a: 1.50 | 1.25" in said
     assert "over seeds: 0.0354 on average, 0.1414 at most" in said
     assert "unknown: there is one seed" in summary(SCORES.loc[(slice(None), slice(None), [0]), :])
