@@ -109,10 +109,9 @@ def said(plan: Plan, costs: Mapping[tuple[str, str], Cost]) -> str:
         own = (costs[name, method].seconds(*sizes, config.rounds, validations, lanes) for method in plan.methods)
         hours[name] = sum(own) / 3600
     parts = ", ".join(f"{name} {value:.1f}" for name, value in hours.items())
-    return (
-        f"config/{config.name}.yaml, {len(plan.methods)} methods, {len(config.rates)} rates, "
-        f"{len(config.seeds)} seeds, {config.rounds} rounds, validation included: {sum(hours.values()):.1f} hours of this device ({parts})"
-    )
+    what = f"{len(plan.methods)} methods, {len(config.rates)} rates, {len(config.seeds)} seeds, {config.rounds} rounds"
+    total = f"{sum(hours.values()):.1f} hours of this device ({parts})"
+    return f"config/{config.name}.yaml, {what}, validation included: {total}"
 
 
 def engine(config: Config, method: str, side: int, device: str, images: int) -> Engine:
