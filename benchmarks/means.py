@@ -42,7 +42,7 @@ from benchmark.federation.store import Record, Store  # noqa: E402
 from benchmark.models import attention  # noqa: E402
 from benchmark.models.backbone import Backbone, build  # noqa: E402
 from benchmark.models.last_block import LastBlock  # noqa: E402
-from benchmark.models.lora import AdaptedLinear, leaf_name  # noqa: E402
+from benchmark.models.lora import AdaptedLinear, lora_name  # noqa: E402
 from benchmark.tasks.classification import Classification  # noqa: E402
 
 VIT = "vit_tiny_patch16_224"
@@ -165,7 +165,7 @@ def _one_by_one(layer: AdaptedLinear, x: Tensor) -> Tensor:
     y, own = layer.frozen(x), layer.adaptation
     for adapter, weight in own.mix.items():
         for site in layer.sites:
-            A, B = (own.params[leaf_name(adapter, site.name, factor)] for factor in "AB")
+            A, B = (own.params[lora_name(adapter, site.name, factor)] for factor in "AB")
             y = y + weight * own.scale * (x @ A.T @ layer.in_rows(B, site).T)
     return y
 

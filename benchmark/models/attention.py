@@ -4,6 +4,7 @@
 would call them lane by lane; here lanes are folded into the batch instead.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -13,7 +14,7 @@ import torch.nn.functional as F
 from timm.models.vision_transformer import Attention as TimmAttention
 from torch import Tensor, nn
 
-FUSED_FROM = 128
+FUSED_FROM = 16
 """Tokens from which the fused kernel is faster on a CPU: see benchmarks/README.md. On a GPU it always saves memory."""
 
 
@@ -139,6 +140,8 @@ class _Repeatable(torch.autograd.Function):
 @contextmanager
 def _repeatable() -> Iterator[None]:
     """Within the block, torch chooses repeatable algorithms alone."""
+    # Torch refuses matrix products then, unless their workspace is set; float64 has no fused kernel on a GPU.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     before, warns = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     torch.use_deterministic_algorithms(True)
     try:
