@@ -73,10 +73,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--configfile", type=Path, default=ROOT / "config" / "paper.yaml")
-    parser.add_argument("--images", type=int, default=512, help="of the one client; a multiple of the batch size")
+    parser.add_argument("--images", type=int, default=256, help="of the one client; a multiple of the batch size")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     plan = Plan.of(read(arguments.configfile), str(arguments.configfile))
+    if unknown := set(plan.datasets) - set(FULL):
+        parser.error(f"{arguments.configfile}: the full size of {', '.join(sorted(unknown))} is not known here")
     print(f"{provenance.hardware(torch.device(arguments.device))}; commit {provenance.commit()[:12]}\n")
     print("| method | " + " | ".join(f"{name}, lane-images/s | validated/s" for name in plan.federations) + " |")
     print(f"|:--|{'--:|--:|' * len(plan.federations)}")

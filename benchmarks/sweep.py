@@ -213,7 +213,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="cores that a side may use")
     parser.add_argument("--peft-threads", type=int, help="threads of plain PEFT; otherwise the fastest are found")
     parser.add_argument("--projection", action=argparse.BooleanOptionalAction, help="what config/paper.yaml would cost")
-    parser.add_argument("--projection-images", type=int, default=512, help="images that its speeds are measured with")
+    parser.add_argument("--projection-images", type=int, default=256, help="images that its speeds are measured with")
     parser.add_argument("--flower-runs", type=int, help="runs that Flower trains, its seconds scaled to the sweep")
     arguments = parser.parse_args()
     cpu = arguments.device == "cpu"
