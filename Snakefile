@@ -146,24 +146,27 @@ rule train:
         f"{plan.results}/benchmarks/{{federation}}/{{method}}.jsonl"
     conda:
         "environment.yml"
-    threads: plan.threads(workflow.cores) * plan.config.threads
+    threads: plan.threads(workflow.cores) * plan.config.threads * plan.config.shards
     resources:
-        gpu=1,
+        gpu=plan.config.shards,
         # How the job runs, which decides no result: unlike params, resources never rerun it.
         lanes=str(plan.config.lanes),
         side_by_side=plan.config.threads,
         device=plan.config.device,
         checkpoint_every=plan.config.checkpoint_every,
+        shards=plan.config.shards,
     params:
         settings=lambda wildcards: plan.training(wildcards.federation, wildcards.method),
         runs=lambda wildcards: f"{plan.results}/runs/{wildcards.federation}/{wildcards.method}",
     message:
         "Train {wildcards.method} on {wildcards.federation}; progress in {log}"
     shell:
-        "python -m benchmark.device -- python -m benchmark.federation.train --settings {params.settings:q} "
+        "python -m benchmark.device --gpus {resources.shards} -- "
+        "python -m benchmark.federation.train --settings {params.settings:q} "
         "--method {input.method} --pack $(dirname {input.images}) --backbone $(dirname {input.backbone}) "
         "--store results/store --output {params.runs} --lanes {resources.lanes} --threads {resources.side_by_side} "
-        "--device {resources.device} --checkpoint-every {resources.checkpoint_every} > {log} 2>&1"
+        "--device {resources.device} --checkpoint-every {resources.checkpoint_every} --shards {resources.shards} "
+        "> {log} 2>&1"
 
 
 rule select:

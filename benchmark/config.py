@@ -223,6 +223,7 @@ class Config(_Settings):
         checkpoint_every: Lanes are stored after every so many rounds, and after the last.
         lanes: Most lanes trained together; `auto` lets the engine choose, 1 trains one run at a time.
         threads: Cores that one training may use on a CPU: it computes so many clients side by side.
+        shards: Processes that share the lanes of one training, one for each GPU.
         device: `auto` takes a GPU where there is one.
         data_root: Where downloaded and drawn datasets are kept.
         local_files: A folder of files of one's own: where `source` and `weights` are looked up if they are relative.
@@ -249,6 +250,7 @@ class Config(_Settings):
     checkpoint_every: int = Field(5, ge=1)
     lanes: Lanes = "auto"
     threads: int = Field(1, ge=1)
+    shards: int = Field(1, ge=1)
     device: Literal["auto", "cpu", "cuda"] = "auto"
     data_root: str = "data"
     local_files: str = "."

@@ -8,6 +8,7 @@ from benchmark.federation.client import Lane
 from benchmark.federation.engine import Engine
 from benchmark.federation.exchange import Exchange, size
 from benchmark.leaf import Leaf
+from benchmark.models.attention import fused
 
 _ACTIVATIONS = 18
 """Floats that a transformer block with a fourfold MLP keeps for the backward pass, per token and feature.
@@ -53,7 +54,9 @@ def lane_memory(engine: Engine) -> int:
     vit = engine.model.backbone.vit
     tokens = vit.patch_embed.num_patches + 1
     heads = vit.blocks[0].attn.num_heads
-    per_block = tokens * (_ACTIVATIONS * vit.embed_dim + 2 * heads * tokens)
+    # The fused kernel keeps its output and a sum for every query; otherwise two matrices of attention are kept.
+    attention = vit.embed_dim + heads if fused(engine.device, tokens) else 2 * heads * tokens
+    per_block = tokens * (_ACTIVATIONS * vit.embed_dim + attention)
     side_by_side = min(engine.threads, len(engine.participants))
     return side_by_side * engine.training.batch_size * len(vit.blocks) * per_block * engine.dtype.itemsize
 

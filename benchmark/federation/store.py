@@ -63,11 +63,12 @@ class Store:
                 sweep(self._folder(key))
             yield
 
-    def checkpoint(self, key: str, record: Record) -> None:
-        """Keep a lane's state after a round, and drop checkpoints no longer needed."""
-        self._save(self._path(key, "round", record.state.round), record)
-        for path in self._checkpoints(key)[KEPT:]:
-            path.unlink(missing_ok=True)
+    def checkpoint(self, records: Mapping[str, Record]) -> None:
+        """Keep lanes' states after a round, by key, and drop checkpoints no longer needed."""
+        for key, record in records.items():
+            self._save(self._path(key, "round", record.state.round), record)
+            for path in self._checkpoints(key)[KEPT:]:
+                path.unlink(missing_ok=True)
 
     def finish(self, key: str, record: Record) -> None:
         """Keep a lane's result after its last round."""

@@ -5,7 +5,7 @@
 
 writes, for every rate and seed, `OUTPUT/lr={rate}/seed={seed}/` with `metrics.parquet`, `state.safetensors` (the
 leaves each client predicts with), `adapters/{client}/` (the same in PEFT's format) and `run.json`. Only the pack's
-training and validation images are opened.
+training and validation images are opened. With `--shards N` the lanes are divided over N processes, one for each GPU.
 """
 
 import argparse
@@ -19,6 +19,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -30,13 +31,15 @@ from safetensors.torch import save
 from benchmark import provenance
 from benchmark.config import TrainingJob
 from benchmark.data.packed import open_training
-from benchmark.federation import costs, export, fault, methods
+from benchmark.federation import costs, export, fault, methods, parts
+from benchmark.federation.beside import Beside
 from benchmark.federation.client import Client, Lane
 from benchmark.federation.engine import Engine, State, stack
 from benchmark.federation.key import key
 from benchmark.federation.lanes import Group, groups
 from benchmark.federation.model import Model
 from benchmark.federation.packs import Packs
+from benchmark.federation.parts import Part, PartError
 from benchmark.federation.progress import Progress
 from benchmark.federation.rows import Rows
 from benchmark.federation.store import Record, Store
@@ -66,23 +69,43 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     parser.add_argument("--threads", type=int, default=1, help="clients computed side by side on a CPU")
     parser.add_argument("--checkpoint-every", type=int, default=5, help="rounds between checkpoints")
+    parser.add_argument("--shards", type=int, default=1, help="processes that share the lanes, one for each GPU")
     arguments = parser.parse_args(argv)
     torch.set_num_threads(1)
-    settings = arguments.settings
-    lanes = len(settings.rates) * len(settings.seeds)
-    progress = Progress(arguments.output, f"{settings.federation} {settings.method}", settings.rounds, lanes)
+    return _run(arguments, None)
+
+
+def _run(arguments: argparse.Namespace, part: Part | None) -> int:
+    """Train all lanes and write their files, or train one part's lanes into the store."""
+    settings, output = arguments.settings, arguments.output
+    lanes: Sequence[Lane] = [Lane(rate, seed) for seed in settings.seeds for rate in settings.rates]
+    shards = 1 if part else min(arguments.shards, len(lanes))
+    name = f"{settings.federation} {settings.method}"
+    if part:
+        lanes, output, name = part.share(lanes), part.folder(output), f"{name}, part {part}"
+    progress = Progress(output, name, settings.rounds, len(lanes))
     try:
         with progress.running():
-            sweep(arguments.output)
+            sweep(output)
+            elsewhere = parts.train(partial(_run, arguments), shards, output, progress) if shards > 1 else {}
             job = Job.of(settings, arguments.method, arguments.pack, arguments.backbone, arguments.device)
             threads = arguments.threads if job.engine.device.type == "cpu" else 1
             job = replace(job, engine=replace(job.engine, threads=threads))
             limit = None if arguments.lanes == "auto" else int(arguments.lanes)
-            for result in job.results(Store(arguments.store), limit, arguments.checkpoint_every, progress):
-                job.write(arguments.output, result)
+            told: dict[str, dict[str, Any]] = {}
+            for result in job.results(lanes, Store(arguments.store), limit, arguments.checkpoint_every, progress):
+                if part:
+                    told[job.key(result.lane)] = {"origin": result.origin, "memory": result.memory}
+                    parts.tell(output, told)
+                else:
+                    # What a part has trained is now found in the store.
+                    own = elsewhere.get(job.key(result.lane), {}) if result.origin == "store" else {}
+                    job.write(output, replace(result, **own))
                 progress.lane()
+            if shards > 1:
+                shutil.rmtree(output / ".parts", ignore_errors=True)
     except Exception as error:
-        reason = fault.report(error, arguments.method)
+        reason = str(error) if isinstance(error, PartError) else fault.report(error, arguments.method)
         print(reason, file=sys.stderr)
         with suppress(OSError):
             progress.failed(reason.splitlines()[-1])
@@ -98,11 +121,13 @@ class Result:
         lane: Which.
         record: Its state, of shape (K, 1, ...), and history.
         origin: `trained` here, `resumed` from a checkpoint, or found in the `store`.
+        memory: Most bytes that the process which found it has held so far.
     """
 
     lane: Lane
     record: Record
     origin: str
+    memory: int
 
 
 @dataclass(frozen=True)
@@ -162,10 +187,13 @@ class Job:
         """A lane's name in the store."""
         return key(self.settings, [client.name for client in self.engine.clients], self.hashes, lane)
 
-    def results(self, store: Store, limit: int | None, checkpoint_every: int, progress: Progress) -> Iterator[Result]:
+    def results(
+        self, wanted: Sequence[Lane], store: Store, limit: int | None, checkpoint_every: int, progress: Progress
+    ) -> Iterator[Result]:
         """Every lane's result: from the store, or trained from its newest checkpoint.
 
         Args:
+            wanted: The lanes.
             store: Where lanes are looked up and kept.
             limit: Most lanes trained together; chosen by memory where None.
             checkpoint_every: Rounds between checkpoints.
@@ -175,13 +203,13 @@ class Job:
             Results, as they are finished.
         """
         rounds = self.settings.rounds
-        lanes = {self.key(lane): lane for lane in self._lanes()}
+        lanes = {self.key(lane): lane for lane in wanted}
         with store.hold(lanes):
             finished = []
             for own, lane in lanes.items():
                 if record := store.finished(own, rounds):
                     finished.append(own)
-                    yield Result(lane, record, "store")
+                    yield self._result(lane, record, "store")
             # Seeds see different images: on a CPU, stacking them saves nothing.
             alike = {own: lane.seed if self.engine.device.type == "cpu" else None for own, lane in lanes.items()}
             for group in groups(store, alike, finished, rounds, limit or self._lanes_that_fit()):
@@ -190,7 +218,7 @@ class Job:
                 for lane, record in new.items():
                     store.finish(self.key(lane), record)
                 for lane, record in new.items():
-                    yield Result(lane, record, "resumed" if group.round else "trained")
+                    yield self._result(lane, record, "resumed" if group.round else "trained")
 
     def write(self, folder: Path, result: Result) -> None:
         """Write one lane's files."""
@@ -208,8 +236,8 @@ class Job:
             history.astype({"round": "int64", "n": "int64"}).to_parquet(path, index=False)
         write_json(run / "run.json", self._about(result))
 
-    def _lanes(self) -> list[Lane]:
-        return [Lane(rate, seed) for seed in self.settings.seeds for rate in self.settings.rates]
+    def _result(self, lane: Lane, record: Record, origin: str) -> Result:
+        return Result(lane, record, origin, provenance.peak_memory(self.engine.device))
 
     def _train(
         self, together: Sequence[Lane], group: Group, store: Store, checkpoint_every: int, progress: Progress
@@ -233,18 +261,23 @@ class Job:
         seconds = {lane: record.seconds for lane, record in lanes.items()}
         packs = Packs(self.engine, len(together))
         began, first = time.monotonic(), state.round
-        while state.round < rounds:
-            tick = time.monotonic()
-            state, objectives = packs.round(state, together)
-            self._note(histories, state.round, "train", [{"objective": row} for row in objectives])
-            if state.round % every == 0 or state.round == rounds:
-                self._note(histories, state.round, "validation", packs.validate(state, together))
-            for lane in together:
-                seconds[lane] += (time.monotonic() - tick) / len(together)
-            if state.round % checkpoint_every == 0 or state.round == rounds:
-                for i, (own, lane) in enumerate(zip(keys, together, strict=True)):
-                    store.checkpoint(own, Record(state.lane(i), histories[lane], seconds[lane], keys))
-            progress.round(state.round, together, (time.monotonic() - began) / (state.round - first))
+        with Beside() as beside:
+            while state.round < rounds:
+                tick = time.monotonic()
+                state, objectives = packs.round(state, together)
+                self._note(histories, state.round, "train", [{"objective": row} for row in objectives])
+                if state.round % every == 0 or state.round == rounds:
+                    self._note(histories, state.round, "validation", packs.validate(state, together))
+                for lane in together:
+                    seconds[lane] += (time.monotonic() - tick) / len(together)
+                if state.round % checkpoint_every == 0 or state.round == rounds:
+                    kept = _copied(state)
+                    records = {
+                        own: Record(kept.lane(i), list(histories[lane]), seconds[lane], keys)
+                        for i, (own, lane) in enumerate(zip(keys, together, strict=True))
+                    }
+                    beside.do(partial(store.checkpoint, records))
+                progress.round(state.round, together, (time.monotonic() - began) / (state.round - first))
         if self.engine.model.method.closing():
             tick = time.monotonic()
             state = packs.close(state, together)
@@ -315,7 +348,7 @@ class Job:
                 "bytes_up_total": sum(traffic.up),
                 "bytes_down_total": sum(traffic.down),
                 "seconds": round(result.record.seconds, 3),
-                "peak_memory_bytes": provenance.peak_memory(self.engine.device),
+                "peak_memory_bytes": result.memory,
             },
             "origin": result.origin,
             "diverged_round": min(diverged, default=None),
@@ -362,6 +395,17 @@ def _clients(settings: TrainingJob, pack: Path, device: torch.device, resident: 
             parts.append(torch.from_numpy(table["label"].to_numpy()[rows].copy()).to(device))
         clients.append(Client(name, *parts))
     return clients
+
+
+def _copied(state: State) -> State:
+    """A copy in this machine's memory, which nobody changes."""
+    return State(
+        state.round,
+        *(
+            {name: leaf.to("cpu", copy=True) for name, leaf in leaves.items()}
+            for leaves in (state.params, state.memory)
+        ),
+    )
 
 
 def _moved(state: State, device: torch.device) -> State:

@@ -15,6 +15,7 @@ from benchmark.errors import one_line
 from benchmark.leaf import Leaf, Leaves
 from benchmark.method import Mix
 from benchmark.models import lora
+from benchmark.models.attention import Attention
 from benchmark.models.last_block import LastBlock
 
 LEAVES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}
@@ -41,8 +42,6 @@ class Backbone(nn.Module):
     def __init__(self, vit: VisionTransformer, settings: LoraSettings) -> None:
         super().__init__()
         self.vit = vit.eval().requires_grad_(False)
-        for block in vit.blocks:
-            block.attn.fused_attn = False  # The CPU's fused kernel has no batching rule: vmap would loop over lanes.
         self.settings = settings
         self.dim = int(vit.num_features)
         mean, std = (torch.tensor(vit.pretrained_cfg[key]).view(3, 1, 1) for key in ("mean", "std"))
@@ -50,6 +49,11 @@ class Backbone(nn.Module):
         self.register_buffer("std", std)
         self.adaptation = lora.Adaptation(scale=settings.alpha / settings.rank)
         self.sites = lora.adapt(vit, settings.targets, self.adaptation)
+        for block in vit.blocks:
+            if Attention.fits(block.attn):
+                block.attn = Attention(block.attn)
+            else:
+                block.attn.fused_attn = False  # The fused kernel has no batching rule: vmap would loop over lanes.
         if LastBlock.fits(vit):
             vit.blocks[-1] = LastBlock(vit.blocks[-1], self.adaptation)
 

@@ -1,8 +1,9 @@
 """The last block of a transformer whose head sees the class token alone."""
 
-from timm.models.vision_transformer import Attention, Block, VisionTransformer
+from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
+from benchmark.models.attention import Attention
 from benchmark.models.lora import Adaptation
 
 
@@ -13,7 +14,7 @@ class LastBlock(nn.Module):
     MLPs change no feature. Without them the block costs a quarter. Modules keep their names.
 
     Args:
-        block: timm's block.
+        block: timm's block, whose attention is ours.
         adaptation: Tells whether a trace of all tokens is wanted.
     """
 
@@ -34,16 +35,11 @@ class LastBlock(nn.Module):
     def fits(vit: VisionTransformer) -> bool:
         """Whether a transformer's features are its class token, and its last block is the usual one."""
         last = vit.blocks[-1]
-        plain = type(last) is Block and type(last.attn) is Attention and last.attn.gate is None
+        plain = type(last) is Block and isinstance(last.attn, Attention)
         return plain and vit.global_pool == "token" and vit.attn_pool is None and vit.has_class_token
 
     def forward(self, x: Tensor) -> Tensor:
         """Map all tokens (n, tokens, dim) to the class token (n, 1, dim), or to all of them for a trace."""
-        n, tokens, _ = x.shape
-        kept = 1 if self.adaptation.trace is None else tokens
-        attn = self.attn
-        q, k, v = attn.qkv(self.norm1(x)).reshape(n, tokens, 3, attn.num_heads, attn.head_dim).permute(2, 0, 3, 1, 4)
-        q, k = attn.q_norm(q[:, :, :kept]), attn.k_norm(k)
-        seen = ((q * attn.scale) @ k.transpose(-2, -1)).softmax(-1) @ v
-        x = x[:, :kept] + self.ls1(attn.proj(attn.norm(seen.transpose(1, 2).reshape(n, kept, attn.attn_dim))))
+        kept = 1 if self.adaptation.trace is None else x.shape[1]
+        x = x[:, :kept] + self.ls1(self.attn(self.norm1(x), kept=kept))
         return x + self.ls2(self.mlp(self.norm2(x)))

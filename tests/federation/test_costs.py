@@ -9,6 +9,7 @@ from torch import Tensor
 
 from benchmark.federation import costs
 from benchmark.federation.client import Lane, LocalTraining
+from benchmark.models import attention
 from tests.federation.small import ARGUMENTS, CLASSES, LANES, METHODS, TRAINING, client, engine, method
 
 DIM, DEPTH, RANK = ARGUMENTS["embed_dim"], ARGUMENTS["depth"], 4
@@ -69,12 +70,16 @@ def test_messages_may_differ_by_direction_and_round() -> None:
     assert costs.traffic(engine(method("fedex_lora")), 1) == costs.Traffic([both * item], [(both + stack) * item])
 
 
+@pytest.mark.parametrize("limit", [0, 10**6], ids=["fused", "plain"])
 @pytest.mark.parametrize(("name", "most"), [("fedit", 4.0), ("fedpal", 4.0), ("fedopal_r", 1.5)])
-def test_predicted_memory_is_enough_and_not_far_too_much(name: str, most: float) -> None:
-    """Against what autograd saves for one step of a full batch in three lanes.
+def test_predicted_memory_is_enough_and_not_far_too_much(
+    name: str, most: float, limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against what autograd saves for one step of a full batch in three lanes, with and without fused attention.
 
     The prediction is for traces; without them the last block, here half of all, keeps the class token alone.
     """
+    monkeypatch.setattr(attention, "FUSED_FROM", limit)
     ours, lanes = engine(method(name), [client("north", TRAINING.batch_size)]), LANES[:1] * 3
     frozen = {weight.untyped_storage().data_ptr() for weight in ours.model.backbone.parameters()}
     saved: dict[int, int] = {}

@@ -30,6 +30,14 @@ def whole(place: Workplace, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return output
 
 
+@pytest.fixture(scope="module")
+def longest(place: Workplace, whole: Path, tmp_path_factory: pytest.TempPathFactory) -> float:
+    """Seconds that a training takes on this machine now: one that is killed sooner every time would never end."""
+    began = time.monotonic()
+    assert place.train(tmp_path_factory.mktemp("again") / "runs", *LANES, **CHANGES) == 0
+    return time.monotonic() - began
+
+
 def ended(child: int) -> bool:
     """Whether a child has ended of itself; it must have succeeded then."""
     found, status = os.waitpid(child, os.WNOHANG)
@@ -44,14 +52,14 @@ def damage_the_newest(store: Path, chance: random.Random) -> None:
         os.truncate(files[-1], chance.randint(0, files[-1].stat().st_size))
 
 
-def test_random_kills_change_nothing(place: Workplace, whole: Path, tmp_path: Path, kills: int) -> None:
+def test_random_kills_change_nothing(place: Workplace, whole: Path, longest: float, tmp_path: Path, kills: int) -> None:
     """`kill -9`, now and then with the newest file cut short: leaves, adapters and metrics are equal to the bit."""
     chance, killed, attempt = random.Random(), 0, 0
     while killed < kills:
         attempt += 1
         output = tmp_path / f"attempt{attempt}"
         child = place.start(output, *LANES, **CHANGES)
-        deadline = time.monotonic() + chance.uniform(0.05, 1)
+        deadline = time.monotonic() + chance.uniform(0, longest)
         while not ended(child):
             if time.monotonic() > deadline:
                 os.kill(child, signal.SIGKILL)
@@ -60,7 +68,7 @@ def test_random_kills_change_nothing(place: Workplace, whole: Path, tmp_path: Pa
                 if chance.random() < 0.3:
                     damage_the_newest(output / "store", chance)
                 child = place.start(output, *LANES, **CHANGES)
-                deadline = time.monotonic() + chance.uniform(0.05, 1)
+                deadline = time.monotonic() + chance.uniform(0, longest)
             time.sleep(0.002)
         assert_equal_runs(output, whole)
         assert not list(output.rglob("*.partial-*")), "what killed writers left is swept away"

@@ -94,7 +94,7 @@ def test_adding_a_rate_trains_only_the_new_lanes(project: Project) -> None:
 
 def test_a_cosmetic_edit_of_the_snakefile_trains_nothing(project: Project) -> None:
     """The job reruns, since its command's text changed; every lane comes from the store."""
-    with project.edited("Snakefile", '"python -m benchmark.device -- ', '"python  -m benchmark.device -- '):
+    with project.edited("Snakefile", '"python -m benchmark.device --gpus', '"python  -m benchmark.device --gpus'):
         jobs = project.planned()
         project.snakemake("results/small/runs/toy_lesions/fedit/lr=1e-3/seed=0/run.json")
     assert trained(jobs) == {"fedit", "local"}
@@ -102,8 +102,8 @@ def test_a_cosmetic_edit_of_the_snakefile_trains_nothing(project: Project) -> No
 
 
 def test_how_a_job_runs_is_no_reason_to_run_it(finished: Project) -> None:
-    """Lanes at once, device and checkpoints decide no result."""
-    finished.configure(lanes=1, device="cpu", checkpoint_every=1)
+    """Lanes at once, device, shards and checkpoints decide no result."""
+    finished.configure(lanes=1, device="cpu", checkpoint_every=1, shards=2)
     jobs = finished.planned()
     finished.configure()
     assert jobs == set()

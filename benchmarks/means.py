@@ -1,0 +1,316 @@
+"""What each of the engine's means gives, measured alone: the same work with it and without it.
+
+    python benchmarks/means.py             # all means, some minutes
+    python benchmarks/means.py --quick     # fewer repeats
+    python benchmarks/means.py --only attention bfloat16
+
+Every pair takes turns in this process, after one turn that is not counted. Printed are medians of the processor time of
+all threads, which a machine's other users hardly change, of the seconds, and the ratios without/with: above one, it
+pays. Drawn images of noise, ViT-Tiny/16 with weights at random, LoRA of rank 8 on q and v, FedIT or FedPAL, five rates.
+"""
+
+import argparse
+import io
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from PIL import Image  # noqa: E402
+from torch import Tensor  # noqa: E402
+
+from benchmark import provenance  # noqa: E402
+from benchmark.config import AugmentationSettings, LoraSettings, TrainingSettings  # noqa: E402
+from benchmark.federation.beside import Beside  # noqa: E402
+from benchmark.federation.client import Client, Lane, LocalTraining  # noqa: E402
+from benchmark.federation.engine import Engine, State  # noqa: E402
+from benchmark.federation.methods import load  # noqa: E402
+from benchmark.federation.model import Model  # noqa: E402
+from benchmark.federation.rows import Rows  # noqa: E402
+from benchmark.federation.store import Record, Store  # noqa: E402
+from benchmark.models import attention  # noqa: E402
+from benchmark.models.backbone import Backbone, build  # noqa: E402
+from benchmark.models.last_block import LastBlock  # noqa: E402
+from benchmark.models.lora import AdaptedLinear, lora_name  # noqa: E402
+from benchmark.tasks.classification import Classification  # noqa: E402
+
+VIT = "vit_tiny_patch16_224"
+CLASSES = tuple("abcdefgh")
+RATES = tuple(Lane(f"{number}e-3", 0) for number in range(1, 6))
+SEEDS = tuple(Lane("1e-3", seed) for seed in range(5))
+SMALL, LARGE = 64, 224
+"""Sides of images in pixels: 17 and 197 tokens."""
+Work = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The same work, with one of the means and without it.
+
+    Attributes:
+        title: What is compared, `with | without`.
+        on: With it.
+        off: Without it.
+    """
+
+    title: str
+    on: Work
+    off: Work
+
+    def measured(self, repeats: int) -> list[list[tuple[float, float]]]:
+        """Seconds of processor time and of the clock, of every turn, with it and without it."""
+        found: list[list[tuple[float, float]]] = [[], []]
+        for turn in range(repeats + 1):
+            for kept, work in zip(found, (self.on, self.off), strict=True):
+                computed, tick = time.process_time(), time.perf_counter()
+                work()
+                if turn:
+                    kept.append((time.process_time() - computed, time.perf_counter() - tick))
+        return found
+
+
+def main() -> None:
+    """Measure every pair and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="three repeats instead of seven")
+    parser.add_argument("--repeats", type=int, help="turns that count")
+    parser.add_argument("--images", type=int, default=32, help="of every client, at 64 px; a quarter at 224 px")
+    parser.add_argument(
+        "--only", nargs="+", choices=list(MEANS), default=list(MEANS), metavar="MEANS", help=str(list(MEANS))
+    )
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    repeats = arguments.repeats or (3 if arguments.quick else 7)
+    print(
+        f"{provenance.hardware(torch.device('cpu'))}; torch {torch.__version__}; commit {provenance.commit()[:12]}; "
+        f"{arguments.images} images, medians of {repeats} turns\n\n"
+        "| with | without | processor, s | without | ratio | end to end, s | without | ratio |\n"
+        f"|:--|:--|{'--:|' * 6}",
+        flush=True,
+    )
+    for name in arguments.only:
+        for pair in MEANS[name](arguments.images):
+            on, off = ([median(column) for column in zip(*turns, strict=True)] for turns in pair.measured(repeats))
+            cells = [f"{a:.4g} | {b:.4g} | **{b / a:.2f}x**" for a, b in zip(on, off, strict=True)]
+            print(f"| {pair.title} | {' | '.join(cells)} |", flush=True)
+
+
+def engine(
+    images: int, side: int = SMALL, clients: int = 1, method: str = "fedit", precision: str = "float32", batch: int = 16
+) -> Engine:
+    """Clients with so many training images each, and as many for validation."""
+    vit = build(VIT, {}, side)
+    backbone = Backbone(vit, LoraSettings()).on("cpu", precision)
+    model = Model.of(backbone, Classification(CLASSES), load(ROOT / "methods" / f"{method}.py", {}))
+    source = torch.Generator().manual_seed(0)
+    pixels = Rows.of(torch.randint(0, 256, (images, side, side, 3), dtype=torch.uint8, generator=source))
+    labels = torch.randint(len(CLASSES), (images,), generator=source)
+    everyone = [Client(str(number), pixels, labels, pixels, labels) for number in range(clients)]
+    training = TrainingSettings(batch_size=batch, momentum=0.9, precision=precision)
+    return Engine(model, everyone, training, AugmentationSettings(), "shared")
+
+
+def one_round(ours: Engine, lanes: Sequence[Lane] = RATES) -> Work:
+    """A round of these lanes from their start."""
+    start = ours.start(lanes)
+    return lambda: ours.round(start, lanes)
+
+
+def lanes_fused(images: int) -> Iterator[Pair]:
+    """All lanes in one step, or one after another."""
+    ours = engine(images)
+    single = [one_round(ours, [lane]) for lane in RATES]
+    yield Pair("five lanes in one step | one lane after another", one_round(ours), lambda: [work() for work in single])
+
+
+def batches_shared(images: int) -> Iterator[Pair]:
+    """Rates of one seed, whose images and first layer are computed once, beside as many seeds."""
+    ours = engine(images)
+    title = "images shared by five rates | five seeds, each with images of its own"
+    yield Pair(title, one_round(ours), one_round(ours, SEEDS))
+
+
+def class_token(images: int) -> Iterator[Pair]:
+    """The last block for the class token alone."""
+    with changed(LastBlock, "fits", staticmethod(lambda _: False)):
+        whole = engine(images)
+    yield Pair("last block for the class token | for all tokens", one_round(engine(images)), one_round(whole))
+
+
+def adapters_joined(images: int) -> Iterator[Pair]:
+    """FedPAL's two adapters on q and v in one product, or one after another."""
+    ours = engine(images, method="fedpal")
+    work = one_round(ours)
+
+    def apart() -> None:
+        with changed(AdaptedLinear, "forward", _one_by_one):
+            work()
+
+    yield Pair("adapters joined along the rank | one product for each", work, apart)
+
+
+def _one_by_one(layer: AdaptedLinear, x: Tensor) -> Tensor:
+    """An adapted layer as it is written in papers: a pair of products for every adapter at every site."""
+    y, own = layer.frozen(x), layer.adaptation
+    for adapter, weight in own.mix.items():
+        for site in layer.sites:
+            A, B = (own.params[lora_name(adapter, site.name, factor)] for factor in "AB")
+            y = y + weight * own.scale * (x @ A.T @ layer.in_rows(B, site).T)
+    return y
+
+
+def side_by_side(images: int) -> Iterator[Pair]:
+    """Two clients on two cores, each with one thread, or one after another with two threads."""
+    ours = engine(images, clients=2)
+
+    def threaded() -> None:
+        torch.set_num_threads(2)
+        after()
+        torch.set_num_threads(1)
+
+    after = one_round(ours)
+    title = "two clients side by side, one thread each | one after another, two threads"
+    yield Pair(title, one_round(replace(ours, threads=2)), threaded)
+
+
+def decoded_once(images: int) -> Iterator[Pair]:
+    """A round from packed images, or one that decodes a JPEG file of 224 px for each of them."""
+    ours = engine(images)
+    work, files = one_round(ours), []
+    for number in range(images):
+        smooth = np.random.default_rng(number).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        files.append(io.BytesIO())
+        Image.fromarray(smooth).resize((LARGE, LARGE)).save(files[-1], "jpeg", quality=90)
+
+    def decoding() -> None:
+        for file in files:
+            np.asarray(Image.open(file).convert("RGB").resize((SMALL, SMALL)))
+        work()
+
+    yield Pair("images packed once | a JPEG file decoded for each image", work, decoding)
+
+
+def bfloat16(images: int) -> Iterator[Pair]:
+    """The frozen part in bfloat16."""
+    for side, count in ((SMALL, images), (LARGE, images // 4)):
+        work = [one_round(engine(count, side, precision=precision)) for precision in ("bfloat16", "float32")]
+        yield Pair(f"frozen part in bfloat16, {side} px | float32", *work)
+
+
+def evaluation(images: int) -> Iterator[Pair]:
+    """Lanes together, and images in larger or smaller chunks."""
+    ours = engine(4 * images)
+    state = ours.start(RATES)
+    together = partial(ours.validate, state)
+    apart = [partial(ours.validate, state.lane(number)) for number in range(len(RATES))]
+    yield Pair("validation: five lanes together | lane by lane", together, lambda: [work() for work in apart])
+    for chunk in (16, 32, 128):
+        yield Pair(f"validation: 64 images at once | {chunk}", together, partial(ours.validate, state, chunk))
+
+
+def optimiser(images: int) -> Iterator[Pair]:
+    """A hundred steps of SGD for all lanes and leaves together, or by one of torch's optimisers for each lane."""
+    ours = engine(1)
+    local = LocalTraining(ours.model, ours.training, ours.augmentation, ours.dtype)
+    leaves = [leaf[0].clone() for leaf in ours.start(RATES).params.values()]
+    gradients, buffers = ([torch.ones_like(leaf) for leaf in leaves] for _ in range(2))
+    rates = torch.tensor([float(lane.rate) for lane in RATES])
+    scaled = [rates.view(-1, *[1] * (leaf.dim() - 1)) for leaf in leaves]
+    single = [[leaf[number].clone().requires_grad_() for leaf in leaves] for number in range(len(RATES))]
+    optimisers = [
+        torch.optim.SGD(own, lr=float(lane.rate), momentum=0.9) for own, lane in zip(single, RATES, strict=True)
+    ]
+    for own in single:
+        for leaf in own:
+            leaf.grad = torch.ones_like(leaf)
+
+    def together() -> None:
+        for _ in range(100):
+            local._step(leaves, list(gradients), buffers, scaled)
+
+    def apart() -> None:
+        for _ in range(100):
+            for optimiser in optimisers:
+                optimiser.step()
+
+    yield Pair(
+        "100 steps of SGD, all lanes and leaves in four operations | torch.optim.SGD for each lane", together, apart
+    )
+
+
+def fused_attention(images: int) -> Iterator[Pair]:
+    """Attention by torch's fused kernel, or by products and a softmax."""
+    for side, count, batch in ((SMALL, images, 16), (SMALL, images, 32), (LARGE, images // 4, 16)):
+        work = one_round(engine(count, side, batch=batch))
+        turns = [partial(_with_limit, limit, work) for limit in (0, 10**6)]
+        yield Pair(f"fused attention, {side} px, batches of {min(batch, count)} | products and softmax", *turns)
+
+
+def _with_limit(limit: int, work: Work) -> None:
+    with changed(attention, "FUSED_FROM", limit):
+        work()
+
+
+def checkpoints(images: int) -> Iterator[Pair]:
+    """Three rounds with a checkpoint of six clients' five lanes after each, written beside the next or before it."""
+    ours, six = engine(images), engine(1, clients=6, method="fedpal")
+    work, state = one_round(ours), six.start(RATES)
+
+    def trained(store: Store, beside: Beside | None) -> None:
+        for number in range(3):
+            work()
+            kept = State(number, {name: leaf.to("cpu", copy=True) for name, leaf in state.params.items()}, {})
+            records = {f"{i}{'0' * 9}": Record(kept.lane(i), [], 0.0) for i in range(len(RATES))}
+            save = partial(store.checkpoint, records)
+            beside.do(save) if beside else save()
+
+    def apart() -> None:
+        with tempfile.TemporaryDirectory(dir=ROOT) as folder, Beside() as beside:
+            trained(Store(Path(folder)), beside)
+
+    def between() -> None:
+        with tempfile.TemporaryDirectory(dir=ROOT) as folder:
+            trained(Store(Path(folder)), None)
+
+    yield Pair("checkpoints written beside the training | between rounds", apart, between)
+
+
+@contextmanager
+def changed(owner: Any, name: str, value: object) -> Iterator[None]:
+    """Within the block, one attribute is another."""
+    before = owner.__dict__[name]
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)
+
+
+MEANS = {
+    "lanes": lanes_fused,
+    "batches": batches_shared,
+    "class-token": class_token,
+    "adapters": adapters_joined,
+    "clients": side_by_side,
+    "decoding": decoded_once,
+    "bfloat16": bfloat16,
+    "evaluation": evaluation,
+    "optimiser": optimiser,
+    "attention": fused_attention,
+    "checkpoints": checkpoints,
+}
+
+
+if __name__ == "__main__":
+    main()
