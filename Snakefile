@@ -1,6 +1,8 @@
 # The whole comparison: download -> pack -> train -> select -> evaluate -> collect -> tables, figures, checks, report.
 # Names and paths come from benchmark/plan.py. The code a job runs is among its inputs, since Snakemake does not follow
 # imports; settings that decide a result are params, settings that do not are part of the command's text.
+import sys
+
 from benchmark.plan import Plan
 from benchmark.stale import unlock
 
@@ -12,6 +14,14 @@ report: "report/workflow.rst"
 
 
 plan = Plan.of(config)
+
+if workflow.is_main_process:
+    print(
+        *plan.announcement,
+        sep="\n",
+        end="\n" * bool(plan.announcement),
+        file=sys.stderr,
+    )
 
 
 wildcard_constraints:
@@ -144,6 +154,8 @@ rule train:
         f"logs/{plan.config.name}/train/{{federation}}/{{method}}.log",
     benchmark:
         f"{plan.results}/benchmarks/{{federation}}/{{method}}.jsonl"
+    wildcard_constraints:
+        federation=plan.where_trained,
     conda:
         "environment.yml"
     threads: plan.threads(workflow.cores) * plan.config.threads
@@ -175,6 +187,8 @@ rule select:
         plan.selected,
     log:
         f"logs/{plan.config.name}/select/{{federation}}/{{method}}.log",
+    wildcard_constraints:
+        federation=plan.where_trained,
     conda:
         "environment.yml"
     params:
@@ -198,6 +212,8 @@ rule evaluate:
         plan.of_seeds("predictions.parquet"),
     log:
         f"logs/{plan.config.name}/evaluate/{{federation}}/{{method}}.log",
+    wildcard_constraints:
+        federation=plan.where_trained,
     conda:
         "environment.yml"
     threads: plan.threads(workflow.cores)
@@ -215,6 +231,33 @@ rule evaluate:
         "--method {input.method} --pack $(dirname {input.test}) --backbone $(dirname {input.backbone}) "
         "--selected {input.selected} --runs {params.runs} --output {params.tests} "
         "--device {resources.device} > {log} 2>&1"
+
+
+# In place of the last three for rows that are taken from the reference. The archive is no input: a rule makes it, from
+# rows such as this one.
+rule baseline:
+    input:
+        pack=lambda wildcards: f"results/packs/{plan.pack(wildcards.federation)}/manifest.json",
+        backbone=f"{plan.backbone}/backbone.json",
+        code=plan.sources("benchmark.baselines.take"),
+    output:
+        plan.row_files,
+    log:
+        f"logs/{plan.config.name}/baseline/{{federation}}/{{method}}.log",
+    wildcard_constraints:
+        federation=plan.where_referenced,
+    conda:
+        "environment.yml"
+    params:
+        archive=lambda wildcards: plan.kept.format(**wildcards),
+        sha256=lambda wildcards: plan.archive(**wildcards),
+        results=lambda wildcards: plan.results,
+        drawn="--drawn" if plan.config.backbone.weights == "drawn" else "",
+    message:
+        "Take {wildcards.method} on {wildcards.federation} from the reference"
+    shell:
+        "python -m benchmark.baselines.take --archive {params.archive} --pack {input.pack} --backbone {input.backbone} "
+        "{params.drawn} --results {params.results} --files {output} > {log} 2>&1"
 
 
 rule collect:
@@ -326,9 +369,10 @@ rule checks:
         "environment.yml"
     params:
         manifests=expand(f"{{federation}}={plan.manifest}", federation=plan.federations),
+        unused=plan.notes,
     shell:
         "python -m benchmark.evaluation.checks --clients {input.clients} --selected {input.selected} "
-        "--runs {input.runs} --manifests {params.manifests} --output {output} > {log} 2>&1"
+        "--runs {input.runs} --manifests {params.manifests} --unused {params.unused:q} --output {output} > {log} 2>&1"
 
 
 rule figure:
@@ -424,6 +468,26 @@ rule report:
 
 
 # Not part of `all`: what is committed of a comparison, `snakemake --cores 8 reference --configfile ...`.
+rule keep:
+    input:
+        files=plan.row_files,
+        pack=lambda wildcards: f"results/packs/{plan.pack(wildcards.federation)}/manifest.json",
+        backbone=f"{plan.backbone}/backbone.json",
+        code=plan.sources("benchmark.baselines.keep"),
+    output:
+        plan.kept,
+    log:
+        f"logs/{plan.config.name}/keep/{{federation}}/{{method}}.log",
+    conda:
+        "environment.yml"
+    params:
+        decides=lambda wildcards: plan.decides(wildcards.federation, wildcards.method),
+        results=lambda wildcards: plan.results,
+    shell:
+        "python -m benchmark.baselines.keep --results {params.results} --files {input.files} --pack {input.pack} "
+        "--backbone {input.backbone} --decides {params.decides:q} --output {output} > {log} 2>&1"
+
+
 rule reference:
     input:
         clients=f"{plan.results}/clients.parquet",
@@ -436,6 +500,7 @@ rule reference:
             kind=["csv", "md"],
         ),
         leaderboard=multiext(f"{plan.results}/leaderboard", ".csv", ".md"),
+        rows=plan.every(plan.kept),
         code=plan.sources("benchmark.reporting.reference"),
     output:
         clients=f"results/reference/{plan.config.name}/clients.csv",

@@ -1,7 +1,7 @@
 """What is no job of the DAG: `python -m benchmark COMMAND`.
 
-Each command is a module of `benchmark/commands/`; `python -m benchmark COMMAND --help` says what it does. All run in the
-folder that Snakemake runs in.
+Each command is a module of `benchmark/commands/`; `python -m benchmark COMMAND --help` says what it does. All are given
+in the folder that Snakemake runs in.
 """
 
 import argparse

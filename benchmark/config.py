@@ -224,6 +224,9 @@ class Config(_Settings):
         lanes: Most lanes trained together; `auto` lets the engine choose, 1 trains one run at a time.
         threads: Cores that one training may use on a CPU: it computes so many clients side by side.
         device: `auto` takes a GPU where there is one.
+        baselines: `reference` takes the rows that `results/reference/` holds and that nothing has changed for, instead
+            of training them.
+        appendix: Whether all rates are tested too, after selection, for the report's appendix.
         data_root: Where downloaded and drawn datasets are kept.
         local_files: A folder of files of one's own: where `source` and `weights` are looked up if they are relative.
         licences_accepted: Licences that the user has read and accepts, by their short names.
@@ -250,6 +253,8 @@ class Config(_Settings):
     lanes: Lanes = "auto"
     threads: int = Field(1, ge=1)
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    baselines: Literal["train", "reference"] = "train"
+    appendix: bool = True
     data_root: str = "data"
     local_files: str = "."
     licences_accepted: tuple[str, ...] = ()

@@ -1,7 +1,7 @@
 """Quality checks: what a reader should know before believing a table.
 
     python -m benchmark.evaluation.checks --clients FILE --selected FILE [FILE ...] --runs RUN [RUN ...]
-        --manifests [NAME=]FILE ... --output FILE
+        --manifests [NAME=]FILE ... [--unused JSON] --output FILE
 
 The output is a CSV file with the columns severity (error, warning or note), check, dataset, method, client,
 value, message; only its header where all is well. A finding never stops a workflow: it is shown above the
@@ -9,6 +9,7 @@ leaderboard.
 """
 
 import argparse
+import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -131,11 +132,33 @@ def worse_than_local(cells: pd.DataFrame, *, higher_is_better: bool) -> list[Fin
     ]
 
 
+def reference_rows(runs: Iterable[Mapping[str, Any]], unused: Iterable[Sequence[str]]) -> list[Finding]:
+    """Rows that were not trained here, and rows that were although the reference was asked for.
+
+    Args:
+        runs: The content of every run's `run.json`.
+        unused: Dataset, method and why its kept row was not used.
+
+    Returns:
+        A note for each.
+    """
+    taken = {
+        (run["federation"], run["method"]["name"]): f"measured at {run['commit'][:12]} on {run['device']}, not here"
+        for run in runs
+        if run["origin"] == "reference"
+    }
+    return [
+        *(_finding("note", "reference row", message, *row) for row, message in taken.items()),
+        *(_finding("note", "not used", f"trained here: {why}", dataset, method) for dataset, method, why in unused),
+    ]
+
+
 def checks(
     metrics: pd.DataFrame,
     runs: Sequence[Mapping[str, Any]],
     choices: Sequence[Mapping[str, Any]],
     manifests: Mapping[str, Mapping[str, Any]],
+    unused: Iterable[Sequence[str]] = (),
 ) -> pd.DataFrame:
     """All checks.
 
@@ -144,6 +167,7 @@ def checks(
         runs: The content of every run's `run.json`.
         choices: The selections.
         manifests: The datasets' manifests, by dataset.
+        unused: Kept rows that were not used: dataset, method, why.
 
     Returns:
         One row per finding, errors first.
@@ -155,6 +179,7 @@ def checks(
         *selection(choices),
         *below_chance(cells, metrics),
         *worse_than_local(cells, higher_is_better=runs[0]["task"]["higher_is_better"]),
+        *reference_rows(runs, unused),
     ]
     table = pd.DataFrame(findings, columns=COLUMNS)
     return table.sort_values("severity", key=lambda s: s.map(SEVERITIES.index), kind="stable", ignore_index=True)
@@ -167,6 +192,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--selected", type=Path, nargs="+", required=True, help="selections, JSON")
     parser.add_argument("--runs", type=Path, nargs="+", required=True, help="folders of runs, or files in them")
     parser.add_argument("--manifests", nargs="+", required=True, help="the datasets' manifests: [NAME=]FILE")
+    parser.add_argument("--unused", type=json.loads, default=[], help="kept rows that were not used, and why, JSON")
     parser.add_argument("--output", type=Path, required=True, help="the findings, CSV")
     arguments = parser.parse_args(argv)
     try:
@@ -175,6 +201,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             [read_run(path) for path in arguments.runs],
             [read_json(path) for path in arguments.selected],
             read_manifests(arguments.manifests),
+            arguments.unused,
         )
         write_text(arguments.output, table.to_csv(index=False))
     except (OSError, ValueError) as error:

@@ -22,6 +22,7 @@ from benchmark.files import write_text
 from benchmark.reporting.grid import Cell, Column, Grid, markdown, measured
 from benchmark.reporting.inputs import Method, Results, add_arguments, load
 from benchmark.reporting.measure import MISSING, Measure, Rank, mean_of, over_seeds, rank_of
+from benchmark.reporting.origin import mark, origin_notes
 from benchmark.reporting.tables import EDGE_NOTE
 
 # Scores that differ by less are equal: means taken in another order differ by rounding alone.
@@ -162,10 +163,10 @@ def grid(results: Results) -> Grid:
     edge = any(rate.endswith("†") for entry in found for rate in entry.rates.values())
     return Grid(
         columns=columns,
-        rows=[_cells(entry) for entry in ranked],
-        controls=[_cells(entry) for entry in found if entry.method.control],
+        rows=[_cells(entry, mark(results, entry.method.name)) for entry in ranked],
+        controls=[_cells(entry, mark(results, entry.method.name)) for entry in found if entry.method.control],
         caption=caption,
-        notes=[EDGE_NOTE] if edge else [],
+        notes=[*([EDGE_NOTE] if edge else []), *origin_notes(results)],
     )
 
 
@@ -193,8 +194,8 @@ def human_seconds(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def _cells(entry: Entry) -> list[Cell]:
-    """An entry as a row of text."""
+def _cells(entry: Entry, mark: str) -> list[Cell]:
+    """An entry as a row of text, with a mark behind its title."""
     control, sizes = entry.method.control, sorted(entry.bytes_per_round.values())
     rank = measured(entry.rank.average, 2)
     if not entry.rank.average.missing:
@@ -203,7 +204,7 @@ def _cells(entry: Entry) -> list[Cell]:
     texts = list(dict.fromkeys(readable(size) for size in sizes))
     return [
         Cell("" if entry.place is None else str(entry.place)),
-        Cell(f"{entry.method.title} (`{entry.method.name}`)"),
+        Cell(f"{entry.method.title}{mark} (`{entry.method.name}`)"),
         Cell("—") if control else rank,
         measured(entry.mean),
         Cell(f"{worst.text} ({entry.worst_client})", worst.value) if entry.worst_client else worst,
