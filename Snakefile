@@ -198,7 +198,7 @@ rule select:
         "--output {output} > {log} 2>&1"
 
 
-# The only rule that opens the test split, for the selected rate only.
+# Opens the test split, for the selected rate only. No rule but this one and `appendix_predictions` does.
 rule evaluate:
     input:
         method="methods/{method}.py",
@@ -294,6 +294,80 @@ rule overlap:
     shell:
         "python -m benchmark.evaluation.overlap --selected {input.selected} --states {input.states} "
         "--output {output} > {log} 2>&1"
+
+
+# What other selections would have given. The selection comes first, and nothing but the appendix reads the scores.
+rule appendix_predictions:
+    input:
+        method="methods/{method}.py",
+        images=lambda wildcards: f"results/packs/{plan.pack(wildcards.federation)}/train.npy",
+        test=lambda wildcards: f"results/packs/{plan.pack(wildcards.federation)}/test.npy",
+        backbone=f"{plan.backbone}/model.safetensors",
+        states=plan.of_runs("state.safetensors"),
+        selected=plan.selected,
+        code=plan.sources("benchmark.evaluation.appendix"),
+    output:
+        plan.all_rates,
+    log:
+        f"logs/{plan.config.name}/appendix/{{federation}}/{{method}}.log",
+    wildcard_constraints:
+        federation=plan.where_trained,
+    conda:
+        "environment.yml"
+    threads: plan.threads(workflow.cores)
+    resources:
+        gpu=1,
+        device=plan.config.device,
+    params:
+        settings=lambda wildcards: plan.training(wildcards.federation, wildcards.method),
+        runs=lambda wildcards: f"{plan.results}/runs/{wildcards.federation}/{wildcards.method}",
+    message:
+        "Test every rate of {wildcards.method} on {wildcards.federation} for the appendix; progress in {log}"
+    shell:
+        "python -m benchmark.device -- python -m benchmark.evaluation.appendix --settings {params.settings:q} "
+        "--method {input.method} --pack $(dirname {input.test}) --backbone $(dirname {input.backbone}) "
+        "--runs {params.runs} --output {output} --device {resources.device} > {log} 2>&1"
+
+
+rule appendix:
+    input:
+        clients=f"{plan.results}/clients.parquet",
+        selected=plan.every(plan.selected),
+        runs=plan.every(*plan.of_runs("run.json")),
+        manifests=expand(plan.manifest, federation=plan.federations),
+        scores=plan.appendix,
+        code=plan.sources("benchmark.reporting.appendix"),
+    output:
+        f"{plan.results}/appendix/selection.csv",
+    log:
+        f"logs/{plan.config.name}/appendix.log",
+    conda:
+        "environment.yml"
+    params:
+        manifests=expand(f"{{federation}}={plan.manifest}", federation=plan.federations),
+    shell:
+        "python -m benchmark.reporting.appendix --clients {input.clients} --selected {input.selected} "
+        "--runs {input.runs} --manifests {params.manifests} --scores {input.scores} --csv {output} > {log} 2>&1"
+
+
+rule selection:
+    input:
+        clients=f"{plan.results}/clients.parquet",
+        selected=plan.every(plan.selected),
+        runs=plan.every(*plan.of_runs("run.json")),
+        manifests=expand(plan.manifest, federation=plan.federations),
+        code=plan.sources("benchmark.reporting.selection"),
+    output:
+        f"{plan.results}/selection.csv",
+    log:
+        f"logs/{plan.config.name}/selection.log",
+    conda:
+        "environment.yml"
+    params:
+        manifests=expand(f"{{federation}}={plan.manifest}", federation=plan.federations),
+    shell:
+        "python -m benchmark.reporting.selection --clients {input.clients} --selected {input.selected} "
+        "--runs {input.runs} --manifests {params.manifests} --csv {output} > {log} 2>&1"
 
 
 rule table:
@@ -445,6 +519,7 @@ rule report:
             f"{plan.figures}/{{figure}}.svg", figure=[*plan.figure_names, "examples"]
         ),
         captions=expand("report/{figure}.rst", figure=[*plan.figure_names, "examples"]),
+        appendix=plan.appendix,
         templates=plan.templates,
         code=plan.sources("benchmark.reporting.report"),
     output:
@@ -464,7 +539,7 @@ rule report:
         "python -m benchmark.reporting.report --clients {input.clients} --selected {input.selected} "
         "--runs {input.runs} --manifests {params.manifests} --title {params.title:q} "
         "--published {input.published} --checks {input.checks} --figures {input.figures} "
-        "--captions {input.captions} --output {output} > {log} 2>&1"
+        "--captions {input.captions} --appendix {input.appendix} --output {output} > {log} 2>&1"
 
 
 # Not part of `all`: what is committed of a comparison, `snakemake --cores 8 reference --configfile ...`.

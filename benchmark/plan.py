@@ -244,9 +244,21 @@ class Plan:
             *drawn,
             f"{self.results}/leaderboard.csv",
             f"{self.results}/leaderboard.md",
+            f"{self.results}/selection.csv",
             f"{self.results}/checks.csv",
             f"{self.results}/report.html",
+            *([f"{self.results}/appendix/selection.csv"] if self.appendix else []),
         ]
+
+    @property
+    def all_rates(self) -> str:
+        """Pattern of every rate's test scores, over the wildcards `federation` and `method`."""
+        return f"{self.results}/appendix/{{federation}}/{{method}}.csv"
+
+    @property
+    def appendix(self) -> list[str]:
+        """Every rate's test scores of the rows in the appendix: rows from the reference keep no leaves to test."""
+        return self.every_trained(self.all_rates) if self.config.appendix else []
 
     @property
     def figure_names(self) -> list[str]:

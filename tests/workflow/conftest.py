@@ -31,6 +31,7 @@ SMALL: dict[str, Any] = {
         "pretraining": {"images": 32, "image_size": 16, "epochs": 1},
     },
     "lora": {"rank": 2, "alpha": 2},
+    "appendix": False,
 }
 
 
