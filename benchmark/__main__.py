@@ -8,9 +8,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from benchmark.commands import status
+from benchmark.commands import publish, status, verify
 
-COMMANDS = (status,)
+COMMANDS = (status, publish, verify)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

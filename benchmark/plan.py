@@ -194,7 +194,7 @@ class Plan:
         for row in self.rows:
             path, *files = _filled([row], [self.kept, *self.row_files])
             names = [file.removeprefix(f"{self.results}/") for file in files]
-            found[row] = match.fault(Path(path), self._decides(*row), names)
+            found[row] = match.fault(Path(path), self.hashes(*row), names)
         return {row: fault for row, fault in found.items() if fault}
 
     @property
@@ -321,10 +321,11 @@ class Plan:
         return sha256(Path(self.kept.format(federation=federation, method=method)))
 
     def decides(self, federation: str, method: str) -> str:
-        """Hashes of what decides a row and is known before anything is downloaded, as JSON."""
-        return _json(self._decides(federation, method))
+        """Hashes of what decides a row, known before anything is downloaded, as JSON."""
+        return _json(self.hashes(federation, method))
 
-    def _decides(self, federation: str, method: str) -> dict[str, str]:
+    def hashes(self, federation: str, method: str) -> dict[str, str]:
+        """The same by their names in `baselines.match.DECIDES`."""
         config, settings = self.config, json.loads(self.training(federation, method))
         own = settings.pop("method"), settings.pop("method_settings")
         weights = config.backbone.weights

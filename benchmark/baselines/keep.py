@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmark import archive
 from benchmark.baselines.match import ABOUT, FORMAT
-from benchmark.files import digest, read_json
+from benchmark.files import digest, json_bytes, read_json
 
 
 def content(results: Path, files: Sequence[Path], about: Mapping[str, Any]) -> dict[str, bytes]:
@@ -33,7 +33,7 @@ def content(results: Path, files: Sequence[Path], about: Mapping[str, Any]) -> d
     Raises:
         ValueError: A run was trained with another engine or method than `about` names.
     """
-    held = {ABOUT: _json({**about, "format": FORMAT})}
+    held = {ABOUT: json_bytes({**about, "format": FORMAT})}
     for path in files:
         name = path.relative_to(results).as_posix()
         held[name] = path.read_bytes()
@@ -45,7 +45,7 @@ def content(results: Path, files: Sequence[Path], about: Mapping[str, Any]) -> d
             }
             if other := [part for part, value in own.items() if value != about["decides"][part]]:
                 raise ValueError(f"{path}: trained with another {other[0]} than the present one; run `snakemake all`")
-            held[name] = _json({**run, "origin": "reference"})
+            held[name] = json_bytes({**run, "origin": "reference"})
     return held
 
 
@@ -70,10 +70,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"keep: {error}", file=sys.stderr)
         return 1
     return 0
-
-
-def _json(value: Any) -> bytes:
-    return (json.dumps(value, indent=2, sort_keys=True) + "\n").encode()
 
 
 if __name__ == "__main__":

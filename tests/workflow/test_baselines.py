@@ -1,7 +1,6 @@
 """`baselines: reference`: a new method is compared with kept rows, which are used only while nothing has changed."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -18,7 +17,7 @@ TARGETS = ("results/small/leaderboard.md", "results/small/tables/toy_lesions.md"
 
 
 @pytest.fixture(scope="module")
-def compared(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+def compared(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project that has kept its rows, with a new method that was compared with them."""
     folder = tmp_path_factory.mktemp("compared") / "project"
     shutil.copytree(finished.folder, folder, copy_function=shutil.copy2)
@@ -27,7 +26,7 @@ def compared(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Ite
     shutil.copy(project.folder / "methods/_template.py", project.folder / "methods/mine.py")
     project.configure(methods=["fedit", "local", "mine"], baselines="reference")
     project.snakemake(*TARGETS)
-    yield project
+    return project
 
 
 def said(project: Project) -> list[str]:
