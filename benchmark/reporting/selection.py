@@ -122,7 +122,7 @@ def budget(table: pd.DataFrame) -> str:
     equal = f"Every method had the same budget: {rates} rates, {seeds} seeds, {rounds} rounds."
     several = table[table["image_passes"] != table.groupby("dataset")["image_passes"].transform("min")]["method"]
     names = ", ".join(f"`{name}`" for name in sorted(several.unique()))
-    return equal + (f" In a round, {names} pass over the images more often than the others." if names else "")
+    return equal + (f" In a round, {names} passed over the images more often than the others." if names else "")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
