@@ -31,9 +31,15 @@ def incomplete(plan: Plan) -> list[str]:
     Returns:
         A line for every file that is missing and for every training that is to be done.
     """
+    copied = [
+        f"{method} on {federation} is to be taken from the reference"
+        for federation, method in plan.referenced
+        for path in plan.of_runs("run.json")[:1]
+        if _origin(Path(path.format(federation=federation, method=method))) != "reference"
+    ]
     absent = [f"{path} is missing" for path in sources(plan, predictions=True).values() if not path.is_file()]
     due = [f"{job.method} on {job.federation} is {job.state}" for job in trainings(plan) if job.state != "done"]
-    return [*due, *absent]
+    return [*due, *copied, *absent]
 
 
 def sources(plan: Plan, *, predictions: bool) -> dict[str, Path]:
@@ -133,6 +139,11 @@ def origin(plan: Plan, runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             for (federation, method), run in taken.items()
         ],
     }
+
+
+def _origin(run: Path) -> str:
+    """Where a run's result came from; empty for one that is not there."""
+    return str(read_json(run)["origin"]) if run.is_file() else ""
 
 
 def _row(run: Mapping[str, Any]) -> tuple[str, str]:

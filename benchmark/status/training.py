@@ -115,7 +115,12 @@ def _training(plan: Plan, federation: str, method: str, engine: str) -> Training
         lanes=len(files),
         rounds=plan.config.rounds,
         runs=runs,
-        current=all(run["settings"] == expected and sources.items() <= run["hashes"].items() for run in runs),
+        current=all(
+            run["settings"] == expected
+            and sources.items() <= run["hashes"].items()
+            and run.get("origin") != "reference"  # It is to be trained now.
+            for run in runs
+        ),
         progress=_read(folder / PROGRESS, "finished", "failure", "group"),
         held=is_held(folder / LOCK),
         log=_last_line(Path(f"logs/{plan.config.name}/train/{federation}/{method}.log")),
