@@ -233,7 +233,7 @@ rule evaluate:
         "--device {resources.device} > {log} 2>&1"
 
 
-# In place of the last three for rows that are taken from the reference. The archive is no input: a rule makes it, from
+# In place of the last four for rows that are taken from the reference. The archive is no input: a rule makes it, from
 # rows such as this one.
 rule baseline:
     input:
@@ -289,6 +289,8 @@ rule overlap:
         plan.overlap,
     log:
         f"logs/{plan.config.name}/overlap/{{federation}}/{{method}}.log",
+    wildcard_constraints:
+        federation=plan.where_trained,
     conda:
         "environment.yml"
     shell:

@@ -178,6 +178,7 @@ class Plan:
             *self.of_runs("metrics.parquet"),
             self.selected,
             *self.of_seeds("predictions.parquet"),
+            self.overlap,
         ]
 
     @property

@@ -74,7 +74,16 @@ def recollected(predictions: list[Path], manifests: list[str], clients: pd.DataF
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "clients.parquet"
         collect.main(
-            ["--predictions", *map(str, predictions), "--manifests", *manifests, "--output", str(path)],
+            [
+                "--predictions",
+                *map(str, predictions),
+                "--manifests",
+                *manifests,
+                "--output",
+                str(path),
+                "--confusion",
+                f"{name}/c",
+            ],
         )
         if not path.is_file():
             return ["clients.parquet: cannot be computed from the predictions"]

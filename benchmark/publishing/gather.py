@@ -99,7 +99,7 @@ def content(plan: Plan, *, predictions: bool) -> dict[str, bytes]:
 
 def configuration(plan: Plan) -> str:
     """The configuration as it was resolved, with every default and every method named."""
-    settings = plan.config.model_dump(mode="json", exclude=_OWN) | {"methods": plan.methods}
+    settings = plan.config.model_dump(mode="json", exclude=_OWN) | {"methods": plan.methods, "without": []}
     return yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from benchmark.files import write_text
+from benchmark.reporting.budget import budgets
 from benchmark.reporting.grid import Cell, Column, Grid
 from benchmark.reporting.inputs import Results, add_arguments, load
 
@@ -100,29 +101,10 @@ def grid(results: Results, dataset: str) -> Grid:
         controls=[cells(method) for method in parts if method in results.controls],
         caption=(
             f"{results.title(dataset)}: validation {results.score} of every rate, mean over clients and seeds"
-            f"{' ± standard deviation over seeds' if table['sd'].notna().any() else ''}. {budget(table)}"
+            f"{' ± standard deviation over seeds' if table['sd'].notna().any() else ''}. {_budget(results, table)}"
         ),
         notes=[CHOSEN_NOTE, *([EDGE_NOTE] if table["at_grid_edge"].any() else [])],
     )
-
-
-def budget(table: pd.DataFrame) -> str:
-    """Whether all methods of a dataset had the same budget, in a sentence or two.
-
-    Args:
-        table: Rows of `frame`.
-
-    Returns:
-        The text.
-    """
-    spent = {(len(own), *own["runs"], *own["rounds"]) for _, own in table.groupby("method")}
-    if len(spent) > 1:
-        return "The methods had different budgets: compare their runs and rounds."
-    rates, seeds, rounds = table["rate"].nunique(), table["runs"].iloc[0], table["rounds"].iloc[0]
-    equal = f"Every method had the same budget: {rates} rates, {seeds} seeds, {rounds} rounds."
-    several = table[table["image_passes"] != table.groupby("dataset")["image_passes"].transform("min")]["method"]
-    names = ", ".join(f"`{name}`" for name in sorted(several.unique()))
-    return equal + (f" In a round, {names} passed over the images more often than the others." if names else "")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -137,6 +119,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"selection: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _budget(results: Results, table: pd.DataFrame) -> str:
+    """Whether all methods had the same budget, and which see the images more often for it."""
+    spent = {budget for (dataset, _), budget in budgets(results).items() if dataset in set(table["dataset"])}
+    if len(spent) > 1:
+        return "The methods had different budgets: compare their runs and rounds."
+    passes = table["image_passes"].astype(float) / table["rounds"]
+    names = ", ".join(f"`{name}`" for name in sorted(table["method"][passes > passes.min()].unique()))
+    more = f" In a round, {names} passed over the images more often than the others." if names else ""
+    return f"Every method had the same budget: {spent.pop()}.{more}"
 
 
 def _in_order(column: Any) -> Any:

@@ -6,7 +6,7 @@ from statistics import stdev
 import pytest
 
 from benchmark.reporting.inputs import Results
-from benchmark.reporting.selection import budget, frame, grid
+from benchmark.reporting.selection import frame, grid
 
 
 def test_every_rate_stands_with_its_score_and_its_cost(results: Results) -> None:
@@ -37,12 +37,12 @@ def test_equal_and_unequal_budgets_are_said(results: Results) -> None:
 
     twice = replace(results, runs=[passes(dict(run), "fedpal") for run in results.runs])
     said = grid(twice, "toy_lesions")
-    assert "same budget: 2 rates, 2 seeds, 3 rounds. In a round, `fedpal` passed over" in said.caption
+    assert "same budget: 4 runs of 3 rounds (2 rates, 2 seeds). In a round, `fedpal` passed over" in said.caption
     rows = {row[0].text: row[-1].value for row in (*said.rows, *said.controls)}
     assert rows == {"FedIT": 1, "FedPAL": 2, "FedOPAL-R": 1, "Local": 1}
-    table = frame(twice)
-    table.loc[0, "runs"] = 1
-    assert "different budgets" in budget(table[table["dataset"] == table["dataset"][0]])
+    longer = [{**run, "rounds": 6 if run["method"]["name"] == "fedit" else 3} for run in results.runs]
+    assert "different budgets" in grid(replace(results, runs=longer), "toy_lesions").caption
+    assert "passed over" not in grid(results, "toy_lesions").caption, "where passes were not counted"
 
 
 def test_the_table_marks_what_was_chosen(results: Results) -> None:
