@@ -73,18 +73,8 @@ def recollected(predictions: list[Path], manifests: list[str], clients: pd.DataF
     """
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "clients.parquet"
-        collect.main(
-            [
-                "--predictions",
-                *map(str, predictions),
-                "--manifests",
-                *manifests,
-                "--output",
-                str(path),
-                "--confusion",
-                f"{name}/c",
-            ],
-        )
+        written = ["--output", str(path), "--confusion", str(Path(name) / "confusion.parquet")]
+        collect.main(["--predictions", *map(str, predictions), "--manifests", *manifests, *written])
         if not path.is_file():
             return ["clients.parquet: cannot be computed from the predictions"]
         return _different("clients.parquet", clients, pd.read_parquet(path), "the predictions")
