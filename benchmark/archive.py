@@ -1,6 +1,7 @@
 """Archives that are equal to the byte where their content is: ZIP files without times, owners or chance order."""
 
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -42,5 +43,5 @@ def read(path: Path, *names: str) -> dict[str, bytes]:
     try:
         with zipfile.ZipFile(path) as archive:
             return {name: archive.read(name) for name in names or sorted(archive.namelist())}
-    except (zipfile.BadZipFile, KeyError, EOFError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, KeyError, EOFError, RuntimeError) as error:
         raise ValueError(f"{path}: damaged, or made by another version ({error}); restore it or make it anew") from None

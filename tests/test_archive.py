@@ -25,6 +25,10 @@ def test_what_is_no_whole_archive_is_named(tmp_path: Path) -> None:
     archive.write(path, {"a": b"x" * 1000})
     with pytest.raises(ValueError, match=r"one\.zip: damaged"):
         archive.read(path, "b")
-    path.write_bytes(path.read_bytes()[:50])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:31] + bytes(8) + whole[39:])
+    with pytest.raises(ValueError, match=r"one\.zip: damaged"):
+        archive.read(path)
+    path.write_bytes(whole[:50])
     with pytest.raises(ValueError, match=r"one\.zip: damaged"):
         archive.read(path)

@@ -55,7 +55,8 @@ def sources(plan: Plan, *, predictions: bool) -> dict[str, Path]:
     paths = [
         *plan.targets,
         f"{plan.results}/clients.parquet",
-        *plan.every(plan.selected),
+        f"{plan.results}/confusion.parquet",
+        *plan.every(plan.selected, plan.overlap),
         *(plan.manifest.format(federation=federation) for federation in plan.federations),
         *(plan.every(*plan.of_seeds("predictions.parquet")) if predictions else []),
         *plan.appendix,
