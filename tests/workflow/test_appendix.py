@@ -21,7 +21,7 @@ def test_the_appendix_follows_selection_and_feeds_no_table(project: Project) -> 
     results = "results/small/"
     everything = [f"{results}{name}" for name in ("leaderboard.csv", "checks.csv", "selection.csv", "clients.parquet")]
     tables = [f"{results}tables/toy_lesions.csv", "figures/small/clients.svg"]
-    assert "appendix" not in project.snakemake(*everything, *tables, "-n", "--forceall")
+    assert "results/small/appendix" not in project.snakemake(*everything, *tables, "-n", "--forceall")
 
     project.snakemake(TABLE)
     table = pd.read_csv(project.folder / TABLE, dtype={"rates": str}).set_index(["method", "rule"])
