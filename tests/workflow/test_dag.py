@@ -15,7 +15,8 @@ from tests.workflow.conftest import SMALL, Project
 pytestmark = pytest.mark.workflow
 
 REPORTING = {
-    *("collect", "table", "leaderboard", "selection", "checks", "figure", "report", "all", "evaluate", "select", "overlap")
+    *("collect", "table", "leaderboard", "selection", "checks", "figure", "report", "all"),
+    *("evaluate", "select", "overlap"),
 }
 
 
