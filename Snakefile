@@ -1,6 +1,8 @@
 # The whole comparison: download -> pack -> train -> select -> evaluate -> collect -> tables, figures, checks, report.
 # Names and paths come from benchmark/plan.py. The code a job runs is among its inputs, since Snakemake does not follow
 # imports; settings that decide a result are params, settings that do not are part of the command's text.
+import sys
+
 from benchmark.plan import Plan
 from benchmark.stale import unlock
 
@@ -12,6 +14,14 @@ report: "report/workflow.rst"
 
 
 plan = Plan.of(config)
+
+if workflow.is_main_process:
+    print(
+        *plan.announcement,
+        sep="\n",
+        end="\n" * bool(plan.announcement),
+        file=sys.stderr,
+    )
 
 
 wildcard_constraints:
@@ -144,6 +154,8 @@ rule train:
         f"logs/{plan.config.name}/train/{{federation}}/{{method}}.log",
     benchmark:
         f"{plan.results}/benchmarks/{{federation}}/{{method}}.jsonl"
+    wildcard_constraints:
+        federation=plan.where_trained,
     conda:
         "environment.yml"
     threads: plan.threads(workflow.cores) * plan.config.threads * plan.config.shards
@@ -178,6 +190,8 @@ rule select:
         plan.selected,
     log:
         f"logs/{plan.config.name}/select/{{federation}}/{{method}}.log",
+    wildcard_constraints:
+        federation=plan.where_trained,
     conda:
         "environment.yml"
     params:
@@ -187,7 +201,7 @@ rule select:
         "--output {output} > {log} 2>&1"
 
 
-# The only rule that opens the test split, for the selected rate only.
+# Opens the test split, for the selected rate only. No rule but this one and `appendix_predictions` does.
 rule evaluate:
     input:
         method="methods/{method}.py",
@@ -201,6 +215,8 @@ rule evaluate:
         plan.of_seeds("predictions.parquet"),
     log:
         f"logs/{plan.config.name}/evaluate/{{federation}}/{{method}}.log",
+    wildcard_constraints:
+        federation=plan.where_trained,
     conda:
         "environment.yml"
     threads: plan.threads(workflow.cores)
@@ -218,6 +234,33 @@ rule evaluate:
         "--method {input.method} --pack $(dirname {input.test}) --backbone $(dirname {input.backbone}) "
         "--selected {input.selected} --runs {params.runs} --output {params.tests} "
         "--device {resources.device} > {log} 2>&1"
+
+
+# In place of the last four for rows that are taken from the reference. The archive is no input: a rule makes it, from
+# rows such as this one.
+rule baseline:
+    input:
+        pack=lambda wildcards: f"results/packs/{plan.pack(wildcards.federation)}/manifest.json",
+        backbone=f"{plan.backbone}/backbone.json",
+        code=plan.sources("benchmark.baselines.take"),
+    output:
+        plan.row_files,
+    log:
+        f"logs/{plan.config.name}/baseline/{{federation}}/{{method}}.log",
+    wildcard_constraints:
+        federation=plan.where_referenced,
+    conda:
+        "environment.yml"
+    params:
+        archive=lambda wildcards: plan.kept.format(**wildcards),
+        sha256=lambda wildcards: plan.archive(**wildcards),
+        results=lambda wildcards: plan.results,
+        drawn="--drawn" if plan.config.backbone.weights == "drawn" else "",
+    message:
+        "Take {wildcards.method} on {wildcards.federation} from the reference"
+    shell:
+        "python -m benchmark.baselines.take --archive {params.archive} --pack {input.pack} --backbone {input.backbone} "
+        "{params.drawn} --results {params.results} --files {output} > {log} 2>&1"
 
 
 rule collect:
@@ -249,6 +292,8 @@ rule overlap:
         plan.overlap,
     log:
         f"logs/{plan.config.name}/overlap/{{federation}}/{{method}}.log",
+    wildcard_constraints:
+        federation=plan.where_trained,
     conda:
         "environment.yml"
     shell:
@@ -294,6 +339,80 @@ rule stability:
     shell:
         "python -m benchmark.evaluation.stability --predictions {input.predictions} --clients {input.clients} "
         "--selected {input.selected} --runs {input.runs} --output {output} > {log} 2>&1"
+
+
+# What other selections would have given. The selection comes first, and nothing but the appendix reads the scores.
+rule appendix_predictions:
+    input:
+        method="methods/{method}.py",
+        images=lambda wildcards: f"results/packs/{plan.pack(wildcards.federation)}/train.npy",
+        test=lambda wildcards: f"results/packs/{plan.pack(wildcards.federation)}/test.npy",
+        backbone=f"{plan.backbone}/model.safetensors",
+        states=plan.of_runs("state.safetensors"),
+        selected=plan.selected,
+        code=plan.sources("benchmark.evaluation.appendix"),
+    output:
+        plan.all_rates,
+    log:
+        f"logs/{plan.config.name}/appendix/{{federation}}/{{method}}.log",
+    wildcard_constraints:
+        federation=plan.where_trained,
+    conda:
+        "environment.yml"
+    threads: plan.threads(workflow.cores)
+    resources:
+        gpu=1,
+        device=plan.config.device,
+    params:
+        settings=lambda wildcards: plan.training(wildcards.federation, wildcards.method),
+        runs=lambda wildcards: f"{plan.results}/runs/{wildcards.federation}/{wildcards.method}",
+    message:
+        "Test every rate of {wildcards.method} on {wildcards.federation} for the appendix; progress in {log}"
+    shell:
+        "python -m benchmark.device -- python -m benchmark.evaluation.appendix --settings {params.settings:q} "
+        "--method {input.method} --pack $(dirname {input.test}) --backbone $(dirname {input.backbone}) "
+        "--runs {params.runs} --output {output} --device {resources.device} > {log} 2>&1"
+
+
+rule appendix:
+    input:
+        clients=f"{plan.results}/clients.parquet",
+        selected=plan.every(plan.selected),
+        runs=plan.every(*plan.of_runs("run.json")),
+        manifests=expand(plan.manifest, federation=plan.federations),
+        scores=plan.appendix,
+        code=plan.sources("benchmark.reporting.appendix"),
+    output:
+        f"{plan.results}/appendix/selection.csv",
+    log:
+        f"logs/{plan.config.name}/appendix.log",
+    conda:
+        "environment.yml"
+    params:
+        manifests=expand(f"{{federation}}={plan.manifest}", federation=plan.federations),
+    shell:
+        "python -m benchmark.reporting.appendix --clients {input.clients} --selected {input.selected} "
+        "--runs {input.runs} --manifests {params.manifests} --scores {input.scores} --csv {output} > {log} 2>&1"
+
+
+rule selection:
+    input:
+        clients=f"{plan.results}/clients.parquet",
+        selected=plan.every(plan.selected),
+        runs=plan.every(*plan.of_runs("run.json")),
+        manifests=expand(plan.manifest, federation=plan.federations),
+        code=plan.sources("benchmark.reporting.selection"),
+    output:
+        f"{plan.results}/selection.csv",
+    log:
+        f"logs/{plan.config.name}/selection.log",
+    conda:
+        "environment.yml"
+    params:
+        manifests=expand(f"{{federation}}={plan.manifest}", federation=plan.federations),
+    shell:
+        "python -m benchmark.reporting.selection --clients {input.clients} --selected {input.selected} "
+        "--runs {input.runs} --manifests {params.manifests} --csv {output} > {log} 2>&1"
 
 
 rule table:
@@ -376,10 +495,12 @@ rule checks:
         manifests=expand(f"{{federation}}={plan.manifest}", federation=plan.federations),
         # Not an input: `rule reference` makes it of these very results, when asked to.
         reference=plan.reference,
+        unused=plan.notes,
     shell:
         "python -m benchmark.evaluation.checks --clients {input.clients} --selected {input.selected} "
         "--runs {input.runs} --manifests {params.manifests} "
-        "--statistics {input.statistics} --reference {params.reference} --output {output} > {log} 2>&1"
+        "--statistics {input.statistics} --reference {params.reference} --unused {params.unused:q} "
+        "--output {output} > {log} 2>&1"
 
 
 rule figure:
@@ -454,6 +575,7 @@ rule report:
             f"{plan.figures}/{{figure}}.svg", figure=[*plan.figure_names, "examples"]
         ),
         captions=expand("report/{figure}.rst", figure=[*plan.figure_names, "examples"]),
+        appendix=plan.appendix,
         templates=plan.templates,
         statistics=plan.statistics,
         code=plan.sources("benchmark.reporting.report"),
@@ -475,10 +597,30 @@ rule report:
         "--runs {input.runs} --manifests {params.manifests} "
         "--statistics {input.statistics} --title {params.title:q} "
         "--published {input.published} --checks {input.checks} --figures {input.figures} "
-        "--captions {input.captions} --output {output} > {log} 2>&1"
+        "--captions {input.captions} --appendix {input.appendix} --output {output} > {log} 2>&1"
 
 
 # Not part of `all`: what is committed of a comparison, `snakemake --cores 8 reference --configfile ...`.
+rule keep:
+    input:
+        files=plan.row_files,
+        pack=lambda wildcards: f"results/packs/{plan.pack(wildcards.federation)}/manifest.json",
+        backbone=f"{plan.backbone}/backbone.json",
+        code=plan.sources("benchmark.baselines.keep"),
+    output:
+        plan.kept,
+    log:
+        f"logs/{plan.config.name}/keep/{{federation}}/{{method}}.log",
+    conda:
+        "environment.yml"
+    params:
+        decides=lambda wildcards: plan.decides(wildcards.federation, wildcards.method),
+        results=lambda wildcards: plan.results,
+    shell:
+        "python -m benchmark.baselines.keep --results {params.results} --files {input.files} --pack {input.pack} "
+        "--backbone {input.backbone} --decides {params.decides:q} --output {output} > {log} 2>&1"
+
+
 rule reference:
     input:
         clients=f"{plan.results}/clients.parquet",
@@ -491,6 +633,7 @@ rule reference:
             kind=["csv", "md"],
         ),
         leaderboard=multiext(f"{plan.results}/leaderboard", ".csv", ".md"),
+        rows=plan.every(plan.kept),
         code=plan.sources("benchmark.reporting.reference"),
     output:
         clients=f"results/reference/{plan.config.name}/clients.csv",

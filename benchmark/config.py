@@ -225,6 +225,9 @@ class Config(_Settings):
         threads: Cores that one training may use on a CPU: it computes so many clients side by side.
         shards: Processes that share the lanes of one training, one for each GPU.
         device: `auto` takes a GPU where there is one.
+        baselines: `reference` takes the rows that `results/reference/` holds and that nothing has changed for, instead
+            of training them.
+        appendix: Whether all rates are tested too, after selection, for the report's appendix.
         data_root: Where downloaded and drawn datasets are kept.
         local_files: A folder of files of one's own: where `source` and `weights` are looked up if they are relative.
         licences_accepted: Licences that the user has read and accepts, by their short names.
@@ -252,6 +255,8 @@ class Config(_Settings):
     threads: int = Field(1, ge=1)
     shards: int = Field(1, ge=1)
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    baselines: Literal["train", "reference"] = "train"
+    appendix: bool = True
     data_root: str = "data"
     local_files: str = "."
     licences_accepted: tuple[str, ...] = ()

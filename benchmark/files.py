@@ -59,9 +59,14 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def json_bytes(value: Any) -> bytes:
+    """A JSON file's content, keys sorted, so that equal values are equal files."""
+    return (json.dumps(value, indent=2, sort_keys=True) + "\n").encode()
+
+
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically, keys sorted, so that equal values are equal files."""
-    write_text(path, json.dumps(value, indent=2, sort_keys=True) + "\n")
+    """Write JSON atomically."""
+    write_text(path, json_bytes(value).decode())
 
 
 def read_json(path: Path) -> Any:

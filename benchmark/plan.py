@@ -7,16 +7,17 @@ from being planned. It reads no data, so that a plan can be made before anything
 import ast
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
+from benchmark.baselines import match
 from benchmark.config import Config, ConfigError, FederationSettings, TrainingJob, parse
-from benchmark.files import digest
-from benchmark.sources import ROOT, closure
+from benchmark.files import digest, sha256
+from benchmark.sources import ROOT, closure, fingerprint
 
 FIGURES = (
     "rate_curves",
@@ -158,11 +159,28 @@ class Plan:
 
     def every(self, *patterns: str) -> list[str]:
         """Patterns over `federation` and `method` filled in for all of both."""
+        return _filled(self.rows, patterns)
+
+    def every_trained(self, *patterns: str) -> list[str]:
+        """The same for the rows that are trained here."""
+        return _filled([row for row in self.rows if row not in self.referenced], patterns)
+
+    @property
+    def rows(self) -> list[tuple[str, str]]:
+        """Every row there is: its federation and its method."""
+        return [(federation, method) for federation in self.federations for method in self.methods]
+
+    # Rows that are kept with the project: with `baselines: reference` they are not trained where nothing has changed.
+
+    @property
+    def row_files(self) -> list[str]:
+        """Patterns of all that reports need of a row, over the wildcards `federation` and `method`."""
         return [
-            pattern.format(federation=federation, method=method)
-            for federation in self.federations
-            for method in self.methods
-            for pattern in patterns
+            *self.of_runs("run.json"),
+            *self.of_runs("metrics.parquet"),
+            self.selected,
+            *self.of_seeds("predictions.parquet"),
+            self.overlap,
         ]
 
     @property
@@ -175,6 +193,55 @@ class Plan:
     def reference(self) -> str:
         """The folder of this configuration's committed numbers, where there are any."""
         return f"results/reference/{self.config.name}"
+
+    @property
+    def kept(self) -> str:
+        """Pattern of the archive that keeps a row, over the wildcards `federation` and `method`."""
+        return f"{self.reference}/rows/{{federation}}/{{method}}.zip"
+
+    @cached_property
+    def unused(self) -> dict[tuple[str, str], str]:
+        """With `baselines: reference`, why rows are trained all the same, by federation and method."""
+        if self.config.baselines == "train":
+            return {}
+        found = {}
+        for row in self.rows:
+            path, *files = _filled([row], [self.kept, *self.row_files])
+            names = [file.removeprefix(f"{self.results}/") for file in files]
+            found[row] = match.fault(Path(path), self.hashes(*row), names)
+        return {row: fault for row, fault in found.items() if fault}
+
+    @property
+    def referenced(self) -> list[tuple[str, str]]:
+        """Rows that are taken from the reference: federation and method."""
+        return [row for row in self.rows if row not in self.unused] if self.config.baselines == "reference" else []
+
+    @property
+    def announcement(self) -> list[str]:
+        """With `baselines: reference`, a line for every row: where it is from, and why."""
+        said = f"baselines={self.config.baselines}: "
+        return [
+            *(f"{said}{method} on {federation} is taken from the reference" for federation, method in self.referenced),
+            *(
+                f"{said}{method} on {federation} is trained: {fault}"
+                for (federation, method), fault in self.unused.items()
+            ),
+        ]
+
+    @property
+    def where_trained(self) -> str:
+        """What the wildcard `federation` matches in paths of rows that are trained here."""
+        return self._where([row for row in self.rows if row not in self.referenced])
+
+    @property
+    def where_referenced(self) -> str:
+        """What it matches in paths of rows that are taken from the reference."""
+        return self._where(self.referenced)
+
+    def _where(self, rows: list[tuple[str, str]]) -> str:
+        """A regular expression for a federation that is followed by the method of one of these rows."""
+        methods = {name: [method for federation, method in rows if federation == name] for name in self.federations}
+        return "|".join(f"{name}(?=/(?:{'|'.join(own)})[/.])" for name, own in methods.items() if own) or "(?!)"
 
     @property
     def targets(self) -> list[str]:
@@ -192,9 +259,21 @@ class Plan:
             *self.statistics,
             f"{self.results}/leaderboard.csv",
             f"{self.results}/leaderboard.md",
+            f"{self.results}/selection.csv",
             f"{self.results}/checks.csv",
             f"{self.results}/report.html",
+            *([f"{self.results}/appendix/selection.csv"] if self.appendix else []),
         ]
+
+    @property
+    def all_rates(self) -> str:
+        """Pattern of every rate's test scores, over the wildcards `federation` and `method`."""
+        return f"{self.results}/appendix/{{federation}}/{{method}}.csv"
+
+    @property
+    def appendix(self) -> list[str]:
+        """Every rate's test scores of the rows in the appendix: rows from the reference keep no leaves to test."""
+        return self.every_trained(self.all_rates) if self.config.appendix else []
 
     @property
     def figure_names(self) -> list[str]:
@@ -251,6 +330,41 @@ class Plan:
             evaluate_every=config.evaluate_every,
         )
         return job.model_dump_json()
+
+    def archive(self, federation: str, method: str) -> str:
+        """The hash of the archive that keeps a row."""
+        return sha256(Path(self.kept.format(federation=federation, method=method)))
+
+    def decides(self, federation: str, method: str) -> str:
+        """Hashes of what decides a row, known before anything is downloaded, as JSON."""
+        return _json(self.hashes(federation, method))
+
+    def hashes(self, federation: str, method: str) -> dict[str, str]:
+        """The same by their names in `baselines.match.DECIDES`."""
+        config, settings = self.config, json.loads(self.training(federation, method))
+        own = settings.pop("method"), settings.pop("method_settings")
+        weights = config.backbone.weights
+        protocol = {
+            "training": settings,
+            "dataset": [self.dataset(federation), config.federations[federation].options],
+            "packing": _packing(config.federations[federation]),
+            # A file's place does not count: its content is compared when the row is taken.
+            "weights": [config.backbone.pretraining.model_dump(), _code("benchmark.models.fetch")]
+            if weights == "drawn"
+            else ("hub" if weights == "hub" else "file"),
+            "selection": config.selection.model_dump(),
+        }
+        return {
+            "protocol": digest(protocol),
+            "method": digest([_fingerprint(f"methods/{own[0]}.py"), own[1]]),
+            "engine": _code("benchmark.federation.train"),
+            "evaluation": _code("benchmark.evaluation.select", "benchmark.evaluation.evaluate"),
+        }
+
+    @property
+    def notes(self) -> str:
+        """Why rows are trained although `baselines: reference` is asked for, as JSON: dataset, method, message."""
+        return json.dumps([[*row, fault] for row, fault in self.unused.items()])
 
     # How jobs run, which decides no result: never a parameter.
 
@@ -337,6 +451,24 @@ class Plan:
 def discovered(folder: str) -> list[str]:
     """Names of the Python files of a folder of the project, but those that begin with an underscore."""
     return sorted(path.stem for path in (ROOT / folder).glob("*.py") if not path.stem.startswith("_"))
+
+
+@cache
+def _code(*modules: str) -> str:
+    """A hash of what modules compute, with all of the project's that they import."""
+    return fingerprint({ROOT / path for module in modules for path in closure(module)})
+
+
+def _fingerprint(file: str) -> str:
+    """A file's fingerprint; empty for one that is no Python: its own job says so."""
+    try:
+        return fingerprint([ROOT / file])
+    except (OSError, SyntaxError, ValueError):
+        return ""
+
+
+def _filled(rows: list[tuple[str, str]], patterns: Sequence[str]) -> list[str]:
+    return [pattern.format(federation=f, method=m) for f, m in rows for pattern in patterns]
 
 
 def _fields(path: Path) -> list[str] | None:

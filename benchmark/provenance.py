@@ -5,10 +5,12 @@ import resource
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
-
-import torch
+from typing import TYPE_CHECKING
 
 from benchmark.sources import ROOT
+
+if TYPE_CHECKING:
+    import torch
 
 PACKAGES = ("torch", "timm", "peft", "numpy", "pandas", "snakemake")
 
@@ -37,16 +39,20 @@ def commit() -> str:
     return head + ("+changes" if changed else "")
 
 
-def hardware(device: torch.device) -> str:
+def hardware(device: "torch.device") -> str:
     """The device's name: a GPU's, or the processor's with the number of threads in use."""
+    import torch  # Commands ask for the commit, and should not wait for torch.
+
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"CPU {processor()}, {torch.get_num_threads()} thread(s)"
 
 
-def peak_memory(device: torch.device) -> int:
+def peak_memory(device: "torch.device") -> int:
     """The most memory this process has held so far, in bytes: on the GPU, or resident on the CPU."""
     if device.type == "cuda":
+        import torch
+
         return torch.cuda.max_memory_allocated(device)
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -83,4 +83,14 @@ def _meaning(path: Path) -> str:
             node.body and isinstance(node.body[0], ast.Expr) and isinstance(node.body[0].value, ast.Constant)
         ):
             node.body = node.body[1:] or [ast.Pass()]
-    return ast.dump(tree)
+    return _dump(tree)
+
+
+def _dump(node: object) -> str:
+    """A syntax tree as text. What is empty is left out: later versions of Python add fields that code need not use."""
+    if isinstance(node, list):
+        return f"[{','.join(map(_dump, node))}]"
+    if isinstance(node, ast.AST):
+        fields = (f"{name}={_dump(value)}" for name, value in ast.iter_fields(node) if value not in (None, []))
+        return f"{type(node).__name__}({','.join(fields)})"
+    return repr(node)

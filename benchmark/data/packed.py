@@ -36,7 +36,7 @@ def open_training(folder: Path) -> Split:
 
 
 def open_test(folder: Path) -> Split:
-    """Test images of a packed dataset: for the evaluation of a rate that is already chosen, and nothing else.
+    """Test images of a packed dataset: for what follows the choice of a rate, and nothing before it.
 
     Args:
         folder: What `benchmark.data.pack` wrote.

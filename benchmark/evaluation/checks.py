@@ -1,7 +1,7 @@
 """Quality checks: what a reader should know before believing a table.
 
     python -m benchmark.evaluation.checks --clients FILE --selected FILE [FILE ...] --runs RUN [RUN ...]
-        --manifests [NAME=]FILE ... [--statistics FILE ...] [--reference DIR] --output FILE
+        --manifests [NAME=]FILE ... [--statistics FILE ...] [--reference DIR] [--unused JSON] --output FILE
 
 `--statistics` are the files that `benchmark.evaluation.statistics` reads. DIR holds the committed numbers of the same
 configuration; where it is absent, nothing is compared.
@@ -12,6 +12,7 @@ leaderboard. What would be said of many methods or clients of a dataset is said 
 """
 
 import argparse
+import json
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -293,6 +294,27 @@ def gathered(findings: Sequence[Finding]) -> list[Finding]:
     return kept
 
 
+def reference_rows(runs: Iterable[Mapping[str, Any]], unused: Iterable[Sequence[str]]) -> list[Finding]:
+    """Rows that were not trained here, and rows that were although the reference was asked for.
+
+    Args:
+        runs: The content of every run's `run.json`.
+        unused: Dataset, method and why its kept row was not used.
+
+    Returns:
+        A note for each.
+    """
+    taken = {
+        (run["federation"], run["method"]["name"]): f"measured at {run['commit'][:12]} on {run['device']}, not here"
+        for run in runs
+        if run["origin"] == "reference"
+    }
+    return [
+        *(_finding("note", "reference row", message, *row) for row, message in taken.items()),
+        *(_finding("note", "not used", f"trained here: {why}", dataset, method) for dataset, method, why in unused),
+    ]
+
+
 def checks(
     metrics: pd.DataFrame,
     runs: Sequence[Mapping[str, Any]],
@@ -300,6 +322,7 @@ def checks(
     manifests: Mapping[str, Mapping[str, Any]],
     statistics: Statistics,
     reference: Path | None = None,
+    unused: Iterable[Sequence[str]] = (),
 ) -> pd.DataFrame:
     """All checks.
 
@@ -310,6 +333,7 @@ def checks(
         manifests: The datasets' manifests, by dataset.
         statistics: Intervals of scores and ranks.
         reference: The folder of this configuration's committed numbers; it need not exist.
+        unused: Kept rows that were not used: dataset, method, why.
 
     Returns:
         One row per finding, errors first.
@@ -327,6 +351,7 @@ def checks(
         *seed_spread(cells, controls, higher_is_better=higher),
         *within_noise(statistics, [*datasets, ALL] if len(datasets) > 1 else datasets),
         *few_groups(statistics, datasets),
+        *reference_rows(runs, unused),
     ]
     if reference is not None and (reference / "clients.csv").exists():
         findings += drift(cells, statistics, *read_reference(reference, runs))
@@ -364,6 +389,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--manifests", nargs="+", required=True, help="the datasets' manifests: [NAME=]FILE")
     parser.add_argument("--statistics", type=Path, nargs="*", default=[], help="intervals of scores and ranks")
     parser.add_argument("--reference", type=Path, help="folder of committed numbers of the same configuration")
+    parser.add_argument("--unused", type=json.loads, default=[], help="kept rows that were not used, and why, JSON")
     parser.add_argument("--output", type=Path, required=True, help="the findings, CSV")
     arguments = parser.parse_args(argv)
     try:
@@ -374,6 +400,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             read_manifests(arguments.manifests),
             read(arguments.statistics),
             arguments.reference,
+            arguments.unused,
         )
         write_text(arguments.output, table.to_csv(index=False))
     except (OSError, ValueError) as error:

@@ -4,13 +4,13 @@
         --selected FILE --runs DIR --output DIR
 
 reads `RUNS/lr={selected rate}/seed={seed}/state.safetensors` and writes `OUTPUT/seed={seed}/predictions.parquet`.
-This is the only job that opens the test split.
+This job and the one for the appendix are the only ones that open the test split; both run after selection.
 """
 
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -65,19 +65,40 @@ def predictions(job: Job, test: Split, state: Path) -> pd.DataFrame:
     Returns:
         Columns sample, client, label, group and probability_0, probability_1, ...: NaN in a lane that diverged.
     """
-    engine, tables = job.engine, []
-    with safe_open(state, framework="pt", device=str(engine.device)) as stream:
-        names = json.loads(stream.metadata()["clients"])
-        leaves = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
-    for client in engine.clients:
-        own = {name: leaf[names.index(client.name)][None] for name, leaf in leaves.items()}
-        rows = test.table.index[test.table["client"] == client.name].to_numpy()
-        images = Rows.of(torch.from_numpy(test.images[rows]))
-        logits = predict(engine.model, images, client.support(SUPPORT, engine.dtype), own, _CHUNK)[0]
-        probabilities = pd.DataFrame(logits.softmax(-1).float().cpu().numpy()).add_prefix("probability_")
-        about = test.table.loc[rows, ["sample", "client", "label", "group"]].reset_index(drop=True)
+    tables = []
+    for rows, logits in every_client(job, test, [state]):
+        probabilities = pd.DataFrame(logits[0].softmax(-1).float().cpu().numpy()).add_prefix("probability_")
+        about = rows[["sample", "client", "label", "group"]].reset_index(drop=True)
         tables.append(pd.concat([about, probabilities], axis=1))
     return pd.concat(tables, ignore_index=True)
+
+
+def every_client(job: Job, test: Split, states: Sequence[Path]) -> Iterator[tuple[pd.DataFrame, torch.Tensor]]:
+    """The test images of every client, and what its model makes of them in every lane.
+
+    Args:
+        job: Model, method and clients.
+        test: The test split.
+        states: The leaves each client predicts with, (K, ...), of each of L lanes.
+
+    Yields:
+        The client's n rows of the table, and logits (L, n, classes).
+    """
+    engine = job.engine
+    lanes = [_state(path, engine.device) for path in states]
+    for client in engine.clients:
+        own = {name: torch.stack([lane[client.name][name] for lane in lanes]) for name in lanes[0][client.name]}
+        rows = test.table[test.table["client"] == client.name]
+        images = Rows.of(torch.from_numpy(test.images[rows.index.to_numpy()]))
+        yield rows, predict(engine.model, images, client.support(SUPPORT, engine.dtype), own, _CHUNK)
+
+
+def _state(path: Path, device: torch.device) -> dict[str, dict[str, torch.Tensor]]:
+    """Every client's leaves, by the client's name."""
+    with safe_open(path, framework="pt", device=str(device)) as stream:
+        names = json.loads(stream.metadata()["clients"])
+        leaves = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
+    return {client: {name: leaf[k] for name, leaf in leaves.items()} for k, client in enumerate(names)}
 
 
 if __name__ == "__main__":

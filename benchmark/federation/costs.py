@@ -24,6 +24,13 @@ def trainable_parameters(engine: Engine, rounds: int) -> int:
     return _size(leaf for leaf in engine.model.leaves.values() if any(phase.trains(leaf) for phase in phases))
 
 
+def image_passes(engine: Engine, rounds: int) -> int:
+    """Passes that one client makes over its images, in all rounds and after the last."""
+    method, local = engine.model.method, engine.training.local_epochs
+    phases = [phase for round in range(rounds) for phase in method.phases(round)] + list(method.closing())
+    return sum(local if phase.epochs is None else phase.epochs for phase in phases)
+
+
 @dataclass(frozen=True)
 class Traffic:
     """Bytes that one client sends and receives, in every round."""

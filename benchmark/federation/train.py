@@ -343,6 +343,7 @@ class Job:
             "commit": provenance.commit(),
             "costs": {
                 "trainable_parameters": costs.trainable_parameters(self.engine, self.settings.rounds),
+                "image_passes": costs.image_passes(self.engine, self.settings.rounds),
                 "bytes_up": round(mean(traffic.up)),
                 "bytes_down": round(mean(traffic.down)),
                 "bytes_up_total": sum(traffic.up),

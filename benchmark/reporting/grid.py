@@ -12,6 +12,7 @@ _LATEX = {
     "^": r"\textasciicircum{}",
     **{c: f"\\{c}" for c in "&%$#_{}"},
     "†": r"$^\dagger$",
+    "‡": r"$^\ddagger$",
     "±": r"$\pm$",
     "—": "---",
 }

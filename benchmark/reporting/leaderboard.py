@@ -25,6 +25,7 @@ from benchmark.files import write_text
 from benchmark.reporting.grid import Cell, Column, Grid, markdown, measured
 from benchmark.reporting.inputs import Method, Results, add_arguments, load
 from benchmark.reporting.measure import MISSING, Measure, mean_of, over_seeds, rank_of, within
+from benchmark.reporting.origin import mark, origin_notes
 from benchmark.reporting.tables import EDGE_NOTE, INTERVALS
 
 # Scores that differ by less are equal: means taken in another order differ by rounding alone.
@@ -179,10 +180,10 @@ def grid(results: Results) -> Grid:
     edge = any(rate.endswith("†") for entry in found for rate in entry.rates.values())
     return Grid(
         columns=columns,
-        rows=[_cells(entry) for entry in ranked],
-        controls=[_cells(entry) for entry in found if entry.method.control],
+        rows=[_cells(entry, mark(results, entry.method.name)) for entry in ranked],
+        controls=[_cells(entry, mark(results, entry.method.name)) for entry in found if entry.method.control],
         caption=caption,
-        notes=[EDGE_NOTE] if edge else [],
+        notes=[*([EDGE_NOTE] if edge else []), *origin_notes(results)],
     )
 
 
@@ -210,14 +211,14 @@ def human_seconds(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def _cells(entry: Entry) -> list[Cell]:
-    """An entry as a row of text."""
+def _cells(entry: Entry, mark: str) -> list[Cell]:
+    """An entry as a row of text, with a mark behind its title."""
     control, sizes = entry.method.control, sorted(entry.bytes_per_round.values())
     worst = measured(replace(entry.worst, sd=nan))
     texts = list(dict.fromkeys(readable(size) for size in sizes))
     return [
         Cell("" if entry.place is None else str(entry.place)),
-        Cell(f"{entry.method.title} (`{entry.method.name}`)"),
+        Cell(f"{entry.method.title}{mark} (`{entry.method.name}`)"),
         Cell("—") if control else measured(entry.rank, 2),
         measured(entry.mean),
         Cell(f"{worst.text} ({entry.worst_client})", worst.value) if entry.worst_client else worst,

@@ -16,28 +16,11 @@ from typing import Any
 import pandas as pd
 
 from benchmark.files import write_json, write_text
+from benchmark.reporting import selection
 from benchmark.reporting.inputs import Results, add_arguments, load
 
 _DIGITS = 6
 """Decimals kept: far below the noise of a test set, and enough to recompute every printed number."""
-
-
-def scores(results: Results) -> pd.DataFrame:
-    """Every rate's validation score: dataset, method, rate, score, value, chosen, at_grid_edge."""
-    rows = [
-        {
-            "dataset": dataset,
-            "method": method,
-            "rate": rate,
-            "score": choice["score"],
-            "value": details["mean"],
-            "chosen": rate == choice["rate"],
-            "at_grid_edge": rate == choice["rate"] and choice["at_grid_edge"],
-        }
-        for (dataset, method), choice in results.selected.items()
-        for rate, details in choice["scores"].items()
-    ]
-    return pd.DataFrame(rows).sort_values(["dataset", "method", "rate"], ignore_index=True)
 
 
 def costs(results: Results) -> pd.DataFrame:
@@ -82,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         results = load(arguments)
-        tables = {"clients": results.metrics, "selected": scores(results), "runs": costs(results)}
+        tables = {"clients": results.metrics, "selected": selection.frame(results), "runs": costs(results)}
         for name, table in tables.items():
             write_text(arguments.output / f"{name}.csv", table.round(_DIGITS).to_csv(index=False, lineterminator="\n"))
         write_json(arguments.output / "about.json", about(results, arguments.command))

@@ -1,10 +1,11 @@
 """The report: one page that holds everything and asks the network for nothing.
 
     python -m benchmark.reporting.report RESULTS --title TEXT --published FILE --checks FILE
-        --figures FILE [FILE ...] --captions FILE [FILE ...] --output FILE
+        --figures FILE [FILE ...] --captions FILE [FILE ...] [--appendix FILE ...] --output FILE
 
 RESULTS are the arguments of `benchmark.reporting.inputs`. Figures are SVG files; a figure's caption is the text
-file of the same stem (`report/NAME.rst`). The page's sections are the templates in `templates/report/`.
+file of the same stem (`report/NAME.rst`). The page's sections are the templates in `templates/report/`. `--appendix`
+names every rate's test scores, for the appendix alone.
 """
 
 import argparse
@@ -24,8 +25,9 @@ from markupsafe import Markup, escape
 
 from benchmark.evaluation.select import RULE
 from benchmark.files import write_text
-from benchmark.reporting import confidence, costs, leaderboard, tables
+from benchmark.reporting import appendix, confidence, costs, leaderboard, tables
 from benchmark.reporting.budget import budgets
+from benchmark.reporting.grid import Grid
 from benchmark.reporting.inputs import Results, add_arguments, load
 
 GROUPS = {
@@ -112,7 +114,13 @@ def provenance(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def render(
-    results: Results, *, title: str, published: pd.DataFrame, checks: pd.DataFrame, figures: Sequence[Picture]
+    results: Results,
+    *,
+    title: str,
+    published: pd.DataFrame,
+    checks: pd.DataFrame,
+    figures: Sequence[Picture],
+    all_rates: pd.DataFrame | None = None,
 ) -> str:
     """The page.
 
@@ -122,6 +130,7 @@ def render(
         published: The published values.
         checks: The findings of the quality checks, as text.
         figures: The figures.
+        all_rates: Every rate's test scores, for the appendix.
 
     Returns:
         HTML.
@@ -147,6 +156,7 @@ def render(
         friedman=confidence.friedman(results),
         better=confidence.better(results),
         stability=confidence.stability(results),
+        appendix=_appendix(results, all_rates),
         rule=RULE,
         rates=sorted({run["rate"] for run in results.runs}, key=float),
         rounds=sorted({run["rounds"] for run in results.runs}),
@@ -163,6 +173,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--checks", type=Path, required=True, help="findings of the quality checks, CSV")
     parser.add_argument("--figures", type=Path, nargs="*", default=[], help="figures, SVG")
     parser.add_argument("--captions", type=Path, nargs="*", default=[], help="their captions, text")
+    parser.add_argument("--appendix", type=Path, nargs="*", default=[], help="every rate's test scores, CSV")
     parser.add_argument("--output", type=Path, required=True, help="the page, HTML")
     arguments = parser.parse_args(argv)
     try:
@@ -172,12 +183,21 @@ def main(argv: Sequence[str] | None = None) -> int:
             published=tables.read_published(arguments.published),
             checks=pd.read_csv(arguments.checks, dtype=str, keep_default_na=False),
             figures=pictures(arguments.figures, arguments.captions),
+            all_rates=appendix.read_scores(arguments.appendix) if arguments.appendix else None,
         )
         write_text(arguments.output, page)
     except (OSError, ValueError) as error:
         print(f"report: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _appendix(results: Results, all_rates: pd.DataFrame | None) -> dict[str, Grid]:
+    """The appendix's tables by dataset; none without scores."""
+    if all_rates is None:
+        return {}
+    tested = set(all_rates["dataset"])
+    return {name: appendix.grid(results, all_rates, name) for name in results.datasets if name in tested}
 
 
 def _counts(runs: Sequence[Mapping[str, Any]], key: str) -> dict[str, Counter[str]]:

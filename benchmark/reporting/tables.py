@@ -22,6 +22,7 @@ from benchmark.files import write_text
 from benchmark.reporting.grid import Cell, Column, Grid, latex, markdown, measured
 from benchmark.reporting.inputs import Method, Results, add_arguments, load
 from benchmark.reporting.measure import Measure, over_seeds, rank_of, within
+from benchmark.reporting.origin import mark, origin_notes
 
 EDGE_NOTE = "† The chosen rate is the smallest or largest of the grid: a better one may lie outside."
 INTERVALS = (
@@ -159,7 +160,7 @@ def grid(results: Results, dataset: str, published: pd.DataFrame) -> Grid:
 
     def cells(row: Row) -> list[Cell]:
         return [
-            Cell(row.method.title),
+            Cell(row.method.title + mark(results, row.method.name, dataset)),
             *(measured(measure) for measure in row.clients.values()),
             measured(row.mean),
             *([Cell(row.published.get("mean", ""))] if beside["mean"] else []),
@@ -230,6 +231,7 @@ def _notes(results: Results, dataset: str, found: list[Row], published: pd.DataF
     notes = []
     if any(row.rate.endswith("†") for row in found):
         notes.append(EDGE_NOTE)
+    notes += origin_notes(results, dataset)
     if any(measure.missing for row in found for measure in row.clients.values()):
         notes.append(MISSING_NOTE)
     few = results.statistics.few_groups(dataset)

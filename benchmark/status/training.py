@@ -97,9 +97,9 @@ class Training:
 
 
 def trainings(plan: Plan) -> list[Training]:
-    """Every training of a plan, as its files show it now."""
+    """Every training of a plan, as its files show it now; rows from the reference are none."""
     engine = fingerprint(ROOT / path for path in closure("benchmark.federation.train"))
-    return [_training(plan, federation, method, engine) for federation in plan.federations for method in plan.methods]
+    return [_training(plan, *row, engine) for row in plan.rows if row not in plan.referenced]
 
 
 def _training(plan: Plan, federation: str, method: str, engine: str) -> Training:
@@ -115,7 +115,12 @@ def _training(plan: Plan, federation: str, method: str, engine: str) -> Training
         lanes=len(files),
         rounds=plan.config.rounds,
         runs=runs,
-        current=all(run["settings"] == expected and sources.items() <= run["hashes"].items() for run in runs),
+        current=all(
+            run["settings"] == expected
+            and sources.items() <= run["hashes"].items()
+            and run.get("origin") != "reference"  # It is to be trained now.
+            for run in runs
+        ),
         progress=_read(folder / PROGRESS, "finished", "failure", "group"),
         held=is_held(folder / LOCK),
         log=_last_line(Path(f"logs/{plan.config.name}/train/{federation}/{method}.log")),

@@ -110,3 +110,11 @@ def test_predicted_memory_is_linear_in_the_batch() -> None:
     ours = engine(method("fedit"))
     twice = ours.training.model_copy(update={"batch_size": 2 * ours.training.batch_size})
     assert costs.lane_memory(replace(ours, training=twice)) == 2 * costs.lane_memory(ours)
+
+
+@pytest.mark.parametrize(("name", "passes"), [("fedit", 3 * 2), ("feddpa_t", (1 + 2 + 2) * 2), ("local", 3 * 2)])
+def test_passes_over_the_images_are_counted(name: str, passes: int) -> None:
+    """In three rounds of two local epochs: FedDPA-T has a pass of its own from the second round on."""
+    ours = engine(method(name))
+    ours = replace(ours, training=ours.training.model_copy(update={"local_epochs": 2}))
+    assert costs.image_passes(ours, rounds=3) == passes

@@ -80,6 +80,8 @@ def test_every_state_is_told_from_files(plan: Plan) -> None:
     assert "about 2 min of training" in said, "18 rounds of 5 seconds"
     assert "failed      toy_lesions fedpal    methods/fedpal.py:9: in loss()" in said
     assert "running     toy_lesions ffa_lora  round 4 of 10 in 1 lanes, 1 of 2 lanes done" in said
+    finish(plan, "fedit", "1e-3", origin="reference")
+    assert states(plan)["fedit"] == "outdated", "without the setting, a row from the reference is due"
     finish(plan, "fedit", "1e-3", hashes={"method": "another", "engine": "another"})
     assert states(plan)["fedit"] == "outdated"
 

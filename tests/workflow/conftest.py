@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-CODE = ("Snakefile", "environment.yml", "benchmark", "methods", "config", "profiles", "report")
+CODE = ("Snakefile", "environment.yml", "benchmark", "methods", "config", "profiles", "report", "requirements.lock")
 
 SMALL: dict[str, Any] = {
     "name": "small",
@@ -31,6 +31,7 @@ SMALL: dict[str, Any] = {
         "pretraining": {"images": 32, "image_size": 16, "epochs": 1},
     },
     "lora": {"rank": 2, "alpha": 2},
+    "appendix": False,
 }
 
 

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.workflow
 
 REPORTING = {
     *("evaluate", "select", "collect", "overlap", "uncertainty", "stability"),
-    *("table", "leaderboard", "checks", "figure", "report", "all"),
+    *("table", "leaderboard", "selection", "checks", "figure", "report", "all"),
 }
 
 
@@ -136,11 +136,12 @@ def test_a_crash_in_retraining_leaves_no_stale_leaderboard(project: Project) -> 
     assert project.planned() == set()
 
 
-def test_only_evaluate_asks_for_the_test_split(finished: Project) -> None:
-    """No other rule names a file of the test split, but `pack`, which makes it."""
+def test_only_evaluate_and_the_appendix_ask_for_the_test_split(finished: Project) -> None:
+    """No other rule names a file of the test split, but `pack`, which makes it. Both ask for the selection first."""
     rules = re.split(r"^rule (\w+):\n", (finished.folder / "Snakefile").read_text(), flags=re.MULTILINE)
-    asking = {name for name, text in zip(rules[1::2], rules[2::2], strict=True) if "test.npy" in text}
-    assert asking == {"pack", "evaluate"}
+    asking = {name: text for name, text in zip(rules[1::2], rules[2::2], strict=True) if "test.npy" in text}
+    assert set(asking) == {"pack", "evaluate", "appendix_predictions"}
+    assert all("selected=plan.selected," in asking[name] for name in ("evaluate", "appendix_predictions"))
 
 
 def test_without_metadata_a_fresh_clone_keeps_the_published_numbers(finished: Project) -> None:

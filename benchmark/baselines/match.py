@@ -1,0 +1,66 @@
+"""Whether a kept row may stand for a training: everything that decides it is as it was.
+
+A row is kept as an archive: its files, and `about.json` with the hashes of what decides them. Those of `DECIDES` are
+known before anything is downloaded; those of images and weights are compared by the job that takes the row.
+"""
+
+import json
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmark import archive
+
+ABOUT = "about.json"
+FORMAT = 1
+DECIDES = {
+    "protocol": "the protocol (settings of training, packing, backbone or selection) has",
+    "method": "the method (its file or its settings) has",
+    "engine": "the engine has",
+    "evaluation": "the code that selects and tests has",
+}
+"""What decides a row, and what is said where it has changed."""
+
+
+def about(path: Path) -> dict[str, Any]:
+    """What an archive says of its row.
+
+    Args:
+        path: The archive.
+
+    Returns:
+        The content of its `about.json`.
+
+    Raises:
+        ValueError: It is no archive of a row.
+    """
+    said = json.loads(archive.read(path, ABOUT)[ABOUT])
+    if not isinstance(said, dict) or said.get("format") != FORMAT:
+        raise ValueError(f"{path}: made by another version of the project; make it anew with `snakemake reference`")
+    return said
+
+
+def fault(path: Path, decides: Mapping[str, str], files: Iterable[str]) -> str:
+    """Why a kept row cannot be used.
+
+    Args:
+        path: The archive.
+        decides: The present hashes of what decides the row, by the names in `DECIDES`.
+        files: What the archive must hold.
+
+    Returns:
+        The reason in a few words; "" where it can be used.
+    """
+    if not path.is_file():
+        return f"there is no {path}"
+    try:
+        kept = about(path)["decides"]
+        with zipfile.ZipFile(path) as opened:
+            absent = sorted(set(files) - set(opened.namelist()))
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        return str(error)
+    for name, changed in DECIDES.items():
+        if kept.get(name) != decides[name]:
+            return f"{changed} changed since {path} ({str(kept.get(name))[:6]} != {decides[name][:6]})"
+    return f"{path} lacks {', '.join(absent)}" if absent else ""

@@ -1,0 +1,151 @@
+"""What a publication holds: every result of a complete configuration, and all that says where it is from."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from benchmark import provenance
+from benchmark.evaluation.select import read_run
+from benchmark.files import json_bytes, read_json
+from benchmark.plan import Plan
+from benchmark.publishing import reproduce
+from benchmark.sources import ROOT
+from benchmark.status.training import trainings
+
+PREDICTIONS = "test"
+"""The folder of test predictions, which are published where that is asked for."""
+_OWN = {"local_files", "data_root", "licences_accepted"}
+"""Settings of one user's machine: they decide no result."""
+
+
+def incomplete(plan: Plan) -> list[str]:
+    """What is not there yet, or not of the present settings and sources.
+
+    Args:
+        plan: The configuration's plan.
+
+    Returns:
+        A line for every file that is missing and for every training that is to be done.
+    """
+    copied = [
+        f"{method} on {federation} is to be taken from the reference"
+        for federation, method in plan.referenced
+        for path in plan.of_runs("run.json")[:1]
+        if _origin(Path(path.format(federation=federation, method=method))) != "reference"
+    ]
+    absent = [f"{path} is missing" for path in sources(plan, predictions=True).values() if not path.is_file()]
+    due = [f"{job.method} on {job.federation} is {job.state}" for job in trainings(plan) if job.state != "done"]
+    return [*due, *copied, *absent]
+
+
+def sources(plan: Plan, *, predictions: bool) -> dict[str, Path]:
+    """The files that are published as they are.
+
+    Args:
+        plan: The configuration's plan.
+        predictions: Whether the test predictions are among them.
+
+    Returns:
+        Where they stand, by their names in the publication.
+    """
+    paths = [
+        *plan.targets,
+        f"{plan.results}/clients.parquet",
+        f"{plan.results}/confusion.parquet",
+        *plan.every(plan.selected, plan.overlap),
+        *(plan.manifest.format(federation=federation) for federation in plan.federations),
+        *(plan.every(*plan.of_seeds("predictions.parquet")) if predictions else []),
+        *plan.appendix,
+    ]
+    return {name_of(plan, path): Path(path) for path in paths}
+
+
+def clients(plan: Plan) -> pd.DataFrame:
+    """The per-client table."""
+    return pd.read_parquet(f"{plan.results}/clients.parquet")
+
+
+def name_of(plan: Plan, path: str) -> str:
+    """What a result is called in a publication."""
+    return path.removeprefix(f"{plan.results}/").replace(f"{plan.figures}/", "figures/")
+
+
+def content(plan: Plan, *, predictions: bool) -> dict[str, bytes]:
+    """The whole publication but its hashes.
+
+    Args:
+        plan: The plan of a complete configuration.
+        predictions: Whether test predictions are published too.
+
+    Returns:
+        What each file holds, by its name. Equal results give equal bytes.
+    """
+    runs = [read_run(Path(path)) for path in plan.every(*plan.of_runs("run.json"))]
+    manifests = {name: read_json(Path(plan.manifest.format(federation=name))) for name in plan.federations}
+    about = origin(plan, runs)
+    return {
+        **{name: path.read_bytes() for name, path in sources(plan, predictions=predictions).items()},
+        **{f"methods/{name}.py": (ROOT / "methods" / f"{name}.py").read_bytes() for name in plan.methods},
+        "requirements.lock": (ROOT / "requirements.lock").read_bytes(),
+        "clients.csv": clients(plan).to_csv(index=False, lineterminator="\n").encode(),
+        "config.yaml": configuration(plan).encode(),
+        "provenance.json": json_bytes(about),
+        "REPRODUCE.md": reproduce.text(plan, about, manifests).encode(),
+    }
+
+
+def configuration(plan: Plan) -> str:
+    """The configuration as it was resolved, with every default and every method named."""
+    settings = plan.config.model_dump(mode="json", exclude=_OWN) | {"methods": plan.methods, "without": []}
+    return yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
+
+
+def origin(plan: Plan, runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What the results were made with: commits, versions, hardware, hashes.
+
+    Args:
+        plan: The configuration's plan.
+        runs: The content of every run's `run.json`.
+
+    Returns:
+        The content of `provenance.json`.
+    """
+    packages = sorted({name for run in runs for name in run["versions"]})
+    taken = {(run["federation"], run["method"]["name"]): run for run in runs if run["origin"] == "reference"}
+    keys = ("images", "table", "backbone", "method", "engine")
+    return {
+        "configuration": plan.config.name,
+        "commit": provenance.commit(),
+        "runs": {
+            "commits": Counter(run["commit"] for run in runs),
+            "devices": Counter(run["device"] for run in runs),
+            "origins": Counter(run["origin"] for run in runs),
+            "versions": {name: Counter(run["versions"].get(name, "absent") for run in runs) for name in packages},
+        },
+        "rows": [
+            {
+                "federation": federation,
+                "method": method,
+                "hashes": {key: run["hashes"][key] for key in keys if key in run["hashes"]},
+                "seconds": sum(r["costs"]["seconds"] for r in runs if _row(r) == (federation, method)),
+            }
+            for (federation, method), run in {_row(run): run for run in runs}.items()
+        ],
+        "reference": [
+            {"federation": federation, "method": method, "commit": run["commit"], "device": run["device"]}
+            for (federation, method), run in taken.items()
+        ],
+    }
+
+
+def _origin(run: Path) -> str:
+    """Where a run's result came from; empty for one that is not there."""
+    return str(read_json(run)["origin"]) if run.is_file() else ""
+
+
+def _row(run: Mapping[str, Any]) -> tuple[str, str]:
+    return run["federation"], run["method"]["name"]

@@ -1,0 +1,149 @@
+"""How every rate was chosen, and what choosing cost: all that an audit of the selection needs.
+
+    python -m benchmark.reporting.selection RESULTS --csv FILE
+
+RESULTS are the arguments of `benchmark.reporting.inputs`.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import stdev
+from typing import Any
+
+import pandas as pd
+
+from benchmark.files import write_text
+from benchmark.reporting.budget import budgets
+from benchmark.reporting.grid import Cell, Column, Grid
+from benchmark.reporting.inputs import Results, add_arguments, load
+
+CHOSEN_NOTE = "✓ The chosen rate. = It shares the best score with others: ties go to the smaller rate."
+EDGE_NOTE = "† The chosen rate is the smallest or largest of the grid: a better one may lie outside."
+
+
+def frame(results: Results) -> pd.DataFrame:
+    """Every rate of every selection.
+
+    Args:
+        results: The results.
+
+    Returns:
+        One row per dataset, method and rate: `mean`, its validation score over seeds and clients; `sd` over seeds;
+        `chosen`; `tie`, whether it shares the best score; `at_grid_edge` of the chosen one; `diverged`; and the budget:
+        `runs` (one per seed), `rounds` of each, and `image_passes`, those that a client makes over its images in a run.
+    """
+    rows = []
+    for (dataset, method), choice in results.selected.items():
+        for rate, details in choice["scores"].items():
+            runs = [
+                run
+                for run in results.runs
+                if (run["federation"], run["method"]["name"], run["rate"]) == (dataset, method, rate)
+            ]
+            seeds = [value for value in details["per_seed"].values() if value is not None]
+            rows.append(
+                {
+                    "dataset": dataset,
+                    "method": method,
+                    "rate": rate,
+                    "score": choice["score"],
+                    "mean": details["mean"],
+                    "sd": stdev(seeds) if len(seeds) > 1 and not details["diverged"] else None,
+                    "chosen": rate == choice["rate"],
+                    "tie": rate in choice["ties"],
+                    "at_grid_edge": rate == choice["rate"] and choice["at_grid_edge"],
+                    "diverged": details["diverged"],
+                    "runs": len(runs),
+                    "rounds": runs[0]["rounds"],
+                    "image_passes": runs[0]["costs"].get("image_passes"),
+                }
+            )
+    return pd.DataFrame(rows).sort_values(["dataset", "method", "rate"], key=_in_order, ignore_index=True)
+
+
+def grid(results: Results, dataset: str) -> Grid:
+    """One dataset's selections as people read them.
+
+    Args:
+        results: The results.
+        dataset: The dataset.
+
+    Returns:
+        A row per method: every rate's validation score, the chosen one marked, and the budget.
+    """
+    table = frame(results)
+    table = table[table["dataset"] == dataset]
+    rates = sorted(table["rate"].unique(), key=float)
+    parts: dict[str, Any] = {str(method): own.set_index("rate") for method, own in table.groupby("method")}
+
+    def cells(method: str) -> list[Cell]:
+        own = parts[method]
+        passes = own["image_passes"].sum() / own["rounds"].sum() if own["image_passes"].notna().all() else None
+        return [
+            Cell(results.methods[method].title),
+            *(_score(own.loc[rate]) if rate in own.index else Cell("missing") for rate in rates),
+            Cell(str(own["runs"].sum()), int(own["runs"].sum())),
+            Cell(str((own["runs"] * own["rounds"]).sum()), int((own["runs"] * own["rounds"]).sum())),
+            Cell("unknown") if passes is None else Cell(f"{passes:.3g}", passes),
+        ]
+
+    return Grid(
+        columns=[
+            Column("Method", number=False),
+            *(Column(rate) for rate in rates),
+            Column("Runs"),
+            Column("Rounds"),
+            Column("Image passes per round"),
+        ],
+        rows=[cells(method) for method in parts if method not in results.controls],
+        controls=[cells(method) for method in parts if method in results.controls],
+        caption=(
+            f"{results.title(dataset)}: validation {results.score} of every rate, mean over clients and seeds"
+            f"{' ± standard deviation over seeds' if table['sd'].notna().any() else ''}. {_budget(results, table)}"
+        ),
+        notes=[CHOSEN_NOTE, *([EDGE_NOTE] if table["at_grid_edge"].any() else [])],
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the job; see the module's text for its arguments."""
+    parser = argparse.ArgumentParser(prog="selection", description="Every rate's validation score, and the budget.")
+    add_arguments(parser)
+    parser.add_argument("--csv", type=Path, required=True)
+    arguments = parser.parse_args(argv)
+    try:
+        write_text(arguments.csv, frame(load(arguments)).to_csv(index=False))
+    except (OSError, ValueError) as error:
+        print(f"selection: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _budget(results: Results, table: pd.DataFrame) -> str:
+    """Whether all methods had the same budget, and which see the images more often for it."""
+    spent = {budget for (dataset, _), budget in budgets(results).items() if dataset in set(table["dataset"])}
+    if len(spent) > 1:
+        return "The methods had different budgets: compare their runs and rounds."
+    passes = table["image_passes"].astype(float) / table["rounds"]
+    names = ", ".join(f"`{name}`" for name in sorted(table["method"][passes > passes.min()].unique()))
+    more = f" In a round, {names} passed over the images more often than the others." if names else ""
+    return f"Every method had the same budget: {spent.pop()}.{more}"
+
+
+def _in_order(column: Any) -> Any:
+    return column.astype(float) if column.name == "rate" else column
+
+
+def _score(row: Any) -> Cell:
+    """A rate's score, marked where it was chosen."""
+    marks = "✓" * bool(row["chosen"]) + "†" * bool(row["at_grid_edge"]) + "=" * bool(row["tie"])
+    if row["diverged"]:
+        return Cell(f"diverged{marks}")
+    spread = "" if pd.isna(row["sd"]) else f" ± {row['sd']:.3f}"
+    return Cell(f"{row['mean']:.3f}{spread}{marks and f' {marks}'}", round(row["mean"], 3))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""`baselines: reference`: a new method is compared with kept rows, which are used only while nothing has changed."""
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from benchmark.files import read_json, write_json
+from tests.workflow.conftest import Project
+from tests.workflow.test_dag import trained
+
+pytestmark = pytest.mark.workflow
+
+ROWS = "results/reference/small/rows/toy_lesions"
+TARGETS = ("results/small/leaderboard.md", "results/small/tables/toy_lesions.md", "results/small/checks.csv")
+
+
+@pytest.fixture(scope="module")
+def compared(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project that has kept its rows, with a new method that was compared with them."""
+    folder = tmp_path_factory.mktemp("compared") / "project"
+    shutil.copytree(finished.folder, folder, copy_function=shutil.copy2)
+    project = Project(folder)
+    project.snakemake("reference")
+    shutil.copy(project.folder / "methods/_template.py", project.folder / "methods/mine.py")
+    project.configure(methods=["fedit", "local", "mine"], baselines="reference")
+    project.snakemake(*TARGETS)
+    return project
+
+
+def said(project: Project) -> list[str]:
+    """What planning says of the rows."""
+    return [line for line in project.snakemake("all", "-n").splitlines() if line.startswith("baselines=")]
+
+
+def test_a_new_method_is_trained_alone_and_compared(compared: Project) -> None:
+    """The kept rows are copied, marked and noted; a second run has nothing to do."""
+    for method, origin in {"fedit": "reference", "local": "reference", "mine": "trained"}.items():
+        assert compared.run(method, "1e-3")["origin"] == origin
+    for target in TARGETS[:2]:
+        table = (compared.folder / target).read_text()
+        assert table.count("‡") == 3, "two rows and their note"
+        assert f"commit {compared.run('fedit', '1e-3')['commit'][:12]}, measured on CPU" in table
+    checks = pd.read_csv(compared.folder / TARGETS[2])
+    rows = checks[checks["check"].isin(["reference row", "not used"])]
+    assert dict(zip(rows["method"], rows["check"], strict=True)) == {
+        "fedit": "reference row",
+        "local": "reference row",
+        "mine": "not used",
+    }
+    assert "Nothing to be done" in compared.snakemake(*TARGETS, "-n")
+    assert said(compared) == [
+        "baselines=reference: fedit on toy_lesions is taken from the reference",
+        "baselines=reference: local on toy_lesions is taken from the reference",
+        f"baselines=reference: mine on toy_lesions is trained: there is no {ROWS}/mine.zip",
+    ]
+
+
+def test_what_has_changed_is_trained_and_said(compared: Project) -> None:
+    """A method's edit concerns its own row; the engine's and a setting's all."""
+    changed = f"has changed since {ROWS}/fedit.zip ("
+    with compared.edited("methods/fedit.py", 'title = "FedIT"', 'title = "Fed-IT"'):
+        assert trained(compared.planned()) == {"fedit"}
+        assert f"fedit on toy_lesions is trained: the method (its file or its settings) {changed}" in said(compared)[1]
+    with compared.edited("benchmark/federation/costs.py", "_ACTIVATIONS = 18", "_ACTIVATIONS = 19"):
+        assert trained(compared.planned()) == {"fedit", "local", "mine"}
+        assert f"fedit on toy_lesions is trained: the engine {changed}" in said(compared)[0]
+
+
+def test_other_images_are_refused_in_one_line(compared: Project) -> None:
+    (path,) = compared.folder.glob("results/packs/*/manifest.json")
+    before, manifest = path.read_bytes(), read_json(path)
+    write_json(path, {**manifest, "hashes": {**manifest["hashes"], "test.npy": "0" * 64}})
+    printed = compared.snakemake("results/small/selected/toy_lesions/fedit.json", ok=False)
+    path.write_bytes(before)
+    was = manifest["hashes"]["test.npy"][:6]
+    assert f"baseline: {ROWS}/fedit.zip: made from other images: test.npy was {was}, and is 000000 here;" in printed
+
+
+def test_without_the_reference_lanes_come_from_the_store(compared: Project) -> None:
+    """Switched off again, the rows are trained again: nothing that was copied stays."""
+    run = Path("results/small/runs/toy_lesions/fedit/lr=1e-3/seed=0/run.json")
+    compared.configure(methods=["fedit", "local", "mine"])
+    assert trained(compared.planned()) == {"fedit", "local"}
+    compared.snakemake(str(run))
+    assert read_json(compared.folder / run)["origin"] == "store"
