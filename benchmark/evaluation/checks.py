@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from numpy import fmax, fmin
+from numpy import fmax, fmin, isnan
 
 from benchmark.evaluation.collect import read_manifests
 from benchmark.evaluation.ranks import client_ranks, dataset_ranks, expected_cells
@@ -262,7 +262,8 @@ def drift(
         low, high = statistics.interval(str(method), "mean", str(dataset))
         # `not <=`: NaN, a model that diverged here or there, is a drift. Where there is no interval, rounding counts.
         if not (fmin(low, mean) - _ROUNDING <= committed <= fmax(high, mean) + _ROUNDING):
-            message = f"its mean {mean:.3f} ({low:.3f} to {high:.3f}) is not the committed {committed:.3f}"
+            interval = "" if isnan(low) else f" ({low:.3f} to {high:.3f})"
+            message = f"its mean {mean:.3f}{interval} is not the committed {committed:.3f}"
             findings.append(_finding("warning", "drift from reference", message, dataset, method, value=mean))
     return findings
 
