@@ -89,7 +89,8 @@ def _results(plan: Plan, folder: Path) -> Results:
         for patterns in ([plan.selected], plan.of_runs("run.json"))
     )
     given = ["--clients", str(folder / "clients.parquet"), "--selected", *selected, "--runs", *runs]
-    return load(parser.parse_args([*given, "--manifests", *_manifests(plan, folder)]))
+    statistics = [str(folder / name_of(plan, path)) for path in plan.statistics]
+    return load(parser.parse_args([*given, "--manifests", *_manifests(plan, folder), "--statistics", *statistics]))
 
 
 def _manifests(plan: Plan, folder: Path) -> list[str]:

@@ -56,6 +56,7 @@ def sources(plan: Plan, *, predictions: bool) -> dict[str, Path]:
         *plan.targets,
         f"{plan.results}/clients.parquet",
         f"{plan.results}/confusion.parquet",
+        *plan.statistics,
         *plan.every(plan.selected, plan.overlap),
         *(plan.manifest.format(federation=federation) for federation in plan.federations),
         *(plan.every(*plan.of_seeds("predictions.parquet")) if predictions else []),
