@@ -203,8 +203,9 @@ def test_a_lost_gpu_leaves_the_others(
 def test_two_users_share_the_leases(environment: dict[str, str]) -> None:
     """Whoever made folder and files, with a mask that keeps others out: both can lease, and see each other's leases."""
     folder, names = Path(environment["BENCHMARK_LEASES"]), ["GPU-a", "GPU-b"]
-    for parent in (folder.parent, *folder.parent.parents[:2]):
-        parent.chmod(0o755)
+    for parent in (folder.parent, *folder.parent.parents):
+        if parent.name.startswith(("test_", "popen-", "pytest-")):
+            parent.chmod(0o755)
     mask = os.umask(0o077)
     try:
         assert device.lease(names, folder) == ["GPU-a"]
@@ -212,6 +213,10 @@ def test_two_users_share_the_leases(environment: dict[str, str]) -> None:
         os.umask(mask)
     child = os.fork()
     if not child:
-        os.setuid(NOBODY)
-        os._exit(0 if device.lease(names, folder) == ["GPU-b"] else 1)
+        try:
+            os.setuid(NOBODY)
+            found = device.lease(names, folder)
+        except OSError:
+            found = []
+        os._exit(0 if found == ["GPU-b"] else 1)  # Whatever happens, the copy of the tests' process ends here.
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
