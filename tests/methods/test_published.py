@@ -93,7 +93,7 @@ def test_fedopal_r_starts_without_a_penalty() -> None:
     params = {leaf: value[0, 0].clone().requires_grad_() for leaf, value in ours.start(LANES).params.items()}
     batch = _batch(ours)
     loss = ours.model.method.loss(batch, params, params, {})
-    assert float(loss) == pytest.approx(float(batch.task_loss(batch(params))), rel=1e-14)  # A trace rounds otherwise.
+    assert loss.item() == pytest.approx(batch.task_loss(batch(params)).item(), rel=1e-14)  # A trace rounds otherwise.
     for gradient in torch.autograd.grad(loss, list(params.values())):
         assert torch.isfinite(gradient).all()
 

@@ -72,15 +72,15 @@ def test_a_lane_with_one_logit_that_is_not_finite_has_no_score(value: float) -> 
 
 def test_head_is_linear() -> None:
     """Logits = W f + b, with leaves of these shapes."""
-    weight, bias = TASK.head(7)
+    weight, bias = TASK.head("own", 7)
     assert (weight.shape, bias.shape) == ((CLASSES, 7), (CLASSES,))
-    assert weight.part == bias.part == weight.role == bias.role == "head"
+    assert (weight.part, bias.part, weight.role, bias.role) == ("own", "own", "head", "head")
     source = torch.Generator().manual_seed(0)
     W, b, f = (
         torch.randn(shape, generator=source, dtype=torch.float64) for shape in ((CLASSES, 7), (CLASSES,), (3, 7))
     )
     expected = torch.stack([torch.stack([W[c] @ f[n] + b[c] for c in range(CLASSES)]) for n in range(3)])
-    found = TASK.output({weight.name: W, bias.name: b}, f)
+    found = TASK.output({weight.name: W, bias.name: b}, "own", f)
     assert torch.allclose(found, expected, atol=1e-5)
 
 
