@@ -45,4 +45,4 @@ def test_nothing_works_only_through_make() -> None:
     """`make all` adds the environment to `snakemake --cores 8 all`, `make test` to pytest in two processes."""
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert re.search(r"^all:.*\n\t\. \$\(BIN\)/activate && snakemake --cores 8 all$", makefile, re.MULTILINE)
-    assert re.search(r"^test:.*\n\t\. \$\(BIN\)/activate && python -m pytest -n 2 --dist loadgroup$", makefile, re.MULTILINE)
+    assert re.search(r"^test:.*\n\t\. \$\(BIN\)/activate && python -m pytest -n 2 ", makefile, re.MULTILINE)
