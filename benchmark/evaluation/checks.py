@@ -47,6 +47,9 @@ _SAME = {
     "below chance": "a score is below chance",
     "worse than local": "the mean is worse than that of training alone",
     "drift from reference": "the mean is not the committed one",
+    "missing client": "its data was not found, so nothing was trained on it",
+    "reference row": "taken from the committed reference, not trained here",
+    "not used": "trained here, since its committed row was not made by this code or these settings",
 }
 # Methods that a message names.
 _NAMED = 12
