@@ -18,9 +18,9 @@ from benchmark.files import write_text
 from benchmark.reporting.budget import budgets
 from benchmark.reporting.grid import Cell, Column, Grid
 from benchmark.reporting.inputs import Results, add_arguments, load
+from benchmark.reporting.tables import EDGE_NOTE
 
 CHOSEN_NOTE = "✓ The chosen rate. = It shares the best score with others: ties go to the smaller rate."
-EDGE_NOTE = "† The chosen rate is the smallest or largest of the grid: a better one may lie outside."
 
 
 def frame(results: Results) -> pd.DataFrame:
