@@ -17,6 +17,7 @@ from benchmark.method import Mix
 from benchmark.models import lora
 from benchmark.models.attention import Attention
 from benchmark.models.last_block import LastBlock
+from benchmark.models.widened import widen
 
 LEAVES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}
 """The dtype of images and leaves, by the precision of the frozen weights: updates are too small for bfloat16."""
@@ -61,6 +62,8 @@ class Backbone(nn.Module):
         """Moved to a device, its frozen weights in a precision; normalisation stays in that of images and leaves."""
         self.to(device, LEAVES[precision])
         self.vit.to(getattr(torch, precision))
+        if precision == "bfloat16" and torch.device(device).type == "cpu":
+            widen(self.vit)
         return self
 
     def leaves(self, adapters: Sequence[str], *, offset: bool = False) -> list[Leaf]:
