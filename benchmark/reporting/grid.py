@@ -1,6 +1,6 @@
 """A table of text: rows of cells with a caption and notes, written as Markdown or LaTeX."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,10 +25,12 @@ class Cell:
     Attributes:
         text: As people read it.
         value: The number that it stands for, rounded as in the text; None where there is none.
+        bold: Whether it is set in bold whatever its column's best is, in a control's row too.
     """
 
     text: str
     value: float | None = None
+    bold: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,12 +66,14 @@ class Grid:
     caption: str
     notes: Sequence[str] = ()
 
-    def is_best(self, column: int, cell: Cell) -> bool:
-        """Whether a ranked method's cell holds its column's best value, alone or with others."""
-        best = self.columns[column].best
-        values = [row[column].value for row in self.rows]
+    def is_bold(self, row: Sequence[Cell], column: int) -> bool:
+        """Whether a cell says so, or is a ranked method's and holds its column's best value, alone or with others."""
+        cell, best = row[column], self.columns[column].best
+        if best is None or row not in self.rows:
+            return cell.bold
+        values = [own[column].value for own in self.rows]
         numbers = [value for value in values if value is not None]
-        return best is not None and bool(numbers) and cell.value == (max if best == "max" else min)(numbers)
+        return cell.bold or (bool(numbers) and cell.value == (max if best == "max" else min)(numbers))
 
 
 def measured(measure: Measure, digits: int = 3) -> Cell:
@@ -87,15 +91,16 @@ def markdown(grid: Grid) -> str:
     if grid.controls:
         first_text = next(i for i, column in enumerate(grid.columns) if not column.number)
         lines.append(_markdown_row(["*not ranked:*" if i == first_text else "" for i in range(len(grid.columns))]))
-        lines += [_markdown_row([cell.text for cell in row]) for row in grid.controls]
+        lines += [_markdown_row(_texts(grid, row, "**{}**")) for row in grid.controls]
     return "\n\n".join(["\n".join(lines), grid.caption, *grid.notes]) + "\n"
 
 
 def latex(grid: Grid) -> str:
     """The table in LaTeX with the package booktabs."""
-    body = [_latex_row(_texts(grid, [_escaped(cell) for cell in row], r"\textbf{{{}}}")) for row in grid.rows]
-    if grid.controls:
-        body += [r"\midrule", *(_latex_row([_escape(cell.text) for cell in row]) for row in grid.controls)]
+    ranked, controls = (
+        [_latex_row(_texts(grid, row, r"\textbf{{{}}}", _escape)) for row in rows]
+        for rows in (grid.rows, grid.controls)
+    )
     return "\n".join(
         [
             r"\begin{table}",
@@ -105,7 +110,8 @@ def latex(grid: Grid) -> str:
             r"\toprule",
             _latex_row([_escape(column.head) for column in grid.columns]),
             r"\midrule",
-            *body,
+            *ranked,
+            *([r"\midrule", *controls] if controls else []),
             r"\bottomrule",
             r"\end{tabular}",
             *(rf"\par\footnotesize {_escape(note)}" for note in grid.notes),
@@ -115,8 +121,9 @@ def latex(grid: Grid) -> str:
     )
 
 
-def _texts(grid: Grid, row: Sequence[Cell], bold: str) -> list[str]:
-    return [bold.format(cell.text) if grid.is_best(i, cell) else cell.text for i, cell in enumerate(row)]
+def _texts(grid: Grid, row: Sequence[Cell], bold: str, escape: Callable[[str], str] = str) -> list[str]:
+    texts = [escape(cell.text) for cell in row]
+    return [bold.format(text) if grid.is_bold(row, i) else text for i, text in enumerate(texts)]
 
 
 def _markdown_row(texts: Sequence[str]) -> str:
@@ -129,7 +136,3 @@ def _latex_row(texts: Sequence[str]) -> str:
 
 def _escape(text: str) -> str:
     return "".join(_LATEX.get(character, character) for character in text)
-
-
-def _escaped(cell: Cell) -> Cell:
-    return Cell(_escape(cell.text), cell.value)

@@ -25,8 +25,7 @@ from markupsafe import Markup, escape
 
 from benchmark.evaluation.select import RULE
 from benchmark.files import write_text
-from benchmark.reporting import appendix, confidence, costs, leaderboard, tables
-from benchmark.reporting.budget import budgets
+from benchmark.reporting import appendix, confidence, costs, leaderboard, selection, tables
 from benchmark.reporting.grid import Grid
 from benchmark.reporting.inputs import Results, add_arguments, load
 
@@ -152,7 +151,7 @@ def render(
         tables={dataset: tables.grid(results, dataset, published) for dataset in results.datasets},
         figures=grouped(figures),
         costs={dataset: costs.grid(results, dataset) for dataset in results.datasets},
-        budgets=budgets(results),
+        selection={dataset: selection.grid(results, dataset) for dataset in results.datasets},
         friedman=confidence.friedman(results),
         better=confidence.better(results),
         stability=confidence.stability(results),

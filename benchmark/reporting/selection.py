@@ -15,12 +15,11 @@ from typing import Any
 import pandas as pd
 
 from benchmark.files import write_text
-from benchmark.reporting.budget import budgets
 from benchmark.reporting.grid import Cell, Column, Grid
 from benchmark.reporting.inputs import Results, add_arguments, load
 from benchmark.reporting.tables import EDGE_NOTE
 
-CHOSEN_NOTE = "✓ The chosen rate. = It shares the best score with others: ties go to the smaller rate."
+CHOSEN_NOTE = "✓, in bold: the chosen rate. = It shares the best score with others: ties go to the smaller rate."
 
 
 def frame(results: Results) -> pd.DataFrame:
@@ -71,12 +70,14 @@ def grid(results: Results, dataset: str) -> Grid:
         dataset: The dataset.
 
     Returns:
-        A row per method: every rate's validation score, the chosen one marked, and the budget.
+        A row per method, in the leaderboard's order, controls below: every rate's validation score, the chosen one
+        marked, and the budget.
     """
     table = frame(results)
     table = table[table["dataset"] == dataset]
     rates = sorted(table["rate"].unique(), key=float)
-    parts: dict[str, Any] = {str(method): own.set_index("rate") for method, own in table.groupby("method")}
+    found: dict[str, Any] = {str(method): own.set_index("rate") for method, own in table.groupby("method")}
+    parts = {method: found[method] for method in results.order if method in found}
 
     def cells(method: str) -> list[Cell]:
         own = parts[method]
@@ -94,8 +95,9 @@ def grid(results: Results, dataset: str) -> Grid:
             Column("Method", number=False),
             *(Column(rate) for rate in rates),
             Column("Runs"),
-            Column("Rounds"),
-            Column("Image passes per round"),
+            # No-break spaces: beside many rates, a heading would take as many lines as it has words.
+            Column("Rounds in\u00a0total"),
+            Column("Image\u00a0passes per\u00a0round"),
         ],
         rows=[cells(method) for method in parts if method not in results.controls],
         controls=[cells(method) for method in parts if method in results.controls],
@@ -123,13 +125,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _budget(results: Results, table: pd.DataFrame) -> str:
     """Whether all methods had the same budget, and which see the images more often for it."""
-    spent = {budget for (dataset, _), budget in budgets(results).items() if dataset in set(table["dataset"])}
+    spent = {(len(own), own["runs"].max(), own["rounds"].max()) for _, own in table.groupby("method")}
     if len(spent) > 1:
         return "The methods had different budgets: compare their runs and rounds."
+    [(rates, seeds, rounds)] = spent
     passes = table["image_passes"].astype(float) / table["rounds"]
-    names = ", ".join(f"`{name}`" for name in sorted(table["method"][passes > passes.min()].unique()))
-    more = f" In a round, {names} passed over the images more often than the others." if names else ""
-    return f"Every method had the same budget: {spent.pop()}.{more}"
+    greedy = set(table["method"][passes > passes.min()])
+    titles = ", ".join(results.methods[method].title for method in results.order if method in greedy)
+    return (
+        f"Every method, controls included, had the same budget: {_counted(rates * seeds, 'run')} of"
+        f" {_counted(rounds, 'round')} ({_counted(rates, 'rate')}, {_counted(seeds, 'seed')})."
+        + (f" In a round, {titles} made more passes over the images than the others." if titles else "")
+    )
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("s" if number != 1 else "")
 
 
 def _in_order(column: Any) -> Any:
@@ -138,11 +149,13 @@ def _in_order(column: Any) -> Any:
 
 def _score(row: Any) -> Cell:
     """A rate's score, marked where it was chosen."""
-    marks = "✓" * bool(row["chosen"]) + "†" * bool(row["at_grid_edge"]) + "=" * bool(row["tie"])
+    chosen = bool(row["chosen"])
+    marks = "✓" * chosen + "†" * bool(row["at_grid_edge"]) + "=" * bool(row["tie"])
+    marks = marks and f" {marks}"
     if row["diverged"]:
-        return Cell(f"diverged{marks}")
+        return Cell(f"diverged{marks}", bold=chosen)
     spread = "" if pd.isna(row["sd"]) else f" ± {row['sd']:.3f}"
-    return Cell(f"{row['mean']:.3f}{spread}{marks and f' {marks}'}", round(row["mean"], 3))
+    return Cell(f"{row['mean']:.3f}{spread}{marks}", round(row["mean"], 3), bold=chosen)
 
 
 if __name__ == "__main__":

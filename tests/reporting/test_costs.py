@@ -1,7 +1,6 @@
 """Costs: bytes of a whole run, and the table."""
 
 from benchmark.reporting import costs
-from benchmark.reporting.budget import Budget, budgets
 from benchmark.reporting.inputs import Results
 from tests.reporting import synthetic
 
@@ -24,11 +23,3 @@ def test_the_table_has_a_row_per_method_in_the_leaderboards_order(results: Resul
         assert own["Time of all runs"].value == runs * own["Time per run"].value
         assert own["Up in total"].value == synthetic.ROUNDS * own["Up per round"].value
         assert "Drawn GPU" in grid.caption
-
-
-def test_every_methods_budget_is_counted(results: Results) -> None:
-    found = budgets(results)
-    assert set(found) == set(results.selected)
-    assert set(found.values()) == {Budget(rates=2, seeds=2, rounds=synthetic.ROUNDS)}
-    assert str(Budget(5, 3, 50)) == "15 runs of 50 rounds (5 rates, 3 seeds)"
-    assert str(Budget(1, 1, 1)) == "1 run of 1 round (1 rate, 1 seed)"

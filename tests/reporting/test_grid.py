@@ -23,6 +23,14 @@ def test_the_best_is_bold_ties_too_and_controls_never() -> None:
     assert text.count("**") == 2 * 3
 
 
+def test_a_cell_can_be_bold_of_itself_a_controls_too() -> None:
+    grid = Grid(GRID.columns, [[Cell("a"), Cell("{0.5}", 0.5, bold=True)]], [[Cell("b"), Cell("x", bold=True)]], "")
+    assert "| a | **{0.5}** |" in markdown(grid)
+    assert "| b | **x** |" in markdown(grid)
+    assert r"a & \textbf{\{0.5\}} \\" in latex(grid)
+    assert r"b & \textbf{x} \\" in latex(grid)
+
+
 def test_markdown_is_a_table_of_equally_long_rows() -> None:
     lines = [line for line in markdown(GRID).splitlines() if line.startswith("|")]
     assert len(lines) == 2 + 3 + 1 + 1

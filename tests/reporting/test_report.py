@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmark.reporting import figures, report
+from benchmark.reporting import figures, report, selection
 from benchmark.reporting.inputs import Results
 from benchmark.reporting.tables import read_published
 from tests.reporting import synthetic
@@ -85,7 +85,7 @@ def test_the_page_shows_everything(html: str, results: Results) -> None:
             assert (f"{details['mean']:.3f}" if details["mean"] is not None else "diverged") in page.text
     for expected in ["Friedman's test over 5 clients and 3 ranked methods", "First three", "Clients agree"]:
         assert expected in page.text
-    for expected in ["Drawn GPU", "abcdef0123456789", "torch", "at the edge of the grid", "400 / 60 / 80"]:
+    for expected in ["Drawn GPU", "abcdef0123456789", "torch", "smallest or largest of the grid", "400 / 60 / 80"]:
         assert expected in page.text
 
 
@@ -109,15 +109,25 @@ def test_figures_stand_below_their_headings() -> None:
     assert named == {"Results": ["clients", "bytes"], "Adapters": ["overlap"], "More": ["mine"]}
 
 
-def test_unequal_budgets_are_said(html: str, results: Results) -> None:
-    equal = "had the same budget on every dataset: 4 runs of 3 rounds (2 rates, 2 seeds)"
-    assert equal in Page(html).text
+def test_the_selection_shows_the_rule_every_rate_and_the_budget(html: str, results: Results) -> None:
+    section = html[html.index('<section id="selection">') : html.index('<section id="data">')]
+    assert "ties go to the smaller rate" in Page(section).text
+    for dataset in results.datasets:
+        table = selection.grid(results, dataset)
+        assert all(text in Page(section).text for text in (table.caption, *table.notes))
+        for cell in (cell for row in (*table.rows, *table.controls) for cell in row[1:]):
+            assert f'data-value="{cell.text if cell.value is None else cell.value}">{cell.text}</td>' in section
+    assert section.count('<td class="best"') == len(results.selected), "one chosen rate in every row"
+    assert section.count('role="region"') == section.count('<table class="sortable">') == len(results.datasets)
+
+
+def test_unequal_budgets_are_said_once_for_each_dataset(html: str, results: Results) -> None:
     runs = [{**run, "rounds": 9} if run["method"]["name"] == "fedit" else run for run in results.runs]
     published, checks = read_published(ROOT / "results/reference/published.csv"), pd.DataFrame({"severity": []})
     page = report.render(replace(results, runs=runs), title="x", published=published, checks=checks, figures=[])
-    assert equal not in page
-    assert "4 runs of 9 rounds" in page
-    assert "budgets differ" in page
+    assert "had the same budget" in html
+    assert "had the same budget" not in page
+    assert page.count("different budgets") == len(results.datasets)
 
 
 def test_provenance_counts_values_that_differ() -> None:
