@@ -167,6 +167,7 @@ rule train:
         device=plan.config.device,
         checkpoint_every=plan.config.checkpoint_every,
         shards=plan.config.shards,
+        cuda_graphs="on" if plan.config.cuda_graphs else "off",
     params:
         settings=lambda wildcards: plan.training(wildcards.federation, wildcards.method),
         runs=lambda wildcards: f"{plan.results}/runs/{wildcards.federation}/{wildcards.method}",
@@ -178,7 +179,7 @@ rule train:
         "--method {input.method} --pack $(dirname {input.images}) --backbone $(dirname {input.backbone}) "
         "--store results/store --output {params.runs} --lanes {resources.lanes} --threads {resources.side_by_side} "
         "--device {resources.device} --checkpoint-every {resources.checkpoint_every} --shards {resources.shards} "
-        "> {log} 2>&1"
+        "--cuda-graphs {resources.cuda_graphs} > {log} 2>&1"
 
 
 rule select:

@@ -224,6 +224,7 @@ class Config(_Settings):
         lanes: Most lanes trained together; `auto` lets the engine choose, 1 trains one run at a time.
         threads: Cores that one training may use on a CPU: it computes so many clients side by side.
         shards: Processes that share the lanes of one training, one for each GPU.
+        cuda_graphs: Whether a GPU records each step once and replays it, instead of being told every operation anew.
         device: `auto` takes a GPU where there is one.
         baselines: `reference` takes the rows that `results/reference/` holds and that nothing has changed for, instead
             of training them.
@@ -254,6 +255,7 @@ class Config(_Settings):
     lanes: Lanes = "auto"
     threads: int = Field(1, ge=1)
     shards: int = Field(1, ge=1)
+    cuda_graphs: bool = False
     device: Literal["auto", "cpu", "cuda"] = "auto"
     baselines: Literal["train", "reference"] = "train"
     appendix: bool = True

@@ -33,11 +33,12 @@ from torch import Tensor  # noqa: E402
 from benchmark import provenance  # noqa: E402
 from benchmark.config import AugmentationSettings, LoraSettings, TrainingSettings  # noqa: E402
 from benchmark.federation.beside import Beside  # noqa: E402
-from benchmark.federation.client import Client, Lane, LocalTraining  # noqa: E402
+from benchmark.federation.client import Client, Lane  # noqa: E402
 from benchmark.federation.engine import Engine, State  # noqa: E402
 from benchmark.federation.methods import load  # noqa: E402
 from benchmark.federation.model import Model  # noqa: E402
 from benchmark.federation.rows import Rows  # noqa: E402
+from benchmark.federation.step import descend  # noqa: E402
 from benchmark.federation.store import Record, Store  # noqa: E402
 from benchmark.models import attention  # noqa: E402
 from benchmark.models.backbone import Backbone, build  # noqa: E402
@@ -222,7 +223,6 @@ def evaluation(images: int) -> Iterator[Pair]:
 def optimiser(images: int) -> Iterator[Pair]:
     """A hundred steps of SGD for all lanes and leaves together, or by one of torch's optimisers for each lane."""
     ours = engine(1)
-    local = LocalTraining(ours.model, ours.training, ours.augmentation, ours.dtype)
     leaves = [leaf[0].clone() for leaf in ours.start(RATES).params.values()]
     gradients, buffers = ([torch.ones_like(leaf) for leaf in leaves] for _ in range(2))
     rates = torch.tensor([float(lane.rate) for lane in RATES])
@@ -237,7 +237,7 @@ def optimiser(images: int) -> Iterator[Pair]:
 
     def together() -> None:
         for _ in range(100):
-            local._step(leaves, list(gradients), buffers, scaled)
+            descend(ours.training, leaves, list(gradients), buffers, scaled)
 
     def apart() -> None:
         for _ in range(100):

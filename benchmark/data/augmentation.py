@@ -1,7 +1,8 @@
 """Random changes of training images, as batched tensor operations on the images' device.
 
 All random numbers come from a generator on the CPU, five per image whatever the settings, so that the same
-generator gives the same images on every device and switching one change off leaves the others as they were.
+generator gives the same images on every device, however they are batched, and switching one change off leaves the
+others as they were.
 """
 
 import torch
@@ -24,10 +25,15 @@ def to_float(images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     return values if images.is_floating_point() else values / 255
 
 
+def draws(count: int, generator: torch.Generator) -> Tensor:
+    """The random numbers of so many images: (count, 5) float64 in [0, 1), on the CPU, as the generator is."""
+    return torch.rand(count, 5, generator=generator, dtype=torch.float64)
+
+
 def augment(
     images: Tensor,
     settings: AugmentationSettings,
-    generator: torch.Generator,
+    draws: Tensor,
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
     """Mirrored, turned, brightened and contrasted images.
@@ -35,7 +41,7 @@ def augment(
     Args:
         images: (n, H, W, 3) uint8, or floating point in [0, 1].
         settings: Which changes, and how large.
-        generator: A generator on the CPU; it advances by 5 n float64 draws.
+        draws: The images' random numbers, (n, 5), on the same device.
         dtype: Floating-point type of the result.
 
     Returns:
@@ -44,11 +50,10 @@ def augment(
     Raises:
         ValueError: Images that are not square cannot be turned by a quarter.
     """
-    count, height, width, _ = images.shape
+    _, height, width, _ = images.shape
     if settings.rotate and height != width:
         raise ValueError(f"images of {height} x {width} cannot be turned by a quarter: set augmentation.rotate: false")
-    draws = torch.rand(count, 5, generator=generator, dtype=torch.float64)
-    mirrored, upside_down, turned = (draws[:, k].view(-1, 1, 1, 1).to(images.device) for k in range(3))
+    mirrored, upside_down, turned = (draws[:, k].view(-1, 1, 1, 1) for k in range(3))
     if settings.flip:
         images = torch.where(mirrored < 0.5, images.flip(2), images)
         images = torch.where(upside_down < 0.5, images.flip(1), images)
@@ -58,7 +63,7 @@ def augment(
         images = torch.where(turned >= 0.5, images.transpose(1, 2).flip(1), images)
         images = torch.where(turned >= 0.75, images.flip(1).flip(2), images)
     values = to_float(images, dtype)
-    shift, scale = ((2 * draws[:, k] - 1).view(-1, 1, 1, 1).to(images.device, dtype) for k in (3, 4))
+    shift, scale = ((2 * draws[:, k] - 1).view(-1, 1, 1, 1).to(dtype) for k in (3, 4))
     mean = values.mean((1, 2, 3), keepdim=True)
     values = (values - mean) * (1 + settings.contrast * scale) + mean + settings.brightness * shift
     return values.clamp(0, 1)

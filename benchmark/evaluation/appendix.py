@@ -9,21 +9,27 @@ would have given; leaderboard and tables never read it.
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 import torch
 
-from benchmark.config import TrainingJob
-from benchmark.data.packed import Split, open_test
-from benchmark.evaluation.evaluate import every_client
-from benchmark.federation import fault
+from benchmark.data.packed import Split
+from benchmark.evaluation.testing import command, every_client
 from benchmark.federation.train import Job
 from benchmark.files import write_text
 
 COLUMNS = ["dataset", "method", "rate", "seed", "client", "value"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the job; 0 where the scores were written."""
+    return command(__doc__, ["runs", "output"], _work, argv)
+
+
+def _work(arguments: argparse.Namespace, job: Job, test: Split) -> None:
+    write_text(arguments.output, scores(job, test, arguments.runs).to_csv(index=False))
 
 
 def scores(job: Job, test: Split, runs: Path) -> pd.DataFrame:
@@ -47,26 +53,6 @@ def scores(job: Job, test: Split, runs: Path) -> pd.DataFrame:
             lanes = zip(settings.rates, values, strict=True)
             found += [(settings.federation, settings.method, rate, seed, client, value) for rate, value in lanes]
     return pd.DataFrame(found, columns=COLUMNS)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the job; 0 where the scores were written."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--settings", required=True, type=TrainingJob.model_validate_json, help="TrainingJob as JSON")
-    for name in ("method", "pack", "backbone", "runs", "output"):
-        parser.add_argument(f"--{name}", required=True, type=Path)
-    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
-    arguments = parser.parse_args(argv)
-    torch.set_num_threads(1)
-    try:
-        job = Job.of(
-            arguments.settings, arguments.method, arguments.pack, arguments.backbone, arguments.device, resident=False
-        )
-        write_text(arguments.output, scores(job, open_test(arguments.pack), arguments.runs).to_csv(index=False))
-    except Exception as error:
-        print(fault.report(error, arguments.method), file=sys.stderr)
-        return 1
-    return 0
 
 
 if __name__ == "__main__":

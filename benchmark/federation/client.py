@@ -2,17 +2,20 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from benchmark.config import AugmentationSettings, TrainingSettings
-from benchmark.data.augmentation import augment, to_float
+from benchmark.data.augmentation import augment, draws, to_float
 from benchmark.federation.draws import generator
-from benchmark.federation.model import Images, Model
+from benchmark.federation.model import Model
+from benchmark.federation.recorded import Recorded, Recorder, kind
 from benchmark.federation.rows import Rows
+from benchmark.federation.step import Step
 from benchmark.leaf import Leaves, belonging
-from benchmark.method import Method, Phase
+from benchmark.method import Phase
 
 
 @dataclass(frozen=True)
@@ -79,17 +82,14 @@ class LocalTraining:
         settings: Batches, epochs, momentum, weight decay.
         augmentation: How images are changed.
         dtype: Of images and leaves.
+        recorder: Records steps and replays them, where it is given.
     """
 
     model: Model
     settings: TrainingSettings
     augmentation: AugmentationSettings
     dtype: torch.dtype
-
-    @property
-    def remembers(self) -> bool:
-        """Whether the method looks at a round's gradients."""
-        return type(self.model.method).after is not Method.after
+    recorder: Recorder | None = None
 
     def train(
         self,
@@ -103,9 +103,6 @@ class LocalTraining:
     ) -> Trained:
         """One pass of local training.
 
-        Lanes of one seed see the very same images; so the image work, and every layer below the first adapter, is
-        done once for all of them.
-
         Args:
             client: Whose images.
             params: The client's leaves as the pass begins, each of shape (L, ...).
@@ -118,66 +115,44 @@ class LocalTraining:
         Returns:
             What the pass led to.
         """
-        method = self.model.method
         params = dict(params)
         for copy, source in phase.copies.items():
             params.update(_copied(params, source, copy))
-        names = self.model.named(phase.trains)
-        trained = {name: params[name].clone().requires_grad_() for name in names}
-        fixed = {name: leaf for name, leaf in params.items() if name not in trained}
-        buffers = [torch.zeros_like(leaf) for leaf in trained.values()]
-        rates = torch.tensor([float(lane.rate) for lane in lanes], dtype=self.dtype, device=client.labels.device)
-        scaled = [rates.view(-1, *[1] * (leaf.dim() - 1)) for leaf in trained.values()]
-        # Gradients are summed for methods that look at them.
-        sums = {name: torch.zeros_like(leaf) for name, leaf in trained.items()} if self.remembers else {}
-        steps = 0
-
-        def objective(own: Leaves, rest: Leaves, began: Leaves, past: Leaves, images: Tensor, target: Tensor) -> Tensor:
-            return method.loss(Images(self.model, images, target, phase.mix), {**rest, **own}, began, past)
-
-        seeds = list(dict.fromkeys(lane.seed for lane in lanes))
-        of_lane = torch.tensor([seeds.index(lane.seed) for lane in lanes], device=client.labels.device)
-        per_lane = None if len(seeds) == 1 else 0
-        every_lane = torch.vmap(objective, in_dims=(0, 0, 0, 0, per_lane, per_lane))
-        total = torch.zeros(len(lanes), dtype=torch.float64, device=client.labels.device)
+        step, take = self._step(params, start, memory, phase, lanes)
         epochs = self.settings.local_epochs if phase.epochs is None else phase.epochs
-        streams = [self._batches(client, seed, pass_name, epochs) for seed in seeds]
-        for batches in zip(*streams, strict=True):
-            if per_lane is None:
-                images, target = batches[0]
-            else:
-                images, target = (torch.stack(list(tensors))[of_lane] for tensors in zip(*batches, strict=True))
-            losses = every_lane(trained, fixed, dict(start), dict(memory), images, target)
-            # Lanes do not meet in the sum's gradient: each lane's loss depends on its own leaves alone.
-            gradients = list(torch.autograd.grad(losses.sum(), list(trained.values())))
-            with torch.no_grad():
-                if sums:
-                    torch._foreach_add_(list(sums.values()), gradients)
-                self._step(list(trained.values()), gradients, buffers, scaled)
-                total += losses.detach().to(torch.float64) * target.shape[-1]
+        seeds = dict.fromkeys(lane.seed for lane in lanes)
+        steps = 0
+        for batches in zip(*(self._batches(client, seed, pass_name, epochs) for seed in seeds), strict=True):
+            images, target = zip(*batches, strict=True)
+            take(images, target)
             steps += 1
-        done = {**params, **{name: leaf.detach() for name, leaf in trained.items()}}
-        return Trained(done, total / (len(client.labels) * epochs), sums, steps)
+        trained, sums = ({n: leaf.detach().clone() for n, leaf in own.items()} for own in (step.trained, step.sums))
+        return Trained({**params, **trained}, step.total / (len(client.labels) * epochs), sums, steps)
 
-    def _step(self, leaves: list[Tensor], gradients: list[Tensor], buffers: list[Tensor], rates: list[Tensor]) -> None:
-        """One step of torch.optim.SGD, each lane at its own rate; the momentum's buffers begin at zero."""
-        if self.settings.weight_decay:
-            gradients = list(torch._foreach_add(gradients, leaves, alpha=self.settings.weight_decay))
-        if self.settings.momentum:
-            torch._foreach_mul_(buffers, self.settings.momentum)
-            torch._foreach_add_(buffers, gradients)
-            gradients = buffers
-        torch._foreach_sub_(leaves, torch._foreach_mul(gradients, rates))
+    def _step(
+        self, params: Leaves, start: Leaves, memory: Leaves, phase: Phase, lanes: Sequence[Lane]
+    ) -> tuple[Step, Step | Recorded]:
+        """A pass's step at its beginning, and what takes it: itself, or what was recorded of it."""
+        rates, seeds = [float(lane.rate) for lane in lanes], [lane.seed for lane in lanes]
+        make = partial(Step, self.model, self.settings, phase, rates, seeds)
+        same = kind(phase, self.model.named(phase.trains), lanes)
+        if self.recorder is None or same is None:
+            step = make(params, start, memory)
+            return step, step
+        recorded = self.recorder.of(make, same, params, start, memory)
+        return recorded.step, recorded
 
     def _batches(self, client: Client, seed: int, pass_name: str, epochs: int) -> Iterator[tuple[Tensor, Tensor]]:
         """The augmented batches of one pass, in the order that seed, client and pass determine."""
         order = generator(seed, client.name, pass_name, "order")
         changes = generator(seed, client.name, pass_name, "augmentation")
+        device, size = client.labels.device, self.settings.batch_size
         for _ in range(epochs):
-            shuffled = torch.randperm(len(client.labels), generator=order).to(client.labels.device)
-            for chosen in shuffled.split(self.settings.batch_size):
-                images = augment(client.images[chosen], self.augmentation, changes, self.dtype)
-                yield images, client.labels[chosen]
+            # Sent to the device once for all batches: it is never waited for between them.
+            shuffled = torch.randperm(len(client.labels), generator=order).to(device, non_blocking=True)
+            drawn = draws(len(client.labels), changes).to(device, non_blocking=True)
+            for chosen, own in zip(shuffled.split(size), drawn.split(size), strict=True):
+                yield augment(client.images[chosen], self.augmentation, own, self.dtype), client.labels[chosen]
 
 
 def _copied(params: Leaves, source: str, target: str) -> dict[str, Tensor]:

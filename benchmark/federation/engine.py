@@ -16,6 +16,7 @@ from benchmark.federation.client import Client, Lane, LocalTraining, Trained
 from benchmark.federation.draws import initial
 from benchmark.federation.exchange import Exchange
 from benchmark.federation.model import Model, predict
+from benchmark.federation.recorded import Recorder
 from benchmark.federation.rows import Rows
 from benchmark.leaf import Leaf, Leaves
 from benchmark.method import Phase
@@ -75,6 +76,7 @@ class Engine:
         averaging: Whether clients weigh by their training images or all the same.
         threads: Clients computed side by side on a CPU, one thread each: within a round they do not wait for each
             other, as the threads of one matrix product do. No result depends on it.
+        recorder: Records the steps of local training and replays them; for one thread.
     """
 
     model: Model
@@ -84,6 +86,7 @@ class Engine:
     head: Literal["shared", "personal"]
     averaging: Literal["samples", "uniform"] = "samples"
     threads: int = 1
+    recorder: Recorder | None = None
 
     @property
     def participants(self) -> Sequence[Client]:
@@ -178,7 +181,7 @@ class Engine:
         self, state: State, lanes: Sequence[Lane], passes: Sequence[tuple[Phase, str]]
     ) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
         """Every participant's leaves after these passes, their mean gradients, and its mean objective (K, L)."""
-        local = LocalTraining(self.model, self.training, self.augmentation, self.dtype)
+        local = LocalTraining(self.model, self.training, self.augmentation, self.dtype, self.recorder)
         participants = self.participants
 
         def train(k: int) -> tuple[Leaves, Leaves, Tensor]:

@@ -106,17 +106,17 @@ class Exchange:
     def _check(self, hook: str, returned: Leaves, dimensions: int, exactly: Sequence[str] = ()) -> None:
         """Refuse leaves that do not belong here, lack, or have another shape than their own behind some dimensions."""
         place = f"{type(self.model.method).__name__}.{hook}() returned"
-        allowed, fault = (exactly, "not shared") if hook == "server" else (list(self.model.leaves), "not this method's")
+        if hook == "server":
+            allowed, fault, whose = exactly, "not shared", "what every client receives, without a client dimension"
+        else:
+            allowed, fault, whose = list(self.model.leaves), "not this method's", "one client's leaf"
         if unknown := sorted(set(returned) - set(allowed)):
             raise ValueError(f"{place} leaves that are {fault}: {unknown}")
         for name in dict.fromkeys([*exactly, *returned]):
             expected = self.model.leaves[name].shape
             got = tuple(returned[name].shape[dimensions:]) if name in returned else "nothing"
             if got != expected:
-                raise ValueError(
-                    f"{place} {got} for leaf {name!r}; "
-                    f"expected shape {expected}: what every client receives, without a client dimension"
-                )
+                raise ValueError(f"{place} {got} for leaf {name!r}; expected shape {expected}: {whose}")
 
 
 def size(message: Leaves, dimensions: int) -> int:

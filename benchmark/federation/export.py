@@ -30,9 +30,7 @@ def save(folder: Path, model: Model, params: Leaves) -> None:
         model: What the leaves belong to.
         params: The client's deployed leaves.
     """
-    mix = model.method.mix(params)
-    heads = {name: mix[name] for name in model.method.heads if name in mix} or {model.method.heads[0]: 1.0}
-    adapters = [name for name in mix if name not in heads]
+    heads, adapters = model.parted(model.method.mix(params))
     tensors: dict[str, Tensor] = {}
     ranks: dict[str, int] = {}
     for path, layer in model.backbone.vit.named_modules():
@@ -40,7 +38,7 @@ def save(folder: Path, model: Model, params: Leaves) -> None:
             continue
         pairs = [(adapter, site) for adapter in adapters for site in layer.sites]
         A = torch.cat([params[lora_name(adapter, site.name, "A")] for adapter, site in pairs])
-        B = torch.cat([mix[a] * layer.in_rows(params[lora_name(a, site.name, "B")], site) for a, site in pairs], 1)
+        B = torch.cat([adapters[a] * layer.in_rows(params[lora_name(a, site.name, "B")], site) for a, site in pairs], 1)
         if model.method.offset:
             dense = [layer.in_rows(params[offset_name(site.name)], site) for site in layer.sites]
             A = torch.cat([A, torch.eye(A.shape[1], dtype=A.dtype, device=A.device)])

@@ -59,6 +59,11 @@ class Model:
         """Names of the leaves for which a predicate holds."""
         return [name for name, leaf in self.leaves.items() if predicate(leaf)]
 
+    def parted(self, mix: Mix) -> tuple[Mix, Mix]:
+        """A mix's weights of the heads, of which the first counts alone where none is named, and of the adapters."""
+        heads = {name: mix[name] for name in self.method.heads if name in mix}
+        return heads or {self.method.heads[0]: 1.0}, {name: mix[name] for name in mix if name not in heads}
+
 
 @dataclass(frozen=True)
 class Images(Batch):
@@ -82,8 +87,7 @@ class Images(Batch):
         weights = self.mix if mix is None else mix
         if weights is None:
             weights = method.mix(params)
-        heads = {name: weights[name] for name in method.heads if name in weights} or {method.heads[0]: 1.0}
-        adapters = {name: weight for name, weight in weights.items() if name not in heads}
+        heads, adapters = self.model.parted(weights)
         features, outputs = self.model.backbone(self.images, params, adapters, trace=trace)
         logits = [_weighted(task.output(params, name, features), weight) for name, weight in heads.items()]
         return Output(torch.stack(logits).sum(0) if len(logits) > 1 else logits[0], features, outputs)

@@ -70,6 +70,8 @@ class Packs:
     def _halve(self, count: int, fault: str) -> None:
         """Go on with half as many lanes, and say so."""
         self.size = count // 2
+        if self.engine.recorder:
+            self.engine.recorder.forget()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         print(f"{count} lanes do not fit into memory ({fault}); going on with {self.size}", file=sys.stderr)

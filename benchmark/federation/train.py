@@ -41,6 +41,7 @@ from benchmark.federation.model import Model
 from benchmark.federation.packs import Packs
 from benchmark.federation.parts import Part, PartError
 from benchmark.federation.progress import Progress
+from benchmark.federation.recorded import CudaGraphs, Recorder
 from benchmark.federation.rows import Rows
 from benchmark.federation.store import Record, Store
 from benchmark.files import atomic, read_json, sweep, write_json
@@ -70,6 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=1, help="clients computed side by side on a CPU")
     parser.add_argument("--checkpoint-every", type=int, default=5, help="rounds between checkpoints")
     parser.add_argument("--shards", type=int, default=1, help="processes that share the lanes, one for each GPU")
+    parser.add_argument("--cuda-graphs", default="off", choices=["on", "off"], help="record steps on a GPU, and replay")
     arguments = parser.parse_args(argv)
     torch.set_num_threads(1)
     return _run(arguments, None)
@@ -89,8 +91,10 @@ def _run(arguments: argparse.Namespace, part: Part | None) -> int:
             sweep(output)
             elsewhere = parts.train(partial(_run, arguments), shards, output, progress) if shards > 1 else {}
             job = Job.of(settings, arguments.method, arguments.pack, arguments.backbone, arguments.device)
-            threads = arguments.threads if job.engine.device.type == "cpu" else 1
-            job = replace(job, engine=replace(job.engine, threads=threads))
+            if job.engine.device.type == "cpu":
+                job = replace(job, engine=replace(job.engine, threads=arguments.threads))
+            elif arguments.cuda_graphs == "on":
+                job = replace(job, engine=replace(job.engine, recorder=Recorder(CudaGraphs())))
             limit = None if arguments.lanes == "auto" else int(arguments.lanes)
             told: dict[str, dict[str, Any]] = {}
             for result in job.results(lanes, Store(arguments.store), limit, arguments.checkpoint_every, progress):

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 
 from benchmark.config import AugmentationSettings, TrainingSettings
 from benchmark.federation.client import Lane, LocalTraining
+from benchmark.federation.step import descend
 from benchmark.method import Batch, Leaves, Method, Phase, part
 from tests.federation.small import LANES, TRAINING, client, engine, method
 
@@ -29,12 +30,11 @@ def test_a_step_is_that_of_torch_sgd(momentum: float, decay: float) -> None:
                 leaf.grad = gradient[lane].clone()
             optimizer.step()
         expected.append([leaf.detach() for leaf in own])
-    ours = engine(method("fedit"), training=TrainingSettings(momentum=momentum, weight_decay=decay))
-    local = LocalTraining(ours.model, ours.training, AugmentationSettings(), torch.float64)
+    settings = TrainingSettings(momentum=momentum, weight_decay=decay)
     buffers = [torch.zeros_like(leaf) for leaf in leaves]
     scaled = [torch.tensor(rates, dtype=torch.float64).view(-1, *[1] * len(shape)) for shape in shapes]
     for gradients in steps:
-        local._step(leaves, gradients, buffers, scaled)
+        descend(settings, leaves, gradients, buffers, scaled)
     for lane, own in enumerate(expected):
         for leaf, wanted in zip(leaves, own, strict=True):
             assert (leaf[lane] - wanted).abs().max() < 1e-13

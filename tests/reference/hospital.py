@@ -235,7 +235,8 @@ class Hospital:
             shuffled = torch.randperm(self.size, generator=order)
             for first in range(0, self.size, self.setting.batch_size):
                 chosen = shuffled[first : first + self.setting.batch_size]
-                images = augment(self.data.images[chosen], self.setting.augmentation, changes, self.setting.dtype)
+                drawn = torch.rand(len(chosen), 5, generator=changes, dtype=torch.float64)
+                images = augment(self.data.images[chosen], self.setting.augmentation, drawn, self.setting.dtype)
                 yield images, self.data.labels[chosen]
 
     def unseen(self) -> Tensor:

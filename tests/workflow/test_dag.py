@@ -104,8 +104,8 @@ def test_a_cosmetic_edit_of_the_snakefile_trains_nothing(project: Project) -> No
 
 
 def test_how_a_job_runs_is_no_reason_to_run_it(finished: Project) -> None:
-    """Lanes at once, device, shards and checkpoints decide no result."""
-    finished.configure(lanes=1, device="cpu", checkpoint_every=1, shards=2)
+    """Lanes at once, device, shards, recorded steps and checkpoints decide no result."""
+    finished.configure(lanes=1, device="cpu", checkpoint_every=1, shards=2, cuda_graphs=True)
     jobs = finished.planned()
     finished.configure()
     assert jobs == set()

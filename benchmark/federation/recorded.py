@@ -1,0 +1,160 @@
+"""Steps recorded as CUDA graphs: a GPU repeats a whole step by one call, where Python would launch every operation.
+
+A step is a fixed sequence of operations: hooks are mapped by `torch.vmap`, which allows no branch on a value. What
+differs between clients, rounds and batches are values alone, which are copied into the tensors that were recorded.
+"""
+
+import sys
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, cast
+
+import torch
+from torch import Tensor
+
+from benchmark.federation.step import Step
+from benchmark.leaf import Leaves
+from benchmark.method import Phase
+
+Work = Callable[[], object]
+
+
+class Graphs(Protocol):
+    """How operations are recorded."""
+
+    def record(self, work: Work, warm_up: Work) -> Work:
+        """Record `work` without doing it.
+
+        Args:
+            work: Reads and changes tensors that exist before and after it.
+            warm_up: Does the like and changes nothing: libraries set themselves up in their first calls.
+
+        Returns:
+            Does what `work` did, on the very same tensors.
+
+        Raises:
+            RuntimeError: It cannot be recorded.
+        """
+        ...
+
+
+class CudaGraphs:
+    """CUDA's own. They share one pool of memory: they are replayed one after another, and leave nothing in it."""
+
+    def __init__(self) -> None:
+        self._pool = torch.cuda.graph_pool_handle()
+        self._warm = False
+
+    def record(self, work: Work, warm_up: Work) -> Work:
+        """See `Graphs.record`."""
+        if not self._warm:
+            stream = torch.cuda.Stream()
+            stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(stream):
+                warm_up()
+            torch.cuda.current_stream().wait_stream(stream)
+            self._warm = True
+        graph = torch.cuda.CUDAGraph()
+        # Other threads, such as the one that writes checkpoints, may go on meanwhile.
+        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
+            work()
+        return cast("Work", graph.replay)
+
+
+class Recorded:
+    """A step that is recorded once for every size of a batch, and replayed from then on.
+
+    Args:
+        step: The step; its tensors are never replaced.
+        graphs: How it is recorded.
+    """
+
+    def __init__(self, step: Step, graphs: Graphs) -> None:
+        self.step, self._graphs = step, graphs
+        self._known: dict[int, tuple[list[Tensor], Work]] = {}
+
+    def __call__(self, images: Sequence[Tensor], target: Sequence[Tensor]) -> None:
+        """Take the step; see `Step.__call__`."""
+        size = len(target[0])
+        if size not in self._known:
+            self._known[size] = self._record(images, target)
+        held, replay = self._known[size]
+        for own, new in zip(held, (*images, *target), strict=True):
+            own.copy_(new)
+        replay()
+
+    def _record(self, images: Sequence[Tensor], target: Sequence[Tensor]) -> tuple[list[Tensor], Work]:
+        """The tensors that a batch of this size is copied into, and what then takes the step."""
+        own, labels = [one.clone() for one in images], [one.clone() for one in target]
+
+        def work() -> None:
+            self.step(own, labels)
+
+        replay: Work = work
+        try:
+            replay = self._graphs.record(work, lambda: self.step.gradients(own, labels))
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            reason = str(error).partition("\n")[0]
+            print(f"a step cannot be recorded and is done anew each time: {reason}", file=sys.stderr, flush=True)
+        return [*own, *labels], replay
+
+
+@dataclass
+class Recorder:
+    """The recorded steps of one engine.
+
+    Attributes:
+        graphs: How steps are recorded.
+        steps: What was recorded: a step for every kind of pass, whichever client and round it belongs to.
+    """
+
+    graphs: Graphs
+    steps: dict[Hashable, Recorded] = field(default_factory=dict)
+
+    def of(
+        self,
+        make: Callable[[Leaves, Leaves, Leaves], Step],
+        kind: Hashable,
+        params: Leaves,
+        start: Leaves,
+        memory: Leaves,
+    ) -> Recorded:
+        """The step of a kind of pass, at its beginning.
+
+        Args:
+            make: Makes it, if none is known.
+            kind: Passes of one kind differ in values alone.
+            params: The client's leaves as the pass begins.
+            start: Its leaves as the round began.
+            memory: What the client remembers.
+
+        Returns:
+            The step.
+        """
+        if kind in self.steps:
+            self.steps[kind].step.again(params, start, memory)
+        else:
+            own = [{name: tensor.clone() for name, tensor in leaves.items()} for leaves in (params, start, memory)]
+            self.steps[kind] = Recorded(make(*own), self.graphs)
+        return self.steps[kind]
+
+    def forget(self) -> None:
+        """Drop everything that was recorded, and the memory it holds."""
+        self.steps.clear()
+
+
+def kind(phase: Phase, trained: Sequence[str], lanes: Sequence[Hashable]) -> Hashable | None:
+    """What passes have in common that differ in values alone; None where that cannot be told.
+
+    Args:
+        phase: The pass.
+        trained: Names of the leaves that it trains.
+        lanes: The lanes.
+
+    Returns:
+        Equal for passes whose steps are the same operations.
+    """
+    mix = None if phase.mix is None else tuple(phase.mix.items())
+    return None if mix and any(isinstance(weight, Tensor) for _, weight in mix) else (tuple(trained), mix, tuple(lanes))
