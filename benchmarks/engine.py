@@ -43,6 +43,7 @@ def main() -> None:
     parser.add_argument("--lanes", required=True)
     parser.add_argument("--device", required=True)
     parser.add_argument("--threads", required=True)
+    parser.add_argument("--cuda-graphs", default="off", choices=["on", "off"])
     parser.add_argument("--runs", required=True, type=Path, help="receives what the job writes")
     parser.add_argument("--output", required=True, type=Path)
     arguments = parser.parse_args()
@@ -60,6 +61,7 @@ def main() -> None:
         "lanes": arguments.lanes,
         "device": arguments.device,
         "threads": arguments.threads,
+        "cuda-graphs": arguments.cuda_graphs,
     }
     if train.main([text for key, value in options.items() for text in (f"--{key}", str(value))]):
         raise SystemExit(1)

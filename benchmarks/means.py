@@ -3,10 +3,12 @@
     python benchmarks/means.py             # all means, some minutes
     python benchmarks/means.py --quick     # fewer repeats
     python benchmarks/means.py --only attention bfloat16
+    python benchmarks/means.py --device cuda --images 128
 
 Every pair takes turns in this process, after one turn that is not counted. Printed are medians of the processor time of
 all threads, which a machine's other users hardly change, of the seconds, and the ratios without/with: above one, it
 pays. Drawn images of noise, ViT-Tiny/16 with weights at random, LoRA of rank 8 on q and v, FedIT or FedPAL, five rates.
+On a GPU the seconds count.
 """
 
 import argparse
@@ -29,6 +31,7 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from PIL import Image  # noqa: E402
 from torch import Tensor  # noqa: E402
+from torch.fx.experimental.proxy_tensor import make_fx  # noqa: E402
 
 from benchmark import provenance  # noqa: E402
 from benchmark.config import AugmentationSettings, LoraSettings, TrainingSettings  # noqa: E402
@@ -37,9 +40,11 @@ from benchmark.federation.client import Client, Lane  # noqa: E402
 from benchmark.federation.engine import Engine, State  # noqa: E402
 from benchmark.federation.methods import load  # noqa: E402
 from benchmark.federation.model import Model  # noqa: E402
+from benchmark.federation.recorded import CudaGraphs, Recorder  # noqa: E402
 from benchmark.federation.rows import Rows  # noqa: E402
-from benchmark.federation.step import descend  # noqa: E402
+from benchmark.federation.step import Step, descend  # noqa: E402
 from benchmark.federation.store import Record, Store  # noqa: E402
+from benchmark.method import Phase  # noqa: E402
 from benchmark.models import attention  # noqa: E402
 from benchmark.models.backbone import Backbone, build  # noqa: E402
 from benchmark.models.last_block import LastBlock  # noqa: E402
@@ -53,6 +58,40 @@ SEEDS = tuple(Lane("1e-3", seed) for seed in range(5))
 SMALL, LARGE = 64, 224
 """Sides of images in pixels: 17 and 197 tokens."""
 Work = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """On what is measured.
+
+    Attributes:
+        device: `cpu` or `cuda`.
+        images: Of every client, at 64 px; at 224 px it has a quarter.
+    """
+
+    device: str
+    images: int
+
+    def engine(
+        self,
+        images: int | None = None,
+        side: int = SMALL,
+        clients: int = 1,
+        method: str = "fedit",
+        precision: str = "float32",
+        batch: int = 16,
+    ) -> Engine:
+        """Clients with so many training images each, and as many for validation."""
+        images = images or (self.images if side == SMALL else self.images // 4)
+        backbone = Backbone(build(VIT, {}, side), LoraSettings()).on(self.device, precision)
+        model = Model.of(backbone, Classification(CLASSES), load(ROOT / "methods" / f"{method}.py", {}))
+        source = torch.Generator().manual_seed(0)
+        noise = torch.randint(0, 256, (images, side, side, 3), dtype=torch.uint8, generator=source)
+        pixels = Rows.of(noise.to(self.device))
+        labels = torch.randint(len(CLASSES), (images,), generator=source).to(self.device)
+        everyone = [Client(str(number), pixels, labels, pixels, labels) for number in range(clients)]
+        training = TrainingSettings(batch_size=batch, momentum=0.9, precision=precision)
+        return Engine(model, everyone, training, AugmentationSettings(), "shared")
 
 
 @dataclass(frozen=True)
@@ -76,6 +115,7 @@ class Pair:
             for kept, work in zip(found, (self.on, self.off), strict=True):
                 computed, tick = time.process_time(), time.perf_counter()
                 work()
+                _finish()
                 if turn:
                     kept.append((time.process_time() - computed, time.perf_counter() - tick))
         return found
@@ -84,42 +124,29 @@ class Pair:
 def main() -> None:
     """Measure every pair and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--quick", action="store_true", help="three repeats instead of seven")
     parser.add_argument("--repeats", type=int, help="turns that count")
     parser.add_argument("--images", type=int, default=32, help="of every client, at 64 px; a quarter at 224 px")
-    parser.add_argument(
-        "--only", nargs="+", choices=list(MEANS), default=list(MEANS), metavar="MEANS", help=str(list(MEANS))
-    )
+    parser.add_argument("--only", nargs="+", choices=list(MEANS), metavar="MEANS", help=str(list(MEANS)))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    setup = Setup(arguments.device, arguments.images)
+    names = arguments.only or [name for name in MEANS if ONLY_ON.get(name, setup.device) == setup.device]
     repeats = arguments.repeats or (3 if arguments.quick else 7)
+    where = provenance.hardware(torch.device(arguments.device))
     print(
-        f"{provenance.hardware(torch.device('cpu'))}; torch {torch.__version__}; commit {provenance.commit()[:12]}; "
+        f"{where}; torch {torch.__version__}; commit {provenance.commit()[:12]}; "
         f"{arguments.images} images, medians of {repeats} turns\n\n"
         "| with | without | processor, s | without | ratio | end to end, s | without | ratio |\n"
         f"|:--|:--|{'--:|' * 6}",
         flush=True,
     )
-    for name in arguments.only:
-        for pair in MEANS[name](arguments.images):
+    for name in names:
+        for pair in MEANS[name](setup):
             on, off = ([median(column) for column in zip(*turns, strict=True)] for turns in pair.measured(repeats))
             cells = [f"{a:.4g} | {b:.4g} | **{b / a:.2f}x**" for a, b in zip(on, off, strict=True)]
             print(f"| {pair.title} | {' | '.join(cells)} |", flush=True)
-
-
-def engine(
-    images: int, side: int = SMALL, clients: int = 1, method: str = "fedit", precision: str = "float32", batch: int = 16
-) -> Engine:
-    """Clients with so many training images each, and as many for validation."""
-    vit = build(VIT, {}, side)
-    backbone = Backbone(vit, LoraSettings()).on("cpu", precision)
-    model = Model.of(backbone, Classification(CLASSES), load(ROOT / "methods" / f"{method}.py", {}))
-    source = torch.Generator().manual_seed(0)
-    pixels = Rows.of(torch.randint(0, 256, (images, side, side, 3), dtype=torch.uint8, generator=source))
-    labels = torch.randint(len(CLASSES), (images,), generator=source)
-    everyone = [Client(str(number), pixels, labels, pixels, labels) for number in range(clients)]
-    training = TrainingSettings(batch_size=batch, momentum=0.9, precision=precision)
-    return Engine(model, everyone, training, AugmentationSettings(), "shared")
 
 
 def one_round(ours: Engine, lanes: Sequence[Lane] = RATES) -> Work:
@@ -128,30 +155,30 @@ def one_round(ours: Engine, lanes: Sequence[Lane] = RATES) -> Work:
     return lambda: ours.round(start, lanes)
 
 
-def lanes_fused(images: int) -> Iterator[Pair]:
+def lanes_fused(setup: Setup) -> Iterator[Pair]:
     """All lanes in one step, or one after another."""
-    ours = engine(images)
+    ours = setup.engine()
     single = [one_round(ours, [lane]) for lane in RATES]
     yield Pair("five lanes in one step | one lane after another", one_round(ours), lambda: [work() for work in single])
 
 
-def batches_shared(images: int) -> Iterator[Pair]:
+def batches_shared(setup: Setup) -> Iterator[Pair]:
     """Rates of one seed, whose images and first layer are computed once, beside as many seeds."""
-    ours = engine(images)
+    ours = setup.engine()
     title = "images shared by five rates | five seeds, each with images of its own"
     yield Pair(title, one_round(ours), one_round(ours, SEEDS))
 
 
-def class_token(images: int) -> Iterator[Pair]:
+def class_token(setup: Setup) -> Iterator[Pair]:
     """The last block for the class token alone."""
     with changed(LastBlock, "fits", staticmethod(lambda _: False)):
-        whole = engine(images)
-    yield Pair("last block for the class token | for all tokens", one_round(engine(images)), one_round(whole))
+        whole = setup.engine()
+    yield Pair("last block for the class token | for all tokens", one_round(setup.engine()), one_round(whole))
 
 
-def adapters_joined(images: int) -> Iterator[Pair]:
+def adapters_joined(setup: Setup) -> Iterator[Pair]:
     """FedPAL's two adapters on q and v in one product, or one after another."""
-    ours = engine(images, method="fedpal")
+    ours = setup.engine(method="fedpal")
     work = one_round(ours)
 
     def apart() -> None:
@@ -171,9 +198,9 @@ def _one_by_one(layer: AdaptedLinear, x: Tensor) -> Tensor:
     return y
 
 
-def side_by_side(images: int) -> Iterator[Pair]:
+def side_by_side(setup: Setup) -> Iterator[Pair]:
     """Two clients on two cores, each with one thread, or one after another with two threads."""
-    ours = engine(images, clients=2)
+    ours = setup.engine(clients=2)
 
     def threaded() -> None:
         torch.set_num_threads(2)
@@ -185,11 +212,11 @@ def side_by_side(images: int) -> Iterator[Pair]:
     yield Pair(title, one_round(replace(ours, threads=2)), threaded)
 
 
-def decoded_once(images: int) -> Iterator[Pair]:
+def decoded_once(setup: Setup) -> Iterator[Pair]:
     """A round from packed images, or one that decodes a JPEG file of 224 px for each of them."""
-    ours = engine(images)
+    ours = setup.engine()
     work, files = one_round(ours), []
-    for number in range(images):
+    for number in range(setup.images):
         smooth = np.random.default_rng(number).integers(0, 256, (8, 8, 3), dtype=np.uint8)
         files.append(io.BytesIO())
         Image.fromarray(smooth).resize((LARGE, LARGE)).save(files[-1], "jpeg", quality=90)
@@ -202,16 +229,16 @@ def decoded_once(images: int) -> Iterator[Pair]:
     yield Pair("images packed once | a JPEG file decoded for each image", work, decoding)
 
 
-def bfloat16(images: int) -> Iterator[Pair]:
+def bfloat16(setup: Setup) -> Iterator[Pair]:
     """The frozen part in bfloat16."""
-    for side, count in ((SMALL, images), (LARGE, images // 4)):
-        work = [one_round(engine(count, side, precision=precision)) for precision in ("bfloat16", "float32")]
+    for side in (SMALL, LARGE):
+        work = [one_round(setup.engine(side=side, precision=precision)) for precision in ("bfloat16", "float32")]
         yield Pair(f"frozen part in bfloat16, {side} px | float32", *work)
 
 
-def evaluation(images: int) -> Iterator[Pair]:
+def evaluation(setup: Setup) -> Iterator[Pair]:
     """Lanes together, and images in larger or smaller chunks."""
-    ours = engine(4 * images)
+    ours = setup.engine(4 * setup.images)
     state = ours.start(RATES)
     together = partial(ours.validate, state)
     apart = [partial(ours.validate, state.lane(number)) for number in range(len(RATES))]
@@ -220,12 +247,12 @@ def evaluation(images: int) -> Iterator[Pair]:
         yield Pair(f"validation: 64 images at once | {chunk}", together, partial(ours.validate, state, chunk))
 
 
-def optimiser(images: int) -> Iterator[Pair]:
+def optimiser(setup: Setup) -> Iterator[Pair]:
     """A hundred steps of SGD for all lanes and leaves together, or by one of torch's optimisers for each lane."""
-    ours = engine(1)
+    ours = setup.engine(1)
     leaves = [leaf[0].clone() for leaf in ours.start(RATES).params.values()]
     gradients, buffers = ([torch.ones_like(leaf) for leaf in leaves] for _ in range(2))
-    rates = torch.tensor([float(lane.rate) for lane in RATES])
+    rates = torch.tensor([float(lane.rate) for lane in RATES], device=setup.device)
     scaled = [rates.view(-1, *[1] * (leaf.dim() - 1)) for leaf in leaves]
     single = [[leaf[number].clone().requires_grad_() for leaf in leaves] for number in range(len(RATES))]
     optimisers = [
@@ -249,22 +276,23 @@ def optimiser(images: int) -> Iterator[Pair]:
     )
 
 
-def fused_attention(images: int) -> Iterator[Pair]:
+def fused_attention(setup: Setup) -> Iterator[Pair]:
     """Attention by torch's fused kernel, or by products and a softmax."""
-    for side, count, batch in ((SMALL, images, 16), (SMALL, images, 32), (LARGE, images // 4, 16)):
-        work = one_round(engine(count, side, batch=batch))
-        turns = [partial(_with_limit, limit, work) for limit in (0, 10**6)]
-        yield Pair(f"fused attention, {side} px, batches of {min(batch, count)} | products and softmax", *turns)
+    for side, batch in ((SMALL, 16), (SMALL, 32), (LARGE, 16)):
+        ours = setup.engine(side=side, batch=batch)
+        turns = [partial(_with_attention, fused, one_round(ours)) for fused in (True, False)]
+        size = min(batch, len(ours.clients[0].labels))
+        yield Pair(f"fused attention, {side} px, batches of {size} | products and softmax", *turns)
 
 
-def _with_limit(limit: int, work: Work) -> None:
-    with changed(attention, "FUSED_FROM", limit):
+def _with_attention(fused: bool, work: Work) -> None:
+    with changed(attention, "fused", lambda *_: fused):
         work()
 
 
-def checkpoints(images: int) -> Iterator[Pair]:
+def checkpoints(setup: Setup) -> Iterator[Pair]:
     """Three rounds with a checkpoint of six clients' five lanes after each, written beside the next or before it."""
-    ours, six = engine(images), engine(1, clients=6, method="fedpal")
+    ours, six = setup.engine(), setup.engine(1, clients=6, method="fedpal")
     work, state = one_round(ours), six.start(RATES)
 
     def trained(store: Store, beside: Beside | None) -> None:
@@ -284,6 +312,70 @@ def checkpoints(images: int) -> Iterator[Pair]:
             trained(Store(Path(folder)), None)
 
     yield Pair("checkpoints written beside the training | between rounds", apart, between)
+
+
+def stacked(setup: Setup) -> Iterator[Pair]:
+    """Two small clients in one step, or one after another, for batches and lanes of several sizes.
+
+    Two seeds of one client stand for two clients: images and leaves of their own, the same number of steps.
+    """
+    for batch, rates in ((4, RATES[:1]), (4, RATES), (16, RATES[:1]), (16, RATES)):
+        ours = setup.engine(2 * batch, batch=batch)
+        both = [replace(lane, seed=seed) for seed in (0, 1) for lane in rates]
+        single = [one_round(ours, both[: len(rates)]), one_round(ours, both[len(rates) :])]
+        title = f"two clients in one step, batches of {batch}, {len(rates)} rate(s) | one after another"
+        yield Pair(title, _often(4, one_round(ours, both)), _often(4, *single))
+
+
+def recorded(setup: Setup) -> Iterator[Pair]:
+    """Steps recorded as CUDA graphs, or launched operation by operation."""
+    for side, lanes in ((SMALL, RATES[:1]), (SMALL, RATES), (LARGE, RATES)):
+        ours = setup.engine(side=side)
+        replayed = replace(ours, recorder=Recorder(CudaGraphs()))
+        title = f"steps recorded, {side} px, {len(lanes)} rate(s) | launched operation by operation"
+        yield Pair(title, one_round(replayed, lanes), one_round(ours, lanes))
+
+
+def compiled(setup: Setup) -> Iterator[Pair]:
+    """Every lane's gradients by a compiled program, or operation by operation.
+
+    Dynamo does not follow hooks through `vmap`: the operations are traced below it, and the program is made of these.
+    """
+    ours = setup.engine()
+    params = {name: leaf[0] for name, leaf in ours.start(RATES).params.items()}
+    rates = [float(lane.rate) for lane in RATES]
+    step = Step(ours.model, ours.training, Phase(), rates, [0] * len(rates), params, params, {})
+    size = ours.training.batch_size
+    images = torch.rand(size, 3, SMALL, SMALL, device=setup.device)
+    labels = ours.clients[0].labels[:size]
+    step.trained = {name: leaf.detach() for name, leaf in step.trained.items()}
+    leaves = list(step.trained.values())
+
+    def gradients(leaves: Sequence[Tensor], images: Tensor, labels: Tensor) -> tuple[Tensor, list[Tensor]]:
+        names = list(step.trained)
+        with changed(step, "trained", {name: leaf.requires_grad_() for name, leaf in zip(names, leaves, strict=True)}):
+            return step.gradients([images], [labels])
+
+    tick = time.perf_counter()
+    program = torch.compile(make_fx(gradients)(leaves, images, labels))
+
+    def by_program() -> None:
+        with torch.no_grad():
+            program(leaves, images, labels)
+
+    by_program()
+    title = f"gradients of a compiled program ({time.perf_counter() - tick:.0f} s to make) | operation by operation"
+    yield Pair(title, by_program, partial(gradients, leaves, images, labels))
+
+
+def _often(times: int, *works: Work) -> Work:
+    return lambda: [work() for _ in range(times) for work in works]
+
+
+def _finish() -> None:
+    """Wait for the GPU, where there is one."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
 
 
 @contextmanager
@@ -309,7 +401,12 @@ MEANS = {
     "optimiser": optimiser,
     "attention": fused_attention,
     "checkpoints": checkpoints,
+    "stacked": stacked,
+    "compiled": compiled,
+    "recorded": recorded,
 }
+ONLY_ON = {"clients": "cpu", "recorded": "cuda"}
+"""The device of means that another one has not."""
 
 
 if __name__ == "__main__":

@@ -41,6 +41,7 @@ TITLES = {
     "flower": "(b) Flower simulation: one process per run",
     "lane": "(c) engine, one lane at a time",
     "fused": "(d) engine, lanes fused",
+    "graphs": "(d') engine, lanes fused, steps recorded as CUDA graphs",
     "limit": "(e) frozen backbone alone, forward and backward",
 }
 
@@ -97,8 +98,8 @@ class Bench:
             found = [self._run("flower", rate=rate, seed=seed, threads=self.threads) for rate, seed in few]
             return _together(found, len(runs) / len(few))
         with tempfile.TemporaryDirectory(dir=self.workload.root) as folder:
-            lanes = 1 if name == "lane" else "auto"
-            return self._run("engine", threads=self.threads, lanes=lanes, runs=folder)
+            options = {"lanes": 1 if name == "lane" else "auto", "cuda-graphs": "on" if name == "graphs" else "off"}
+            return self._run("engine", threads=self.threads, runs=folder, **options)
 
     def limit(self) -> dict[str, Any]:
         """The largest throughput of the frozen backbone."""
@@ -128,7 +129,7 @@ def main() -> None:
     """Measure and print."""
     arguments = _arguments()
     began = time.perf_counter()
-    sides = ["peft", "lane", "fused"]
+    sides = ["peft", "lane", "fused", *(["graphs"] if arguments.device == "cuda" else [])]
     if not arguments.quick:
         if importlib.util.find_spec("flwr"):
             sides.insert(1, "flower")
@@ -333,6 +334,8 @@ def _ratios(bench: Bench, found: Mapping[str, Sequence[Measured]], limit: Mappin
     if limit:
         throughput = _images(bench.workload) / median(run.training for run in found["fused"])
         print(f"fused/limit in rounds: {throughput / limit['throughput']:.2f}")
+    if "graphs" in found:
+        print(f"recorded/fused end to end: {1 / ratio('graphs'):.2f}x")
     print(f"fused/lane processor time: {ratio('lane', 'computing'):.2f}x")
     print(f"fused/peft processor time: {ratio('peft', 'computing'):.2f}x")
     print(f"fused/lane end to end: {ratio('lane'):.2f}x")
