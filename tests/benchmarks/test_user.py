@@ -11,8 +11,8 @@ from benchmarks.workload import AUGMENTATION
 def test_images_are_changed_alike_one_by_one_and_in_batches() -> None:
     """All sixteen mirrorings and turns occur among two hundred draws."""
     images = torch.randint(0, 256, (200, 12, 12, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    expected = augment(images, AUGMENTATION, torch.Generator().manual_seed(1))
     draws = torch.rand(200, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    expected = augment(images, AUGMENTATION, draws)
     found = torch.stack(
         [changed(image.permute(2, 0, 1), own.tolist()) for image, own in zip(images, draws, strict=True)]
     )
@@ -20,7 +20,7 @@ def test_images_are_changed_alike_one_by_one_and_in_batches() -> None:
 
 
 def test_order_and_draws_are_the_engines() -> None:
-    """Drawn for all images at once, where the engine draws batch by batch."""
+    """The same numbers whether they are drawn for all images at once or batch by batch."""
     order = KeyedOrder(21, "north", 3)
     order.round = 2
     numbers, draws = zip(*order, strict=True)
