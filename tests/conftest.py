@@ -14,7 +14,7 @@ settings.load_profile("suite")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """How long a campaign of faults goes on."""
-    parser.addoption("--kills", type=int, default=20, help="how often the test of resuming kills a training")
+    parser.addoption("--kills", type=int, default=8, help="how often the test of resuming kills a training")
     parser.addoption("--slurm", action="store_true", help="start a SLURM of one node here, as root, and use it")
 
 
