@@ -77,7 +77,7 @@ class Bench:
         threads: Cores that a side may use.
         peft_threads: Threads of plain PEFT's matrix products.
         workers: Worker processes of its DataLoader.
-        flower_runs: Runs of the sweep that Flower trains; its seconds are scaled to all of them.
+        few: How many runs of the sweep plain PEFT and Flower train; their seconds are scaled to all of them.
     """
 
     workload: Workload
@@ -85,17 +85,17 @@ class Bench:
     threads: int
     peft_threads: int
     workers: int
-    flower_runs: int
+    few: Mapping[str, int]
 
     def side(self, name: str) -> Measured:
         """Train the whole sweep by one side."""
-        runs = [(rate, seed) for seed in self.workload.seeds for rate in self.workload.rates]
-        if name == "peft":
-            options = {"threads": self.peft_threads, "workers": self.workers}
-            return _together([self._run("plain", rate=rate, seed=seed, **options) for rate, seed in runs])
-        if name == "flower":
-            few = runs[: self.flower_runs]
-            found = [self._run("flower", rate=rate, seed=seed, threads=self.threads) for rate, seed in few]
+        if name in self.few:
+            runs = [(rate, seed) for seed in self.workload.seeds for rate in self.workload.rates]
+            few = runs[: self.few[name]]
+            script, options = "flower", {"threads": self.threads}
+            if name == "peft":
+                script, options = "plain", {"threads": self.peft_threads, "workers": self.workers}
+            found = [self._run(script, rate=rate, seed=seed, **options) for rate, seed in few]
             return _together(found, len(runs) / len(few))
         with tempfile.TemporaryDirectory(dir=self.workload.root) as folder:
             options = {"lanes": 1 if name == "lane" else "auto", "cuda-graphs": "on" if name == "graphs" else "off"}
@@ -148,9 +148,10 @@ def main() -> None:
         )
         workload.prepare()
         workers = 0 if arguments.device == "cpu" else 4
-        flower_runs = arguments.flower_runs or len(workload.rates) * len(workload.seeds)
+        runs = len(workload.rates) * len(workload.seeds)
+        few = {"peft": min(arguments.peft_runs or runs, runs), "flower": min(arguments.flower_runs or runs, runs)}
         peft_threads = arguments.peft_threads or _best_threads(workload, arguments.threads)
-        bench = Bench(workload, arguments.device, arguments.threads, peft_threads, workers, flower_runs)
+        bench = Bench(workload, arguments.device, arguments.threads, peft_threads, workers, few)
         _introduce(bench)
         _warm_up(sides)
         found: dict[str, list[Measured]] = {name: [] for name in sides}
@@ -215,7 +216,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--peft-threads", type=int, help="threads of plain PEFT; otherwise the fastest are found")
     parser.add_argument("--projection", action=argparse.BooleanOptionalAction, help="what config/paper.yaml would cost")
     parser.add_argument("--projection-images", type=int, default=256, help="images that its speeds are measured with")
-    parser.add_argument("--flower-runs", type=int, help="runs that Flower trains, its seconds scaled to the sweep")
+    parser.add_argument("--peft-runs", type=int, help="runs that PEFT trains, its seconds scaled to the sweep")
+    parser.add_argument("--flower-runs", type=int, help="likewise Flower")
     arguments = parser.parse_args()
     cpu = arguments.device == "cpu"
     usual = {
@@ -224,6 +226,7 @@ def _arguments() -> argparse.Namespace:
         "rounds": 2 if arguments.quick else 6 if cpu else 3,
         "image_size": 64 if cpu else 224,
         "batch_size": 16 if cpu else 32,
+        "peft_runs": None if cpu else 6,
         "flower_runs": None if cpu else 2,
         "peft_threads": None if cpu else 4,
         "projection": not cpu,
@@ -246,13 +249,15 @@ def _introduce(bench: Bench) -> None:
     load, (training, validation) = bench.workload, bench.workload.sizes()
     torch.set_num_threads(bench.threads)
     packages = " ".join(f"{name} {version}" for name, version in provenance.versions().items())
+    few = ", ".join(f"{name} {count}" for name, count in bench.few.items())
     print(
         f"{provenance.hardware(torch.device(bench.device))}; {platform.platform()}\n"
         f"{packages}; commit {provenance.commit()[:12]}\n"
         f"FedIT, 6 clients, {training} training and {validation} validation images at {load.image_size} px, "
         f"ViT-Tiny/16, LoRA rank 4 on qkv, batches of {load.batch_size}, {load.precision}\n"
         f"{len(load.rates)} rates x {len(load.seeds)} seeds x {load.rounds} rounds = {_images(load)} lane-images; "
-        f"{bench.threads} cores; PEFT's threads: {bench.peft_threads}, its workers: {bench.workers}\n",
+        f"{bench.threads} cores; PEFT's threads: {bench.peft_threads}, its workers: {bench.workers}\n"
+        f"of {len(load.rates) * len(load.seeds)} runs are trained, and their seconds scaled to all: {few}\n",
         flush=True,
     )
 
@@ -312,7 +317,8 @@ def _compare(found: Mapping[str, Sequence[Measured]], precision: str) -> bool:
     for name, runs in found.items():
         if name == "peft":
             continue
-        pairs = [(loss, reference[run][client]) for run, own in runs[0].losses.items() for client, loss in own.items()]
+        both = {run: own for run, own in runs[0].losses.items() if run in reference}
+        pairs = [(loss, reference[run][client]) for run, own in both.items() for client, loss in own.items()]
         ours, theirs = torch.tensor(pairs, dtype=torch.float64).unbind(1)
         apart = float((ours - theirs).abs().max())  # Torch's maximum is NaN where any is.
         agree &= apart < AGREEMENT[precision]

@@ -2,11 +2,12 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from benchmarks.sweep import Measured, _compare
+from benchmarks.sweep import Measured, _compare, _together
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -21,6 +22,18 @@ def test_a_side_that_did_other_work_is_found(capsys: pytest.CaptureFixture[str])
     for loss, agrees in ((0.5 + 1e-6, True), (0.5 + 1e-2, False), (float("nan"), False)):
         assert _compare({"peft": [measured(0.5)], "fused": [measured(loss)]}, "float32") == agrees
         assert ("DISAGREES" in capsys.readouterr().out) != agrees
+
+
+def test_of_a_side_that_trained_all_runs_those_count_that_plain_peft_trained(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Seconds of a few runs are scaled to the sweep's; losses are compared where there are both."""
+    few, all_runs = measured(0.5), measured(0.5 + 1e-6)
+    all_runs = replace(all_runs, losses={**all_runs.losses, "1e-3/1": {"north": 9.0, "south": 9.0}})
+    assert _compare({"peft": [few], "fused": [all_runs]}, "float32")
+    assert "2 clients and runs" in capsys.readouterr().out
+    both = _together([few, few], times=3.0)
+    assert (both.seconds, both.training, both.memory) == (6.0, 3.0, 1)
 
 
 @pytest.mark.workflow
