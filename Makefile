@@ -10,9 +10,9 @@ PYTHON ?= python3
 all: $(VENV)/.installed
 	. $(BIN)/activate && snakemake --cores 8 all
 
-# The environment, then the test suite, in two processes: one of them runs Snakemake.
+# The environment, then the test suite, in two processes: one of them begins with the tests that run Snakemake.
 test: $(VENV)/.installed
-	. $(BIN)/activate && python -m pytest -n 2 --dist loadgroup
+	. $(BIN)/activate && python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
 # What a commit must pass besides the tests.
 check: $(VENV)/.installed

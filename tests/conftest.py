@@ -18,8 +18,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slurm", action="store_true", help="start a SLURM of one node here, as root, and use it")
 
 
+@pytest.hookimpl(tryfirst=True)  # Before pytest-xdist looks for the groups.
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Processes of `pytest -n` share out whole files, and one takes all files that run Snakemake on one project."""
+    """Processes of `pytest -n` share out whole files; one takes all that run Snakemake on one project, and begins."""
+    items.sort(key=lambda item: item.path.parent.name != "workflow")
     for item in items:
         folder, name = item.path.parent.name, item.path.stem
         item.add_marker(pytest.mark.xdist_group("workflow" if folder == "workflow" else f"{folder}/{name}"))

@@ -4,6 +4,7 @@ import re
 import tomllib
 from pathlib import Path
 
+import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -46,3 +47,10 @@ def test_nothing_works_only_through_make() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert re.search(r"^all:.*\n\t\. \$\(BIN\)/activate && snakemake --cores 8 all$", makefile, re.MULTILINE)
     assert re.search(r"^test:.*\n\t\. \$\(BIN\)/activate && python -m pytest -n 2 ", makefile, re.MULTILINE)
+
+
+def test_processes_share_out_whole_groups_of_tests(request: pytest.FixtureRequest) -> None:
+    """The group is part of a test's name. With packages that do not fit each other it is silently lost."""
+    if not request.config.getoption("loadgroup", default=False):
+        pytest.skip("one process, or `--dist loadgroup` is not given")
+    assert request.node.nodeid.endswith("@tests/test_environment")
