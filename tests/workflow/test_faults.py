@@ -58,24 +58,30 @@ def trained(project: Project) -> dict[str, bytes]:
 
 
 def test_kills_of_snakemake_and_workers_change_no_table(untrained: Project) -> None:
-    """Snakemake alone, then a worker, then all of them; a plain rerun ends with the table of an undisturbed one."""
+    """Snakemake alone, its orphan, another's worker, then all; a plain rerun ends with an undisturbed one's table."""
     untrained.configure(rounds=ROUNDS, checkpoint_every=3)
     progress = untrained.folder / "results/small/runs/toy_lesions/fedit/.progress.json"
-    first = start(untrained)
+    log = untrained.folder / "logs/small/train/toy_lesions/fedit.log"
+    started = [first := start(untrained)]
     try:
         wait_for(progress.is_file)
+        orphan = json.loads(progress.read_text())["process"]
+        os.kill(orphan, signal.SIGSTOP)  # However fast it is, it has not finished when it is killed.
         said = status(untrained)
         assert "Snakemake is running here" in said
         assert "running     toy_lesions fedit" in said
         refused = untrained.snakemake(TABLE, ok=False)
         assert "Directory cannot be locked" in refused, "a second Snakemake does no harm"
-        orphan = json.loads(progress.read_text())["process"]
         os.kill(first.pid, signal.SIGKILL)
         first.wait()
         assert "Snakemake is not running here" in status(untrained)
 
-        second = start(untrained)  # While workers of the first may still be at it.
-        wait_for(lambda: json.loads(progress.read_text())["process"] != orphan or second.poll() is not None)
+        started.append(second := start(untrained))  # While workers of the first are still at it.
+        wait_for(lambda: log.is_file() and "waiting for the folder" in log.read_text())
+        os.kill(orphan, signal.SIGCONT)
+        wait_for(lambda: json.loads(progress.read_text())["group"])
+        os.kill(orphan, signal.SIGKILL)
+        wait_for(lambda: json.loads(progress.read_text())["process"] != orphan)
         os.kill(json.loads(progress.read_text())["process"], signal.SIGKILL)
         wait_for(lambda: "Error in rule train" in (untrained.folder / "printed").read_text())
         os.killpg(second.pid, signal.SIGKILL)
@@ -83,8 +89,9 @@ def test_kills_of_snakemake_and_workers_change_no_table(untrained: Project) -> N
 
         untrained.snakemake(TABLE)
     finally:
-        with suppress(ProcessLookupError):
-            os.killpg(first.pid, signal.SIGKILL)
+        for snakemake in started:
+            with suppress(ProcessLookupError):
+                os.killpg(snakemake.pid, signal.SIGKILL)
     assert "2 done" in status(untrained)
     found = trained(untrained)
     assert len(found) == 5
