@@ -25,8 +25,8 @@ class Widened(nn.Linear):
 def widen(model: nn.Module) -> None:
     """Make plain linear layers of a model `Widened` ones, in place; weights and their names stay.
 
-    Where the CPU has AMX, layers of whole tiles stay as they are. At the end of a row that is no whole number of tiles
-    oneDNN reads on into the next row, times zero: a NaN of one lane would become its neighbour's.
+    Where the CPU has AMX, layers of whole tiles stay as they are. In others a row's NaN has been seen in the row before
+    it, so one lane's would become its neighbour's: the kernel seems to read on past a row's end, times zero.
     """
     amx = bool(torch.cpu.get_capabilities().get("amx_bf16"))
     for layer in model.modules():
