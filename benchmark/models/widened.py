@@ -1,8 +1,8 @@
 """Frozen layers in bfloat16 on a CPU, near the speed of float32 or faster.
 
-Some CPUs multiply matrices of bfloat16 numbers (Intel's AMX); on all others torch is slower at it than at float32, on
-most of them seven to ten times. Such CPUs and GPUs sum products of bfloat16 numbers in float32 and round the sum. So do
-the layers of this module, by float32 instructions.
+CPUs with Intel's AMX multiply matrices of bfloat16 numbers fast. On others that were tried torch is slower at it than
+at float32, seven to ten times where it has to emulate it. GPUs and AMX sum products of bfloat16 numbers in float32 and
+round the sum. So do the layers of this module, by float32 instructions.
 """
 
 import torch

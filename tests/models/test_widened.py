@@ -9,10 +9,15 @@ from benchmark.models.backbone import Backbone, build
 from benchmark.models.widened import Widened, widen
 
 
+def pretend(monkeypatch: pytest.MonkeyPatch, amx: bool) -> None:
+    """A CPU with AMX, or one without."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": amx})
+
+
 @pytest.mark.parametrize("amx", [True, False])
 def test_a_product_is_summed_in_float32_and_rounded_once(amx: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Against the exact product of the rounded numbers: off by half a unit in the last place of bfloat16 at most."""
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": amx})
+    pretend(monkeypatch, amx)
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(64, 32), nn.GELU(), nn.Linear(32, 8, bias=False)).to(torch.bfloat16)
     widen(model)
@@ -42,7 +47,7 @@ def test_layers_of_another_kind_stay() -> None:
 def test_where_the_cpu_multiplies_bfloat16_layers_of_whole_tiles_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both widths count: a row of outputs is a row of the gradient's product."""
     for amx, kept in ((True, [False, True, True, False]), (False, [True] * 4)):
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda amx=amx: {"amx_bf16": amx})
+        pretend(monkeypatch, amx)
         model = nn.Sequential(*(nn.Linear(*widths) for widths in ((64, 32), (64, 48), (48, 64), (192, 576))))
         widen(model)
         assert [isinstance(layer, Widened) for layer in model] == kept
@@ -53,7 +58,7 @@ def test_layers_are_widened_in_bfloat16_alone_and_compute_the_same(monkeypatch: 
     images = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     found = []
     for amx, precision in ((True, "bfloat16"), (False, "bfloat16"), (False, "float32")):
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda amx=amx: {"amx_bf16": amx})
+        pretend(monkeypatch, amx)
         torch.manual_seed(0)
         arguments = {"patch_size": 16, "embed_dim": 64, "depth": 2, "num_heads": 2}
         backbone = Backbone(build("vit_tiny_patch16_224", arguments, 32), LoraSettings()).on("cpu", precision)

@@ -45,6 +45,14 @@ def wait_for(condition: Callable[[], object], seconds: float = 90) -> None:
         time.sleep(0.02)
 
 
+def text(log: Path) -> str:
+    """What a log says; nothing while Snakemake has removed it to begin another."""
+    try:
+        return log.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
+
+
 def status(project: Project) -> str:
     """What `python -m benchmark status` prints."""
     command = [sys.executable, "-m", "benchmark", "status", "--configfile", "config/small.yaml"]
@@ -77,7 +85,7 @@ def test_kills_of_snakemake_and_workers_change_no_table(untrained: Project) -> N
         assert "Snakemake is not running here" in status(untrained)
 
         started.append(second := start(untrained))  # While workers of the first are still at it.
-        wait_for(lambda: log.is_file() and "waiting for the folder" in log.read_text())
+        wait_for(lambda: "waiting for the folder" in text(log))
         os.kill(orphan, signal.SIGCONT)
         wait_for(lambda: json.loads(progress.read_text())["group"])
         os.kill(orphan, signal.SIGKILL)
