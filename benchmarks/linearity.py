@@ -29,7 +29,7 @@ from benchmark.federation.methods import load  # noqa: E402
 from benchmark.federation.model import Model  # noqa: E402
 from benchmark.federation.rows import Rows  # noqa: E402
 from benchmark.models.backbone import Backbone, build  # noqa: E402
-from benchmark.tasks.classification import Classification  # noqa: E402
+from benchmark.tasks._before import Classification  # noqa: E402
 
 VIT = "vit_tiny_patch16_224"
 CLASSES = tuple("abcdefgh")

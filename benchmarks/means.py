@@ -49,7 +49,7 @@ from benchmark.models import attention  # noqa: E402
 from benchmark.models.backbone import Backbone, build  # noqa: E402
 from benchmark.models.last_block import LastBlock  # noqa: E402
 from benchmark.models.lora import AdaptedLinear, lora_name  # noqa: E402
-from benchmark.tasks.classification import Classification  # noqa: E402
+from benchmark.tasks._before import Classification  # noqa: E402
 
 VIT = "vit_tiny_patch16_224"
 CLASSES = tuple("abcdefgh")

@@ -28,7 +28,7 @@ from benchmark.federation.model import Model  # noqa: E402
 from benchmark.federation.rows import Rows  # noqa: E402
 from benchmark.models.backbone import Backbone, build  # noqa: E402
 from benchmark.plan import Plan  # noqa: E402
-from benchmark.tasks.classification import Classification  # noqa: E402
+from benchmark.tasks._before import Classification  # noqa: E402
 
 FULL = {"fed_isic2019": (18_597, 0.15), "camelyon17": (0.8 * 455_954, 0.15 / 0.8)}
 """Of each dataset: images that are not for testing, and the share of these that are for validation.

@@ -15,7 +15,7 @@ from benchmark.federation.model import Model, predict
 from benchmark.federation.rows import Rows
 from benchmark.method import Method
 from benchmark.models.backbone import Backbone, build
-from benchmark.tasks.classification import Classification
+from benchmark.tasks._before import Classification
 
 VIT = "vit_tiny_patch16_224"
 ARGUMENTS: dict[str, Any] = {"patch_size": 8, "embed_dim": 48, "depth": 2, "num_heads": 3}

@@ -12,7 +12,7 @@ from benchmark.federation.rows import Rows
 from benchmark.leaf import Leaf, Leaves
 from benchmark.method import Batch, Method, Mix, Output
 from benchmark.models.backbone import Backbone
-from benchmark.tasks.classification import Classification
+from benchmark.tasks._before import Classification
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ from benchmark.federation.store import Record, Store
 from benchmark.files import atomic, read_json, sweep, write_json
 from benchmark.models import backbone
 from benchmark.sources import ROOT, closure, fingerprint
-from benchmark.tasks.classification import Classification
+from benchmark.tasks._before import Classification
 
 _HISTORY = ("round", "client", "split", "metric", "value", "n")
 """Columns of `metrics.parquet`."""

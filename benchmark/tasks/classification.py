@@ -1,64 +1,170 @@
-"""Classification: a linear head, cross-entropy, and balanced accuracy from additive counts."""
+"""Classification: one label for every image, cross-entropy or one of its kin, and balanced accuracy."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
 
-from benchmark.leaf import Leaf, Leaves
+from benchmark.tasks.task import Floats, Metric, Task
+
+if TYPE_CHECKING:
+    import torch
+    from PIL.Image import Image
+    from torch import Tensor
+
+HIT, PREDICTED, TRUE = range(3)
+"""The places of what is counted."""
+LOSSES = ("cross_entropy", "weighted", "focal", "balanced_softmax")
 
 
 @dataclass(frozen=True)
-class Classification:
-    """What is learned: to tell classes apart.
+class Classification(Task):
+    """To tell classes apart. A target is a position in `classes`, int64.
 
-    Attributes:
-        classes: Their names, in the order of the labels.
+    The loss of a sample with the logits z and the label y, in a client with n_c training images of each of the C
+    classes that it has, and n of all (`settings["loss"]`):
+
+    * `cross_entropy`: -log softmax(z)_y
+    * `weighted`: the same times n / (C n_y), so that every class weighs the same
+    * `focal`: the same as cross-entropy times (1 - softmax(z)_y) ** gamma (arXiv 1708.02002, eq. 4)
+    * `balanced_softmax`: -log softmax(z + log n)_y (arXiv 2007.10740, eq. 4)
     """
 
-    classes: Sequence[str]
-    name: str = "classification"
-    score_name: str = "balanced_accuracy"
-    higher_is_better: bool = True
+    name = "classification"
+    score_name = "balanced_accuracy"
+    counted = ("hit", "predicted", "true")
+    figures = ("labels", "confusion")
+    defaults: ClassVar[Mapping[str, Any]] = {"loss": "cross_entropy", "gamma": 2.0}
 
-    def head(self, name: str, dim: int) -> list[Leaf]:
-        """The leaves of a linear head of this name, on features of size `dim`."""
-        return [
-            Leaf(f"{name}/weight", name, "head", (len(self.classes), dim)),
-            Leaf(f"{name}/bias", name, "head", (len(self.classes),)),
+    def __post_init__(self) -> None:
+        loss, gamma = self.setting("loss"), self.setting("gamma")
+        if loss not in LOSSES:
+            raise ValueError(f"task.loss: {loss!r} is no loss of {self.name}; allowed: {', '.join(LOSSES)}")
+        if not gamma >= 0:
+            raise ValueError(f"task.gamma: {gamma} is negative; the focal loss needs a number from 0")
+
+    # What a target is.
+
+    def target(self, row: Mapping[str, Any], root: Path, fit: "Callable[[Image], npt.NDArray[Any]]") -> npt.ArrayLike:
+        """The label."""
+        return np.int64(row["label"])
+
+    def strata(self, targets: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+        """The labels: every class is kept in proportion."""
+        return targets.astype(np.int64)
+
+    # What is trained.
+
+    @property
+    def outputs(self) -> int:
+        """A logit for each class."""
+        return len(self.classes)
+
+    def augment(
+        self, images: "Tensor", targets: "Tensor", settings: Any, draws: "Tensor", dtype: "torch.dtype"
+    ) -> "tuple[Tensor, Tensor]":
+        """Labels stay what they are."""
+        from benchmark.data.augmentation import augment
+
+        return augment(images, settings, draws, dtype), targets
+
+    def priors(self, targets: "Tensor") -> "dict[str, Tensor]":
+        """How many training images the client has of each class, (C,) float64."""
+        return {"images": targets.bincount(minlength=len(self.classes)).double()}
+
+    def loss(self, prediction: "Tensor", target: "Tensor", priors: "Mapping[str, Tensor]") -> "Tensor":
+        """The mean over images of the chosen loss of logits (n, classes) against labels (n,)."""
+        import torch
+        import torch.nn.functional as F
+
+        kind = self.setting("loss")
+        if kind == "cross_entropy":
+            return F.cross_entropy(prediction, target)
+        if kind == "focal":
+            losses = F.cross_entropy(prediction, target, reduction="none")
+            return ((1 - torch.exp(-losses)).clamp(min=0) ** self.setting("gamma") * losses).mean()
+        images = priors["images"].to(prediction.dtype)
+        if kind == "balanced_softmax":
+            return F.cross_entropy(prediction + images.log(), target)
+        weights = images.sum() / ((images > 0).sum() * images.clamp(min=1))
+        return (weights[target] * F.cross_entropy(prediction, target, reduction="none")).mean()
+
+    # How good a prediction is.
+
+    def counts(self, prediction: "Tensor", target: "Tensor") -> "Tensor":
+        """Of every image and class: whether it was hit, whether it was predicted, whether it is true."""
+        import torch
+        import torch.nn.functional as F
+
+        predicted = F.one_hot(prediction.argmax(-1), len(self.classes)).to(torch.float64)
+        true = F.one_hot(target, len(self.classes)).expand_as(predicted).to(torch.float64)
+        broken = ~torch.isfinite(prediction).all(-1, keepdim=True)
+        found = predicted.masked_fill(broken, torch.nan)
+        return torch.stack([found * true, found, true], dim=-1)
+
+    def score(self, counts: Floats, weights: Floats | None = None) -> Floats:
+        """Balanced accuracy: the mean recall of the classes that are present."""
+        hit, true = counts[..., HIT], counts[..., TRUE]  # (..., U, C)
+        hits, totals = (_summed(one, weights) for one in (hit, true))
+        present = totals > 0
+        recalls = np.where(present, hits, 0.0) / np.where(present, totals, 1.0)
+        scores: Floats = recalls.sum(-1) / np.maximum(present.sum(-1), 1)
+        # A diverged model's counts are NaN in every class, also in those that nothing was drawn of.
+        return np.where(np.isnan(hits).any(-1), np.nan, scores)
+
+    def chance(self, counts: Floats) -> float | None:
+        """Of a constant prediction: one of the classes that are present; None where there is one class alone."""
+        present = int((counts[..., TRUE].sum(0) > 0).sum())
+        return 1 / present if present > 1 else None
+
+    def drawn_among(self, counts: Floats) -> list[tuple[int, ...]]:
+        """Units that show the same classes: otherwise a rare class would drop out of many resamples."""
+        true = counts[..., TRUE]
+        shown = true[:, true.sum(0) > 0] > 0
+        return [tuple(np.flatnonzero(row).tolist()) for row in shown]
+
+    def kept(self, prediction: "Tensor") -> dict[str, npt.NDArray[Any]]:
+        """The predicted probabilities, for metrics that no counts give."""
+        probabilities = prediction.softmax(-1).float().cpu().numpy()
+        return {f"probability_{c}": probabilities[:, c] for c in range(probabilities.shape[1])}
+
+    def metrics(self, counts: Floats, kept: pd.DataFrame) -> list[Metric]:
+        """Accuracy, cross-entropy, the recall of every class that is present, and the mean area under the ROC curve."""
+        n, labels = len(counts), counts[..., TRUE].argmax(-1)
+        probabilities = kept[[f"probability_{c}" for c in range(len(self.classes))]].to_numpy(np.float64)
+        present, hit = np.unique(labels), counts[..., HIT].sum(-1)
+        # Probabilities are stored in float32, where a small one becomes zero.
+        chosen = np.maximum(probabilities[np.arange(n), labels], np.finfo(np.float32).tiny)
+        found: list[Metric] = [
+            ("accuracy", float(hit.mean()), n),
+            ("cross_entropy", float(-np.log(chosen).mean()), n),
         ]
+        for c in present:
+            own = labels == c
+            found.append((f"recall[{self.classes[c]}]", float(hit[own].mean()), int(own.sum())))
+        if len(present) > 1:
+            auc = float(np.mean([_auc(labels == c, probabilities[:, c]) for c in present]))
+            found.append(("auc", auc, n))
+        diverged = np.isnan(counts).any()
+        return [(name, float("nan"), count) for name, _, count in found] if diverged else found
 
-    def output(self, params: Leaves, name: str, features: Tensor) -> Tensor:
-        """Logits (n, classes) of features (n, dim), by the head of this name."""
-        return F.linear(features, params[f"{name}/weight"], params[f"{name}/bias"])
 
-    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Mean cross-entropy of logits (n, classes) against labels (n,) int64, a scalar."""
-        return F.cross_entropy(logits, target)
+def _summed(counts: Floats, weights: Floats | None) -> Floats:
+    """Counts (..., U, C) added up over units, each as often as it was drawn: (B, ..., C), or (..., C)."""
+    if weights is None:
+        return counts.sum(-2)
+    units = np.moveaxis(counts, -2, 0)  # (U, ..., C)
+    return (weights @ units.reshape(len(units), -1)).reshape(len(weights), *units.shape[1:])
 
-    def counts(self, logits: Tensor, target: Tensor) -> Tensor:
-        """What the score needs, additive over images.
 
-        Args:
-            logits: Shape (..., n, classes); leading dimensions are lanes.
-            target: Labels, shape (n,), int64.
+def _auc(positive: npt.NDArray[np.bool_], scores: Floats) -> float:
+    """The area under the ROC curve: how often a positive sample is scored above a negative one; ties count half."""
+    from scipy.stats import rankdata
 
-        Returns:
-            Hits, predictions and true images of every class, shape (..., classes, 3), float64. A lane whose logits are
-            not finite counts as NaN: it predicts nothing.
-        """
-        n_classes = len(self.classes)
-        predicted = F.one_hot(logits.argmax(-1), n_classes)
-        true = F.one_hot(target, n_classes).expand_as(predicted)
-        counts = torch.stack([predicted * true, predicted, true], dim=-1).sum(-3).to(torch.float64)
-        broken = ~torch.isfinite(logits).all(-1).all(-1)
-        return counts.masked_fill(broken[..., None, None], torch.nan)
-
-    def score(self, counts: Tensor) -> Tensor:
-        """Balanced accuracy: the mean recall of the classes that are present, (..., classes, 3) -> (...)."""
-        hit, true = counts[..., 0], counts[..., 2]
-        recall = torch.where(true > 0, hit / true.clamp(min=1), 0.0)
-        score = recall.sum(-1) / (true > 0).sum(-1).clamp(min=1)
-        return score.masked_fill(counts.isnan().any(-1).any(-1), torch.nan)
+    ranks, count = rankdata(scores), int(positive.sum())
+    above = ranks[positive].sum() - count * (count + 1) / 2
+    return float(above / (count * (len(scores) - count)))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score
 
-from benchmark.tasks.classification import Classification
+from benchmark.tasks._before import Classification
 
 CLASSES = 5
 TASK = Classification([f"class {k}" for k in range(CLASSES)])

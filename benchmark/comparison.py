@@ -1,0 +1,132 @@
+"""A comparison: which rows there are, and where everything of it stands.
+
+Every job that looks at more than one row is given one file, `results/NAME/comparison.json`, in whose folder all results
+of the configuration stand. It holds what the plan knows (methods, rates, seeds, ...) and the manifest of every
+federation, and nothing that was measured.
+
+The paths are built here and nowhere else: the plan asks for them with the names of wildcards in place of names.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from benchmark.files import read_json
+
+NAME = "comparison.json"
+"""The file's name in the folder of the results."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the results of one configuration stand. Names may be those of wildcards, `{federation}`.
+
+    Attributes:
+        folder: The folder of the results, `results/NAME`.
+    """
+
+    folder: str
+
+    def of(self, name: str) -> str:
+        """A file or folder of the whole comparison: `clients.parquet`."""
+        return f"{self.folder}/{name}"
+
+    def runs(self, federation: str, method: str) -> str:
+        """The folder of all runs of a row."""
+        return f"{self.folder}/runs/{federation}/{method}"
+
+    def run(self, federation: str, method: str, rate: str, seed: int | str, file: str = "") -> str:
+        """The folder of a run, or a file in it: `run.json`, `metrics.parquet`, `state.safetensors`."""
+        return f"{self.runs(federation, method)}/lr={rate}/seed={seed}{f'/{file}' if file else ''}"
+
+    def selected(self, federation: str, method: str) -> str:
+        """A row's selection."""
+        return f"{self.folder}/selected/{federation}/{method}.json"
+
+    def test(self, federation: str, method: str, seed: int | str, file: str) -> str:
+        """What a row's model made of the test images at the selected rate: `counts.parquet`, `predictions.parquet`."""
+        return f"{self.folder}/test/{federation}/{method}/seed={seed}/{file}"
+
+    def all_rates(self, federation: str, method: str) -> str:
+        """A row's test scores with every rate, for the appendix."""
+        return f"{self.folder}/appendix/{federation}/{method}.csv"
+
+    def overlap(self, federation: str, method: str) -> str:
+        """How much a row's adapters overlap."""
+        return f"{self.folder}/overlap/{federation}/{method}.csv"
+
+    def table(self, federation: str, kind: str) -> str:
+        """A federation's table, as `csv`, `md` or `tex`."""
+        return f"{self.folder}/tables/{federation}.{kind}"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The rows that stand in the tables together.
+
+    Attributes:
+        folder: Where all results stand.
+        name: The configuration's name.
+        title: One line for the report.
+        rows: Federation and method of every row.
+        rates: The learning rates as the configuration writes them.
+        seeds: The seeds.
+        last_rounds: See `SelectionSettings`.
+        appendix: Rows whose every rate is tested for the appendix.
+        unused: With `baselines: reference`, rows that are trained all the same: federation, method and why.
+        manifests: What each federation holds, by its name.
+    """
+
+    folder: Path
+    name: str
+    title: str
+    rows: Sequence[tuple[str, str]]
+    rates: Sequence[str]
+    seeds: Sequence[int]
+    last_rounds: int = 1
+    appendix: Sequence[tuple[str, str]] = ()
+    unused: Sequence[tuple[str, str, str]] = ()
+    manifests: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path) -> "Comparison":
+        """The comparison that a file describes.
+
+        Args:
+            path: `results/NAME/comparison.json`, or its folder.
+
+        Returns:
+            The comparison.
+
+        Raises:
+            ValueError: The file is no comparison.
+            OSError: There is no such file.
+        """
+        file = path / NAME if path.is_dir() else path
+        held: dict[str, Any] = read_json(file)
+        try:
+            tuples: dict[str, Any] = {key: [tuple(row) for row in held[key]] for key in ("rows", "appendix", "unused")}
+            return cls(folder=file.parent, **{**held, **tuples})
+        except (TypeError, KeyError, AttributeError) as error:
+            raise ValueError(f"{file}: not a comparison ({error}); delete it and run Snakemake again") from None
+
+    @cached_property
+    def places(self) -> Places:
+        """Where everything stands."""
+        return Places(self.folder.as_posix())
+
+    @property
+    def federations(self) -> list[str]:
+        """Names of the federations, in the order in which they are shown."""
+        return list(dict.fromkeys(federation for federation, _ in self.rows))
+
+    @property
+    def methods(self) -> list[str]:
+        """Names of the methods."""
+        return list(dict.fromkeys(method for _, method in self.rows))
+
+    def runs(self, federation: str, method: str) -> list[Path]:
+        """The folders of a row's runs: of every rate and seed."""
+        return [Path(self.places.run(federation, method, rate, seed)) for rate in self.rates for seed in self.seeds]

@@ -1,0 +1,99 @@
+"""One entry for every job: its command line is a function's signature, and there is one way to fail.
+
+A job's module ends with
+
+    if __name__ == "__main__":
+        raise SystemExit(run(work))
+
+where `work` is a function with annotated arguments and a docstring: the arguments are the options, their defaults the
+options' defaults, the docstring is what `--help` says. What cannot be done is one line on stderr that begins with the
+job's name, and the exit status 1. An option that cannot be understood is the exit status 2.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from pydantic import TypeAdapter, ValidationError
+
+from benchmark.errors import one_line
+
+GivenPath = Annotated[Path, tyro.conf.Positional]
+"""A path that is given without an option's name."""
+
+
+def as_json(kind: Any) -> Any:
+    """How an option is annotated that is given as JSON, in `Annotated[Settings, ...]`.
+
+    Args:
+        kind: Anything that pydantic can validate.
+
+    Returns:
+        What tyro reads the option with.
+    """
+    adapter = TypeAdapter(kind)
+
+    def parsed(words: list[str]) -> Any:
+        try:
+            return adapter.validate_json(words[0])
+        except ValidationError as error:
+            fault = error.errors()[0]
+            place = ".".join(map(str, fault["loc"]))
+            raise ValueError(f"{place + ': ' if place else ''}{fault['msg']}") from None
+
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="JSON",
+        instance_from_str=parsed,
+        is_instance=lambda value: True,
+        str_from_instance=lambda value: [adapter.dump_json(value).decode()],
+    )
+
+
+AnyJson = Annotated[Any, as_json(Any)]
+"""An option that is given as JSON, whatever it holds."""
+
+
+def run(
+    work: Callable[..., object], argv: Sequence[str] | None = None, explain: Callable[[Exception], str] | None = None
+) -> int:
+    """Do a job as its command line says.
+
+    Args:
+        work: The job. It raises ValueError or OSError where the user can mend what is wrong.
+        argv: The command line; the process's own where None.
+        explain: What the log says of an error, in one or more lines, for a job that knows more than its errors say; it
+            is asked about every error, whatever its kind.
+
+    Returns:
+        The exit status: 0, or 1 after an error. An error that nobody expected keeps its traceback.
+    """
+    name = _name(work)
+
+    @wraps(work)
+    def bound(*arguments: Any, **options: Any) -> Callable[[], object]:
+        return lambda: work(*arguments, **options)
+
+    chosen: Callable[[], object] = tyro.cli(bound, prog=f"python -m {name}", args=argv)
+    try:
+        chosen()
+    except Exception as error:
+        if explain:
+            print(explain(error), file=sys.stderr)
+        elif isinstance(error, ValueError | OSError):
+            print(f"{name.rpartition('.')[2]}: {one_line(error)}", file=sys.stderr)
+        else:
+            raise
+        return 1
+    return 0
+
+
+def _name(work: Callable[..., object]) -> str:
+    """The job's module, also where it runs as `__main__`."""
+    if work.__module__ != "__main__":
+        return work.__module__
+    spec = sys.modules["__main__"].__spec__
+    return spec.name if spec else "__main__"

@@ -1,0 +1,252 @@
+"""The task contract: all that engine, evaluation and reports know of what is learned.
+
+One module of `benchmark/tasks/` is one task: a subclass of `Task` named by the module's file. A task says what a target
+is, how images and targets are changed together, what is minimised, and how a prediction is counted, scored and shown.
+Nothing else in the project knows what a class or a label is.
+
+A score is made in two steps. `counts` says of every sample what its prediction is worth, in numbers that may be added
+up; `score` makes one number of the sums. So a client's predictions are never held whole, and the score of any
+resampled test set follows from counts alone.
+
+Reports know tasks too and should not wait for torch: a task's module imports it where it is used.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+if TYPE_CHECKING:
+    import torch
+    from PIL.Image import Image
+    from torch import Tensor
+
+Floats = npt.NDArray[np.float64]
+Metric = tuple[str, float, int]
+"""A metric's name, its value, and the number of samples that it was measured on."""
+
+
+@dataclass(frozen=True)
+class Task(ABC):
+    """What is learned.
+
+    Attributes:
+        classes: Names of what is told apart; empty where nothing is.
+        settings: The task's settings by name, over the defaults in `defaults`.
+        name: The module's file name.
+        score_name: The score that rates are selected by and methods are ranked by.
+        higher_is_better: Its direction.
+        counted: What `counts` counts, in the order of its last dimension.
+        unit: What a score is made of: `case` where every case has a score of its own and these are averaged, `group`
+            where the counts of all samples are added up first, whichever case they belong to.
+        figures: Names of the figures that only this task has.
+        defaults: The settings that there are, with their values where the configuration names none.
+    """
+
+    classes: Sequence[str]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    name: ClassVar[str]
+    score_name: ClassVar[str]
+    higher_is_better: ClassVar[bool] = True
+    counted: ClassVar[tuple[str, ...]]
+    unit: ClassVar[str] = "group"
+    figures: ClassVar[tuple[str, ...]] = ()
+    defaults: ClassVar[Mapping[str, Any]] = {}
+
+    def setting(self, name: str) -> Any:
+        """The value of one of the task's settings."""
+        return {**self.defaults, **self.settings}[name]
+
+    # What a target is.
+
+    @abstractmethod
+    def target(self, row: Mapping[str, Any], root: Path, fit: "Callable[[Image], npt.NDArray[Any]]") -> npt.ArrayLike:
+        """One sample's target as it is packed.
+
+        Args:
+            row: The sample's row of the dataset's index.
+            root: The folder that paths in it are relative to.
+            fit: Brings a picture that belongs to the sample's image to the image's packed size and section, without
+                making new values: for masks.
+
+        Returns:
+            A number or an array, of the same shape and dtype for all samples.
+        """
+
+    def strata(self, targets: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+        """What splits keep in proportion, (n,): one number for every sample; all equal where nothing is kept.
+
+        Args:
+            targets: As `target` returns them, stacked, (n, ...).
+
+        Returns:
+            Numbers from 0.
+        """
+        return np.zeros(len(targets), dtype=np.int64)
+
+    # What is trained.
+
+    @property
+    @abstractmethod
+    def outputs(self) -> int:
+        """How many numbers a head predicts, for an image or for each of its pixels."""
+
+    @abstractmethod
+    def augment(
+        self, images: "Tensor", targets: "Tensor", settings: Any, draws: "Tensor", dtype: "torch.dtype"
+    ) -> "tuple[Tensor, Tensor]":
+        """Randomly changed images, with the targets that belong to them.
+
+        Args:
+            images: (n, H, W, 3) uint8.
+            targets: (n, ...) as they are packed.
+            settings: `AugmentationSettings`.
+            draws: The images' random numbers, (n, 5), in [0, 1).
+            dtype: Floating-point type of the result.
+
+        Returns:
+            Images (n, 3, H, W) in [0, 1], and targets (n, ...).
+        """
+
+    def priors(self, targets: "Tensor") -> "dict[str, Tensor]":
+        """What the loss wants to know of all training targets of a client, (n, ...); by name."""
+        return {}
+
+    @abstractmethod
+    def loss(self, prediction: "Tensor", target: "Tensor", priors: "Mapping[str, Tensor]") -> "Tensor":
+        """What is minimised.
+
+        Args:
+            prediction: Of n samples, (n, outputs, ...).
+            target: Their targets, (n, ...).
+            priors: As `priors` returns them for the client.
+
+        Returns:
+            A scalar: the mean over samples.
+        """
+
+    # How good a prediction is.
+
+    @abstractmethod
+    def counts(self, prediction: "Tensor", target: "Tensor") -> "Tensor":
+        """What the score needs of every sample, additive over samples.
+
+        Args:
+            prediction: (..., n, outputs, ...); leading dimensions are lanes.
+            target: (n, ...).
+
+        Returns:
+            Shape (..., n, C, F), float64: of each of C parts (of classes, mostly) the F numbers of `counted`. Of a
+            sample whose prediction is not finite, NaN; but what is known of its target alone stays.
+        """
+
+    @abstractmethod
+    def score(self, counts: Floats, weights: Floats | None = None) -> Floats:
+        """The score of a set of units, and of resampled sets.
+
+        Args:
+            counts: The units' counts, (..., U, C, F).
+            weights: How often each unit was drawn in each of B resamples, (B, U); once where None.
+
+        Returns:
+            Shape (B, ...), or (...) without weights; NaN where a count is.
+        """
+
+    def chance(self, counts: Floats) -> float | None:
+        """The score of a prediction that looks at no image, from the units' counts (U, C, F); None where unknown."""
+        return None
+
+    def drawn_among(self, counts: Floats) -> list[tuple[int, ...]]:
+        """What the bootstrap keeps in proportion: equal for units that are drawn among themselves.
+
+        Args:
+            counts: The units' counts, (U, C, F).
+
+        Returns:
+            One entry for each unit.
+        """
+        return [()] * len(counts)
+
+    def kept(self, prediction: "Tensor") -> dict[str, npt.NDArray[Any]]:
+        """What is kept of predictions beside their counts, by column; each of n entries.
+
+        Args:
+            prediction: Of n samples in one lane, (n, outputs, ...).
+
+        Returns:
+            By default nothing.
+        """
+        return {}
+
+    def metrics(self, counts: Floats, kept: pd.DataFrame) -> list[Metric]:
+        """What stands beside the score in the table of clients.
+
+        Args:
+            counts: The counts of one client's n samples, (n, C, F).
+            kept: What `kept` returned of them, row by row.
+
+        Returns:
+            Name, value and number of samples. A metric that is not defined here is left out; NaN is a model that
+            diverged.
+        """
+        return []
+
+
+def names() -> list[str]:
+    """The tasks that there are, found by file name: none is imported."""
+    modules = {found.name for found in iter_modules(import_module("benchmark.tasks").__path__)}
+    return sorted(name for name in modules - {"task"} if not name.startswith("_"))
+
+
+def find(name: str) -> type[Task]:
+    """The task of that name.
+
+    Args:
+        name: One of `names()`.
+
+    Returns:
+        The module's subclass of `Task`.
+
+    Raises:
+        ValueError: There is no such task, or its module defines no task or several.
+    """
+    if name not in names():
+        raise ValueError(f"there is no task {name!r}; there are: {', '.join(names())}")
+    module = import_module(f"benchmark.tasks.{name}")
+    classes = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, Task) and value.__module__ == module.__name__
+    ]
+    if len(classes) != 1:
+        raise ValueError(f"{module.__file__}: a task's file defines exactly one subclass of Task, not {len(classes)}")
+    return classes[0]
+
+
+def of(manifest: Mapping[str, Any], settings: Mapping[str, Any] | None = None) -> Task:
+    """The task of a pack or federation, from its manifest.
+
+    Args:
+        manifest: Names the task and the classes.
+        settings: The configuration's settings of the task.
+
+    Returns:
+        The task.
+
+    Raises:
+        ValueError: There is no such task, or it has no such setting.
+    """
+    kind = find(manifest["task"])
+    given = dict(settings or {})
+    if unknown := sorted(set(given) - set(kind.defaults)):
+        allowed = ", ".join(kind.defaults) or "none"
+        raise ValueError(f"task: {kind.name} has no setting {', '.join(unknown)}; allowed: {allowed}")
+    return kind(tuple(manifest["classes"]), given)
