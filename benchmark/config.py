@@ -121,9 +121,10 @@ class PretrainingSettings(_Settings):
 
 
 class BackboneSettings(_Settings):
-    """The frozen backbone.
+    """The network and its pretrained weights.
 
     Attributes:
+        network: A module of `benchmark/models/`.
         name: A timm vision transformer, with its pretrained tag: `vit_tiny_patch16_224.augreg_in21k`.
         weights: `hub` fetches the tag from timm's hub once, `drawn` trains on drawn images (quickstart), anything
             else is the path of a file, relative to `local_files`.
@@ -131,6 +132,7 @@ class BackboneSettings(_Settings):
         pretraining: Used with `weights: drawn` alone.
     """
 
+    network: Name = "vit"
     name: str = "vit_tiny_patch16_224.augreg_in21k"
     weights: str = "hub"
     arguments: dict[str, Scalar] = {}
@@ -144,11 +146,13 @@ class LoraSettings(_Settings):
         targets: Adapted projections of every block. `q`, `k` and `v` are thirds of the fused `qkv`.
         rank: Rank of every adapter.
         alpha: Scale; the adapter's output is multiplied by `alpha / rank`.
+        dropout: Share of a layer's inputs that its adapters do not see in a step of training.
     """
 
     targets: tuple[LoraTarget, ...] = ("q", "v")
     rank: int = Field(8, ge=1)
     alpha: float = Field(8.0, gt=0)
+    dropout: float = Field(0.0, ge=0, lt=1)
 
     @model_validator(mode="after")
     def _targets_do_not_overlap(self) -> "LoraSettings":
@@ -159,22 +163,77 @@ class LoraSettings(_Settings):
         return self
 
 
+class InitialisationSettings(_Settings):
+    """What leaves begin with that are not pretrained; B and biases are zero.
+
+    Attributes:
+        lora: A of LoRA as PEFT has it: `kaiming`, uniform in (-1/sqrt(in), 1/sqrt(in)); `gaussian`, normal with the
+            standard deviation 1/rank.
+        head: Standard deviation of a head's weights, which are normal.
+    """
+
+    lora: Literal["kaiming", "gaussian"] = "kaiming"
+    head: float = Field(0.02, ge=0)
+
+
+class OptimiserSettings(_Settings):
+    """How a client's leaves follow their gradients: torch.optim's SGD, Adam or AdamW, at the lane's learning rate.
+
+    Attributes:
+        name: `sgd`, `adam` or `adamw`.
+        momentum: Of SGD.
+        betas: Of Adam and AdamW: how long means of gradients and of their squares remember.
+        eps: Of Adam and AdamW: what is added to the root of the mean square.
+        amsgrad: Of Adam and AdamW: whether the largest mean square so far counts (arXiv 1904.09237).
+        weight_decay: On every trained leaf; beside the gradient in AdamW, part of it otherwise.
+        state: `anew` begins momentum and means with every pass over the images, `kept` keeps them with the client.
+        schedule: The factor on the rate at step s of a client's S steps in all rounds: `constant`; `cosine`, from 1 to
+            0 along half a wave; `polynomial`, (1 - s/S) ** power. Both s and S are counted from the warm-up's end.
+        warmup: The client's first steps, in which the factor rises from 0 to 1.
+        power: Of the polynomial.
+    """
+
+    name: Literal["sgd", "adam", "adamw"] = "sgd"
+    momentum: float = Field(0.0, ge=0, lt=1)
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = Field(1e-8, gt=0)
+    amsgrad: bool = False
+    weight_decay: float = Field(0.0, ge=0)
+    state: Literal["anew", "kept"] = "anew"
+    schedule: Literal["constant", "cosine", "polynomial"] = "constant"
+    warmup: int = Field(0, ge=0)
+    power: float = Field(1.0, gt=0)
+
+    @model_validator(mode="after")
+    def _only_what_the_optimiser_has(self) -> "OptimiserSettings":
+        if self.name == "sgd" and self.amsgrad:
+            raise ValueError("`amsgrad` is a setting of adam and adamw, not of sgd")
+        if self.name != "sgd" and self.momentum:
+            raise ValueError(f"`momentum` is a setting of sgd; {self.name} has `betas`")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"`betas` are {self.betas}; allowed are numbers from 0 and below 1")
+        return self
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether the rate changes in the course of a run."""
+        return self.schedule != "constant" or self.warmup > 0
+
+
 class TrainingSettings(_Settings):
     """How one client trains in one round.
 
     Attributes:
         batch_size: Images per step; a round's last, smaller batch is used too.
         local_epochs: Passes over the client's training images per round.
-        momentum: Momentum of SGD; its buffers start at zero in every round.
-        weight_decay: Weight decay of SGD, on every trained leaf.
+        optimiser: What is done with gradients.
         precision: Of the frozen backbone. Leaves, their gradients and averages are float64 with `float64`, and float32
             otherwise; so are the adapters' own products.
     """
 
     batch_size: int = Field(32, ge=1)
     local_epochs: int = Field(1, ge=1)
-    momentum: float = Field(0.0, ge=0, lt=1)
-    weight_decay: float = Field(0.0, ge=0)
+    optimiser: OptimiserSettings = OptimiserSettings()
     precision: Literal["float32", "float64", "bfloat16"] = "float32"
 
 
@@ -217,6 +276,10 @@ class Config(_Settings):
         rates: The learning rates that every method is trained with: an equal budget for all.
         seeds: Seeds of initialisation, order of images and augmentation.
         rounds: Rounds of training and averaging.
+        trains: What is trained, by role: `lora`, `head`, and whatever weights of its own the network has, such as
+            `norm`, `attention`, `last_block` or `all`; unless a method says it itself.
+        initialisation: What leaves begin with that are not pretrained.
+        tasks: Settings of tasks by their names, such as the loss: see the modules of `benchmark/tasks/`.
         head: Whether the task head is averaged or stays with its client, where a method does not say it itself.
         averaging: Weights of the clients on the server: `samples` by their training images, `uniform` all the same.
         evaluate_every: Validation is measured after every so many rounds, and after the last.
@@ -245,6 +308,9 @@ class Config(_Settings):
     rounds: int = Field(ge=1)
     backbone: BackboneSettings = BackboneSettings()
     lora: LoraSettings = LoraSettings()
+    trains: tuple[Name, ...] = Field(("lora", "head"), min_length=1)
+    initialisation: InitialisationSettings = InitialisationSettings()
+    tasks: dict[Name, dict[str, Scalar]] = {}
     head: Literal["shared", "personal"] = "shared"
     averaging: Literal["samples", "uniform"] = "samples"
     training: TrainingSettings = TrainingSettings()
@@ -265,7 +331,7 @@ class Config(_Settings):
 
     @model_validator(mode="after")
     def _lists_hold_each_once(self) -> "Config":
-        for key in ("rates", "seeds", "methods", "without"):
+        for key in ("rates", "seeds", "methods", "without", "trains"):
             values: list[Any] = [float(v) if key == "rates" else v for v in getattr(self, key) or ()]
             if len(set(values)) != len(values):
                 raise ValueError(f"{key} names a value twice: {list(getattr(self, key))}")
@@ -284,12 +350,16 @@ class TrainingJob(_Settings):
         clients: Its clients; all that the pack holds where none are given.
         method: The method's name.
         method_settings: Its settings.
+        task: Settings of the federation's task.
         rates: See `Config`; likewise all below.
         seeds: Likewise.
         rounds: Likewise.
-        backbone: timm's name of the backbone.
-        arguments: Passed to timm.
+        network: The network's module.
+        backbone: Its name, as the network's own library has it.
+        arguments: Passed to that library.
         lora: Likewise.
+        trains: Likewise.
+        initialisation: Likewise.
         head: Likewise.
         averaging: Likewise.
         training: Likewise.
@@ -301,12 +371,16 @@ class TrainingJob(_Settings):
     clients: tuple[str, ...] | None
     method: str
     method_settings: dict[str, Scalar]
+    task: dict[str, Scalar] = {}
     rates: tuple[str, ...]
     seeds: tuple[int, ...]
     rounds: int
+    network: str = "vit"
     backbone: str
     arguments: dict[str, Scalar]
     lora: LoraSettings
+    trains: tuple[str, ...] = ("lora", "head")
+    initialisation: InitialisationSettings = InitialisationSettings()
     head: Literal["shared", "personal"]
     averaging: Literal["samples", "uniform"]
     training: TrainingSettings

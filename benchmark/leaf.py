@@ -1,13 +1,27 @@
-"""Leaves: the trainable tensors of a model, and what the model says about each."""
+"""Leaves: the tensors of a network that are trained or carried, and what the network says about each."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from torch import Tensor
 
 Leaves = Mapping[str, Tensor]
 """Tensors by leaf name. What stands before the leaf's own shape (lanes, clients) is said where it is used."""
+
+
+@dataclass(frozen=True)
+class Initial:
+    """What a leaf begins with.
+
+    Attributes:
+        kind: `zero`; `constant`, the number `size`; `uniform`, between -size and size; `normal`, with the standard
+            deviation `size`; or `pretrained`, what the network's weights say.
+        size: See there.
+    """
+
+    kind: Literal["zero", "constant", "uniform", "normal", "pretrained"] = "zero"
+    size: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -17,9 +31,13 @@ class Leaf:
     Attributes:
         name: Unique among the leaves of a run; begins with its part: `global/blocks.0.attn.q.A`.
         part: What it belongs to: the name of an adapter, of a head or of a scalar, or `offset`.
-        role: What it is, as its model says: `lora`, `head`, `scalar` or `offset`. Never guessed from the name.
+        role: What it is, as its network says: `lora`, `head`, `norm`, `attention`, `backbone`, ..., `buffer`, `scalar`
+            or `offset`. Never guessed from the name.
         shape: Of one client in one lane.
-        site: For `lora` and `offset`: the adapted projection, `blocks.0.attn.q`.
+        initial: What it begins with.
+        trainable: Whether it has a gradient. One that has none is carried: a buffer changes with every forward pass.
+        site: For `lora` and `offset`: the adapted projection, `blocks.0.attn.q`. For a weight of the network itself:
+            its name there, `blocks.0.norm1.weight`.
         factor: For `lora`: `A`, of shape (rank, in), or `B`, of shape (out, rank).
         partner: For `lora`: the name of the pair's other factor.
     """
@@ -28,6 +46,8 @@ class Leaf:
     part: str
     role: str
     shape: tuple[int, ...]
+    initial: Initial = Initial()
+    trainable: bool = True
     site: str = ""
     factor: str = ""
     partner: str = ""
@@ -48,6 +68,11 @@ class Pair(NamedTuple):
 def lora_name(adapter: str, site: str, factor: str) -> str:
     """The name of a LoRA leaf."""
     return f"{adapter}/{site}.{factor}"
+
+
+def dense_name(part: str, tensor: str) -> str:
+    """The name of the leaf that is a weight or buffer of the network itself."""
+    return f"{part}/{tensor}"
 
 
 def offset_name(site: str) -> str:

@@ -54,25 +54,27 @@ An adapter that is not named takes no part. Where no head is named, the first on
 
 
 class Output(NamedTuple):
-    """What the model makes of a batch of n images.
+    """What the network makes of a batch of n images.
 
     Attributes:
-        logits: Shape (n, classes).
+        prediction: What the task reads: logits (n, classes) of a classification.
         features: What the head sees (for a vision transformer, the final class token), shape (n, dim).
         adapters: Where a trace was asked for: by adapter, the unweighted output `alpha/rank * B A x` at every adapted
             projection in order, each of shape (n, tokens, out). Empty otherwise.
+        buffers: The carried leaves that this pass changes, anew: the running means of normalisation, in training.
     """
 
-    logits: Tensor
+    prediction: Tensor
     features: Tensor
     adapters: Mapping[str, Sequence[Tensor]]
+    buffers: Leaves
 
 
 class Batch(Protocol):
     """Images of one client, and what a hook may compute on them."""
 
     def __call__(self, params: Leaves, mix: Mix | None = None, *, trace: bool = False) -> Output:
-        """Run the frozen backbone with adapters and head; without `mix`, with the mix of the current phase."""
+        """Run the network with adapters and head; without `mix`, with the mix of the current phase."""
         ...
 
     def task_loss(self, output: Output) -> Tensor:
@@ -89,7 +91,7 @@ class Phase:
     """One pass of local training.
 
     Attributes:
-        trains: Which leaves this pass changes; everything but offsets where it is not said.
+        trains: Which leaves this pass trains; everything but offsets where it is not said.
         mix: How the adapters' outputs are weighted; the method's own `mix` where none is given.
         epochs: Passes over the client's images; the configured local epochs where none are given.
         copies: Parts that start this phase as a copy of another: `{"personal": "global"}`.
@@ -112,8 +114,9 @@ class Method:
         paper: Where it is published: an arXiv number, or why there is none.
         control: A control is shown in tables but not ranked.
         pooled: All clients' images are trained on as if one client held them (controls only).
-        adapters: The LoRA adapters each client holds. Adapters of one name start equal on all clients; adapters of
-            different names are drawn independently.
+        adapters: The adapters each client holds: each is a set of leaves, a LoRA pair for every adapted projection and,
+            where weights of the network itself are trained, those weights. Adapters of one name start equal on all
+            clients; the pairs of different ones are drawn independently.
         heads: The task heads each client holds, likewise. The one named `head` follows the policy below; any other
             stays with its client, unless `shared` says that it travels.
         scalars: Numbers that each client trains, with their initial values. Each is a leaf of that name.
@@ -121,6 +124,9 @@ class Method:
             frozen weight with the adapters' scale: `W0 + alpha/rank * (offset + B A)`. It starts at zero; `download`
             changes it.
         head: `shared` or `personal` where the published method defines it; otherwise the configuration decides.
+        trains: The roles of what is trained, where the published method defines them: `("lora", "head")`; otherwise
+            the configuration decides.
+        needs: Roles that must be among what is trained, for the method to mean anything.
     """
 
     title: ClassVar[str]
@@ -132,6 +138,8 @@ class Method:
     scalars: ClassVar[Mapping[str, float]] = {}
     offset: ClassVar[bool] = False
     head: ClassVar[Literal["shared", "personal"] | None] = None
+    trains: ClassVar[tuple[str, ...] | None] = None
+    needs: ClassVar[tuple[str, ...]] = ()
 
     # What a client holds.
 
@@ -156,7 +164,8 @@ class Method:
             params: The client's leaves, where the weights depend on them.
 
         Returns:
-            By default a plain sum of the adapters, and the first head.
+            By default a plain sum of the adapters, and the first head. With the weights m_a, a weight of the network
+            itself is W0 + sum_a m_a (W_a - W0), W0 being the pretrained one.
         """
         return dict.fromkeys(self.adapters, 1.0)
 
@@ -236,7 +245,7 @@ class Method:
         return params
 
     def predict(self, batch: Batch, support: Batch, params: Leaves) -> Tensor:
-        """Logits of a batch's images.
+        """The prediction of a batch's images.
 
         Args:
             batch: The images to predict, without targets.
@@ -244,9 +253,9 @@ class Method:
             params: The client's deployed leaves.
 
         Returns:
-            Shape (n, classes).
+            What the task reads: logits (n, classes) of a classification.
         """
-        return batch(params).logits
+        return batch(params).prediction
 
 
 def mean_over_clients(sent: Leaves, weights: Tensor) -> dict[str, Tensor]:

@@ -41,6 +41,6 @@ class FedDPAF(Method):
     def predict(self, batch: Batch, support: Batch, params: Leaves) -> Tensor:
         """Weight each image's adapters by its mean cosine similarity to the client's own images."""
         if not self.instance_wise:
-            return batch(params).logits
+            return batch(params).prediction
         personal = self.weight * similarity(batch, support, params, {"personal": 1.0})
-        return batch(params, {"global": 1 - personal, "personal": personal}).logits
+        return batch(params, {"global": 1 - personal, "personal": personal}).prediction

@@ -14,7 +14,8 @@ from torch import Tensor
 from benchmark.contract.fault import ContractError
 from benchmark.contract.returned import exactly, said, tensors
 from benchmark.data.augmentation import to_float
-from benchmark.federation.draws import generator, initial
+from benchmark.federation.client import Lane
+from benchmark.federation.draws import generator
 from benchmark.federation.engine import Engine
 from benchmark.federation.exchange import Exchange
 from benchmark.federation.model import Images
@@ -106,7 +107,7 @@ class _Calling:
         return gradients
 
     def _gradient(self, phase: Phase, hook: str, params: Leaves, start: Leaves, memory: Leaves) -> Leaves:
-        trained = {name: params[name].clone().requires_grad_() for name in self.engine.model.named(phase.trains)}
+        trained = {name: params[name].clone().requires_grad_() for name in self.engine.model.trained(phase.trains)}
         if not trained:
             parts = dict.fromkeys(leaf.part for leaf in self.engine.model.leaves.values())
             raise ContractError(
@@ -116,8 +117,9 @@ class _Calling:
         if phase.mix is not None:
             self._weights(phase.mix, f"{self.place(hook)}, a Phase's `mix`")
         client = self.engine.participants[0]
-        images = to_float(client.images[:IMAGES], self.engine.dtype)
-        batch = Images(self.engine.model, images, client.labels[:IMAGES], phase.mix)
+        samples, model = client.training, self.engine.model
+        images, targets = to_float(samples.images[:IMAGES], self.engine.dtype), samples.targets[:IMAGES]
+        batch = Images(model, images, targets, phase.mix, model.task.priors(samples.targets))
         loss = self._call("loss", batch, {**params, **trained}, start, memory)
         if not isinstance(loss, Tensor) or loss.shape:
             raise ContractError(
@@ -185,14 +187,14 @@ class _Calling:
 
     def _predict(self, deployed: Leaves) -> None:
         client, dtype = self.engine.clients[0], self.engine.dtype
-        unseen = Images(self.engine.model, to_float(client.validation_images[:IMAGES], dtype), None)
+        unseen = Images(self.engine.model, to_float(client.validation.images[:IMAGES], dtype), None)
         support = Images(self.engine.model, client.support(IMAGES + 1, dtype), None)
-        logits = self._call("predict", unseen, support, deployed)
-        expected = (IMAGES, len(self.engine.model.task.classes))
-        if not isinstance(logits, Tensor) or logits.shape != expected:
+        predicted = self._call("predict", unseen, support, deployed)
+        expected = tuple(unseen(deployed).prediction.shape)
+        if not isinstance(predicted, Tensor) or predicted.shape != expected:
             raise ContractError(
-                f"{self.place('predict')} returned {said(logits)}; expected shape {expected}, logits of each image and "
-                "class: `batch(params).logits`"
+                f"{self.place('predict')} returned {said(predicted)}; expected shape {expected}, a prediction of each "
+                "image: `batch(params).prediction`"
             )
 
     def _weights(self, mix: Any, place: str) -> None:
@@ -229,13 +231,7 @@ class _Calling:
         return getattr(type(self.method), hook) is getattr(Method, hook)
 
     def _fresh(self) -> dict[str, Tensor]:
-        scalars = self.method.scalars
-        return {
-            name: torch.tensor(scalars[name], dtype=self.engine.dtype)
-            if leaf.role == "scalar"
-            else initial(leaf, 0, self.engine.dtype)
-            for name, leaf in self.engine.model.leaves.items()
-        }
+        return {name: leaf[0] for name, leaf in self.engine.fresh([Lane("1", 0)], round=0).items()}
 
 
 def _moved(fresh: Leaves, *key: str) -> dict[str, Tensor]:

@@ -31,17 +31,17 @@ class Difference(NamedTuple):
 
 
 def apart(left: State, right: State, clients: Sequence[Client]) -> Difference:
-    """The largest difference of leaves and memory.
+    """The largest difference of leaves, memory and optimisers.
 
     Args:
-        left: Leaves and memory of shape (K, L, ...).
+        left: Tensors of shape (K, L, ...).
         right: Likewise.
         clients: The K clients.
 
     Returns:
         Where it is.
     """
-    found = [_furthest(left.params, right.params, clients), _furthest(left.memory, right.memory, clients)]
+    found = [_furthest(held, right.kinds[kind], clients) for kind, held in left.kinds.items()]
     return max(found, key=lambda difference: difference.size)
 
 

@@ -7,10 +7,9 @@ import timm
 import torch
 
 from benchmark.contract.fault import ContractError, Remark
-from benchmark.contract.federation import ARGUMENTS, CLASSES, SIZE, VIT, logits, weights
+from benchmark.contract.federation import ARGUMENTS, CLASSES, SIZE, VIT, predictions, weights
 from benchmark.contract.trial import Trial
 from benchmark.data.augmentation import to_float
-from benchmark.federation import export
 from benchmark.method import Method
 
 SINGLE = 1e-4
@@ -29,12 +28,12 @@ def peft_loads_what_is_deployed(trial: Trial) -> Remark | None:
     vit = timm.create_model(VIT, num_classes=len(CLASSES), img_size=SIZE, **ARGUMENTS)
     vit.load_state_dict(weights(), strict=False)
     with tempfile.TemporaryDirectory() as folder:
-        export.save(Path(folder), engine.model, leaves)
+        engine.model.network.export(Path(folder), leaves, *engine.model.parted(engine.model.method.mix(leaves)))
         loaded = PeftModel.from_pretrained(vit, folder).double().eval()
-    images = to_float(engine.clients[k].validation_images[:], torch.float64)
+    images = to_float(engine.clients[k].validation.images[:], torch.float64)
     with torch.no_grad():
         found = loaded((images - 0.5) / 0.5)
-    distance = float((found - logits(engine, state.lane(lane))[k][0]).abs().max())
+    distance = float((found - predictions(engine, state.lane(lane))[k][0]).abs().max())
     if not distance < SINGLE:
         raise ContractError(
             f"{trial.place('mix', 'deployed')}: with PEFT, the leaves of client {engine.clients[k].name} predict "

@@ -9,19 +9,22 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from benchmark.config import AugmentationSettings, LoraSettings, TrainingSettings
-from benchmark.federation.client import Client, Lane
-from benchmark.federation.engine import SUPPORT, Engine, State
-from benchmark.federation.model import Model, predict
+from benchmark.federation.client import Client, Lane, Samples
+from benchmark.federation.engine import Engine, State
+from benchmark.federation.model import Model
 from benchmark.federation.rows import Rows
 from benchmark.method import Method
-from benchmark.models.backbone import Backbone, build
-from benchmark.tasks._before import Classification
+from benchmark.models.network import Network
+from benchmark.models.vit import ViT, build
+from benchmark.tasks.classification import Classification
+from benchmark.tasks.task import Task
 
 VIT = "vit_tiny_patch16_224"
 ARGUMENTS: dict[str, Any] = {"patch_size": 8, "embed_dim": 48, "depth": 2, "num_heads": 3}
 SIZE = 32
 CLASSES = ("naevus", "melanoma", "keratosis", "vascular")
 TRAINING = TrainingSettings(batch_size=8, precision="float64")
+LORA = LoraSettings(rank=4)
 
 
 def client(name: str, count: int, unseen: int = 9) -> Client:
@@ -31,7 +34,9 @@ def client(name: str, count: int, unseen: int = 9) -> Client:
     tint = 60 * torch.rand(3, generator=source)
     images = 100 * torch.rand(count + unseen, SIZE, SIZE, 3, generator=source) + 25 * labels.view(-1, 1, 1, 1) + tint
     images = images.clamp(0, 255).to(torch.uint8)
-    return Client(name, Rows.of(images[:count]), labels[:count], Rows.of(images[count:]), labels[count:])
+    return Client(
+        name, Samples(Rows.of(images[:count]), labels[:count]), Samples(Rows.of(images[count:]), labels[count:])
+    )
 
 
 def clients() -> list[Client]:
@@ -66,13 +71,19 @@ def engine(
     hospitals: Sequence[Client] | None = None,
     *,
     training: TrainingSettings = TRAINING,
-    lora: LoraSettings | None = None,
+    lora: LoraSettings = LORA,
     head: Literal["shared", "personal"] = "shared",
+    trains: Sequence[str] = ("lora", "head"),
+    task: Task | None = None,
+    network: Network | None = None,
+    rounds: int = 2,
 ) -> Engine:
-    """The engine for one method on these hospitals."""
-    backbone = Backbone(transformer(), lora or LoraSettings(rank=4)).on("cpu", training.precision)
-    model = Model.of(backbone, Classification(CLASSES), method)
-    return Engine(model, clients() if hospitals is None else hospitals, training, AugmentationSettings(), head)
+    """The engine for one method on these hospitals: by default, classification by a small vision transformer."""
+    task = task or Classification(CLASSES)
+    network = (network or ViT(transformer(), task, lora)).on("cpu", training.precision)
+    model = Model.of(network, task, method, trains)
+    hospitals = clients() if hospitals is None else hospitals
+    return Engine(model, hospitals, training, AugmentationSettings(), head, rounds=rounds, dropout=lora.dropout > 0)
 
 
 def train(engine: Engine, lanes: Sequence[Lane], rounds: int) -> State:
@@ -83,9 +94,9 @@ def train(engine: Engine, lanes: Sequence[Lane], rounds: int) -> State:
     return engine.close(state, lanes)
 
 
-def logits(engine: Engine, state: State) -> list[Tensor]:
-    """Every hospital's logits of its validation images, (L, n, classes)."""
+def predictions(engine: Engine, state: State) -> list[Tensor]:
+    """Every hospital's predictions of its validation images, (L, n, outputs)."""
     return [
-        predict(engine.model, own.validation_images, own.support(SUPPORT, engine.dtype), params, chunk=4)
+        torch.cat([found for _, found in engine.predictions(own, own.validation.images, params)], 1)
         for own, params in zip(engine.clients, engine.deployed(state), strict=True)
     ]

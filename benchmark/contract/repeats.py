@@ -4,7 +4,7 @@ import torch
 
 from benchmark.contract.compare import ROUNDING, apart
 from benchmark.contract.fault import ContractError
-from benchmark.contract.federation import logits
+from benchmark.contract.federation import predictions
 from benchmark.contract.trial import LANES, Trial
 from benchmark.federation.client import Lane
 from benchmark.federation.engine import State
@@ -100,8 +100,8 @@ def the_order_of_clients_does_not_matter(trial: Trial) -> None:
             f"{trial.place('server')}: with the clients in another order results differ, most in {difference}; "
             "expected the same: treat no position on dimension 0 as special"
         )
-    expected = logits(trial.engine, trial.trained.state(2))
-    for k, found in zip(order, logits(other, second), strict=True):
+    expected = predictions(trial.engine, trial.trained.state(2))
+    for k, found in zip(order, predictions(other, second), strict=True):
         if (expected[k] - found).abs().max() > ROUNDING:
             raise ContractError(
                 f"{trial.place('predict', 'deployed')}: with the clients in another order client {clients[k].name} "
@@ -110,5 +110,4 @@ def the_order_of_clients_does_not_matter(trial: Trial) -> None:
 
 
 def _ordered(state: State, order: list[int]) -> State:
-    params, memory = ({name: leaf[order] for name, leaf in held.items()} for held in (state.params, state.memory))
-    return State(state.round, params, memory)
+    return state.map(lambda tensor: tensor[order])

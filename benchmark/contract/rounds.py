@@ -9,6 +9,7 @@ from benchmark.contract.compare import ROUNDING, apart
 from benchmark.contract.fault import ContractError, Remark
 from benchmark.contract.returned import said
 from benchmark.contract.trial import LANES, Trial
+from benchmark.federation.costs import phases
 from benchmark.federation.engine import State
 from benchmark.leaf import Leaf, Leaves
 from benchmark.method import Method
@@ -40,13 +41,13 @@ def trained_leaves_change_and_others_stay(trial: Trial) -> None:
 
     What `download` returns may change or not: FLoRA begins adapters anew, and moves an offset that no pass trains.
     """
-    method, done = trial.engine.model.method, trial.trained
-    passes = [phase for round in range(done.states[2].round) for phase in method.phases(round)] + list(method.closing())
-    for name, leaf in trial.engine.model.leaves.items():
+    done = trial.trained
+    passes = phases(trial.engine, done.states[2].round)
+    for name in trial.engine.model.leaves:
         if name in trial.calls.downloaded:
             continue
         moved = _any(done.states[0].params[name] != done.closed.params[name])
-        trained = any(phase.trains(leaf) or leaf.part in phase.copies for phase in passes)
+        trained = trial.engine.model.moves(name, passes)
         if trained and not moved.all():
             raise ContractError(
                 f"{trial.place('phases', 'loss')}: leaf {name!r} is trained and has not changed after two rounds "
@@ -100,7 +101,7 @@ def memory_and_messages_keep_their_shapes(trial: Trial) -> None:
 
 def the_backbone_stays_frozen(trial: Trial) -> None:
     """Nothing but leaves is ever written to."""
-    now = trial.engine.model.backbone.state_dict()
+    now = trial.engine.model.network.frozen()
     for name, weight in trial.trained.frozen.items():
         if not torch.equal(now[name], weight):
             raise ContractError(f"{trial.path}: the frozen weight {name!r} has changed; hooks write to nothing")
@@ -109,9 +110,8 @@ def the_backbone_stays_frozen(trial: Trial) -> None:
 def _alone(trial: Trial, k: int) -> State:
     """Where client k stands after the second round as the only client."""
     before = trial.trained.states[1]
-    params, memory = ({name: leaf[k : k + 1] for name, leaf in held.items()} for held in (before.params, before.memory))
     engine = trial.anew(trial.engine.clients[k : k + 1])
-    return engine.round(State(before.round, params, memory), LANES)[0]
+    return engine.round(before.map(lambda tensor: tensor[k : k + 1]), LANES)[0]
 
 
 def _expect_equal(trial: Trial, leaf: Leaf, found: Tensor) -> None:

@@ -2,10 +2,10 @@
 
 import math
 
-from benchmark.contract.federation import engine
+from benchmark.contract.federation import ARGUMENTS, LORA, engine
 from benchmark.contract.trial import Trial
 from benchmark.disk import readable
-from benchmark.federation.costs import Traffic, traffic, trainable_parameters
+from benchmark.federation.costs import Traffic, phases, traffic, trainable_parameters
 from benchmark.method import Method
 
 ROUNDS = 2
@@ -37,21 +37,20 @@ def summary(trial: Trial) -> str:
             f"trains  {sizes[0]:,} numbers ({sizes[0] / sizes[1]:.2f} x FedAvg of one adapter)",
             f"sends   {_bytes(sent, usual, 'up')} per round and client",
             f"gets    {_bytes(sent, usual, 'down')} per round and client",
-            f"        on the small federation: {len(ours.clients)} clients, rank {ours.model.backbone.settings.rank}, "
-            f"width {ours.model.backbone.dim}, 8 bytes a number",
+            f"        on the small federation: {len(ours.clients)} clients, rank {LORA.rank}, "
+            f"width {ARGUMENTS['embed_dim']}, 8 bytes a number",
         ]
     )
 
 
 def _table(trial: Trial) -> list[str]:
     """One line for each part of a client's leaves, and one for its memory."""
-    model, method = trial.engine.model, trial.engine.model.method
-    passes = [phase for round in range(ROUNDS) for phase in method.phases(round)] + list(method.closing())
+    model, passes = trial.engine.model, phases(trial.engine, ROUNDS)
     shared = model.shared(trial.engine.head)
     rows = [COLUMNS]
     for part in dict.fromkeys(leaf.part for leaf in model.leaves.values()):
         own = [leaf for leaf in model.leaves.values() if leaf.part == part]
-        trained = [any(phase.trains(leaf) for phase in passes) for leaf in own]
+        trained = [model.moves(leaf.name, passes) for leaf in own]
         travels = [leaf.name in shared for leaf in own]
         numbers = sum(math.prod(leaf.shape) for leaf in own)
         rows.append((part, str(len(own)), f"{numbers:,}", _some(trained), _some(travels)))

@@ -68,7 +68,7 @@ class Trial:
     @cached_property
     def trained(self) -> Trained:
         """Two rounds and the closing passes."""
-        frozen = {name: weight.clone() for name, weight in self.engine.model.backbone.state_dict().items()}
+        frozen = {name: weight.clone() for name, weight in self.engine.model.network.frozen().items()}
         states = [self.engine.start(LANES)]
         kept = [_copied(states[0])]
         for _ in range(2):
@@ -97,5 +97,4 @@ class Trial:
 
 
 def _copied(state: State) -> State:
-    params, memory = ({name: leaf.clone() for name, leaf in held.items()} for held in (state.params, state.memory))
-    return State(state.round, params, memory)
+    return state.map(Tensor.clone)

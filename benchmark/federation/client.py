@@ -1,21 +1,23 @@
 """One client: its images, and its local training in all lanes together."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import torch
 from torch import Tensor
 
 from benchmark.config import AugmentationSettings, TrainingSettings
-from benchmark.data.augmentation import augment, draws, to_float
+from benchmark.data.augmentation import draws, to_float
+from benchmark.federation import optimisers
 from benchmark.federation.draws import generator
 from benchmark.federation.model import Model
 from benchmark.federation.recorded import Recorded, Recorder, kind
 from benchmark.federation.rows import Rows
-from benchmark.federation.step import Step
+from benchmark.federation.step import Held, Step
 from benchmark.leaf import Leaves, belonging
 from benchmark.method import Phase
+from benchmark.tasks.task import Task
 
 
 @dataclass(frozen=True)
@@ -32,27 +34,70 @@ class Lane:
 
 
 @dataclass(frozen=True)
+class Samples:
+    """Images, and what is to be predicted of them.
+
+    Attributes:
+        images: The n images; on the targets' device, where they are trained on.
+        targets: Shape (n, ...), as the task packs them.
+        cases: Which case each belongs to, (n,) int64 from 0; each its own where none is given.
+    """
+
+    images: Rows
+    targets: Tensor
+    cases: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def units(self, task: Task) -> Tensor:
+        """Which unit of the score each sample belongs to, (n,) int64 from 0: its case, or one that all are of."""
+        device = self.targets.device
+        if task.unit == "group":
+            return torch.zeros(len(self), dtype=torch.int64, device=device)
+        return torch.arange(len(self), device=device) if self.cases is None else self.cases
+
+
+@dataclass(frozen=True)
 class Client:
     """A hospital's images.
 
     Attributes:
         name: The client.
-        images: Its n training images; on the labels' device, where they are trained on.
-        labels: Their labels, shape (n,), int64.
-        validation_images: Likewise.
-        validation_labels: Likewise.
+        training: What it trains on.
+        validation: What a rate is chosen on.
     """
 
     name: str
-    images: Rows
-    labels: Tensor
-    validation_images: Rows
-    validation_labels: Tensor
+    training: Samples
+    validation: Samples
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is trained."""
+        return self.training.targets.device
 
     def support(self, count: int, dtype: torch.dtype) -> Tensor:
         """The training images a method may look at while predicting, always the same, (count, 3, size, size)."""
-        chosen = torch.randperm(len(self.labels), generator=generator(self.name, "support"))[:count]
-        return to_float(self.images[chosen].to(self.labels.device), dtype)
+        chosen = torch.randperm(len(self.training), generator=generator(self.name, "support"))[:count]
+        return to_float(self.training.images[chosen].to(self.device), dtype)
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One pass of local training, as it stands in the whole run.
+
+    Attributes:
+        phase: Which leaves are trained, with which mix, how often.
+        name: Names round and pass; keys the order of the images and their augmentation.
+        before: Epochs that the client has made before it, in all rounds.
+        epochs: Epochs that it makes in all rounds.
+    """
+
+    phase: Phase
+    name: str
+    before: int
+    epochs: int
 
 
 @dataclass(frozen=True)
@@ -65,23 +110,26 @@ class Trained:
         gradients: Of every leaf that was trained, the sum of its gradients over the steps, (L, ...); empty where the
             method does not look at them.
         steps: Number of steps.
+        optimiser: What the optimiser now remembers, (L, ...), by `kind:leaf`; empty where it begins anew.
     """
 
     params: dict[str, Tensor]
     objective: Tensor
     gradients: dict[str, Tensor]
     steps: int
+    optimiser: dict[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class LocalTraining:
-    """Local training with SGD, every lane at its own rate.
+    """Local training, every lane at its own rate.
 
     Attributes:
         model: What is trained.
-        settings: Batches, epochs, momentum, weight decay.
+        settings: Batches, epochs, optimiser.
         augmentation: How images are changed.
         dtype: Of images and leaves.
+        dropout: Whether steps have a key for dropout.
         recorder: Records steps and replays them, where it is given.
     """
 
@@ -89,70 +137,77 @@ class LocalTraining:
     settings: TrainingSettings
     augmentation: AugmentationSettings
     dtype: torch.dtype
+    dropout: bool = False
     recorder: Recorder | None = None
 
-    def train(
-        self,
-        client: Client,
-        params: Leaves,
-        start: Leaves,
-        memory: Leaves,
-        phase: Phase,
-        lanes: Sequence[Lane],
-        pass_name: str,
-    ) -> Trained:
+    def train(self, client: Client, held: Held, turn: Pass, lanes: Sequence[Lane]) -> Trained:
         """One pass of local training.
 
         Args:
             client: Whose images.
-            params: The client's leaves as the pass begins, each of shape (L, ...).
-            start: Its leaves as the round began, likewise.
-            memory: What the client remembers, each of shape (L, ...).
-            phase: Which leaves are trained, with which mix.
+            held: What the client holds as the pass begins.
+            turn: The pass.
             lanes: The L lanes.
-            pass_name: Names round and pass; keys the order of the images and their augmentation.
 
         Returns:
             What the pass led to.
         """
-        params = dict(params)
-        for copy, source in phase.copies.items():
+        params = dict(held.params)
+        for copy, source in turn.phase.copies.items():
             params.update(_copied(params, source, copy))
-        step, take = self._step(params, start, memory, phase, lanes)
-        epochs = self.settings.local_epochs if phase.epochs is None else phase.epochs
+        step, take = self._step(Held(params, held.start, held.memory, held.optimiser, held.priors), turn.phase, lanes)
+        epochs = self.epochs(turn.phase)
         seeds = dict.fromkeys(lane.seed for lane in lanes)
+        in_epoch = -(-len(client.training) // self.settings.batch_size)
         steps = 0
-        for batches in zip(*(self._batches(client, seed, pass_name, epochs) for seed in seeds), strict=True):
-            images, target = zip(*batches, strict=True)
-            take(images, target)
+        for batches in zip(*(self._batches(client, seed, turn.name, epochs) for seed in seeds), strict=True):
+            if step.factor is not None:
+                at = turn.before * in_epoch + steps
+                step.factor.fill_(optimisers.factor(self.settings.optimiser, at, turn.epochs * in_epoch))
+            take(batches)
             steps += 1
-        trained, sums = ({n: leaf.detach().clone() for n, leaf in own.items()} for own in (step.trained, step.sums))
-        return Trained({**params, **trained}, step.total / (len(client.labels) * epochs), sums, steps)
+        trained, sums, remembered = (
+            {name: tensor.detach().clone() for name, tensor in own.items()}
+            for own in (
+                {**step.trained, **step.carried},
+                step.sums,
+                step.remembered() if self.settings.optimiser.state == "kept" else {},
+            )
+        )
+        objective = step.total / (len(client.training) * epochs)
+        return Trained({**params, **trained}, objective, sums, steps, {**held.optimiser, **remembered})
 
-    def _step(
-        self, params: Leaves, start: Leaves, memory: Leaves, phase: Phase, lanes: Sequence[Lane]
-    ) -> tuple[Step, Step | Recorded]:
+    def epochs(self, phase: Phase) -> int:
+        """Passes over the client's images in a phase."""
+        return self.settings.local_epochs if phase.epochs is None else phase.epochs
+
+    def _step(self, held: Held, phase: Phase, lanes: Sequence[Lane]) -> tuple[Step, Step | Recorded]:
         """A pass's step at its beginning, and what takes it: itself, or what was recorded of it."""
         rates, seeds = [float(lane.rate) for lane in lanes], [lane.seed for lane in lanes]
-        make = partial(Step, self.model, self.settings, phase, rates, seeds)
-        same = kind(phase, self.model.named(phase.trains), lanes)
+        make = partial(Step, self.model, optimisers.of(self.settings.optimiser), phase, rates, seeds)
+        same = kind(phase, self.model.trained(phase.trains), lanes)
         if self.recorder is None or same is None:
-            step = make(params, start, memory)
+            step = make(held)
             return step, step
-        recorded = self.recorder.of(make, same, params, start, memory)
+        recorded = self.recorder.of(make, same, held)
         return recorded.step, recorded
 
-    def _batches(self, client: Client, seed: int, pass_name: str, epochs: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def _batches(self, client: Client, seed: int, name: str, epochs: int) -> Iterator[tuple[Tensor, ...]]:
         """The augmented batches of one pass, in the order that seed, client and pass determine."""
-        order = generator(seed, client.name, pass_name, "order")
-        changes = generator(seed, client.name, pass_name, "augmentation")
-        device, size = client.labels.device, self.settings.batch_size
+        order = generator(seed, client.name, name, "order")
+        changes = generator(seed, client.name, name, "augmentation")
+        keys = generator(seed, client.name, name, "dropout")
+        samples, device, size = client.training, client.device, self.settings.batch_size
         for _ in range(epochs):
             # Sent to the device once for all batches: it is never waited for between them.
-            shuffled = torch.randperm(len(client.labels), generator=order).to(device, non_blocking=True)
-            drawn = draws(len(client.labels), changes).to(device, non_blocking=True)
-            for chosen, own in zip(shuffled.split(size), drawn.split(size), strict=True):
-                yield augment(client.images[chosen], self.augmentation, own, self.dtype), client.labels[chosen]
+            shuffled = torch.randperm(len(samples), generator=order).to(device, non_blocking=True)
+            drawn = draws(len(samples), changes).to(device, non_blocking=True)
+            dropped = torch.randint(2**62, (-(-len(samples) // size),), generator=keys).to(device, non_blocking=True)
+            for chosen, own, key in zip(shuffled.split(size), drawn.split(size), dropped, strict=True):
+                batch = self.model.task.augment(
+                    samples.images[chosen], samples.targets[chosen], self.augmentation, own, self.dtype
+                )
+                yield (*batch, key) if self.dropout else batch
 
 
 def _copied(params: Leaves, source: str, target: str) -> dict[str, Tensor]:

@@ -8,27 +8,31 @@ from benchmark.federation.client import Lane
 from benchmark.federation.engine import Engine
 from benchmark.federation.exchange import Exchange, size
 from benchmark.leaf import Leaf
-from benchmark.models.attention import fused
+from benchmark.method import Phase
 
-_ACTIVATIONS = 18
-"""Floats that a transformer block with a fourfold MLP keeps for the backward pass, per token and feature.
 
-The gradients of its inputs need 10; the traces of two adapters on q and v, as FedOPAL-R's, some 7 more. A method that
-keeps more is met by smaller packs once memory is exhausted."""
+def phases(engine: Engine, rounds: int) -> list[Phase]:
+    """All passes of a run, the closing ones among them."""
+    method = engine.model.method
+    return [phase for round in range(rounds) for phase in method.phases(round)] + list(method.closing())
 
 
 def trainable_parameters(engine: Engine, rounds: int) -> int:
     """Parameters that one client trains, in any pass of any round."""
-    method = engine.model.method
-    phases = [phase for round in range(rounds) for phase in method.phases(round)] + list(method.closing())
-    return _size(leaf for leaf in engine.model.leaves.values() if any(phase.trains(leaf) for phase in phases))
+    every = phases(engine, rounds)
+    leaves = [leaf for leaf in engine.model.leaves.values() if leaf.trainable]
+    return _size(leaf for leaf in leaves if any(phase.trains(leaf) for phase in every))
 
 
 def image_passes(engine: Engine, rounds: int) -> int:
     """Passes that one client makes over its images, in all rounds and after the last."""
-    method, local = engine.model.method, engine.training.local_epochs
-    phases = [phase for round in range(rounds) for phase in method.phases(round)] + list(method.closing())
-    return sum(local if phase.epochs is None else phase.epochs for phase in phases)
+    return engine.epochs(phases(engine, rounds))
+
+
+_IN_STEP = 4
+"""Tensors of every leaf's size that a step holds: the leaf, its gradient, and the optimiser's."""
+_IN_ROUND = 2
+"""Tensors of every leaf's size that a round holds of every client: before it, and after it."""
 
 
 @dataclass(frozen=True)
@@ -57,15 +61,11 @@ def traffic(engine: Engine, rounds: int) -> Traffic:
 
 
 def lane_memory(engine: Engine) -> int:
-    """Bytes that one lane's step is expected to hold: what the backward pass keeps of one batch in every thread."""
-    vit = engine.model.backbone.vit
-    tokens = vit.patch_embed.num_patches + 1
-    heads = vit.blocks[0].attn.num_heads
-    # The fused kernel keeps its output and a sum for every query; otherwise two matrices of attention are kept.
-    attention = vit.embed_dim + heads if fused(engine.device, tokens) else 2 * heads * tokens
-    per_block = tokens * (_ACTIVATIONS * vit.embed_dim + attention)
+    """Bytes that one lane is expected to hold: what the backward pass keeps of one batch, and every client's leaves."""
     side_by_side = min(engine.threads, len(engine.participants))
-    return side_by_side * engine.training.batch_size * len(vit.blocks) * per_block * engine.dtype.itemsize
+    leaves = _size(engine.model.leaves.values()) * engine.dtype.itemsize
+    step = engine.model.network.step_bytes(engine.training.batch_size) + _IN_STEP * leaves
+    return side_by_side * step + _IN_ROUND * len(engine.participants) * leaves
 
 
 def _size(leaves: Iterable[Leaf]) -> int:

@@ -6,7 +6,6 @@ images in the same order.
 """
 
 import hashlib
-import math
 
 import torch
 from torch import Tensor
@@ -21,14 +20,10 @@ def generator(*key: int | str) -> torch.Generator:
 
 
 def initial(leaf: Leaf, seed: int, dtype: torch.dtype, round: int = 0) -> Tensor:
-    """The common initialisation of a leaf, equal on all clients.
-
-    LoRA as PEFT initialises it: A uniform in (-1/sqrt(in), 1/sqrt(in)), which is Kaiming's with a = sqrt(5), and B
-    zero, so that adapters change nothing at first. Heads: weights normal with standard deviation 0.02, biases zero.
-    Offsets: zero.
+    """What a leaf begins with that was not pretrained, equal on all clients.
 
     Args:
-        leaf: The leaf; the initial value of a scalar is its method's.
+        leaf: The leaf; its initial value is not `pretrained`.
         seed: The run's seed.
         dtype: Of the result; the draw itself is made in float64, so that precisions agree.
         round: Finished rounds, where a method begins anew.
@@ -36,10 +31,11 @@ def initial(leaf: Leaf, seed: int, dtype: torch.dtype, round: int = 0) -> Tensor
     Returns:
         A tensor of the leaf's shape, on the CPU.
     """
-    if leaf.factor == "B" or leaf.role == "offset" or (leaf.role == "head" and len(leaf.shape) == 1):
-        return torch.zeros(leaf.shape, dtype=dtype)
+    kind, size = leaf.initial.kind, leaf.initial.size
+    if kind in ("zero", "constant"):
+        return torch.full(leaf.shape, size, dtype=dtype)
     source = generator(seed, "initialisation", leaf.name, *([round] if round else []))
-    if leaf.factor == "A":
-        bound = 1 / math.sqrt(leaf.shape[1])
-        return torch.empty(leaf.shape, dtype=torch.float64).uniform_(-bound, bound, generator=source).to(dtype)
-    return torch.empty(leaf.shape, dtype=torch.float64).normal_(0, 0.02, generator=source).to(dtype)
+    drawn = torch.empty(leaf.shape, dtype=torch.float64)
+    if kind == "uniform":
+        return drawn.uniform_(-size, size, generator=source).to(dtype)
+    return drawn.normal_(0, size, generator=source).to(dtype)

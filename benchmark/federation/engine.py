@@ -3,28 +3,33 @@
 What happens in a round is said once, in `Engine.round`; what differs between methods is said in their files.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property, partial
 from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor
 
 from benchmark.config import AugmentationSettings, TrainingSettings
-from benchmark.federation.client import Client, Lane, LocalTraining, Trained
+from benchmark.federation import optimisers
+from benchmark.federation.client import Client, Lane, LocalTraining, Pass, Samples, Trained
 from benchmark.federation.draws import initial
 from benchmark.federation.exchange import Exchange
 from benchmark.federation.model import Model, predict
 from benchmark.federation.recorded import Recorder
 from benchmark.federation.rows import Rows
+from benchmark.federation.step import Held
 from benchmark.leaf import Leaf, Leaves
 from benchmark.method import Phase
-from benchmark.models.backbone import LEAVES
+from benchmark.models.network import LEAVES
 
 Found = TypeVar("Found")
 SUPPORT = 5
 """Training images that a method may look at while predicting: as many as FedDPA uses (arXiv 2403.19211)."""
+CHUNK = 64
+"""Images that are predicted at once."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +40,22 @@ class State:
         round: Finished rounds.
         params: Every client's leaves, each of shape (K, L, ...).
         memory: What every client remembers, each of shape (K, L, ...).
+        optimiser: What every client's optimiser remembers, likewise, by `kind:leaf`; empty where it begins anew.
     """
 
     round: int
     params: Leaves
     memory: Leaves
+    optimiser: Leaves = field(default_factory=dict)
+
+    @property
+    def kinds(self) -> dict[str, Leaves]:
+        """All that the state holds, by kind."""
+        return {kind.name: getattr(self, kind.name) for kind in fields(self) if kind.name != "round"}
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> "State":
+        """The state with every tensor changed."""
+        return State(self.round, *({name: change(own) for name, own in held.items()} for held in self.kinds.values()))
 
     def lane(self, index: int) -> "State":
         """One lane alone, leaves of shape (K, 1, ...)."""
@@ -47,20 +63,17 @@ class State:
 
     def lanes(self, which: slice) -> "State":
         """Some of the lanes."""
-        return State(
-            self.round,
-            {name: leaf[:, which] for name, leaf in self.params.items()},
-            {name: leaf[:, which] for name, leaf in self.memory.items()},
-        )
+        return self.map(lambda tensor: tensor[:, which])
 
 
 def stack(states: Sequence[State]) -> State:
     """Lanes that stand at the same round, side by side."""
-    params, memory = (
-        {name: torch.cat([getattr(state, kind)[name] for state in states], dim=1) for name in getattr(states[0], kind)}
-        for kind in ("params", "memory")
-    )
-    return State(states[0].round, params, memory)
+    first = states[0]
+    together = {
+        kind: {name: torch.cat([state.kinds[kind][name] for state in states], dim=1) for name in held}
+        for kind, held in first.kinds.items()
+    }
+    return State(first.round, **together)
 
 
 @dataclass(frozen=True)
@@ -68,12 +81,14 @@ class Engine:
     """Federated training of one method on one federation.
 
     Attributes:
-        model: Backbone, task and method.
+        model: Network, task and method.
         clients: All hospitals, in a fixed order; each is validated on its own images.
         training: How one client trains in one round.
         augmentation: How its images are changed.
         head: The configured policy for the head.
         averaging: Whether clients weigh by their training images or all the same.
+        rounds: How many rounds there are in all, which a schedule of the learning rate looks at.
+        dropout: Whether steps have a key for dropout.
         threads: Clients computed side by side on a CPU, one thread each: within a round they do not wait for each
             other, as the threads of one matrix product do. No result depends on it.
         recorder: Records the steps of local training and replays them; for one thread.
@@ -85,19 +100,21 @@ class Engine:
     augmentation: AugmentationSettings
     head: Literal["shared", "personal"]
     averaging: Literal["samples", "uniform"] = "samples"
+    rounds: int = 1
+    dropout: bool = False
     threads: int = 1
     recorder: Recorder | None = None
 
-    @property
+    @cached_property
     def participants(self) -> Sequence[Client]:
         """Who trains: the clients, or one that holds all their images."""
         return [_pooled(self.clients)] if self.model.method.pooled else self.clients
 
-    @property
+    @cached_property
     def weights(self) -> Tensor:
         """Each participant's weight on the server, shape (K,), float64; they sum to one."""
         by_samples = self.averaging == "samples"
-        counts = torch.tensor([len(own.labels) if by_samples else 1.0 for own in self.participants]).double()
+        counts = torch.tensor([len(own.training) if by_samples else 1.0 for own in self.participants]).double()
         return (counts / counts.sum()).to(self.device)
 
     @property
@@ -107,17 +124,17 @@ class Engine:
 
     @property
     def device(self) -> torch.device:
-        """Where the clients' images are."""
-        return self.clients[0].labels.device
+        """Where the clients are trained."""
+        return self.clients[0].device
 
     def start(self, lanes: Sequence[Lane]) -> State:
         """Every participant with the common initialisation of each lane's seed."""
         count = len(self.participants)
         params = {
-            name: leaf.expand(count, *leaf.shape).contiguous() for name, leaf in self._fresh(lanes, round=0).items()
+            name: leaf.expand(count, *leaf.shape).contiguous() for name, leaf in self.fresh(lanes, round=0).items()
         }
         remember = torch.vmap(torch.vmap(lambda own: dict(self.model.method.memory(own))))
-        return State(0, params, remember(params))
+        return State(0, params, remember(params), self._unused_optimisers(params))
 
     def round(self, state: State, lanes: Sequence[Lane]) -> tuple[State, Tensor]:
         """One round: every participant trains, then the shared leaves are averaged.
@@ -130,22 +147,23 @@ class Engine:
             Where they stand after it, and every participant's mean objective, shape (K, L).
         """
         method = self.model.method
-        phases = method.phases(state.round)
-        trained, gradients, objectives = self._local(
-            state, lanes, [(p, f"round {state.round} pass {i}") for i, p in enumerate(phases)]
-        )
+        trained, gradients, objectives, optimiser = self._local(state, lanes, self._passes(state.round))
         remember = torch.vmap(torch.vmap(lambda *own: dict(method.after(*own))))
         memory = remember(trained, dict(state.params), dict(state.memory), gradients)
         exchange = Exchange(self.model, self.head, state.round)
         sent = exchange.up(trained, memory)
         received = exchange.served(sent, state.params, self.weights)
-        fresh = self._fresh(lanes, round=state.round + 1) if exchange.interprets else {}
-        return State(state.round + 1, *exchange.down(received, trained, memory, fresh)), objectives
+        fresh = self.fresh(lanes, round=state.round + 1) if exchange.interprets else {}
+        return State(state.round + 1, *exchange.down(received, trained, memory, fresh), optimiser), objectives
 
     def close(self, state: State, lanes: Sequence[Lane]) -> State:
-        """What each client trains for itself after the last round's averaging."""
-        passes = [(phase, f"closing pass {i}") for i, phase in enumerate(self.model.method.closing())]
-        return State(state.round, self._local(state, lanes, passes)[0], state.memory) if passes else state
+        """What each client trains for itself after the last round's averaging: a schedule of its own begins."""
+        phases = self.model.method.closing()
+        if not phases:
+            return state
+        passes = _in_turn(phases, "closing", self.epochs(phases), 0, self.epochs)
+        params, _, _, optimiser = self._local(state, lanes, passes)
+        return replace(state, params=params, optimiser=optimiser)
 
     def deployed(self, state: State) -> list[dict[str, Tensor]]:
         """The leaves every client predicts with, each of shape (L, ...), in the order of `clients`."""
@@ -154,12 +172,11 @@ class Engine:
         chosen = [0 if self.model.method.pooled else k for k in range(len(self.clients))]
         return [{name: leaf[k] for name, leaf in params.items()} for k in chosen]
 
-    def validate(self, state: State, chunk: int = 64) -> Sequence[Mapping[str, Tensor]]:
+    def validate(self, state: State) -> Sequence[Mapping[str, Tensor]]:
         """Measure every client on its validation images.
 
         Args:
             state: Where the lanes stand.
-            chunk: Images at once.
 
         Returns:
             For each client, `loss` and score, each of shape (L,), float64; NaN in a lane that diverged.
@@ -168,35 +185,85 @@ class Engine:
 
         def measure(k: int) -> Mapping[str, Tensor]:
             client = self.clients[k]
-            support = client.support(SUPPORT, self.dtype)
-            logits = predict(self.model, client.validation_images, support, deployed[k], chunk)
-            target = client.validation_labels
-            loss = torch.vmap(task.loss, in_dims=(0, None))(logits, target).to(torch.float64)
-            score = task.score(task.counts(logits, target))
+            samples, unit = client.validation, client.validation.units(task)
+            loss_of = torch.vmap(partial(task.loss, priors=task.priors(client.training.targets)), in_dims=(0, None))
+            losses, counts = [], []
+            for which, prediction in self.predictions(client, samples.images, deployed[k]):
+                target = samples.targets[which]
+                losses.append(loss_of(prediction, target).to(torch.float64) * len(target))
+                own = task.counts(prediction, target)  # (L, k, C, F)
+                units = own.new_zeros(len(own), int(unit.max()) + 1, *own.shape[2:])
+                counts.append(units.index_add(1, unit[which], own))
+            score = torch.from_numpy(task.score(torch.stack(counts).sum(0).cpu().numpy()))
+            loss = torch.stack(losses).sum(0).cpu() / len(samples)
             return {"loss": loss.masked_fill(score.isnan(), torch.nan), task.score_name: score}
 
-        return self._side_by_side(measure, [len(client.validation_labels) for client in self.clients])
+        return self._side_by_side(measure, [len(client.validation) for client in self.clients])
+
+    def predictions(self, client: Client, images: Rows, params: Leaves) -> Iterator[tuple[slice, Tensor]]:
+        """What a client's model makes of images, some at a time.
+
+        Args:
+            client: The client.
+            images: Any n images.
+            params: The leaves that it predicts with, each of shape (L, ...).
+
+        Yields:
+            Which of the images, and their predictions, (L, k, outputs, ...).
+        """
+        yield from predict(self.model, images, client.support(SUPPORT, self.dtype), params, CHUNK)
+
+    def fresh(self, lanes: Sequence[Lane], round: int) -> dict[str, Tensor]:
+        """Every leaf as it is initialised, each of shape (L, ...): the same for all clients."""
+        return {
+            name: torch.stack([self._initial(leaf, lane, round) for lane in lanes])
+            for name, leaf in self.model.leaves.items()
+        }
+
+    def epochs(self, phases: Sequence[Phase]) -> int:
+        """Passes over a client's images in these phases."""
+        local = self.training.local_epochs
+        return sum(local if phase.epochs is None else phase.epochs for phase in phases)
+
+    def _passes(self, round: int) -> Sequence[Pass]:
+        """A round's passes, as they stand in the whole run."""
+        each = [self.epochs(self.model.method.phases(number)) for number in range(max(self.rounds, round + 1))]
+        phases = self.model.method.phases(round)
+        return _in_turn(phases, f"round {round}", sum(each), sum(each[:round]), self.epochs)
 
     def _local(
-        self, state: State, lanes: Sequence[Lane], passes: Sequence[tuple[Phase, str]]
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
-        """Every participant's leaves after these passes, their mean gradients, and its mean objective (K, L)."""
-        local = LocalTraining(self.model, self.training, self.augmentation, self.dtype, self.recorder)
+        self, state: State, lanes: Sequence[Lane], passes: Sequence[Pass]
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor, dict[str, Tensor]]:
+        """Every participant's leaves after these passes, mean gradients, mean objective (K, L), and optimiser."""
+        local = LocalTraining(self.model, self.training, self.augmentation, self.dtype, self.dropout, self.recorder)
         participants = self.participants
 
-        def train(k: int) -> tuple[Leaves, Leaves, Tensor]:
-            start = params = {name: leaf[k] for name, leaf in state.params.items()}
-            memory = {name: leaf[k] for name, leaf in state.memory.items()}
+        def train(k: int) -> tuple[Leaves, Leaves, Tensor, Leaves]:
+            start, memory, optimiser = ({n: own[k] for n, own in held.items()} for held in state.kinds.values())
+            held = Held(start, start, memory, optimiser, self.model.task.priors(participants[k].training.targets))
             done: list[Trained] = []
-            for phase, name in passes:
-                done.append(local.train(participants[k], params, start, memory, phase, lanes, name))
-                params = done[-1].params
+            for turn in passes:
+                done.append(local.train(participants[k], held, turn, lanes))
+                held = replace(held, params=done[-1].params, optimiser=done[-1].optimiser)
             objective = torch.stack([one.objective for one in done]).mean(0)
-            return params, _mean_gradients(done), objective
+            return held.params, _mean_gradients(done), objective, held.optimiser
 
-        found = self._side_by_side(train, [len(own.labels) for own in participants])
-        params, gradients, objectives = zip(*found, strict=True)
-        return _stacked(params), _stacked(gradients), torch.stack(objectives)
+        found = self._side_by_side(train, [len(own.training) for own in participants])
+        params, gradients, objectives, optimisers = zip(*found, strict=True)
+        return _stacked(params), _stacked(gradients), torch.stack(objectives), _stacked(optimisers)
+
+    def _unused_optimisers(self, params: Leaves) -> dict[str, Tensor]:
+        """What the participants' optimisers remember before the first step, of every leaf that may be trained."""
+        if self.training.optimiser.state == "anew":
+            return {}
+        names = self.model.trained(lambda leaf: True)
+        found: dict[str, list[Tensor]] = {}
+        for k in range(len(self.participants)):
+            state = optimisers.of(self.training.optimiser).state([params[name][k] for name in names])
+            for kind, own in state.items():
+                for name, tensor in zip(names, own, strict=True):
+                    found.setdefault(f"{kind}:{name}", []).append(tensor)
+        return {name: torch.stack(own) for name, own in found.items()}
 
     def _side_by_side(self, work: Callable[[int], Found], sizes: Sequence[int]) -> list[Found]:
         """What `work` finds for every client, in their order; the largest begins first, so that no thread ends late."""
@@ -204,17 +271,32 @@ class Engine:
             waiting = {k: pool.submit(work, k) for k in sorted(range(len(sizes)), key=lambda k: -sizes[k])}
             return [waiting[k].result() for k in range(len(sizes))]
 
-    def _fresh(self, lanes: Sequence[Lane], round: int) -> dict[str, Tensor]:
-        """Every leaf as it is initialised, each of shape (L, ...): the same for all clients."""
-        return {
-            name: torch.stack([self._initial(leaf, lane, round) for lane in lanes])
-            for name, leaf in self.model.leaves.items()
-        }
-
     def _initial(self, leaf: Leaf, lane: Lane, round: int) -> Tensor:
-        if leaf.role == "scalar":
-            return torch.tensor(self.model.method.scalars[leaf.name], dtype=self.dtype, device=self.device)
+        if leaf.initial.kind == "pretrained":
+            return self.model.network.pretrained(leaf).to(self.device, self.dtype)
         return initial(leaf, lane.seed, self.dtype, round).to(self.device)
+
+
+def _in_turn(
+    phases: Sequence[Phase], name: str, epochs: int, before: int, each: Callable[[Sequence[Phase]], int]
+) -> list[Pass]:
+    """Phases one after the other.
+
+    Args:
+        phases: The phases.
+        name: What they belong to.
+        epochs: Epochs of the whole run.
+        before: Epochs before the first of them.
+        each: How many some phases have.
+
+    Returns:
+        A pass for each.
+    """
+    found = []
+    for number, phase in enumerate(phases):
+        found.append(Pass(phase, f"{name} pass {number}", before, epochs))
+        before += each([phase])
+    return found
 
 
 def _mean_gradients(passes: Sequence[Trained]) -> dict[str, Tensor]:
@@ -235,10 +317,9 @@ def _stacked(clients: Sequence[Leaves]) -> dict[str, Tensor]:
 def _pooled(clients: Sequence[Client]) -> Client:
     """One client that holds every client's images, in an order that does not depend on that of the clients."""
     clients = sorted(clients, key=lambda client: client.name)
-    return Client(
-        "pooled",
-        Rows.joined([client.images for client in clients]),
-        torch.cat([client.labels for client in clients]),
-        Rows.joined([client.validation_images for client in clients]),
-        torch.cat([client.validation_labels for client in clients]),
-    )
+    return Client("pooled", *(_joined([getattr(c, kind) for c in clients]) for kind in ("training", "validation")))
+
+
+def _joined(parts: Sequence[Samples]) -> Samples:
+    """All samples, one part after the other."""
+    return Samples(Rows.joined([part.images for part in parts]), torch.cat([part.targets for part in parts]))

@@ -30,14 +30,7 @@ class Exchange:
     def leaves(self) -> list[str]:
         """Names of the leaves that travel: those shared, as far as any pass of this round changes them."""
         phases = self.model.method.phases(self.round)
-        return [
-            name
-            for name in self.model.shared(self.head)
-            if any(
-                phase.trains(self.model.leaves[name]) or self.model.leaves[name].part in phase.copies
-                for phase in phases
-            )
-        ]
+        return [name for name in self.model.shared(self.head) if self.model.moves(name, phases)]
 
     def up(self, params: Leaves, memory: Leaves) -> dict[str, Tensor]:
         """What every client sends in every lane.

@@ -1,6 +1,7 @@
-"""A lane's name in the store: a hash of everything that determines its result but the number of rounds.
+"""A lane's name in the store: a hash of everything that determines its result.
 
-`docs/store.md` says of every field why it counts.
+The number of rounds does not, so that more rounds continue from the last checkpoint; but where the learning rate
+follows a schedule over all rounds, it does. `docs/store.md` says of every field why it counts.
 """
 
 import json
@@ -10,6 +11,7 @@ from benchmark import provenance
 from benchmark.config import TrainingJob
 from benchmark.federation.client import Lane
 from benchmark.files import digest
+from benchmark.sources import ROOT, closure, fingerprint
 
 LABELS = {"federation", "method", "clients", "rates", "seeds", "rounds"}
 """Settings that do not count as they are written: names, and lists of which the lane has one value."""
@@ -23,7 +25,7 @@ def key(settings: TrainingJob, clients: Sequence[str], hashes: Mapping[str, str]
     Args:
         settings: The job's settings.
         clients: Names of the clients that take part, whether the configuration names them or not.
-        hashes: Of the images, their table, the backbone, the method and the engine.
+        hashes: Of the images, their targets and table, the backbone, the method and the engine.
         lane: Rate and seed.
 
     Returns:
@@ -31,4 +33,24 @@ def key(settings: TrainingJob, clients: Sequence[str], hashes: Mapping[str, str]
     """
     decides = json.loads(settings.model_dump_json(exclude=LABELS))
     versions = {name: version.partition("+")[0] for name, version in provenance.versions().items() if name in PACKAGES}
-    return digest([decides, sorted(clients), dict(hashes), float(lane.rate), lane.seed, versions])
+    rounds = settings.rounds if settings.training.optimiser.scheduled else None
+    return digest([decides, sorted(clients), dict(hashes), float(lane.rate), lane.seed, versions, rounds])
+
+
+def computing(network: str, task: str) -> list[str]:
+    """The project's files that compute a lane: paths from the project's root.
+
+    Args:
+        network: The network's module.
+        task: The task's.
+
+    Returns:
+        The round loop with all that it imports, network and task likewise.
+    """
+    modules = ("benchmark.federation.training", f"benchmark.models.{network}", f"benchmark.tasks.{task}")
+    return sorted({path for module in modules for path in closure(module)})
+
+
+def code(network: str, task: str) -> str:
+    """A hash of what these files compute."""
+    return fingerprint(ROOT / path for path in computing(network, task))

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmark.federation.store import KEPT, Record, Store
+from benchmark.federation.store import KEPT, Store
+from benchmark.federation.training import Record
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
-"""The model that is federated: frozen backbone, adapters and head, run on one client's images in one lane."""
+"""The model that is federated: a network and a task, run on one client's images in one lane."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -9,37 +9,54 @@ from torch import Tensor
 
 from benchmark.data.augmentation import to_float
 from benchmark.federation.rows import Rows
-from benchmark.leaf import Leaf, Leaves
-from benchmark.method import Batch, Method, Mix, Output
-from benchmark.models.backbone import Backbone
-from benchmark.tasks._before import Classification
+from benchmark.leaf import Initial, Leaf, Leaves
+from benchmark.method import Batch, Method, Mix, Output, Phase
+from benchmark.models.network import Network
+from benchmark.tasks.task import Task
 
 
 @dataclass(frozen=True)
 class Model:
-    """A backbone and a task, for one method.
+    """A network and a task, for one method.
 
     Attributes:
-        backbone: Frozen; adapters are leaves.
+        network: What runs on images; its leaves are given to it.
         task: What is learned.
-        method: Whose adapters are trained.
-        leaves: Every trainable tensor of one client, by name.
+        method: Whose leaves are trained.
+        leaves: Every tensor that one client holds, by name.
     """
 
-    backbone: Backbone
-    task: Classification
+    network: Network
+    task: Task
     method: Method
     leaves: Mapping[str, Leaf]
 
     @classmethod
-    def of(cls, backbone: Backbone, task: Classification, method: Method) -> "Model":
-        """The model that a method trains for a task."""
+    def of(cls, network: Network, task: Task, method: Method, trains: Sequence[str] = ("lora", "head")) -> "Model":
+        """The model that a method trains for a task.
+
+        Args:
+            network: The network.
+            task: The task.
+            method: The method.
+            trains: The roles of what is trained, where the method does not say it.
+
+        Returns:
+            The model.
+
+        Raises:
+            ValueError: The method needs a role that is not trained, or that the network has not.
+        """
+        trained = method.trains or trains
+        if lacking := [role for role in method.needs if role not in trained]:
+            raise ValueError(
+                f"{method.title} needs {', '.join(lacking)} among what is trained (`trains`: {', '.join(trained)})"
+            )
         leaves = [
-            *backbone.leaves(method.adapters, offset=method.offset),
-            *(leaf for name in method.heads for leaf in task.head(name, backbone.dim)),
-            *(Leaf(name, name, "scalar", ()) for name in method.scalars),
+            *network.leaves(method.adapters, method.heads, trained, offset=method.offset),
+            *(Leaf(name, name, "scalar", (), Initial("constant", value)) for name, value in method.scalars.items()),
         ]
-        return cls(backbone, task, method, {leaf.name: leaf for leaf in leaves})
+        return cls(network, task, method, {leaf.name: leaf for leaf in leaves})
 
     def shared(self, head: Literal["shared", "personal"]) -> list[str]:
         """Which leaves are the same on all clients after a round in which they are trained.
@@ -55,9 +72,15 @@ class Model:
             name for name, leaf in self.leaves.items() if (travels if leaf.part == "head" else self.method.shared(leaf))
         ]
 
-    def named(self, predicate: Callable[[Leaf], bool]) -> list[str]:
-        """Names of the leaves for which a predicate holds."""
-        return [name for name, leaf in self.leaves.items() if predicate(leaf)]
+    def trained(self, predicate: Callable[[Leaf], bool]) -> list[str]:
+        """Names of the leaves that a pass trains for which a predicate holds: those that have a gradient."""
+        return [name for name, leaf in self.leaves.items() if leaf.trainable and predicate(leaf)]
+
+    def moves(self, name: str, phases: Sequence[Phase]) -> bool:
+        """Whether any of these passes changes a leaf: by training it, by carrying it along, or by copying into it."""
+        leaf = self.leaves[name]
+        changes = leaf.trainable or leaf.role == "buffer"
+        return any((changes and phase.trains(leaf)) or leaf.part in phase.copies for phase in phases)
 
     def parted(self, mix: Mix) -> tuple[Mix, Mix]:
         """A mix's weights of the heads, of which the first counts alone where none is named, and of the adapters."""
@@ -72,31 +95,45 @@ class Images(Batch):
     Attributes:
         model: What runs on them.
         images: Shape (n, 3, size, size), values in [0, 1].
-        target: Labels, shape (n,) int64; None where a method predicts.
+        target: Their targets, shape (n, ...); None where a method predicts.
         mix: The weights of adapters and heads where a hook names none; the method's own where there are none.
+        priors: What the task's loss wants to know of all of the client's targets.
+        dropout: The key of the step's dropout, a scalar int64; None where nothing is dropped.
+        buffers: The carried leaves that passes over these images have changed, as they now are.
     """
 
     model: Model
     images: Tensor
     target: Tensor | None
     mix: Mix | None = None
+    priors: Leaves = field(default_factory=dict)
+    dropout: Tensor | None = None
+    buffers: dict[str, Tensor] = field(default_factory=dict)
 
     def __call__(self, params: Leaves, mix: Mix | None = None, *, trace: bool = False) -> Output:
-        """Run backbone, adapters and heads."""
-        method, task = self.model.method, self.model.task
+        """Run the network; in a step of training, its buffers go on from where they were."""
         weights = self.mix if mix is None else mix
         if weights is None:
-            weights = method.mix(params)
+            weights = self.model.method.mix(params)
         heads, adapters = self.model.parted(weights)
-        features, outputs = self.model.backbone(self.images, params, adapters, trace=trace)
-        logits = [_weighted(task.output(params, name, features), weight) for name, weight in heads.items()]
-        return Output(torch.stack(logits).sum(0) if len(logits) > 1 else logits[0], features, outputs)
+        training = self.target is not None
+        output = self.model.network(
+            self.images,
+            {**params, **self.buffers},
+            heads,
+            adapters,
+            trace=trace,
+            training=training,
+            dropout=self.dropout,
+        )
+        self.buffers.update(output.buffers)
+        return output
 
     def task_loss(self, output: Output) -> Tensor:
         """The task's loss.
 
         Args:
-            output: What the model made of these images.
+            output: What the network made of these images.
 
         Returns:
             A scalar.
@@ -106,22 +143,15 @@ class Images(Batch):
         """
         if self.target is None:
             raise ValueError("these images have no targets: a method predicts without seeing them")
-        return self.model.task.loss(output.logits, self.target)
+        return self.model.task.loss(output.prediction, self.target, self.priors)
 
     def factors(self, params: Leaves, adapter: str, factor: Literal["A", "B"]) -> Sequence[Tensor]:
         """One factor of every pair of an adapter, in the order of the adapted projections."""
         return [params[n] for n, leaf in self.model.leaves.items() if leaf.part == adapter and leaf.factor == factor]
 
 
-def _weighted(logits: Tensor, weight: float | Tensor) -> Tensor:
-    """Logits (n, classes) times one weight, or times one for each image (n,)."""
-    if isinstance(weight, Tensor):
-        return logits * weight.reshape(-1, 1)
-    return logits if weight == 1 else logits * weight
-
-
-def predict(model: Model, images: Rows, support: Tensor, params: Leaves, chunk: int) -> Tensor:
-    """Logits of one client's images in every lane.
+def predict(model: Model, images: Rows, support: Tensor, params: Leaves, chunk: int) -> Iterator[tuple[slice, Tensor]]:
+    """Predict one client's images in every lane, some at a time: no more predictions than these are held.
 
     Args:
         model: The model.
@@ -130,8 +160,8 @@ def predict(model: Model, images: Rows, support: Tensor, params: Leaves, chunk: 
         params: The client's deployed leaves, each of shape (L, ...).
         chunk: Images at once.
 
-    Returns:
-        Shape (L, n, classes).
+    Yields:
+        Which of the n images, and their predictions, (L, k, outputs, ...).
     """
     own = Images(model, support, None)
 
@@ -139,7 +169,9 @@ def predict(model: Model, images: Rows, support: Tensor, params: Leaves, chunk: 
         return model.method.predict(Images(model, batch, None), own, lane)
 
     every_lane = torch.vmap(one_lane, in_dims=(0, None))
-    with torch.no_grad():
-        slices = (images[first : first + chunk] for first in range(0, len(images), chunk))
-        chunks = (to_float(batch.to(support.device), support.dtype) for batch in slices)
-        return torch.cat([every_lane(dict(params), batch) for batch in chunks], dim=1)
+    for first in range(0, len(images), chunk):
+        which = slice(first, min(first + chunk, len(images)))
+        with torch.no_grad():
+            batch = to_float(images[which].to(support.device), support.dtype)
+            predicted = every_lane(dict(params), batch)
+        yield which, predicted

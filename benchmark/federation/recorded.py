@@ -12,8 +12,7 @@ from typing import Protocol, cast
 import torch
 from torch import Tensor
 
-from benchmark.federation.step import Step
-from benchmark.leaf import Leaves
+from benchmark.federation.step import Batches, Held, Step
 from benchmark.method import Phase
 
 Work = Callable[[], object]
@@ -73,32 +72,32 @@ class Recorded:
         self.step, self._graphs = step, graphs
         self._known: dict[int, tuple[list[Tensor], Work]] = {}
 
-    def __call__(self, images: Sequence[Tensor], target: Sequence[Tensor]) -> None:
+    def __call__(self, batches: Batches) -> None:
         """Take the step; see `Step.__call__`."""
-        size = len(target[0])
+        size = len(batches[0][1])
         if size not in self._known:
-            self._known[size] = self._record(images, target)
+            self._known[size] = self._record(batches)
         held, replay = self._known[size]
-        for own, new in zip(held, (*images, *target), strict=True):
+        for own, new in zip(held, _flat(batches), strict=True):
             own.copy_(new)
         replay()
 
-    def _record(self, images: Sequence[Tensor], target: Sequence[Tensor]) -> tuple[list[Tensor], Work]:
-        """The tensors that a batch of this size is copied into, and what then takes the step."""
-        own, labels = [one.clone() for one in images], [one.clone() for one in target]
+    def _record(self, batches: Batches) -> tuple[list[Tensor], Work]:
+        """The tensors that batches of this size are copied into, and what then takes the step."""
+        own = [[tensor.clone() for tensor in batch] for batch in batches]
 
         def work() -> None:
-            self.step(own, labels)
+            self.step(own)
 
         replay: Work = work
         try:
-            replay = self._graphs.record(work, lambda: self.step.gradients(own, labels))
+            replay = self._graphs.record(work, lambda: self.step.gradients(own))
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
             reason = str(error).partition("\n")[0]
             print(f"a step cannot be recorded and is done anew each time: {reason}", file=sys.stderr, flush=True)
-        return [*own, *labels], replay
+        return _flat(own), replay
 
 
 @dataclass
@@ -113,31 +112,21 @@ class Recorder:
     graphs: Graphs
     steps: dict[Hashable, Recorded] = field(default_factory=dict)
 
-    def of(
-        self,
-        make: Callable[[Leaves, Leaves, Leaves], Step],
-        kind: Hashable,
-        params: Leaves,
-        start: Leaves,
-        memory: Leaves,
-    ) -> Recorded:
+    def of(self, make: Callable[[Held], Step], kind: Hashable, held: Held) -> Recorded:
         """The step of a kind of pass, at its beginning.
 
         Args:
             make: Makes it, if none is known.
             kind: Passes of one kind differ in values alone.
-            params: The client's leaves as the pass begins.
-            start: Its leaves as the round began.
-            memory: What the client remembers.
+            held: What the client holds as the pass begins.
 
         Returns:
             The step.
         """
         if kind in self.steps:
-            self.steps[kind].step.again(params, start, memory)
+            self.steps[kind].step.again(held)
         else:
-            own = [{name: tensor.clone() for name, tensor in leaves.items()} for leaves in (params, start, memory)]
-            self.steps[kind] = Recorded(make(*own), self.graphs)
+            self.steps[kind] = Recorded(make(held.cloned()), self.graphs)
         return self.steps[kind]
 
     def forget(self) -> None:
@@ -158,3 +147,7 @@ def kind(phase: Phase, trained: Sequence[str], lanes: Sequence[Hashable]) -> Has
     """
     mix = None if phase.mix is None else tuple(phase.mix.items())
     return None if mix and any(isinstance(weight, Tensor) for _, weight in mix) else (tuple(trained), mix, tuple(lanes))
+
+
+def _flat(batches: Batches) -> list[Tensor]:
+    return [tensor for batch in batches for tensor in batch]

@@ -7,11 +7,10 @@ rounds continue from the last checkpoint. Deleting the store, or any part of it,
 import hashlib
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -19,29 +18,12 @@ from safetensors.torch import save
 from torch import Tensor
 
 from benchmark.federation.engine import State
+from benchmark.federation.training import Record
 from benchmark.files import atomic, sweep
 from benchmark.lock import held
 
 KEPT = 2
 """Checkpoints kept per lane: the newest, and the one before it in case the newest is damaged."""
-
-
-@dataclass(frozen=True)
-class Record:
-    """One lane after some rounds.
-
-    Attributes:
-        state: Leaves and memory, of shape (K, 1, ...).
-        history: Rows of `metrics.parquet`: round, client, split, metric, value, n.
-        seconds: This lane's share of the time spent so far.
-        together: Keys of the lanes it was trained with, itself among them, in their order: who continues with them
-            again computes the same to the bit.
-    """
-
-    state: State
-    history: Sequence[Mapping[str, Any]]
-    seconds: float
-    together: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -93,9 +75,11 @@ class Store:
         return sorted(self._folder(key).glob("round=*.safetensors"), reverse=True)
 
     def _save(self, path: Path, record: Record) -> None:
-        tensors = {f"params:{name}": leaf for name, leaf in record.state.params.items()}
-        tensors |= {f"memory:{name}": leaf for name, leaf in record.state.memory.items()}
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        tensors = {
+            f"{kind}:{name}": tensor.detach().cpu().contiguous()
+            for kind, held in record.state.kinds.items()
+            for name, tensor in held.items()
+        }
         about = json.dumps(
             {
                 "round": record.state.round,
@@ -132,11 +116,11 @@ def _parsed(path: Path) -> Record:
     if _digest(tensors, metadata["about"]) != metadata["digest"]:
         raise ValueError("its content does not match its hash")
     about = json.loads(metadata["about"])
-    parts: dict[str, dict[str, Tensor]] = {"params": {}, "memory": {}}
+    held: dict[str, dict[str, Tensor]] = {"params": {}, "memory": {}, "optimiser": {}}
     for name, tensor in tensors.items():
         kind, _, leaf = name.partition(":")
-        parts[kind][leaf] = tensor
-    state = State(about["round"], parts["params"], parts["memory"])
+        held[kind][leaf] = tensor
+    state = State(about["round"], **held)
     return Record(state, about["history"], about["seconds"], about["together"])
 
 

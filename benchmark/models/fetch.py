@@ -1,4 +1,4 @@
-"""Job: the backbone's pretrained weights as one file, from timm's hub, a file, or the drawn source domain.
+"""Job: the backbone's pretrained weights as one file, from wherever its network brings them.
 
     python -m benchmark.models.fetch --settings JSON --output DIR
 
@@ -8,22 +8,15 @@ writes `DIR/model.safetensors` (every weight of the backbone, no head) and `DIR/
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import timm
 import torch
 from safetensors.torch import save_file
-from timm.models import load_state_dict
-from timm.models.vision_transformer import checkpoint_filter_fn
-from torch import Tensor
 
 from benchmark.config import BackboneSettings
-from benchmark.errors import one_line
 from benchmark.files import atomic, sha256, write_json
-from benchmark.models.backbone import build
-from benchmark.models.pretrain import pretrain
+from benchmark.models.network import find
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings = BackboneSettings.model_validate_json(arguments.settings)
     torch.set_num_threads(1)
     try:
-        state, origin = _weights(settings)
+        state, origin = find(settings.network).fetch(settings)
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -51,46 +44,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         },
     )
     return 0
-
-
-def _weights(settings: BackboneSettings) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The backbone's state, without a head, and where it is from."""
-    if settings.weights == "drawn":
-        vit, accuracy = pretrain(settings)
-        return _state(vit), {"weights": "drawn", "training_accuracy": accuracy}
-    if settings.weights == "hub":
-        try:
-            vit = timm.create_model(settings.name, pretrained=True, num_classes=0, **settings.arguments)
-        except Exception as error:  # The hub's client raises many kinds; all of them mean: no weights.
-            raise OSError(
-                f"backbone.weights: could not fetch {settings.name} from timm's hub ({type(error).__name__}: "
-                f"{one_line(error, 200)}); with a network run again, or set backbone.weights to a file"
-            ) from error
-        return _state(vit), {"weights": "hub", "source": dict(vit.pretrained_cfg).get("hf_hub_id", "")}
-    return _from_file(settings)
-
-
-def _from_file(settings: BackboneSettings) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """A checkpoint file of this very model; its classifier is left out, and nothing else may be missing."""
-    path = Path(settings.weights)
-    if not path.is_file():
-        raise OSError(f"backbone.weights: {path} is no file; allowed: `hub`, `drawn`, or the path of a checkpoint")
-    vit = build(settings.name, settings.arguments, timm.get_pretrained_cfg(settings.name).input_size[-1])
-    try:
-        state = checkpoint_filter_fn(load_state_dict(str(path), weights_only=True), vit)
-    except Exception as error:  # Readers of both formats raise many kinds; all of them mean: no checkpoint.
-        raise ValueError(f"{path}: not a checkpoint that can be read ({type(error).__name__}: {error})") from None
-    state = {key: value for key, value in state.items() if not key.startswith(("head.", "head_dist."))}
-    try:
-        vit.load_state_dict(state, strict=True)
-    except RuntimeError as error:
-        raise ValueError(f"{path}: not a checkpoint of {settings.name}: {one_line(error, 300)}") from None
-    return _state(vit), {"weights": "file", "source": path.name, "source_sha256": sha256(path)}
-
-
-def _state(model: torch.nn.Module) -> dict[str, Tensor]:
-    state: Mapping[str, Tensor] = model.state_dict()
-    return {key: value.detach().to("cpu", torch.float32).contiguous() for key, value in state.items()}
 
 
 if __name__ == "__main__":

@@ -6,9 +6,10 @@ An adapted layer computes, for the adapters a of a mix with weights m_a,
 
 (LoRA, arXiv 2106.09685, eq. 3; several adapters as in FedOPAL, arXiv 2510.12741). D is the dense offset of methods that
 have one. The adapters of one layer are concatenated along the rank, so that any number of them, on any thirds of a
-fused `qkv`, costs two products.
+fused `qkv`, costs two products. With dropout, the adapters of a layer see the same x, of which a share is zero.
 """
 
+import math
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,8 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmark.leaf import Leaf, Leaves, lora_name, offset_name
+from benchmark.leaf import Initial, Leaf, Leaves, lora_name, offset_name
 from benchmark.method import Mix
+from benchmark.models.dropout import dropped
 
 THIRDS = {"q": 0, "k": 1, "v": 2}
 LAYERS = {"qkv": "attn.qkv", "proj": "attn.proj", "fc1": "mlp.fc1", "fc2": "mlp.fc2"}
@@ -46,34 +48,48 @@ class Adaptation(threading.local):
 
     Attributes:
         scale: alpha / rank.
+        dropout: Share of a layer's inputs that its adapters do not see in a step of training.
         params: The leaves in use.
         mix: The weight of each adapter in use.
         trace: By adapter, the outputs met so far; None where no trace is wanted.
+        key: Of this step's dropout, a scalar int64; None where nothing is dropped.
     """
 
     scale: float
+    dropout: float = 0.0
     params: Leaves = field(default_factory=dict)
     mix: Mix = field(default_factory=dict)
     trace: dict[str, list[Tensor]] | None = None
+    key: Tensor | None = None
 
     @contextmanager
-    def using(self, params: Leaves, mix: Mix, trace: bool) -> Iterator[Mapping[str, Sequence[Tensor]]]:
+    def using(
+        self, params: Leaves, mix: Mix, trace: bool, key: Tensor | None = None
+    ) -> Iterator[Mapping[str, Sequence[Tensor]]]:
         """Use these leaves within the block; yields the trace, filled as layers run."""
-        self.params, self.mix, self.trace = params, mix, {name: [] for name in mix} if trace else None
+        self.params, self.mix, self.trace, self.key = params, mix, {name: [] for name in mix} if trace else None, key
         try:
             yield self.trace or {}
         finally:
-            self.params, self.mix, self.trace = {}, {}, None
+            self.params, self.mix, self.trace, self.key = {}, {}, None, None
 
 
 class AdaptedLinear(nn.Module):
-    """A frozen linear layer that adds the outputs of the adapters in use."""
+    """A linear layer that adds the outputs of the adapters in use.
 
-    def __init__(self, frozen: nn.Linear, sites: Sequence[Site], adaptation: Adaptation) -> None:
+    Args:
+        frozen: The layer.
+        sites: Which of its rows are adapted.
+        adaptation: Says what is in use.
+        place: The layer's number in the network.
+    """
+
+    def __init__(self, frozen: nn.Linear, sites: Sequence[Site], adaptation: Adaptation, place: int) -> None:
         super().__init__()
         self.frozen = frozen
         self.sites = sites
         self.adaptation = adaptation
+        self.place = place
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, tokens, in) to (n, tokens, out), both of the frozen layer's precision; adapters keep their own."""
@@ -86,7 +102,10 @@ class AdaptedLinear(nn.Module):
         pairs = [(adapter, site) for adapter in mix for site in self.sites]
         A = torch.cat([params[lora_name(adapter, site.name, "A")] for adapter, site in pairs])
         B = torch.cat([self.in_rows(params[lora_name(adapter, site.name, "B")], site) for adapter, site in pairs], 1)
-        hidden = F.linear(x.to(A.dtype), self.adaptation.scale * A)
+        seen = x.to(A.dtype)
+        if self.adaptation.dropout and self.adaptation.key is not None:
+            seen = dropped(seen, self.adaptation.dropout, self.adaptation.key, self.place)
+        hidden = F.linear(seen, self.adaptation.scale * A)
         own = hidden.split(A.shape[0] // len(mix), dim=-1)  # Of each adapter, over all sites of this layer.
         if self.adaptation.trace is not None:
             for adapter, h, b in zip(mix, own, B.split(own[0].shape[-1], dim=1), strict=True):
@@ -140,7 +159,7 @@ def adapt(model: nn.Module, targets: Sequence[str], adaptation: Adaptation) -> l
             if not isinstance(linear, nn.Linear):
                 raise ValueError(f"lora.targets: {type(model).__name__} has no linear layer {name} to adapt")
             sites = [_site(target, number, path, linear.out_features) for target in wanted]
-            setattr(parent, path.rpartition(".")[2], AdaptedLinear(linear, sites, adaptation))
+            setattr(parent, path.rpartition(".")[2], AdaptedLinear(linear, sites, adaptation, len(adapted)))
             adapted += [(site, linear.in_features) for site in sites]
     return adapted
 
@@ -151,16 +170,30 @@ def _site(target: str, block: int, path: str, out: int) -> Site:
     return Site(f"blocks.{block}.{path}", 0, out)
 
 
-def leaves(adapter: str, sites: Sequence[tuple[Site, int]], rank: int) -> list[Leaf]:
-    """The leaves of one adapter: a pair A (rank, in), B (out, rank) for every site."""
+def leaves(adapter: str, sites: Sequence[tuple[Site, int]], rank: int, kind: str) -> list[Leaf]:
+    """The leaves of one adapter: a pair A (rank, in), B (out, rank) for every site; B begins at zero.
+
+    Args:
+        adapter: Its name.
+        sites: The adapted sites, each with its layer's number of inputs.
+        rank: Its rank.
+        kind: What A begins with, as PEFT has it: `kaiming`, uniform in (-1/sqrt(in), 1/sqrt(in)), which is Kaiming's
+            with a = sqrt(5); or `gaussian`, normal with the standard deviation 1/rank.
+
+    Returns:
+        The leaves, site by site.
+    """
     found = []
     for site, inputs in sites:
         a, b = (lora_name(adapter, site.name, factor) for factor in "AB")
-        found.append(Leaf(a, adapter, "lora", (rank, inputs), site.name, "A", b))
-        found.append(Leaf(b, adapter, "lora", (site.rows, rank), site.name, "B", a))
+        begins = Initial("uniform", 1 / math.sqrt(inputs)) if kind == "kaiming" else Initial("normal", 1 / rank)
+        found.append(Leaf(a, adapter, "lora", (rank, inputs), begins, site=site.name, factor="A", partner=b))
+        found.append(Leaf(b, adapter, "lora", (site.rows, rank), site=site.name, factor="B", partner=a))
     return found
 
 
 def offsets(sites: Sequence[tuple[Site, int]]) -> list[Leaf]:
-    """The leaves that are added to frozen weights: a dense one (out, in) for every site."""
-    return [Leaf(offset_name(site.name), "offset", "offset", (site.rows, inputs), site.name) for site, inputs in sites]
+    """The leaves that are added to frozen weights: a dense one (out, in) for every site, zero at first."""
+    return [
+        Leaf(offset_name(site.name), "offset", "offset", (site.rows, inputs), site=site.name) for site, inputs in sites
+    ]

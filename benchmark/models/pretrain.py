@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from benchmark.config import BackboneSettings
 from benchmark.data.drawing import draw_source
-from benchmark.models.backbone import build
+from benchmark.models.vit import build
 
 _COLOUR_WEIGHT = 10
 """Weighs squared errors of colours in [0, 1] against a cross-entropy of a few nats."""

@@ -9,7 +9,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmark.federation.engine import Engine, State
-from benchmark.federation.packs import Packs
+from benchmark.federation.lane_batches import LaneBatches
 from benchmark.federation.recorded import Recorder, Work, kind
 from benchmark.method import Batch, Leaves, Method, Phase, part
 from tests.federation.small import LANES, METHODS, clients, engine, method, same
@@ -157,10 +157,10 @@ def test_memory_that_does_not_suffice_halves_the_lanes_and_frees_what_was_record
 
     recorder = Recorder(Small())
     ours = replace(engine(method("fedit")), recorder=recorder)
-    packs = Packs(ours, 4)
-    state, _ = packs.round(ours.start(LANES), LANES)
+    batches = LaneBatches(ours, 4)
+    state, _ = batches.round(ours.start(LANES), LANES)
     plain, _ = engine(method("fedit")).round(ours.start(LANES), LANES)
-    assert packs.size == 2
+    assert batches.size == 2
     assert all(len(recorded.step.total) == 2 for recorded in recorder.steps.values())
     for name, leaf in plain.params.items():
         assert (state.params[name] - leaf).abs().max() < 1e-12

@@ -1,4 +1,4 @@
-"""Lanes in packs: on exhausted memory they are halved, said so, and end where they would have ended together."""
+"""Lanes in batches: on exhausted memory they are halved, said so, and end where they would have ended together."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from benchmark.federation.client import LocalTraining
-from benchmark.federation.packs import Packs, out_of_memory
+from benchmark.federation.lane_batches import LaneBatches, out_of_memory
 from tests.federation.small import LANES, apart, engine, method, same, train
 
 ALLOCATOR = "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to"
@@ -44,13 +44,13 @@ def test_on_exhausted_memory_lanes_are_halved_and_go_on(
     ours = engine(method("feddpa_f"))
     expected = train(ours, LANES, 2)
     Small(1, error).inject(monkeypatch)
-    packs = Packs(ours, len(LANES))
+    batches = LaneBatches(ours, len(LANES))
     state = ours.start(LANES)
     for _ in range(2):
-        state, objectives = packs.round(state, LANES)
+        state, objectives = batches.round(state, LANES)
         assert objectives.shape == (3, len(LANES))
-    state = packs.close(state, LANES)
-    assert packs.size == 1
+    state = batches.close(state, LANES)
+    assert batches.size == 1
     assert apart(state.params, expected.params) < 1e-12
     said = capsys.readouterr().err.splitlines()
     assert [line.partition(" lanes do not fit")[0] for line in said] == ["4", "2"]
@@ -62,14 +62,14 @@ def test_an_odd_number_of_lanes_is_divided(monkeypatch: pytest.MonkeyPatch) -> N
     ours, lanes = engine(method("fedit")), LANES[:3]
     expected, _ = ours.round(ours.start(lanes), lanes)
     Small(2, MemoryError()).inject(monkeypatch)
-    found, _ = Packs(ours, 3).round(ours.start(lanes), lanes)
+    found, _ = LaneBatches(ours, 3).round(ours.start(lanes), lanes)
     assert apart(found.params, expected.params) < 1e-12
 
 
 def test_packs_that_fit_are_the_engine_to_the_bit() -> None:
     """One pack is one call; validation is put together by client and metric."""
     ours = engine(method("fedit"))
-    whole, pairs = Packs(ours, 4), Packs(ours, 2)
+    whole, pairs = LaneBatches(ours, 4), LaneBatches(ours, 2)
     state, _ = ours.round(ours.start(LANES), LANES)
     assert same(whole.round(ours.start(LANES), LANES)[0].params, state.params)
     for left, middle, right in zip(
@@ -85,7 +85,7 @@ def test_a_lane_that_does_not_fit_alone_is_an_error(monkeypatch: pytest.MonkeyPa
     ours = engine(method("fedit"))
     Small(0, MemoryError("full")).inject(monkeypatch)
     with pytest.raises(MemoryError):
-        Packs(ours, 4).round(ours.start(LANES), LANES)
+        LaneBatches(ours, 4).round(ours.start(LANES), LANES)
 
 
 def test_other_errors_pass() -> None:

@@ -1,4 +1,4 @@
-"""Lanes in packs: as many at once as memory holds, found out where a prediction was too hopeful."""
+"""Lanes in batches: as many at once as memory holds, found out where a prediction was too hopeful."""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -15,32 +15,32 @@ Found = TypeVar("Found")
 
 
 @dataclass
-class Packs:
-    """An engine whose lanes go through memory in packs.
+class LaneBatches:
+    """An engine whose lanes go through memory in batches.
 
-    Where a pack does not fit, it is halved and its step done again, and so are all later ones. Lanes do not meet, so a
-    smaller pack changes a result by rounding alone.
+    Where a batch does not fit, it is halved and its step done again, and so are all later ones. Lanes do not meet, so a
+    smaller batch changes a result by rounding alone.
 
     Attributes:
-        engine: Trains a pack.
-        size: Most lanes in a pack; shrinks.
+        engine: Trains a batch of lanes.
+        size: Most lanes in a batch; shrinks.
     """
 
     engine: Engine
     size: int
 
     def round(self, state: State, lanes: Sequence[Lane]) -> tuple[State, Tensor]:
-        """`Engine.round`, pack by pack."""
+        """`Engine.round`, batch by batch."""
         found = self._each(state, lanes, self.engine.round)
         return stack([after for after, _ in found]), torch.cat([objectives for _, objectives in found], dim=1)
 
     def close(self, state: State, lanes: Sequence[Lane]) -> State:
-        """`Engine.close`, pack by pack."""
+        """`Engine.close`, batch by batch."""
         return stack(self._each(state, lanes, self.engine.close))
 
     def validate(self, state: State, lanes: Sequence[Lane]) -> Sequence[Mapping[str, Tensor]]:
-        """`Engine.validate`, pack by pack."""
-        found = self._each(state, lanes, lambda pack, _: self.engine.validate(pack))
+        """`Engine.validate`, batch by batch."""
+        found = self._each(state, lanes, lambda batch, _: self.engine.validate(batch))
         return [
             {name: torch.cat([own[name] for own in client]) for name in client[0]}
             for client in zip(*found, strict=True)
@@ -49,22 +49,22 @@ class Packs:
     def _each(
         self, state: State, lanes: Sequence[Lane], work: Callable[[State, Sequence[Lane]], Found]
     ) -> Sequence[Found]:
-        """What `work` finds for every pack of the lanes, in their order."""
+        """What `work` finds for every batch of the lanes, in their order."""
         found: list[Found] = []
         first = 0
         while first < len(lanes):
-            pack, fault = slice(first, first + self.size), None
+            batch, fault = slice(first, first + self.size), None
             try:
-                found.append(work(state.lanes(pack), lanes[pack]))
+                found.append(work(state.lanes(batch), lanes[batch]))
             except (RuntimeError, MemoryError) as error:
-                if len(lanes[pack]) == 1 or not out_of_memory(error):
+                if len(lanes[batch]) == 1 or not out_of_memory(error):
                     raise
                 fault = str(error).partition("\n")[0]
             # Out of the handler, whose traceback holds the tensors that did not fit.
             if fault is None:
                 first += self.size
             else:
-                self._halve(len(lanes[pack]), fault)
+                self._halve(len(lanes[batch]), fault)
         return found
 
     def _halve(self, count: int, fault: str) -> None:

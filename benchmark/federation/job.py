@@ -1,0 +1,286 @@
+"""A training job: what it loads, what names its lanes, where they come from, and the files that are written of them."""
+
+import json
+import math
+import os
+import shutil
+import sys
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import pandas as pd
+import torch
+from safetensors.torch import save
+
+from benchmark import provenance
+from benchmark.config import TrainingJob
+from benchmark.data.packed import Split, open_training
+from benchmark.federation import costs, methods
+from benchmark.federation.client import Client, Lane, Samples
+from benchmark.federation.engine import Engine
+from benchmark.federation.key import code, key
+from benchmark.federation.lanes import groups
+from benchmark.federation.model import Model
+from benchmark.federation.progress import Progress
+from benchmark.federation.rows import Rows
+from benchmark.federation.store import Store
+from benchmark.federation.training import Record, Training
+from benchmark.files import atomic, read_json, write_json
+from benchmark.models import network
+from benchmark.sources import fingerprint
+from benchmark.tasks import task
+
+_HISTORY = ("round", "client", "split", "metric", "value", "n")
+"""Columns of `metrics.parquet`."""
+_CPU_BUDGET = 1 << 30
+"""Bytes that the lanes trained together may hold on a CPU, where several jobs share the memory."""
+_GPU_SHARE = 0.6
+"""Share of a GPU's free memory that they may hold there."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One finished lane.
+
+    Attributes:
+        lane: Which.
+        record: Its state, of shape (K, 1, ...), and history.
+        origin: `trained` here, `resumed` from a checkpoint, or found in the `store`.
+        memory: Most bytes that the process which found it has held so far.
+    """
+
+    lane: Lane
+    record: Record
+    origin: str
+    memory: int
+
+
+@dataclass(frozen=True)
+class Job:
+    """One method on one federation.
+
+    Attributes:
+        settings: What decides the result.
+        engine: Model, method and the clients' images.
+        hashes: Of everything the result depends on: pack, backbone, method, engine.
+    """
+
+    settings: TrainingJob
+    engine: Engine
+    hashes: Mapping[str, str]
+
+    @classmethod
+    def of(
+        cls, settings: TrainingJob, method: Path, pack: Path, weights: Path, device: str, *, resident: bool = True
+    ) -> "Job":
+        """Load everything onto the device.
+
+        Args:
+            settings: What decides the result.
+            method: The method's file.
+            pack: Folder of the packed dataset.
+            weights: Folder of the backbone's weights.
+            device: `auto`, `cpu` or `cuda`.
+            resident: Whether the images are moved to the device too; a job that only looks at a few leaves them.
+
+        Returns:
+            The job.
+
+        Raises:
+            ValueError: A method file or settings that cannot be used, a client that the pack does not hold, data that
+                do not fit together.
+        """
+        device = _device(device)
+        manifest = read_json(pack / "manifest.json")
+        learned = task.of(manifest, settings.task)
+        loaded = methods.load(method, settings.method_settings)
+        built = network.find(settings.network).load(
+            weights / "model.safetensors",
+            settings.backbone,
+            settings.arguments,
+            learned,
+            manifest["image_size"],
+            settings.lora,
+            settings.initialisation,
+        )
+        engine = Engine(
+            model=Model.of(built.on(device, settings.training.precision), learned, loaded, settings.trains),
+            clients=_clients(settings, pack, torch.device(device), resident),
+            training=settings.training,
+            augmentation=settings.augmentation,
+            head=settings.head,
+            averaging=settings.averaging,
+            rounds=settings.rounds,
+            dropout=settings.lora.dropout > 0,
+        )
+        hashes = {
+            "images": manifest["hashes"]["train.npy"],
+            "targets": manifest["hashes"]["train.targets.npy"],
+            "table": manifest["hashes"]["train.parquet"],
+            "backbone": read_json(weights / "backbone.json")["sha256"],
+            "method": fingerprint([method]),
+            "engine": code(settings.network, learned.name),
+        }
+        return cls(settings, engine, hashes)
+
+    def key(self, lane: Lane) -> str:
+        """A lane's name in the store."""
+        return key(self.settings, [client.name for client in self.engine.clients], self.hashes, lane)
+
+    def results(
+        self, wanted: Sequence[Lane], store: Store, limit: int | None, checkpoint_every: int, progress: Progress
+    ) -> Iterator[Result]:
+        """Every lane's result: from the store, or trained from its newest checkpoint.
+
+        Args:
+            wanted: The lanes.
+            store: Where lanes are looked up and kept.
+            limit: Most lanes trained together; chosen by memory where None.
+            checkpoint_every: Rounds between checkpoints.
+            progress: Is told of every round.
+
+        Yields:
+            Results, as they are finished.
+        """
+        rounds = self.settings.rounds
+        training = Training(
+            self.engine, self.settings.evaluate_every, checkpoint_every, store.checkpoint, progress.round
+        )
+        lanes = {self.key(lane): lane for lane in wanted}
+        with store.hold(lanes):
+            finished = []
+            for own, lane in lanes.items():
+                if record := store.finished(own, rounds):
+                    finished.append(own)
+                    yield self._result(lane, record, "store")
+            # Seeds see different images: on a CPU, stacking them saves nothing.
+            alike = {own: lane.seed if self.engine.device.type == "cpu" else None for own, lane in lanes.items()}
+            for group in groups(store, alike, finished, rounds, limit or self._lanes_that_fit()):
+                trained = training.train({own: (lanes[own], record) for own, record in group.records.items()})
+                new = {own: record for own, record in trained.items() if own not in finished}
+                for own, record in new.items():
+                    store.finish(own, record)
+                for own, record in new.items():
+                    yield self._result(lanes[own], record, "resumed" if group.round else "trained")
+
+    def write(self, folder: Path, result: Result) -> None:
+        """Write one lane's files."""
+        run = folder / f"lr={result.lane.rate}" / f"seed={result.lane.seed}"
+        model = self.engine.model
+        state = result.record.state.map(lambda tensor: tensor.to(self.engine.device))
+        deployed = [{name: leaf[0] for name, leaf in own.items()} for own in self.engine.deployed(state)]
+        names = [client.name for client in self.engine.clients]
+        shutil.rmtree(run / "adapters", ignore_errors=True)
+        for client, leaves in zip(names, deployed, strict=True):
+            model.network.export(run / "adapters" / client, leaves, *model.parted(model.method.mix(leaves)))
+        with atomic(run / "state.safetensors") as path:
+            stacked = {name: torch.stack([leaves[name] for leaves in deployed]).cpu() for name in deployed[0]}
+            path.write_bytes(save(stacked, {"clients": json.dumps(names)}))
+        with atomic(run / "metrics.parquet") as path:
+            history = pd.DataFrame(result.record.history, columns=list(_HISTORY))
+            history.astype({"round": "int64", "n": "int64"}).to_parquet(path, index=False)
+        write_json(run / "run.json", self._about(result))
+
+    def _result(self, lane: Lane, record: Record, origin: str) -> Result:
+        return Result(lane, record, origin, provenance.peak_memory(self.engine.device))
+
+    def _lanes_that_fit(self) -> int:
+        device = self.engine.device
+        budget = _CPU_BUDGET if device.type == "cpu" else _GPU_SHARE * torch.cuda.mem_get_info(device)[0]
+        return max(1, int(budget // costs.lane_memory(self.engine)))
+
+    def _about(self, result: Result) -> dict[str, Any]:
+        """The content of `run.json`."""
+        method, learned = self.engine.model.method, self.engine.model.task
+        traffic = costs.traffic(self.engine, self.settings.rounds)
+        rows = result.record.history
+        diverged = [row["round"] for row in rows if not math.isfinite(row["value"])]
+        return {
+            "federation": self.settings.federation,
+            "method": {
+                "name": self.settings.method,
+                "title": method.title,
+                "paper": method.paper,
+                "control": method.control,
+                "settings": self.settings.method_settings,
+            },
+            "rate": result.lane.rate,
+            "seed": result.lane.seed,
+            "rounds": self.settings.rounds,
+            "clients": [client.name for client in self.engine.clients],
+            "task": {
+                "name": learned.name,
+                "score": learned.score_name,
+                "higher_is_better": learned.higher_is_better,
+            },
+            "settings": json.loads(self.settings.model_dump_json(exclude={"rates", "seeds"})),
+            "hashes": {**self.hashes, "lane": self.key(result.lane)},
+            "versions": provenance.versions(),
+            "device": provenance.hardware(self.engine.device),
+            "commit": provenance.commit(),
+            "costs": {
+                "trainable_parameters": costs.trainable_parameters(self.engine, self.settings.rounds),
+                "image_passes": costs.image_passes(self.engine, self.settings.rounds),
+                "bytes_up": round(mean(traffic.up)),
+                "bytes_down": round(mean(traffic.down)),
+                "bytes_up_total": sum(traffic.up),
+                "bytes_down_total": sum(traffic.down),
+                "seconds": round(result.record.seconds, 3),
+                "peak_memory_bytes": result.memory,
+            },
+            "origin": result.origin,
+            "diverged_round": min(diverged, default=None),
+        }
+
+
+def _device(name: str) -> str:
+    """The device to use; one that is asked for must be there, and one that was leased is missed aloud."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    missed = f"torch finds no GPU (CUDA_VISIBLE_DEVICES is {visible!r}; see `nvidia-smi`)"
+    if name == "cpu" or torch.cuda.is_available():
+        return "cuda" if name == "auto" else name
+    if name == "cuda":
+        raise ValueError(f"`device` is cuda, but {missed}; `device: auto` takes the CPU then")
+    if visible:
+        print(f"{missed}; goes on with the CPU", file=sys.stderr, flush=True)
+    return "cpu"
+
+
+def _clients(settings: TrainingJob, pack: Path, device: torch.device, resident: bool) -> list[Client]:
+    """The federation's clients, sorted by name: an order that does not depend on the configuration's."""
+    split = open_training(pack)
+    table = split.table
+    held = sorted(table["client"].unique())
+    wanted = sorted(settings.clients) if settings.clients is not None else held
+    if absent := set(wanted) - set(held):
+        raise ValueError(
+            f"federations.{settings.federation}.clients: {', '.join(sorted(absent))} not in {pack}; "
+            f"it holds {', '.join(held)}"
+        )
+    images = as_tensor(split.images)
+    if resident and device.type != "cpu":
+        table = table[table["client"].isin(wanted)]
+        images = images[torch.from_numpy(table.index.to_numpy())].to(device)
+        split = Split(split.images, split.targets[table.index.to_numpy()], table.reset_index(drop=True))
+        table = split.table
+
+    def samples(client: str, kind: str) -> Samples:
+        rows = table.index[(table["client"] == client) & (table["split"] == kind)].to_numpy()
+        return Samples(
+            Rows(images, torch.from_numpy(rows).to(images.device)),
+            torch.from_numpy(split.targets[rows].copy()).to(device),
+            torch.from_numpy(pd.factorize(table["case"].to_numpy()[rows])[0]).to(device),
+        )
+
+    return [Client(name, samples(name, "train"), samples(name, "validation")) for name in wanted]
+
+
+def as_tensor(images: Any) -> torch.Tensor:
+    """A memory-mapped array as a tensor that nobody writes to."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.from_numpy(images)

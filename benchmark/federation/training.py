@@ -1,0 +1,136 @@
+"""The round loop: lanes that stand at the same round, trained to the end together.
+
+What is measured on the way is a lane's history; where lanes are kept, and who is told how far they are, is the
+caller's to say. All that decides a result is computed by this module and those that it imports: their fingerprint is
+part of a lane's name in the store.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from torch import Tensor
+
+from benchmark.federation.beside import Beside
+from benchmark.federation.client import Client, Lane
+from benchmark.federation.engine import Engine, State, stack
+from benchmark.federation.lane_batches import LaneBatches
+
+History = Sequence[Mapping[str, Any]]
+"""Rows of `metrics.parquet`: round, client, split, metric, value, and n, the number of samples."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One lane after some rounds.
+
+    Attributes:
+        state: Leaves, memory and optimiser, of shape (K, 1, ...).
+        history: What was measured so far.
+        seconds: This lane's share of the time spent so far.
+        together: Keys of the lanes it was trained with, itself among them, in their order: who continues with them
+            again computes the same to the bit.
+    """
+
+    state: State
+    history: History
+    seconds: float
+    together: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Training:
+    """How far lanes are trained, and when they are measured and kept.
+
+    Attributes:
+        engine: Trains a round.
+        evaluate_every: Rounds between two validations; the last round is always validated.
+        checkpoint_every: Rounds between two checkpoints; the last round always has one.
+        keep: Keeps checkpoints, by key.
+        tell: Is told of every round: its number, the lanes, and the seconds that a round takes.
+    """
+
+    engine: Engine
+    evaluate_every: int
+    checkpoint_every: int
+    keep: Callable[[Mapping[str, Record]], None]
+    tell: Callable[[int, Sequence[Lane], float], None]
+
+    def train(self, lanes: Mapping[str, tuple[Lane, Record | None]]) -> dict[str, Record]:
+        """Train lanes together, from where they stand to the last round and through the closing passes.
+
+        Args:
+            lanes: By key, each lane and where it stands; None at the beginning, which then all of them are at.
+
+        Returns:
+            The lanes' results, by key.
+        """
+        engine, rounds = self.engine, self.engine.rounds
+        together = [lane for lane, _ in lanes.values()]
+        records = {key: held or Record(engine.start([lane]), [], 0.0) for key, (lane, held) in lanes.items()}
+        state = stack([record.state for record in records.values()]).map(lambda tensor: tensor.to(engine.device))
+        histories = {key: [*map(dict, filter(self._counts, record.history))] for key, record in records.items()}
+        seconds = {key: record.seconds for key, record in records.items()}
+        batches = LaneBatches(engine, len(together))
+        began, first = time.monotonic(), state.round
+
+        def spent(since: float) -> None:
+            for key in seconds:
+                seconds[key] += (time.monotonic() - since) / len(together)
+
+        with Beside() as beside:
+            while state.round < rounds:
+                tick = time.monotonic()
+                state, objectives = batches.round(state, together)
+                objective = [{"objective": row} for row in objectives]
+                _note(histories, state.round, "train", _sizes(engine.participants, "training"), objective)
+                if self._due(state.round, self.evaluate_every):
+                    measured = batches.validate(state, together)
+                    _note(histories, state.round, "validation", _sizes(engine.clients, "validation"), measured)
+                spent(tick)
+                if self._due(state.round, self.checkpoint_every):
+                    kept = state.map(lambda tensor: tensor.to("cpu", copy=True))
+                    checkpoints = {
+                        key: Record(kept.lane(i), list(histories[key]), seconds[key], list(lanes))
+                        for i, key in enumerate(lanes)
+                    }
+                    beside.do(partial(self.keep, checkpoints))
+                self.tell(state.round, together, (time.monotonic() - began) / (state.round - first))
+        if engine.model.method.closing():
+            tick = time.monotonic()
+            state = batches.close(state, together)
+            for key, rows in histories.items():
+                histories[key] = [row for row in rows if not (row["round"] == rounds and row["split"] == "validation")]
+            measured = batches.validate(state, together)
+            _note(histories, rounds, "validation", _sizes(engine.clients, "validation"), measured)
+            spent(tick)
+        return {key: Record(state.lane(i), histories[key], seconds[key]) for i, key in enumerate(lanes)}
+
+    def _due(self, round: int, every: int) -> bool:
+        return round % every == 0 or round == self.engine.rounds
+
+    def _counts(self, row: Mapping[str, Any]) -> bool:
+        """Whether a row stays: a shorter training validated its last round, which may not be due in a longer one."""
+        return row["split"] == "train" or self._due(row["round"], self.evaluate_every)
+
+
+def _sizes(clients: Sequence[Client], kind: str) -> dict[str, int]:
+    """How many samples each client has, by name."""
+    return {client.name: len(getattr(client, kind)) for client in clients}
+
+
+def _note(
+    histories: Mapping[str, list[dict[str, Any]]],
+    round: int,
+    split: str,
+    sizes: Mapping[str, int],
+    measured: Sequence[Mapping[str, Tensor]],
+) -> None:
+    """Add what was measured on every client, by metric (L,), to the lanes' histories."""
+    for (client, n), metrics in zip(sizes.items(), measured, strict=True):
+        for metric, values in metrics.items():
+            for rows, value in zip(histories.values(), values.tolist(), strict=True):
+                about = {"round": round, "client": client, "split": split, "metric": metric}
+                rows.append({**about, "value": value, "n": n})

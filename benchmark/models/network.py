@@ -1,0 +1,183 @@
+"""The network contract: what is trained or carried is a leaf, and all else is frozen.
+
+One module of `benchmark/models/` is one network: a subclass of `Network`, found by the module's file name
+(`backbone.network` in a configuration). A network says which leaves there are, runs images through itself with leaves
+from outside, and knows its pretrained weights, its memory and the format that it is exported in. It holds no leaf
+itself: so any number of lanes can be trained through one network.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from benchmark.config import BackboneSettings, InitialisationSettings, LoraSettings
+from benchmark.leaf import Leaf, Leaves
+from benchmark.method import Mix, Output
+from benchmark.tasks.task import Task
+
+LEAVES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}
+"""The dtype of images and leaves, by the precision of the frozen weights: updates are too small for bfloat16."""
+
+
+class Network(ABC):
+    """A network for one task, with the weights that it was pretrained to.
+
+    Attributes:
+        sites: Names of the projections that LoRA adapts, in the order of the forward pass; empty for a network that has
+            none.
+    """
+
+    sites: Sequence[str] = ()
+    name: ClassVar[str]
+
+    @classmethod
+    @abstractmethod
+    def fetch(cls, settings: BackboneSettings) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Pretrained weights, from wherever the settings say.
+
+        Args:
+            settings: Which weights, and from where.
+
+        Returns:
+            Tensors by name, without a head, and where they are from.
+
+        Raises:
+            OSError: They cannot be had.
+            ValueError: They are of another network, or the settings are of none.
+        """
+
+    @classmethod
+    @abstractmethod
+    def load(
+        cls,
+        weights: Path,
+        name: str,
+        arguments: Mapping[str, Any],
+        task: Task,
+        image_size: int,
+        lora: LoraSettings,
+        initialisation: InitialisationSettings,
+    ) -> "Network":
+        """The network with its weights, for images of one size.
+
+        Args:
+            weights: A safetensors file, as the job that fetches it writes it.
+            name: The name of a variant, as the network's own library has it.
+            arguments: Passed to that library.
+            task: What its head predicts.
+            image_size: Side of the square images, in pixels.
+            lora: Which projections are adapted, and how.
+            initialisation: What leaves begin with that were not pretrained.
+
+        Returns:
+            The network, on the CPU in float32.
+
+        Raises:
+            ValueError: The file does not hold exactly this network's weights.
+        """
+
+    @abstractmethod
+    def on(self, device: torch.device | str, precision: str) -> "Network":
+        """Itself, moved to a device, its frozen weights in a precision; images and leaves have that of `LEAVES`."""
+
+    @abstractmethod
+    def leaves(
+        self, adapters: Sequence[str], heads: Sequence[str], trains: Sequence[str], *, offset: bool = False
+    ) -> list[Leaf]:
+        """All leaves of a method but its scalars.
+
+        Args:
+            adapters: Names of its adapters.
+            heads: Names of its heads; a head is a leaf whether it is trained or not.
+            trains: Roles of what is trained, or other words that the network knows, such as `last_block`; `all` stands
+                for every weight of its own and the head.
+            offset: Whether frozen weights have offsets.
+
+        Returns:
+            The leaves, in a fixed order.
+
+        Raises:
+            ValueError: The network has nothing of a role.
+        """
+
+    @abstractmethod
+    def __call__(
+        self,
+        images: Tensor,
+        params: Leaves,
+        heads: Mix,
+        adapters: Mix,
+        *,
+        trace: bool = False,
+        training: bool = False,
+        dropout: Tensor | None = None,
+    ) -> Output:
+        """What the network makes of images.
+
+        Args:
+            images: Shape (n, 3, size, size), values in [0, 1]; normalised here, as in pretraining.
+            params: The leaves of one client in one lane.
+            heads: The weight of each head's prediction.
+            adapters: The weight of each adapter.
+            trace: Whether every adapter's output is returned too.
+            training: Whether this is a step of training: normalisation over the batch then uses the batch's own
+                statistics, where its leaves are trained.
+            dropout: The key of a training step's dropout, a scalar int64; without it, nothing is dropped.
+
+        Returns:
+            The output, of the images' dtype.
+        """
+
+    @abstractmethod
+    def pretrained(self, leaf: Leaf) -> Tensor:
+        """What a leaf begins with whose initial value is `pretrained`, of its shape."""
+
+    @abstractmethod
+    def frozen(self) -> Mapping[str, Tensor]:
+        """Every tensor of the network itself, by name: what no training writes to."""
+
+    @abstractmethod
+    def step_bytes(self, images: int) -> int:
+        """Bytes that the backward pass of one lane's step keeps of so many images."""
+
+    @abstractmethod
+    def export(self, folder: Path, params: Leaves, heads: Mix, adapters: Mix) -> None:
+        """Write one client's leaves in a format that is used without this project.
+
+        Args:
+            folder: Receives the files.
+            params: The leaves that the client predicts with.
+            heads: The weight of each head's prediction.
+            adapters: The weight of each adapter.
+        """
+
+
+def find(name: str) -> type[Network]:
+    """The network of a module.
+
+    Args:
+        name: A module of `benchmark/models/`.
+
+    Returns:
+        The module's subclass of `Network`.
+
+    Raises:
+        ValueError: There is no such module, or it does not define exactly one network.
+    """
+    if find_spec(f"benchmark.models.{name}") is None:
+        raise ValueError(f"backbone.network: there is no benchmark/models/{name}.py")
+    module = import_module(f"benchmark.models.{name}")
+    classes = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, Network) and value.__module__ == module.__name__
+    ]
+    if len(classes) != 1:
+        raise ValueError(f"{module.__file__}: a network's file defines exactly one Network, not {len(classes)}")
+    return classes[0]
