@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,7 @@ def _open(folder: Path, name: str) -> Split:
     images, targets, table = (folder / f"{name}{end}" for end in (".npy", ".targets.npy", ".parquet"))
     try:
         split = Split(np.load(images, mmap_mode="r"), np.load(targets, mmap_mode="r"), pd.read_parquet(table))
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, ValueError, SyntaxError, TokenError) as error:  # numpy parses headers as Python.
         raise DataError(
             f"{folder}: {images.name}, {targets.name} or {table.name} cannot be read ({error}); pack it again"
         ) from None
