@@ -17,7 +17,7 @@ test: $(VENV)/.installed
 # What a commit must pass besides the tests.
 check: $(VENV)/.installed
 	. $(BIN)/activate && ruff check . && ruff format --check . && mypy \
-		&& snakefmt --check Snakefile && snakemake --lint
+		&& snakefmt --check Snakefile workflow/rules && snakemake --lint
 
 # Packages are compiled at once: every job is a process of its own, and would wait for it where Python may not keep it.
 $(VENV)/.installed: requirements.lock

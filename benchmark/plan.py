@@ -7,18 +7,19 @@ from being planned. It reads no data, so that a plan can be made before anything
 import ast
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from benchmark.baselines import match
 from benchmark.config import Config, ConfigError, FederationSettings, TrainingJob, parse
 from benchmark.files import digest, sha256
 from benchmark.sources import ROOT, closure, fingerprint
 
+Node = TypeVar("Node", bound=ast.stmt)
 FIGURES = (
     "rate_curves",
     "clients",
@@ -86,6 +87,10 @@ class Plan:
         """The dataset of a federation."""
         return self.config.federations[federation].dataset or federation
 
+    def task(self, federation: str) -> str:
+        """What is learned on a federation, as its dataset's module says, which is read and not imported."""
+        return _task(self.dataset(federation))
+
     def located(self, federation: str) -> FederationSettings:
         """A federation's settings; the user's own copy of the data, if there is one, with the path where it stands."""
         settings = self.config.federations[federation]
@@ -124,6 +129,20 @@ class Plan:
         settings = _packing(self.config.federations[federation])
         key = digest([self.data_folder(federation), settings])[:8]
         return f"{self.dataset(federation)}-{settings['image_size']}px-{key}"
+
+    @property
+    def pack_files(self) -> list[str]:
+        """The files of a pack beside its manifest, which is written last."""
+        ends = (".npy", ".targets.npy", ".parquet", ".cases.parquet")
+        return [f"{split}{end}" for split in ("train", "test") for end in ends]
+
+    def packed(self, file: str) -> Callable[[Any], str]:
+        """A file of a federation's pack, as Snakemake asks for it: given the wildcard `federation`."""
+        return lambda wildcards: f"results/packs/{self.pack(wildcards.federation)}/{file}"
+
+    def log(self, name: str) -> str:
+        """Where the job of this name writes what it says; the name may hold wildcards."""
+        return f"logs/{self.config.name}/{name}.log"
 
     @property
     def backbone(self) -> str:
@@ -393,18 +412,19 @@ class Plan:
         """
         return max(1, (cores or 1) // (os.cpu_count() or 1))
 
-    def sources(self, module: str, *datasets: str) -> list[str]:
+    def sources(self, module: str, *, dataset: str = "", task: str = "") -> list[str]:
         """The project's files that a job runs: its inputs, since Snakemake does not follow imports.
 
         Args:
             module: The job's module.
-            *datasets: The datasets whose modules the job imports by name.
+            dataset: The dataset whose module the job imports by name.
+            task: The task whose module it imports by name.
 
         Returns:
             Paths from the project's root, sorted.
         """
-        own = [path for dataset in datasets for path in closure(f"benchmark.data.datasets.{dataset}")]
-        return sorted({*closure(module), *own})
+        named = {f"benchmark.data.datasets.{dataset}": dataset, f"benchmark.tasks.{task}": task}
+        return sorted({*closure(module), *(path for name, wanted in named.items() if wanted for path in closure(name))})
 
     def _local(self, path: str) -> str:
         """A path of the user's, which is relative to `local_files`."""
@@ -454,6 +474,18 @@ def discovered(folder: str) -> list[str]:
 
 
 @cache
+def _task(dataset: str) -> str:
+    """What a dataset's class says of `task`; else what the class says that it is made of, in the end `Dataset`."""
+    own = f"benchmark/data/datasets/{dataset}.py"
+    others = [path for path in closure(f"benchmark.data.datasets.{dataset}") if path.startswith("benchmark/data/")]
+    for path in [own, *sorted({*others} - {own}, key=lambda path: path == "benchmark/data/dataset.py")]:
+        for name, value in _assigned(ROOT / path):
+            if name == "task" and isinstance(value, ast.Constant):
+                return str(value.value)
+    return ""
+
+
+@cache
 def _code(*modules: str) -> str:
     """A hash of what modules compute, with all of the project's that they import."""
     return fingerprint({ROOT / path for module in modules for path in closure(module)})
@@ -477,13 +509,21 @@ def _fields(path: Path) -> list[str] | None:
         tree = ast.parse(path.read_text(encoding="utf-8"))
     except (OSError, SyntaxError, ValueError):
         return None
-    return [
-        node.target.id
-        for class_ in tree.body
-        if isinstance(class_, ast.ClassDef)
-        for node in class_.body
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
-    ]
+    return [node.target.id for node in _in_classes(tree, ast.AnnAssign) if isinstance(node.target, ast.Name)]
+
+
+def _assigned(path: Path) -> list[tuple[str, ast.expr | None]]:
+    """What the classes of a file set, annotated or not: name and value."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    plain = [(target, node.value) for node in _in_classes(tree, ast.Assign) for target in node.targets]
+    both = [*plain, *((node.target, node.value) for node in _in_classes(tree, ast.AnnAssign))]
+    return [(target.id, value) for target, value in both if isinstance(target, ast.Name)]
+
+
+def _in_classes(tree: ast.Module, kind: type[Node]) -> list[Node]:
+    """Statements of one kind in the bodies of a file's classes."""
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+    return [node for class_ in classes for node in class_.body if isinstance(node, kind)]
 
 
 def _packing(settings: FederationSettings) -> dict[str, Any]:

@@ -10,7 +10,8 @@ import pytest
 
 from benchmark.sources import ROOT, closure, fingerprint
 
-JOBS = sorted(set(re.findall(r'plan\.sources\(\s*"([\w.]+)"', (ROOT / "Snakefile").read_text(encoding="utf-8"))))
+RULES = "\n\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "workflow/rules").glob("*.smk")))
+JOBS = sorted(set(re.findall(r'plan\.sources\(\s*"([\w.]+)"', RULES)))
 
 LOADED = """
 import json, os, sys, importlib
@@ -35,7 +36,7 @@ def loaded() -> dict[str, set[str]]:
     return {job: {Path(file).resolve().relative_to(ROOT).as_posix() for file in own} for job, own in found.items()}
 
 
-def test_the_snakefile_names_its_jobs() -> None:
+def test_the_rules_name_their_jobs() -> None:
     assert "benchmark.federation.train" in JOBS
     assert len(JOBS) >= 12
 
@@ -46,10 +47,9 @@ def test_a_jobs_declared_sources_are_what_it_imports(job: str, loaded: dict[str,
     assert loaded[job] == set(closure(job))
 
 
-def test_every_job_of_the_snakefile_declares_its_sources() -> None:
+def test_every_job_of_a_rule_declares_its_sources() -> None:
     """Each `python -m benchmark.x` of a rule stands in the same rule's input, but the wrapper that leases a device."""
-    rules = re.split(r"^rule ", (ROOT / "Snakefile").read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
-    for rule in rules:
+    for rule in re.split(r"^rule ", RULES, flags=re.MULTILINE)[1:]:
         run = set(re.findall(r"python -m ([\w.]+)", rule)) - {"benchmark.device"}
         assert run == set(re.findall(r'plan\.sources\(\s*"([\w.]+)"', rule)), rule.partition(":")[0]
 

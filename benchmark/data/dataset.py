@@ -21,7 +21,10 @@ from benchmark.disk import gigabytes
 
 Option = int | float | str
 
-COLUMNS = ("sample", "client", "label", "group", "split", "path")
+COLUMNS = ("sample", "client", "group", "split", "path")
+"""What every index has."""
+TABLE = ("sample", "client", "label", "group", "case", "split")
+"""What tables of packs have, where the index has it."""
 SPLITS = ("train", "validation", "test")
 
 
@@ -91,12 +94,13 @@ class Dataset(ABC):
         name: The module's file name.
         title: One line for tables and figures.
         clients: All clients of the complete dataset.
-        classes: Names of the classes; a label is a position in this tuple.
+        classes: Names of what is told apart; a label is a position in this tuple.
         licence: The terms of use.
         homepage: Where the dataset is described.
         protocols: Caption of every train/test split, by name. The first is the dataset's own: `published`.
         options: Defaults of the settings that only this dataset knows (`federations.<name>.options`).
-        task: What is learned.
+        task: What is learned: the name of a module of `benchmark/tasks/`.
+        channels: Of the packed images: 3 for colour (RGB), 1 for grey.
     """
 
     name: ClassVar[str]
@@ -108,6 +112,7 @@ class Dataset(ABC):
     protocols: ClassVar[Mapping[str, str]]
     options: ClassVar[Mapping[str, Option]] = {}
     task: ClassVar[str] = "classification"
+    channels: ClassVar[int] = 3
 
     @abstractmethod
     def prepare(self, request: Request) -> Path:
@@ -133,9 +138,11 @@ class Dataset(ABC):
             split_seed: Seed of the splits that we make ourselves.
 
         Returns:
-            Columns `sample` (str, unique), `client` (str), `label` (int64), `group` (str: what must not be
-            torn apart, a lesion or a patient), `split` ("train" or "test", and "validation" where the dataset
-            itself says which images those are) and `path` (str, relative to `root`).
+            Columns `sample` (str, unique), `client` (str), `group` (str: what must not be torn apart, a lesion or a
+            patient), `split` ("train" or "test", and "validation" where the dataset itself says which images those
+            are) and `path` (str, relative to `root`). Where there are such: `label` (int64), which classification
+            learns, `case` (str: what is scored as one, a volume of many slices; otherwise every sample is a case), and
+            columns that the task's `target` reads, a mask's path for instance.
 
         Raises:
             DataError: Files are missing, or are not what they should be.
@@ -263,14 +270,20 @@ def checked_index(dataset: Dataset, root: Path, protocol: str, split_seed: int) 
     missing = [column for column in COLUMNS if column not in table]
     if missing:
         raise DataError(f"{dataset.name}: index() returned no column {', '.join(missing)}")
-    table = table.loc[:, list(COLUMNS)].sort_values(["client", "sample"], ignore_index=True)
-    if table.isna().any(axis=None):
-        raise DataError(f"{dataset.name}: index() left values empty in {list(table.columns[table.isna().any()])}")
+    known = [name for name in (*TABLE, "path") if name in table]
+    table = table[[*known, *(name for name in table if name not in known)]]
+    table = table.sort_values(["client", "sample"], ignore_index=True)
+    if (empty := table[known].isna().any()).any():
+        raise DataError(f"{dataset.name}: index() left values empty in {list(empty.index[empty])}")
     if table["sample"].duplicated().any():
         twice = table.loc[table["sample"].duplicated(), "sample"]
         raise DataError(f"{dataset.name}: {len(twice)} samples are listed more than once: {some(twice)}")
-    if table["label"].dtype != np.int64 or not table["label"].between(0, len(dataset.classes) - 1).all():
+    if "label" in table and (
+        table["label"].dtype != np.int64 or not table["label"].between(0, len(dataset.classes) - 1).all()
+    ):
         raise DataError(f"{dataset.name}: labels must be int64 from 0 to {len(dataset.classes) - 1}")
+    if "case" in table and (torn := _torn(table)):
+        raise DataError(f"{dataset.name}: cases with images of several clients, groups or splits: {some(torn)}")
     if (outside := table["path"].astype(str).str.contains(r"^/|(?:^|/)\.\.(?:/|$)|\0")).any():
         raise DataError(f"{dataset.name}: paths lead out of {root}: {some(table.loc[outside, 'path'])}")
     for column, allowed in (("client", {c.id for c in dataset.clients}), ("split", set(SPLITS))):
@@ -281,9 +294,8 @@ def checked_index(dataset: Dataset, root: Path, protocol: str, split_seed: int) 
 
 
 def fingerprint(table: pd.DataFrame) -> str:
-    """SHA-256 over who owns which image of which label and group, whatever the split or the rows' order."""
-    columns = ["sample", "client", "label", "group"]
-    rows = table.loc[:, columns].sort_values("sample").to_csv(index=False, lineterminator="\n")
+    """SHA-256 over who owns which image, and all that is known of it, whatever the split or the rows' order."""
+    rows = table.drop(columns=["split", "path"]).sort_values("sample").to_csv(index=False, lineterminator="\n")
     return hashlib.sha256(rows.encode()).hexdigest()
 
 
@@ -322,6 +334,12 @@ def some(values: Sequence[object] | pd.Series, count: int = 3) -> str:
     """The first few of many values, for a message of one line."""
     shown = ", ".join(str(value) for value in list(values)[:count])
     return shown + (", ..." if len(values) > count else "")
+
+
+def _torn(table: pd.DataFrame) -> list[str]:
+    """Cases that are not whole in one client, group and split."""
+    places = table.groupby("case")[["client", "group", "split"]].nunique()
+    return [str(case) for case in places.index[(places > 1).any(axis=1)]]
 
 
 def _listed(folder: Path) -> frozenset[str]:

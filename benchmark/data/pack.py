@@ -7,32 +7,37 @@ import argparse
 import hashlib
 import io
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from PIL import Image
 
 from benchmark.config import FederationSettings
-from benchmark.data.dataset import SPLITS, DataError, Dataset, checked_index, find, fingerprint, some
+from benchmark.data.dataset import SPLITS, TABLE, DataError, Dataset, checked_index, find, fingerprint, some
 from benchmark.data.disk import require_space
 from benchmark.data.parallel import cores, in_batches
+from benchmark.data.picture import decode, fit
 from benchmark.data.prepare import read_settings, run
 from benchmark.data.splits import cut
 from benchmark.files import atomic, read_json, sha256, write_json
+from benchmark.tasks import task as tasks
+from benchmark.tasks.task import Task
 
-PACK_FORMAT = 1
+Item = TypeVar("Item")
+PACK_FORMAT = 2
 BATCH = 32 << 20  # bytes of decoded images held in memory at a time
 
 
 def pack(settings: FederationSettings, source: Path, output: Path, threads: int = 1) -> None:
-    """Write `train.npy`, `train.parquet`, `test.npy`, `test.parquet` and, last, `manifest.json`.
+    """Write, of the training and of the test images, four files each, and last `manifest.json`.
 
-    Row i of a table describes image i of its array. Validation images stand among the training images; test
-    images stand in files of their own, so that training never opens them.
+    `train.npy` holds images, `train.targets.npy` their targets, `train.parquet` a table, row by row, and
+    `train.cases.parquet` what is scored as one. Validation images stand among the training images; test images stand in
+    files of their own, so that training never opens them.
 
     Args:
         settings: The federation's settings.
@@ -46,39 +51,57 @@ def pack(settings: FederationSettings, source: Path, output: Path, threads: int 
     """
     origin = read_json(source)
     dataset, root = find(origin["dataset"]), Path(origin["root"])
+    task = tasks.of({"task": dataset.task, "classes": dataset.classes})
     table = checked_index(dataset, root, settings.protocol, settings.split_seed)
     if fingerprint(table) != origin["fingerprint"]:
         raise DataError(f"{root}: the data has changed since it was prepared; delete {source} and run again")
     (output / "manifest.json").unlink(missing_ok=True)  # It vouches for the other files, which are about to change.
-    table = with_validation(_chosen(table, settings, dataset), settings.validation, settings.split_seed)
-    _check_splits(table, dataset)
+    table = _chosen(table, settings, dataset)
+    _check_splits(table, dataset, ("train", "test"))
     output.mkdir(parents=True, exist_ok=True)
-    require_space(output, 3 * settings.image_size**2 * len(table), f"the pack of {dataset.name}")
-    failed: list[str] = []
+    pixels = dataset.channels * settings.image_size**2
+    require_space(output, pixels * len(table), f"the pack of {dataset.name}")
+    batch = max(BATCH // pixels, threads)
+    of_test = (table["split"] == "test").to_numpy()
+    parts = {"train": np.flatnonzero(~of_test), "test": np.flatnonzero(of_test)}
     hashes: dict[str, str] = {}
-    for name, part in (("train", table[table["split"] != "test"]), ("test", table[table["split"] == "test"])):
-        images, rows = output / f"{name}.npy", output / f"{name}.parquet"
-        paths = [root / name for name in part["path"]]
-        hashes[images.name], broken = _write_images(images, paths, settings.image_size, settings.resize, threads)
-        failed += [str(path.relative_to(root)) for path in broken]
-        with atomic(rows) as path:
-            part.drop(columns="path").to_parquet(path, index=False)
-        hashes[rows.name] = sha256(rows)
+
+    target = partial(_target, task, dataset, {str(name): table[name].to_numpy() for name in table}, root, settings)
+    strata = np.zeros(len(table), dtype=np.int64)
+    for name, rows in parts.items():
+        targets = output / f"{name}.targets.npy"
+        hashes[targets.name], _ = _write(targets, target, rows.tolist(), threads, batch)
+        strata[rows] = task.strata(np.load(targets, mmap_mode="r"))
+    table = with_validation(table, strata, settings.validation, settings.split_seed)
+    _check_splits(table, dataset, SPLITS)
+
+    failed: list[Path] = []
+    image = partial(_image, size=settings.image_size, resize=settings.resize, channels=dataset.channels)
+    for name, rows in parts.items():
+        images, part = output / f"{name}.npy", table.iloc[rows]
+        hashes[images.name], broken = _write(images, image, [root / path for path in part["path"]], threads, batch)
+        failed += broken
+        for file, content in ((f"{name}.parquet", part[_shown(part)]), (f"{name}.cases.parquet", cases(part))):
+            with atomic(output / file) as path:
+                content.to_parquet(path, index=False)
+            hashes[file] = sha256(output / file)
     if failed:
         for file in hashes:
             (output / file).unlink()
         raise DataError(
-            f"{dataset.name}: {len(failed)} images below {root} cannot be read: {some(failed)}; fetch them "
-            "again or restore them from a copy, then run again"
+            f"{dataset.name}: {len(failed)} images below {root} cannot be read: "
+            f"{some([path.relative_to(root) for path in failed])}; fetch them again or restore them from a copy, then "
+            "run again"
         )
-    write_json(output / "manifest.json", _manifest(table, settings, dataset, origin, hashes))
+    write_json(output / "manifest.json", _manifest(table, strata, settings, dataset, origin, hashes))
 
 
-def with_validation(table: pd.DataFrame, fraction: float, seed: int) -> pd.DataFrame:
+def with_validation(table: pd.DataFrame, strata: npt.NDArray[np.int64], fraction: float, seed: int) -> pd.DataFrame:
     """The table with a part of every client's training images, whole groups, marked `validation`.
 
     Args:
-        table: An index. Clients of which it says itself which images are for validation stay as they are.
+        table: An index of N rows. Clients of which it says itself which images are for validation stay as they are.
+        strata: What is kept in proportion, (N,); see `Task.strata`.
         fraction: Share of the training images.
         seed: See `splits.cut`.
 
@@ -89,68 +112,100 @@ def with_validation(table: pd.DataFrame, fraction: float, seed: int) -> pd.DataF
     own = set(table.loc[table["split"] == "validation", "client"])
     for client in sorted(set(table["client"]) - own):
         rows = np.flatnonzero((table["client"] == client).to_numpy() & (split == "train"))
-        held = cut(table["group"].to_numpy()[rows], table["label"].to_numpy()[rows], fraction, seed)
+        held = cut(table["group"].to_numpy()[rows], strata[rows], fraction, seed)
         split[rows[held]] = "validation"
     return table.assign(split=split.astype(str))
 
 
-def decode(path: Path, size: int, resize: Literal["crop", "squash"]) -> npt.NDArray[np.uint8]:
-    """Read an image and bring it to `size` x `size` pixels.
+def cases(table: pd.DataFrame) -> pd.DataFrame:
+    """What is scored as one: every sample, where the table has no column `case`.
 
     Args:
-        path: A JPEG or PNG file.
-        size: Side of the result in pixels.
-        resize: `crop` scales the short side to `size` and cuts the centre; `squash` scales both sides.
+        table: An index.
 
     Returns:
-        (size, size, 3) uint8, RGB. Pillow's errors pass: OSError, ValueError or SyntaxError.
+        A row for each case: `case`, `client`, `group`, and `samples`, how many it has.
     """
-    with Image.open(path) as picture:
-        # A JPEG can be decoded at a half, a quarter or an eighth; twice the size leaves the filter enough to
-        # work on.
-        picture.draft("RGB", (2 * size, 2 * size))
-        image = picture.convert("RGB")
-    if resize == "squash":
-        return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC))
-    ratio = size / min(image.size)
-    width, height = (max(size, round(side * ratio)) for side in image.size)
-    left, top = (width - size) // 2, (height - size) // 2
-    whole = image.resize((width, height), Image.Resampling.BICUBIC)
-    return np.asarray(whole.crop((left, top, left + size, top + size)))
+    case = table["case"] if "case" in table else table["sample"]
+    grouped = table[["client", "group"]].groupby(case.rename("case"), sort=False)
+    return grouped.first().assign(samples=grouped.size()).reset_index()
 
 
-def _write_images(
-    target: Path, files: Sequence[Path], size: int, resize: Literal["crop", "squash"], threads: int
-) -> tuple[str, list[Path]]:
-    """Decode images into an array on disk, which is hashed as it is written and never held in memory.
+def _shown(table: pd.DataFrame) -> list[str]:
+    """The columns of the pack's tables."""
+    return [name for name in TABLE if name in table]
 
-    Returns the SHA-256 of the array's file, and the image files that cannot be read.
+
+def _image(file: Path, **how: Any) -> npt.NDArray[np.uint8] | None:
+    try:
+        return decode(file, **how)
+    except (OSError, ValueError, SyntaxError):  # Pillow's three ways to say that a file is broken.
+        return None
+
+
+def _target(
+    task: Task,
+    dataset: Dataset,
+    columns: Mapping[str, npt.NDArray[Any]],
+    root: Path,
+    settings: FederationSettings,
+    number: int,
+) -> npt.NDArray[Any]:
+    """The target of the row of that number; `columns` are the index's."""
+    row = {name: values[number] for name, values in columns.items()}
+    fitted = partial(fit, image=root / row["path"], size=settings.image_size, resize=settings.resize)
+    try:
+        return np.asarray(task.target(row, root, fitted))
+    except KeyError as error:
+        raise DataError(f"{dataset.name}: index() returned no column {error}, which {task.name} learns") from None
+    except (OSError, ValueError, SyntaxError) as error:
+        raise DataError(f"{dataset.name}: the target of {row['sample']} cannot be read: {error}") from None
+
+
+def _write(
+    target: Path, work: Callable[[Item], npt.NDArray[Any] | None], items: Sequence[Item], threads: int, batch: int
+) -> tuple[str, list[Item]]:
+    """Stack arrays into one on disk, which is hashed as it is written and never held in memory.
+
+    Args:
+        target: The file.
+        work: Makes an item's array; None where it cannot.
+        items: What the arrays are of.
+        threads: How many are made at the same time.
+        batch: Arrays held at a time.
+
+    Returns:
+        The SHA-256 of the file, and the items that have no array. Where there are such, the file is not whole: what is
+        left is read to name them all.
+
+    Raises:
+        DataError: Arrays differ in shape or dtype.
     """
-
-    def one(file: Path) -> npt.NDArray[np.uint8] | None:
-        try:
-            return decode(file, size, resize)
-        except (OSError, ValueError, SyntaxError):  # Pillow's three ways to say that a file is broken.
-            return None
-
-    failed: list[Path] = []
-    found = hashlib.sha256()
-    header = io.BytesIO()
-    shape = {"descr": "|u1", "fortran_order": False, "shape": (len(files), size, size, 3)}
-    np.lib.format.write_array_header_1_0(header, shape)
-    batch = max(BATCH // (3 * size * size), threads)
+    failed: list[Item] = []
+    found, kinds = hashlib.sha256(), set()
     with atomic(target) as path, path.open("wb") as stream:
-        found.update(header.getvalue())
-        stream.write(header.getvalue())
         done = 0
-        for images in in_batches(one, files, threads, batch, f"pack {target.stem}"):
-            failed += [file for file, image in zip(files[done:], images, strict=False) if image is None]
-            done += len(images)
-            if not failed:  # An array that lacks an image is not kept; the rest is read to name all that is broken.
-                block = np.stack([image for image in images if image is not None]).data
-                found.update(block)
-                stream.write(block)
+        for arrays in in_batches(work, items, threads, batch, f"pack {target.stem}"):
+            failed += [item for item, array in zip(items[done:], arrays, strict=False) if array is None]
+            if not failed:
+                block = np.stack([array for array in arrays if array is not None])
+                kinds |= {(array.shape, array.dtype) for array in arrays if array is not None}
+                if len(kinds) > 1:
+                    shown = some(sorted(f"{dtype} {shape}" for shape, dtype in kinds))
+                    raise DataError(f"{target.name}: all must be of one shape and dtype, but there are {shown}")
+                for content in ([] if done else [_header(block, len(items))]) + [block.data]:
+                    found.update(content)
+                    stream.write(content)
+            done += len(arrays)
     return found.hexdigest(), failed
+
+
+def _header(block: npt.NDArray[Any], count: int) -> bytes:
+    """How the file of `count` arrays begins, of which these are the first."""
+    header = io.BytesIO()
+    shape = (count, *block.shape[1:])
+    np.lib.format.write_array_header_1_0(header, {**np.lib.format.header_data_from_array_1_0(block), "shape": shape})
+    return header.getvalue()
 
 
 def _chosen(table: pd.DataFrame, settings: FederationSettings, dataset: Dataset) -> pd.DataFrame:
@@ -163,10 +218,10 @@ def _chosen(table: pd.DataFrame, settings: FederationSettings, dataset: Dataset)
     return table[table["client"].isin(settings.clients)].reset_index(drop=True)
 
 
-def _check_splits(table: pd.DataFrame, dataset: Dataset) -> None:
+def _check_splits(table: pd.DataFrame, dataset: Dataset, splits: Sequence[str]) -> None:
     """Every client needs images to train on, to choose a rate on, and to be judged on."""
     for client, rows in table.groupby("client"):
-        if lacking := [split for split in SPLITS if split not in set(rows["split"])]:
+        if lacking := [split for split in splits if split not in set(rows["split"])]:
             raise DataError(
                 f"{dataset.name}: client {client} has {len(rows)} images, none for {' and '.join(lacking)}: "
                 "take another protocol, or leave it out with the federation's `clients`"
@@ -175,13 +230,14 @@ def _check_splits(table: pd.DataFrame, dataset: Dataset) -> None:
 
 def _manifest(
     table: pd.DataFrame,
+    strata: npt.NDArray[np.int64],
     settings: FederationSettings,
     dataset: Dataset,
     origin: dict[str, Any],
     hashes: dict[str, str],
 ) -> dict[str, Any]:
     """What is packed: the same on every machine, for the same data and settings."""
-    found = set(table["client"])
+    found, kinds = set(table["client"]), max(len(dataset.classes), int(strata.max()) + 1)
     protocol = dataset.protocol(settings.protocol)
     return {
         "pack_format": PACK_FORMAT,
@@ -192,7 +248,7 @@ def _manifest(
         "clients": {
             client.id: {
                 "name": client.name,
-                **_counts(table[table["client"] == client.id], len(dataset.classes)),
+                **_counts(table, strata, (table["client"] == client.id).to_numpy(), kinds),
             }
             for client in dataset.clients
             if client.id in found
@@ -211,12 +267,15 @@ def _manifest(
     }
 
 
-def _counts(rows: pd.DataFrame, classes: int) -> dict[str, dict[str, Any]]:
-    """Images per class, and groups, of every split of one client."""
-    parts = {split: rows[rows["split"] == split] for split in SPLITS}
+def _counts(
+    table: pd.DataFrame, strata: npt.NDArray[np.int64], own: npt.NDArray[np.bool_], kinds: int
+) -> dict[str, dict[str, Any]]:
+    """Of every split of one client: images of each stratum (of each class, where there are), groups and cases."""
+    rows = {split: np.flatnonzero(own & (table["split"] == split).to_numpy()) for split in SPLITS}
     return {
-        "counts": {split: np.bincount(part["label"], minlength=classes).tolist() for split, part in parts.items()},
-        "groups": {split: int(part["group"].nunique()) for split, part in parts.items()},
+        "counts": {split: np.bincount(strata[part], minlength=kinds).tolist() for split, part in rows.items()},
+        "groups": {split: int(table["group"].iloc[part].nunique()) for split, part in rows.items()},
+        "cases": {split: len(cases(table.iloc[part])) for split, part in rows.items()},
     }
 
 

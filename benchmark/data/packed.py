@@ -1,7 +1,9 @@
-"""Packed data: images of one size in one array on disk, beside a table that says whose they are."""
+"""Packed data: images of one size in one array on disk, their targets in another, and a table of whose they are."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tokenize import TokenError
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,14 +14,16 @@ from benchmark.data.dataset import DataError
 
 @dataclass(frozen=True)
 class Split:
-    """Images and their table, row by row.
+    """Images, targets and their table, row by row.
 
     Attributes:
-        images: (N, S, S, 3) uint8, memory-mapped and read-only.
-        table: N rows: `sample`, `client`, `label`, `group`, `split`.
+        images: (N, S, S, channels) uint8, memory-mapped and read-only.
+        targets: (N, ...) as the task's `target` makes them, memory-mapped and read-only.
+        table: N rows: `sample`, `client`, `group`, `case`, `split`, and `label` where the dataset has labels.
     """
 
     images: npt.NDArray[np.uint8]
+    targets: npt.NDArray[Any]
     table: pd.DataFrame
 
 
@@ -48,18 +52,23 @@ def open_test(folder: Path) -> Split:
 
 
 def _open(folder: Path, name: str) -> Split:
-    """One split; a DataError where a file is absent, unreadable or does not fit the other."""
-    images, table = folder / f"{name}.npy", folder / f"{name}.parquet"
+    """One split; a DataError where a file is absent, unreadable or does not fit the others."""
+    images, targets, table = (folder / f"{name}{end}" for end in (".npy", ".targets.npy", ".parquet"))
     try:
-        split = Split(np.load(images, mmap_mode="r"), pd.read_parquet(table))
-    except (OSError, EOFError, ValueError) as error:
-        raise DataError(f"{folder}: {name}.npy or {name}.parquet cannot be read ({error}); pack it again") from None
-    if split.images.dtype != np.uint8 or split.images.ndim != 4 or split.images.shape[-1] != 3:
+        split = Split(np.load(images, mmap_mode="r"), np.load(targets, mmap_mode="r"), pd.read_parquet(table))
+    except (OSError, EOFError, ValueError, SyntaxError, TokenError) as error:  # numpy parses headers as Python.
         raise DataError(
-            f"{images}: {split.images.dtype} {split.images.shape}, expected uint8 (N, S, S, 3); pack it again"
-        )
-    if len(split.images) != len(split.table):
+            f"{folder}: {images.name}, {targets.name} or {table.name} cannot be read ({error}); pack it again"
+        ) from None
+    if split.images.dtype != np.uint8 or split.images.ndim != 4:
         raise DataError(
-            f"{images}: {len(split.images)} images, but {table.name} has {len(split.table)} rows; pack again"
+            f"{images}: {split.images.dtype} {split.images.shape}, expected uint8 (N, S, S, channels); pack it again"
         )
-    return split
+    if not len(split.images) == len(split.targets) == len(split.table):
+        raise DataError(
+            f"{images}: {len(split.images)} images, but {targets.name} has {len(split.targets)} and {table.name} "
+            f"{len(split.table)} rows; pack again"
+        )
+    if "case" in split.table:
+        return split
+    return replace(split, table=split.table.assign(case=split.table["sample"]))

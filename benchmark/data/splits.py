@@ -1,4 +1,4 @@
-"""Cutting a part off a client's images: whole groups only, every class in proportion.
+"""Cutting a part off a client's images: whole groups only, every stratum (a class, say) in proportion.
 
 A group (a lesion, a patient) is what must not be torn apart: images of one lesion on both sides of a split
 make a model look better than it is.
@@ -12,18 +12,18 @@ import numpy.typing as npt
 EXHAUSTIVE = 12  # Up to this many groups, all subsets are tried: 4096 of them.
 
 
-def cut(groups: npt.ArrayLike, labels: npt.ArrayLike, fraction: float, seed: int) -> npt.NDArray[np.bool_]:
-    """Choose whole groups that together hold about `fraction` of the images of every class.
+def cut(groups: npt.ArrayLike, strata: npt.ArrayLike, fraction: float, seed: int) -> npt.NDArray[np.bool_]:
+    """Choose whole groups that together hold about `fraction` of the images of every stratum.
 
-    What is minimised is the mean over classes of |n_held / n - fraction|, n being a class's images: it is
-    small only when both the share of images and the balance of classes are right. Before it comes the number
-    of classes that one side lacks although two groups or more have them. Up to `EXHAUSTIVE` groups all
+    What is minimised is the mean over strata of |n_held / n - fraction|, n being a stratum's images: it is
+    small only when both the share of images and the balance of strata are right. Before it comes the number
+    of strata that one side lacks although two groups or more have them. Up to `EXHAUSTIVE` groups all
     subsets are compared; beyond, groups are taken in random order whenever that brings the held-out counts
     nearer to their targets, which favours neither large groups nor small ones.
 
     Args:
         groups: (N,) what must stay together, compared as text.
-        labels: (N,) int, the class of every image.
+        strata: (N,) int, the stratum of every image: its class, where classes are learned.
         fraction: Share to hold out, in (0, 1).
         seed: Decides between subsets that are equally good. The order of the rows decides nothing.
 
@@ -31,18 +31,18 @@ def cut(groups: npt.ArrayLike, labels: npt.ArrayLike, fraction: float, seed: int
         (N,) bool, true for what is held out. With a single group nothing is.
 
     Raises:
-        ValueError: `fraction` is not in (0, 1), or `groups` and `labels` differ in length.
+        ValueError: `fraction` is not in (0, 1), or `groups` and `strata` differ in length.
     """
     names, group = np.unique(np.asarray(groups).astype(str), return_inverse=True)
-    classes, label = np.unique(np.asarray(labels), return_inverse=True)
+    kinds, stratum = np.unique(np.asarray(strata), return_inverse=True)
     if not 0 < fraction < 1:
         raise ValueError(f"the fraction to hold out must lie between 0 and 1, got {fraction}")
-    if len(group) != len(label):
-        raise ValueError(f"{len(group)} groups, but {len(label)} labels: one of each per image")
+    if len(group) != len(stratum):
+        raise ValueError(f"{len(group)} groups, but {len(stratum)} strata: one of each per image")
     if len(names) < 2:
         return np.zeros(len(group), dtype=bool)
-    counts = np.zeros((len(names), len(classes)), dtype=np.int64)
-    np.add.at(counts, (group, label), 1)
+    counts = np.zeros((len(names), len(kinds)), dtype=np.int64)
+    np.add.at(counts, (group, stratum), 1)
     order = np.random.default_rng([seed, _number(names)]).permutation(len(names))
     choose = _best_subset if len(names) <= EXHAUSTIVE else _greedy
     held = np.zeros(len(names), dtype=bool)
@@ -65,7 +65,7 @@ def _best_subset(counts: npt.NDArray[np.int64], fraction: float) -> npt.NDArray[
 def _greedy(counts: npt.NDArray[np.int64], fraction: float) -> npt.NDArray[np.bool_]:
     """Groups in the order given, each taken if it brings the held-out counts (C,) nearer to their targets."""
     total = counts.sum(0)
-    # A class of few images still needs one on each side.
+    # A stratum of few images still needs one on each side.
     target = np.clip(fraction * total, np.minimum(1, total - 1), np.maximum(total - 1, 0))
     held, taken = np.zeros_like(total), np.zeros(len(counts), dtype=bool)
     for number, group in enumerate(counts):
@@ -76,13 +76,13 @@ def _greedy(counts: npt.NDArray[np.int64], fraction: float) -> npt.NDArray[np.bo
 
 
 def _mend(counts: npt.NDArray[np.int64], taken: npt.NDArray[np.bool_]) -> None:
-    """Give a side that lacks a class the smallest group that has it, unless the other side then lacks one."""
+    """Give a side that lacks a stratum the smallest group that has it, unless the other side then lacks one."""
     spread = np.flatnonzero((counts > 0).sum(0) > 1)
     for lacking in (True, False):
-        for label in spread:
-            if counts[taken == lacking, label].any():
+        for stratum in spread:
+            if counts[taken == lacking, stratum].any():
                 continue
-            donors = np.flatnonzero((taken != lacking) & (counts[:, label] > 0))
+            donors = np.flatnonzero((taken != lacking) & (counts[:, stratum] > 0))
             for group in donors[np.argsort(counts[donors].sum(1), kind="stable")]:
                 rest = counts[(taken != lacking) & (np.arange(len(counts)) != group)].sum(0)
                 if (rest[spread] > 0)[counts[group, spread] > 0].all():

@@ -21,6 +21,7 @@ from PIL import Image
 from benchmark.data.dataset import Dataset, Request, checked_index, find, fingerprint, names
 from benchmark.data.pack import main as pack
 from benchmark.data.prepare import main as prepare
+from benchmark.tasks import task as tasks
 from tests.data.few_slides import FewSlides
 from tests.federation.small import ROOT
 
@@ -96,7 +97,8 @@ def test_it_describes_itself(prepared: Prepared) -> None:
     assert dataset.title
     assert inspect.getdoc(type(dataset))
     assert len({client.id for client in dataset.clients}) == len(dataset.clients) > 1
-    assert len(set(dataset.classes)) == len(dataset.classes) > 1
+    assert len(set(dataset.classes)) == len(dataset.classes)
+    assert dataset.task in tasks.names()
     assert dataset.protocols
     assert all(caption.endswith(".") for caption in dataset.protocols.values())
     assert dataset.licence.address.startswith("https://")
@@ -111,6 +113,9 @@ def test_every_protocol_gives_a_sound_index(prepared: Prepared) -> None:
     tables = {protocol: checked_index(dataset, root, protocol, 0) for protocol in dataset.protocols}
     assert len({fingerprint(table) for table in tables.values()}) == 1
     for protocol, table in tables.items():
+        if dataset.task == "classification":
+            assert len(dataset.classes) > 1
+            assert "label" in table, "classification learns the index's column `label`"
         assert all((root / path).is_file() for path in table["path"])
         for client, rows in table.groupby("client"):
             assert {"train", "test"} <= set(rows["split"]), (protocol, client)
@@ -164,7 +169,7 @@ def test_jobs_prepare_and_pack_it(
     manifest = json.loads((tmp_path / "pack" / "manifest.json").read_text())
     images = np.load(tmp_path / "pack" / "train.npy", mmap_mode="r")
     assert set(manifest["clients"]) == {client.id for client in dataset.clients}
-    assert images.shape[1:] == (16, 16, 3)
+    assert images.shape[1:] == (16, 16, dataset.channels)
     assert images.std() > 1
 
 

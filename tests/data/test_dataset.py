@@ -94,6 +94,24 @@ def test_index_without_a_column() -> None:
         checked_index(Fixed(GOOD.drop(columns="group")), Path(), "own", 0)
 
 
+def test_labels_are_for_those_who_have_them() -> None:
+    assert "label" not in checked_index(Fixed(GOOD.drop(columns="label")), Path(), "own", 0)
+
+
+def test_what_else_an_index_holds_is_for_its_task() -> None:
+    table = checked_index(Fixed(GOOD.assign(mask=["m/b.png", None, "m/c.png"])), Path(), "own", 0)
+    assert list(table) == ["sample", "client", "label", "group", "split", "path", "mask"]
+    assert fingerprint(table) != fingerprint(GOOD)
+
+
+@pytest.mark.parametrize("other", [{"group": ["x", "z", "y"]}, {"split": ["train", "test", "train"]}])
+def test_a_case_is_whole(other: dict[str, list[str]]) -> None:
+    sound = GOOD.assign(split="train", case=["v", "v", "w"])
+    assert checked_index(Fixed(sound), Path(), "own", 0)["case"].tolist() == ["v", "v", "w"]
+    with pytest.raises(DataError, match="cases with images of several clients, groups or splits: v"):
+        checked_index(Fixed(sound.assign(**other)), Path(), "own", 0)
+
+
 def test_unknown_protocol_and_options() -> None:
     with pytest.raises(DataError, match="no protocol 'fancy'; there are: own, other"):
         Fixed().protocol("fancy")

@@ -165,7 +165,9 @@ def test_settings_that_are_none_are_refused(text: str) -> None:
 
 @settings(max_examples=300)
 @given(
-    file=st.sampled_from(["train.npy", "train.parquet"]), position=st.integers(0, 100_000), end=st.integers(0, 100_000)
+    file=st.sampled_from(["train.npy", "train.targets.npy", "train.parquet"]),
+    position=st.integers(0, 100_000),
+    end=st.integers(0, 100_000),
 )
 def test_a_damaged_pack_is_refused_or_of_its_shape(
     tmp_path_factory: pytest.TempPathFactory, file: str, position: int, end: int
@@ -173,6 +175,7 @@ def test_a_damaged_pack_is_refused_or_of_its_shape(
     folder = tmp_path_factory.getbasetemp() / "pack"
     folder.mkdir(exist_ok=True)
     np.save(folder / "train.npy", np.zeros((3, 4, 4, 3), dtype=np.uint8))
+    np.save(folder / "train.targets.npy", np.arange(3))
     pd.DataFrame({"sample": ["a", "b", "c"], "label": [0, 1, 2]}).to_parquet(folder / "train.parquet")
     content = bytearray((folder / file).read_bytes())
     content[position % len(content)] ^= 0xFF
@@ -180,7 +183,7 @@ def test_a_damaged_pack_is_refused_or_of_its_shape(
     said = "pack it again"
     try:
         split = open_training(folder)
-        assert len(split.images) == len(split.table) == 3
+        assert len(split.images) == len(split.targets) == len(split.table) == 3
     except DataError as error:
         said = str(error)
     assert "pack" in said

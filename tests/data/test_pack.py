@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 
 from benchmark.data import pack as module
 from benchmark.data.dataset import checked_index, find
 from benchmark.data.flamby import IMAGES
-from benchmark.data.pack import decode, main
+from benchmark.data.pack import main
 from benchmark.data.packed import open_test, open_training
 from benchmark.data.parallel import in_batches
+from benchmark.data.picture import decode
 from benchmark.data.prepare import main as prepare
 from benchmark.files import sha256
 
@@ -58,7 +58,9 @@ def test_toy_lesions_end_to_end(lesions: Path, tmp_path: Path, settings: Callabl
     for split, allowed in ((training, {"train", "validation"}), (test, {"test"})):
         assert split.images.shape == (len(split.table), 24, 24, 3)
         assert set(split.table["split"]) == allowed
-        assert list(split.table) == ["sample", "client", "label", "group", "split"]
+        assert list(split.table) == ["sample", "client", "label", "group", "split", "case"]
+        np.testing.assert_array_equal(split.targets, split.table["label"])
+        assert split.targets.dtype == np.int64
         pd.testing.assert_frame_equal(split.table, split.table.sort_values(["client", "sample"]))
         row = len(split.table) // 2
         path = lesions / index.loc[split.table["sample"][row], "path"]
@@ -71,48 +73,23 @@ def test_toy_lesions_end_to_end(lesions: Path, tmp_path: Path, settings: Callabl
             rows = both[(both["client"] == client) & (both["split"] == split)]
             assert entry["counts"][split] == [int((rows["label"] == c).sum()) for c in range(8)]
             assert entry["groups"][split] == rows["group"].nunique()
+            assert entry["cases"][split] == len(rows)
         groups = [
             set(both[(both["client"] == client) & (both["split"] == s)]["group"]) for s in ("train", "validation")
         ]
         assert not groups[0] & groups[1]
-    files = {"train.npy", "train.parquet", "test.npy", "test.parquet"}
+    files = {
+        f"{split}{end}" for split in ("train", "test") for end in (".npy", ".targets.npy", ".parquet", ".cases.parquet")
+    }
     assert manifest["hashes"] == {name: sha256(folder / name) for name in files}
     assert {path.name for path in folder.iterdir()} == files | {"manifest.json"}
-    assert manifest["pack_format"] == 1
+    assert manifest["pack_format"] == 2
     assert manifest["protocol"] == "flamby"
     assert str(tmp_path) not in (folder / "manifest.json").read_text()
 
     first = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert main(job) == 0
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == first
-
-
-def test_crop_and_squash(tmp_path: Path) -> None:
-    image = np.zeros((20, 40, 3), dtype=np.uint8)
-    image[:, :10], image[:, 30:] = (255, 0, 0), (0, 0, 255)
-    image[:, 10:30] = (0, 255, 0)
-    Image.fromarray(image).save(tmp_path / "wide.png")
-    crop, squash = (decode(tmp_path / "wide.png", 20, mode) for mode in ("crop", "squash"))
-    np.testing.assert_array_equal(crop, image[:, 10:30])
-    np.testing.assert_array_equal(squash[10, [0, 10, 19]], [[255, 0, 0], [0, 255, 0], [0, 0, 255]])
-
-
-def test_shrinking_is_antialiased_and_drafts_are_close(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    noise = rng.integers(0, 256, (12, 16, 3), dtype=np.uint8)
-    big = Image.fromarray(noise).resize((640, 480), Image.Resampling.BICUBIC)
-    big.save(tmp_path / "big.png")
-    big.save(tmp_path / "big.jpg", quality=95)
-    exact = decode(tmp_path / "big.png", 24, "crop").astype(int)
-    wanted = big.resize((32, 24), Image.Resampling.BICUBIC).crop((4, 0, 28, 24))
-    np.testing.assert_array_equal(exact, np.asarray(wanted))
-    assert np.abs(decode(tmp_path / "big.jpg", 24, "crop") - exact).mean() < 3
-
-
-def test_grey_and_transparent_images_become_rgb(tmp_path: Path) -> None:
-    for mode in ("L", "RGBA", "P"):
-        Image.new(mode, (8, 8)).save(tmp_path / "odd.png")
-        assert decode(tmp_path / "odd.png", 4, "squash").shape == (4, 4, 3)
 
 
 def test_broken_images_are_all_named(
@@ -239,8 +216,8 @@ def test_validation_is_cut_for_clients_that_have_none() -> None:
     """One client says itself what validates; of the other, a part of the training images does."""
     rows = [("0", "train"), ("0", "validation"), ("0", "test")] + [("1", "train")] * 10 + [("1", "test")]
     table = pd.DataFrame(rows, columns=["client", "split"])
-    table["group"], table["label"] = [str(number) for number in range(len(rows))], [0] * len(rows)
-    found = module.with_validation(table, 0.2, 0)
+    table["group"] = [str(number) for number in range(len(rows))]
+    found = module.with_validation(table, np.zeros(len(rows), dtype=np.int64), 0.2, 0)
     pd.testing.assert_series_equal(found["split"][:3], table["split"][:3])
     counts = found.loc[found["client"] == "1", "split"].value_counts()
     assert counts.to_dict() == {"train": 8, "validation": 2, "test": 1}

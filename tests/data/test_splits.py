@@ -93,5 +93,5 @@ def test_fraction_out_of_range(fraction: float) -> None:
 
 
 def test_lengths_differ() -> None:
-    with pytest.raises(ValueError, match="2 groups, but 3 labels"):
+    with pytest.raises(ValueError, match="2 groups, but 3 strata"):
         cut(["a", "b"], [0, 1, 0], 0.2, 0)

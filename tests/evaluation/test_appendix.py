@@ -37,7 +37,8 @@ def held_out() -> Split:
     table = pd.DataFrame(rows, columns=["client", "label"])
     order = np.random.default_rng(0).permutation(len(table))
     names = [str(number) for number in order]
-    return Split(images[order], table.iloc[order].reset_index(drop=True).assign(sample=names, group=names))
+    mixed = table.iloc[order].reset_index(drop=True).assign(sample=names, group=names)
+    return Split(images[order], mixed["label"].to_numpy(), mixed)
 
 
 def test_rates_tested_together_are_those_tested_alone(job: Job, held_out: Split, tmp_path: Path) -> None:

@@ -84,8 +84,9 @@ def workplace(folder: Path, method: Path) -> Workplace:
             rows += [{"client": client.name, "label": label, "split": split} for label in labels.tolist()]
     np.save(pack / "train.npy", np.concatenate(images))
     table = pd.DataFrame(rows)
+    np.save(pack / "train.targets.npy", table["label"].to_numpy())
     table.assign(sample=table.index.astype(str), group=table.index.astype(str)).to_parquet(pack / "train.parquet")
-    hashes = {name: sha256(pack / name) for name in ("train.npy", "train.parquet")}
+    hashes = {name: sha256(pack / name) for name in ("train.npy", "train.targets.npy", "train.parquet")}
     write_json(pack / "manifest.json", {"image_size": SIZE, "classes": list(CLASSES), "hashes": hashes})
     save_file(weights(), backbone / "model.safetensors")
     write_json(backbone / "backbone.json", {"sha256": sha256(backbone / "model.safetensors")})

@@ -18,7 +18,9 @@ CLIENTS = ("north", "east", "south")
 def pack(tmp_path: Path) -> Path:
     """Nine images of each of three clients, in turn, the last two of each for validation."""
     rows = [(CLIENTS[number % 3], number % 2, "validation" if number >= 21 else "train") for number in range(27)]
-    pd.DataFrame(rows, columns=["client", "label", "split"]).to_parquet(tmp_path / "train.parquet")
+    table = pd.DataFrame(rows, columns=["client", "label", "split"])
+    table.assign(sample=table.index.astype(str)).to_parquet(tmp_path / "train.parquet")
+    np.save(tmp_path / "train.targets.npy", table["label"].to_numpy())
     images = np.arange(27, dtype=np.uint8).reshape(27, 1, 1, 1) * np.ones((1, 4, 4, 3), np.uint8)
     np.save(tmp_path / "train.npy", images)
     return tmp_path

@@ -28,6 +28,7 @@ def pack(tmp_path: Path) -> Path:
     folder = tmp_path / "pack"
     write_json(folder / "manifest.json", synthetic.manifest("toy", CLASSES, CLIENTS))
     table.to_parquet(folder / "train.parquet")
+    np.save(folder / "train.targets.npy", table["label"].to_numpy())
     np.save(
         folder / "train.npy",
         np.arange(len(table), dtype=np.uint8)[:, None, None, None] + np.zeros((1, 8, 8, 3), np.uint8),

@@ -16,7 +16,17 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-CODE = ("Snakefile", "environment.yml", "benchmark", "methods", "config", "profiles", "report", "requirements.lock")
+CODE = (
+    "Snakefile",
+    "workflow",
+    "environment.yml",
+    "benchmark",
+    "methods",
+    "config",
+    "profiles",
+    "report",
+    "requirements.lock",
+)
 
 SMALL: dict[str, Any] = {
     "name": "small",

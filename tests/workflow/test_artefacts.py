@@ -42,7 +42,7 @@ def test_training_cannot_read_test_images(finished: Project, tmp_path: Path) -> 
     packed = finished.folder / "results/packs" / Plan.of(SMALL).pack("toy_lesions")
     bare = tmp_path / "pack"
     bare.mkdir()
-    for name in ("train.npy", "train.parquet", "manifest.json"):
+    for name in ("train.npy", "train.targets.npy", "train.parquet", "manifest.json"):
         shutil.copy(packed / name, bare)
     train(finished, tmp_path / "out", pack=bare)
     found = load_file(tmp_path / "out/lr=1e-2/seed=0/state.safetensors")

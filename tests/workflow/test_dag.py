@@ -96,7 +96,9 @@ def test_adding_a_rate_trains_only_the_new_lanes(project: Project) -> None:
 
 def test_a_cosmetic_edit_of_the_snakefile_trains_nothing(project: Project) -> None:
     """The job reruns, since its command's text changed; every lane comes from the store."""
-    with project.edited("Snakefile", '"python -m benchmark.device --gpus', '"python  -m benchmark.device --gpus'):
+    with project.edited(
+        "workflow/rules/rows.smk", '"python -m benchmark.device --gpus', '"python  -m benchmark.device --gpus'
+    ):
         jobs = project.planned()
         project.snakemake("results/small/runs/toy_lesions/fedit/lr=1e-3/seed=0/run.json")
     assert trained(jobs) == {"fedit", "local"}
@@ -140,7 +142,8 @@ def test_a_crash_in_retraining_leaves_no_stale_leaderboard(project: Project) -> 
 
 def test_only_evaluate_and_the_appendix_ask_for_the_test_split(finished: Project) -> None:
     """No other rule names a file of the test split, but `pack`, which makes it. Both ask for the selection first."""
-    rules = re.split(r"^rule (\w+):\n", (finished.folder / "Snakefile").read_text(), flags=re.MULTILINE)
+    text = "\n\n".join(path.read_text() for path in (finished.folder / "workflow/rules").glob("*.smk"))
+    rules = re.split(r"^rule (\w+):\n", text, flags=re.MULTILINE)
     asking = {name: text for name, text in zip(rules[1::2], rules[2::2], strict=True) if "test.npy" in text}
     assert set(asking) == {"pack", "evaluate", "appendix_predictions"}
     assert all("selected=plan.selected," in asking[name] for name in ("evaluate", "appendix_predictions"))

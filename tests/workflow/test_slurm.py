@@ -90,12 +90,12 @@ def test_a_cancelled_training_resumes_and_the_table_is_made(untrained: Project) 
 
 
 def test_the_profile_is_what_snakemake_takes() -> None:
-    """Its executor is the one in the requirements; a number of cores is there, which the Snakefile asks for."""
+    """Its executor is the one in the requirements; a number of cores is there, which the rules ask for."""
     profile = yaml.safe_load((ROOT / "profiles/slurm/profile.yaml").read_text(encoding="utf-8"))
     assert profile["executor"] == "slurm"
     assert profile["cores"] >= 1
     assert "snakemake-executor-plugin-slurm\n" in (ROOT / "requirements.in").read_text(encoding="utf-8")
-    rules = (ROOT / "Snakefile").read_text(encoding="utf-8")
+    rules = "\n\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "workflow/rules").glob("*.smk"))
     # On one machine they share out the cores that Snakemake was promised; on a cluster that number means nothing.
     sharing = re.findall(r"^rule (\w+):\n(?:(?!^rule ).*\n)*?    threads: plan\.threads", rules, re.MULTILINE)
     assert set(profile["set-threads"]) == set(sharing)

@@ -1,0 +1,180 @@
+# One row of the leaderboard: a method on a federation.
+
+
+# One job for all rates and seeds of a method: they train together, through one frozen backbone.
+rule train:
+    input:
+        method="methods/{method}.py",
+        # Not the test split: it cannot even be listed here by accident, since `evaluate` alone asks for it.
+        images=plan.packed("train.npy"),
+        backbone=f"{plan.backbone}/model.safetensors",
+        code=plan.sources("benchmark.federation.train"),
+    output:
+        plan.of_runs("metrics.parquet"),
+        plan.of_runs("state.safetensors"),
+        plan.of_runs("run.json"),
+        directory(plan.of_runs("adapters")),
+    log:
+        plan.log("train/{federation}/{method}"),
+    benchmark:
+        f"{plan.results}/benchmarks/{{federation}}/{{method}}.jsonl"
+    wildcard_constraints:
+        federation=plan.where_trained,
+    conda:
+        "../../environment.yml"
+    threads: plan.threads(workflow.cores) * plan.config.threads * plan.config.shards
+    resources:
+        gpu=plan.config.shards,
+        # How the job runs, which decides no result: unlike params, resources never rerun it.
+        lanes=str(plan.config.lanes),
+        side_by_side=plan.config.threads,
+        device=plan.config.device,
+        checkpoint_every=plan.config.checkpoint_every,
+        shards=plan.config.shards,
+        cuda_graphs="on" if plan.config.cuda_graphs else "off",
+    params:
+        settings=lambda wildcards: plan.training(wildcards.federation, wildcards.method),
+        runs=lambda wildcards: f"{plan.results}/runs/{wildcards.federation}/{wildcards.method}",
+    message:
+        "Train {wildcards.method} on {wildcards.federation}; progress in {log}"
+    shell:
+        "python -m benchmark.device --gpus {resources.shards} -- "
+        "python -m benchmark.federation.train --settings {params.settings:q} "
+        "--method {input.method} --pack $(dirname {input.images}) --backbone $(dirname {input.backbone}) "
+        "--store results/store --output {params.runs} --lanes {resources.lanes} --threads {resources.side_by_side} "
+        "--device {resources.device} --checkpoint-every {resources.checkpoint_every} --shards {resources.shards} "
+        "--cuda-graphs {resources.cuda_graphs} > {log} 2>&1"
+
+
+rule select:
+    input:
+        metrics=plan.of_runs("metrics.parquet"),
+        runs=plan.of_runs("run.json"),
+        code=plan.sources("benchmark.evaluation.select"),
+    output:
+        plan.selected,
+    log:
+        plan.log("select/{federation}/{method}"),
+    wildcard_constraints:
+        federation=plan.where_trained,
+    conda:
+        "../../environment.yml"
+    params:
+        last_rounds=plan.config.selection.last_rounds,
+    shell:
+        "python -m benchmark.evaluation.select --runs {input.runs} --last-rounds {params.last_rounds} "
+        "--output {output} > {log} 2>&1"
+
+
+# Opens the test split, for the selected rate only. No rule but this one and `appendix_predictions` does.
+rule evaluate:
+    input:
+        method="methods/{method}.py",
+        images=plan.packed("train.npy"),
+        test=plan.packed("test.npy"),
+        backbone=f"{plan.backbone}/model.safetensors",
+        states=plan.of_runs("state.safetensors"),
+        selected=plan.selected,
+        code=plan.sources("benchmark.evaluation.evaluate"),
+    output:
+        plan.of_seeds("predictions.parquet"),
+    log:
+        plan.log("evaluate/{federation}/{method}"),
+    wildcard_constraints:
+        federation=plan.where_trained,
+    conda:
+        "../../environment.yml"
+    threads: plan.threads(workflow.cores)
+    resources:
+        gpu=1,
+        device=plan.config.device,
+    params:
+        settings=lambda wildcards: plan.training(wildcards.federation, wildcards.method),
+        runs=lambda wildcards: f"{plan.results}/runs/{wildcards.federation}/{wildcards.method}",
+        tests=lambda wildcards: f"{plan.results}/test/{wildcards.federation}/{wildcards.method}",
+    message:
+        "Test {wildcards.method} on {wildcards.federation}; progress in {log}"
+    shell:
+        "python -m benchmark.device -- python -m benchmark.evaluation.evaluate --settings {params.settings:q} "
+        "--method {input.method} --pack $(dirname {input.test}) --backbone $(dirname {input.backbone}) "
+        "--selected {input.selected} --runs {params.runs} --output {params.tests} "
+        "--device {resources.device} > {log} 2>&1"
+
+
+# What other selections would have given. The selection comes first, and nothing but the appendix reads the scores.
+rule appendix_predictions:
+    input:
+        method="methods/{method}.py",
+        images=plan.packed("train.npy"),
+        test=plan.packed("test.npy"),
+        backbone=f"{plan.backbone}/model.safetensors",
+        states=plan.of_runs("state.safetensors"),
+        selected=plan.selected,
+        code=plan.sources("benchmark.evaluation.appendix"),
+    output:
+        plan.all_rates,
+    log:
+        plan.log("appendix/{federation}/{method}"),
+    wildcard_constraints:
+        federation=plan.where_trained,
+    conda:
+        "../../environment.yml"
+    threads: plan.threads(workflow.cores)
+    resources:
+        gpu=1,
+        device=plan.config.device,
+    params:
+        settings=lambda wildcards: plan.training(wildcards.federation, wildcards.method),
+        runs=lambda wildcards: f"{plan.results}/runs/{wildcards.federation}/{wildcards.method}",
+    message:
+        "Test every rate of {wildcards.method} on {wildcards.federation} for the appendix; progress in {log}"
+    shell:
+        "python -m benchmark.device -- python -m benchmark.evaluation.appendix --settings {params.settings:q} "
+        "--method {input.method} --pack $(dirname {input.test}) --backbone $(dirname {input.backbone}) "
+        "--runs {params.runs} --output {output} --device {resources.device} > {log} 2>&1"
+
+
+# How orthogonal global and personal adapters became, at the selected rate.
+rule overlap:
+    input:
+        states=plan.of_runs("state.safetensors"),
+        selected=plan.selected,
+        code=plan.sources("benchmark.evaluation.overlap"),
+    output:
+        plan.overlap,
+    log:
+        plan.log("overlap/{federation}/{method}"),
+    wildcard_constraints:
+        federation=plan.where_trained,
+    conda:
+        "../../environment.yml"
+    shell:
+        "python -m benchmark.evaluation.overlap --selected {input.selected} --states {input.states} "
+        "--output {output} > {log} 2>&1"
+
+
+# In place of the last four for rows that are taken from the reference. The archive is no input: a rule makes it, from
+# rows such as this one.
+rule baseline:
+    input:
+        pack=plan.packed("manifest.json"),
+        backbone=f"{plan.backbone}/backbone.json",
+        code=plan.sources("benchmark.baselines.take"),
+    output:
+        plan.row_files,
+    log:
+        plan.log("baseline/{federation}/{method}"),
+    wildcard_constraints:
+        federation=plan.where_referenced,
+    conda:
+        "../../environment.yml"
+    params:
+        archive=lambda wildcards: plan.kept.format(**wildcards),
+        sha256=lambda wildcards: plan.archive(**wildcards),
+        results=lambda wildcards: plan.results,
+        drawn="--drawn" if plan.config.backbone.weights == "drawn" else "",
+    message:
+        "Take {wildcards.method} on {wildcards.federation} from the reference"
+    shell:
+        "python -m benchmark.baselines.take --archive {params.archive} --pack {input.pack} --backbone {input.backbone} "
+        "{params.drawn} --results {params.results} --files {output} > {log} 2>&1"
