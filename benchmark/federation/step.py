@@ -93,7 +93,8 @@ class Step:
         def objective(
             own: Leaves, carried: Leaves, rest: Leaves, began: Leaves, past: Leaves, batch: Sequence[Tensor]
         ) -> tuple[Tensor, Leaves]:
-            images = Images(model, batch[0], batch[1], phase.mix, self._priors, *batch[2:3])
+            pixels, target, *key = batch
+            images = Images(model, pixels, target, phase.mix, self._priors, key[0] if key else None)
             loss = model.method.loss(images, {**rest, **carried, **own}, began, past)
             return loss, {**carried, **images.buffers}
 

@@ -170,12 +170,9 @@ class Dense:
             )
         first, *more = held.items()
         if self.roles[name] == "buffer":
-            total = sum(weights.values())
-            return (
-                torch.stack([weights[a] * leaf for a, leaf in held.items()]).sum(0) / total
-                if more
-                else first[1].clone()
-            )
+            if not more:
+                return first[1].clone()
+            return torch.stack([weights[a] * leaf for a, leaf in held.items()]).sum(0) / sum(weights.values())
         if not more and not isinstance(weights[first[0]], Tensor) and weights[first[0]] == 1:
             return first[1].to(own.dtype)
         moved = torch.stack([weights[adapter] * (leaf - own.to(leaf.dtype)) for adapter, leaf in held.items()]).sum(0)
