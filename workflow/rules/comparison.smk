@@ -1,6 +1,24 @@
 # All rows together: scores, how sure they are, tables, figures, checks, report.
 
 
+# Which rows there are, what their federations hold, and so where everything stands.
+rule comparison:
+    input:
+        packs=expand("results/packs/{pack}/manifest.json", pack=plan.packs),
+        code=plan.sources("benchmark.data.comparison"),
+    output:
+        plan.places.of("comparison.json"),
+    log:
+        plan.log("comparison"),
+    conda:
+        "../../environment.yml"
+    params:
+        plan=plan.described,
+        packs=plan.packed_at,
+    shell:
+        "python -m benchmark.data.comparison --plan {params.plan:q} --packs {params.packs:q} --output {output} > {log} 2>&1"
+
+
 rule collect:
     input:
         predictions=plan.every(*plan.of_seeds("predictions.parquet")),

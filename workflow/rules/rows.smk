@@ -34,7 +34,7 @@ rule train:
         cuda_graphs="on" if plan.config.cuda_graphs else "off",
     params:
         settings=lambda wildcards: plan.training(wildcards.federation, wildcards.method),
-        runs=lambda wildcards: f"{plan.results}/runs/{wildcards.federation}/{wildcards.method}",
+        runs=lambda wildcards: plan.runs.format(**wildcards),
     message:
         "Train {wildcards.method} on {wildcards.federation}; progress in {log}"
     shell:
@@ -90,7 +90,7 @@ rule evaluate:
         device=plan.config.device,
     params:
         settings=lambda wildcards: plan.training(wildcards.federation, wildcards.method),
-        runs=lambda wildcards: f"{plan.results}/runs/{wildcards.federation}/{wildcards.method}",
+        runs=lambda wildcards: plan.runs.format(**wildcards),
         tests=lambda wildcards: f"{plan.results}/test/{wildcards.federation}/{wildcards.method}",
     message:
         "Test {wildcards.method} on {wildcards.federation}; progress in {log}"
@@ -125,7 +125,7 @@ rule appendix_predictions:
         device=plan.config.device,
     params:
         settings=lambda wildcards: plan.training(wildcards.federation, wildcards.method),
-        runs=lambda wildcards: f"{plan.results}/runs/{wildcards.federation}/{wildcards.method}",
+        runs=lambda wildcards: plan.runs.format(**wildcards),
     message:
         "Test every rate of {wildcards.method} on {wildcards.federation} for the appendix; progress in {log}"
     shell:
