@@ -16,9 +16,10 @@ from typing import Any, TypeVar
 
 from benchmark.baselines import match
 from benchmark.comparison import Places
-from benchmark.config import Config, ConfigError, FederationSettings, TrainingJob, parse
+from benchmark.config import Config, ConfigError, FederationSettings, RunningSettings, TrainingJob, parse
+from benchmark.federation import part
 from benchmark.files import digest, sha256
-from benchmark.sources import ROOT, closure, fingerprint
+from benchmark.sources import ROOT, closure, fingerprint, fingerprint_of
 
 Node = TypeVar("Node", bound=ast.stmt)
 _ROW = ("{federation}", "{method}")
@@ -404,7 +405,7 @@ class Plan:
         }
         return {
             "protocol": digest(protocol),
-            "method": digest([_fingerprint(f"methods/{own[0]}.py"), own[1]]),
+            "method": digest([fingerprint_of(f"methods/{own[0]}.py"), own[1]]),
             "engine": _code("benchmark.federation.train"),
             "evaluation": _code("benchmark.evaluation.select", "benchmark.evaluation.evaluate"),
         }
@@ -415,6 +416,23 @@ class Plan:
         return json.dumps([[*row, fault] for row, fault in self.unused.items()])
 
     # How jobs run, which decides no result: never a parameter.
+
+    @property
+    def running(self) -> str:
+        """How `train` jobs run, as JSON."""
+        names = RunningSettings.model_fields
+        return RunningSettings(**{name: getattr(self.config, name) for name in names}).model_dump_json()
+
+    @property
+    def part(self) -> str:
+        """Pattern of what a part of a training says of its lanes, over `federation`, `method` and the part's number."""
+        return f"{self.runs}/{part.FOLDER}/{{part}}of{self.config.shards}/{part.LANES}"
+
+    @property
+    def parts(self) -> list[str]:
+        """Patterns of what all parts of a training say, over `federation` and `method`; none where it is in one."""
+        numbers = range(1, self.config.shards + 1) if self.config.shards > 1 else ()
+        return [self.part.replace("{part}", str(number)) for number in numbers]
 
     @property
     def wanted(self) -> str:
@@ -523,14 +541,6 @@ def _task(dataset: str) -> str:
 def _code(*modules: str) -> str:
     """A hash of what modules compute, with all of the project's that they import."""
     return fingerprint({ROOT / path for module in modules for path in closure(module)})
-
-
-def _fingerprint(file: str) -> str:
-    """A file's fingerprint; empty for one that is no Python: its own job says so."""
-    try:
-        return fingerprint([ROOT / file])
-    except (OSError, SyntaxError, ValueError):
-        return ""
 
 
 def _filled(rows: list[tuple[str, str]], patterns: Sequence[str]) -> list[str]:

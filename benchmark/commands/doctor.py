@@ -20,7 +20,7 @@ from benchmark.commands.configured import Command
 from benchmark.config import AccessSettings
 from benchmark.data.dataset import DataError, Dataset, Request, checked_index, find, fingerprint, some
 from benchmark.data.prepare import request
-from benchmark.disk import gigabytes, used
+from benchmark.disk import readable, used
 from benchmark.files import read_json, sha256
 from benchmark.plan import Plan
 
@@ -89,7 +89,7 @@ def examine(plan: Plan, command: Command) -> list[Finding]:
 def report(findings: Sequence[Finding]) -> str:
     """The findings as a table of text, each with its note and the command that mends it."""
     columns = ("name", "state", "images", "on disk", "licence")
-    rows = [(f.name, f.state, f.images, gigabytes(f.size), f.licence) for f in findings]
+    rows = [(f.name, f.state, f.images, readable(f.size), f.licence) for f in findings]
     widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(columns, widths, strict=True)).rstrip()]
     for finding, row in zip(findings, rows, strict=True):

@@ -70,7 +70,7 @@ def test_download_that_was_cut(doctor: Callable[..., tuple[int, str]], tmp_path:
     (tmp_path / "data" / "camelyon17" / "archive.tar.gz.part").write_bytes(bytes(200_000_000))
     _, said = doctor({"camelyon17": {}})
     assert state(said, "camelyon17") == "partial"
-    assert "archive.tar.gz: 0.2 GB downloaded" in said
+    assert "archive.tar.gz: 200 MB downloaded" in said
 
 
 def test_copy_of_the_users_own(

@@ -1,9 +1,43 @@
 # One row of the leaderboard: a method on a federation.
 
 
-# One job for all rates and seeds of a method: they train together, through one frozen backbone.
+# Where several GPUs share one training (`shards`), each has a job, which trains some of the lanes into the store.
+rule train_part:
+    input:
+        method="methods/{method}.py",
+        images=plan.packed("train.npy"),
+        backbone=f"{plan.backbone}/model.safetensors",
+        code=plan.sources("benchmark.federation.train"),
+    output:
+        temp(plan.part),
+    log:
+        plan.log("train/{federation}/{method}.{part}"),
+    wildcard_constraints:
+        federation=plan.where_trained,
+        part=r"\d+",
+    conda:
+        "../../environment.yml"
+    threads: plan.threads(workflow.cores) * plan.config.threads
+    resources:
+        gpu=1,
+        running=plan.running,
+        part=lambda wildcards: f"{wildcards.part}/{plan.config.shards}",
+    params:
+        settings=lambda wildcards: plan.training(wildcards.federation, wildcards.method),
+    message:
+        "Train part {resources.part} of {wildcards.method} on {wildcards.federation}; progress in {log}"
+    shell:
+        "python -m benchmark.device -- python -m benchmark.federation.train --settings {params.settings:q}"
+        " --running {resources.running:q} --method {input.method} --pack $(dirname {input.images})"
+        " --backbone $(dirname {input.backbone}) --store results/store --part {resources.part}"
+        " --output $(dirname {output}) > {log} 2>&1"
+
+
+# One job for all rates and seeds of a method: they train together, through one frozen backbone. What parts have trained
+# it finds in the store.
 rule train:
     input:
+        parts=plan.parts,
         method="methods/{method}.py",
         # Not the test split: it cannot even be listed here by accident, since `evaluate` alone asks for it.
         images=plan.packed("train.npy"),
@@ -22,28 +56,20 @@ rule train:
         federation=plan.where_trained,
     conda:
         "../../environment.yml"
-    threads: plan.threads(workflow.cores) * plan.config.threads * plan.config.shards
+    threads: plan.threads(workflow.cores) * plan.config.threads
     resources:
-        gpu=plan.config.shards,
+        gpu=1,
         # How the job runs, which decides no result: unlike params, resources never rerun it.
-        lanes=str(plan.config.lanes),
-        side_by_side=plan.config.threads,
-        device=plan.config.device,
-        checkpoint_every=plan.config.checkpoint_every,
-        shards=plan.config.shards,
-        cuda_graphs="on" if plan.config.cuda_graphs else "off",
+        running=plan.running,
     params:
         settings=lambda wildcards: plan.training(wildcards.federation, wildcards.method),
         runs=lambda wildcards: plan.runs.format(**wildcards),
     message:
         "Train {wildcards.method} on {wildcards.federation}; progress in {log}"
     shell:
-        "python -m benchmark.device --gpus {resources.shards} -- "
-        "python -m benchmark.federation.train --settings {params.settings:q} "
-        "--method {input.method} --pack $(dirname {input.images}) --backbone $(dirname {input.backbone}) "
-        "--store results/store --output {params.runs} --lanes {resources.lanes} --threads {resources.side_by_side} "
-        "--device {resources.device} --checkpoint-every {resources.checkpoint_every} --shards {resources.shards} "
-        "--cuda-graphs {resources.cuda_graphs} > {log} 2>&1"
+        "python -m benchmark.device -- python -m benchmark.federation.train --settings {params.settings:q}"
+        " --running {resources.running:q} --method {input.method} --pack $(dirname {input.images})"
+        " --backbone $(dirname {input.backbone}) --store results/store --output {params.runs} > {log} 2>&1"
 
 
 rule select:
