@@ -3,25 +3,21 @@
 # follows no imports. What decides a result is a param; what does not is a resource.
 import sys
 
+from snakemake.utils import min_version
+
 from benchmark.plan import Plan
 from benchmark.stale import unlock
 
-if workflow.is_main_process:
-    unlock()
-
-
-report: "report/workflow.rst"
-
-
+min_version("9.0")
 plan = Plan.of(config)
 
 if workflow.is_main_process:
-    print(
-        *plan.announcement,
-        sep="\n",
-        end="\n" * bool(plan.announcement),
-        file=sys.stderr,
-    )
+    unlock()
+    for line in plan.announcement:
+        print(line, file=sys.stderr)
+
+
+report: "report/workflow.rst"
 
 
 wildcard_constraints:
@@ -39,10 +35,16 @@ onstart:
     ),
 
 
+onsuccess:
+    print(plan.farewell, file=sys.stderr),
+
+
 rule all:
     input:
         plan.targets,
     localrule: True
+    message:
+        "All of {plan.config.name} is there"
 
 
 include: "workflow/rules/data.smk"  # download, pack, manifest, backbone

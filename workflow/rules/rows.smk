@@ -17,7 +17,7 @@ rule train_part:
         part=r"\d+",
     conda:
         "../../environment.yml"
-    threads: plan.threads(workflow.cores) * plan.config.threads
+    threads: plan.threads(workflow.resource_settings.cores) * plan.config.threads
     resources:
         gpu=1,
         running=plan.running,
@@ -56,7 +56,7 @@ rule train:
         federation=plan.where_trained,
     conda:
         "../../environment.yml"
-    threads: plan.threads(workflow.cores) * plan.config.threads
+    threads: plan.threads(workflow.resource_settings.cores) * plan.config.threads
     resources:
         gpu=1,
         # How the job runs, which decides no result: unlike params, resources never rerun it.
@@ -87,6 +87,8 @@ rule select:
         "../../environment.yml"
     params:
         last_rounds=plan.config.selection.last_rounds,
+    message:
+        "Select the rate of {wildcards.method} on {wildcards.federation}"
     shell:
         "python -m benchmark.evaluation.select --runs {input.runs} --last-rounds {params.last_rounds} "
         "--output {output} > {log} 2>&1"
@@ -110,7 +112,7 @@ rule evaluate:
         federation=plan.where_trained,
     conda:
         "../../environment.yml"
-    threads: plan.threads(workflow.cores)
+    threads: plan.threads(workflow.resource_settings.cores)
     resources:
         gpu=1,
         device=plan.config.device,
@@ -145,7 +147,7 @@ rule appendix_predictions:
         federation=plan.where_trained,
     conda:
         "../../environment.yml"
-    threads: plan.threads(workflow.cores)
+    threads: plan.threads(workflow.resource_settings.cores)
     resources:
         gpu=1,
         device=plan.config.device,
@@ -174,6 +176,8 @@ rule overlap:
         federation=plan.where_trained,
     conda:
         "../../environment.yml"
+    message:
+        "Measure the overlap of adapters of {wildcards.method} on {wildcards.federation}"
     shell:
         "python -m benchmark.evaluation.overlap --selected {input.selected} --states {input.states} "
         "--output {output} > {log} 2>&1"
