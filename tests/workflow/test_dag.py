@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmark.plan import FIGURES
+from benchmark.plan import FIGURES, Plan
 from tests.workflow.conftest import SMALL, Project
 
 pytestmark = pytest.mark.workflow
