@@ -3,25 +3,21 @@
 # follows no imports. What decides a result is a param; what does not is a resource.
 import sys
 
+from snakemake.utils import min_version
+
 from benchmark.plan import Plan
 from benchmark.stale import unlock
 
-if workflow.is_main_process:
-    unlock()
-
-
-report: "report/workflow.rst"
-
-
+min_version("9.0")
 plan = Plan.of(config)
 
 if workflow.is_main_process:
-    print(
-        *plan.announcement,
-        sep="\n",
-        end="\n" * bool(plan.announcement),
-        file=sys.stderr,
-    )
+    unlock()
+    for line in plan.baselines.announcement:
+        print(line, file=sys.stderr)
+
+
+report: "report/workflow.rst"
 
 
 wildcard_constraints:
@@ -34,13 +30,21 @@ wildcard_constraints:
 
 # Nothing is downloaded before every licence that a download needs has been accepted.
 onstart:
-    shell("python -m benchmark.data.licences --settings {plan.consent:q}"),
+    shell(
+        "python -m benchmark.data.licences --folders {plan.wanted:q} --access {plan.accepted:q}"
+    ),
+
+
+onsuccess:
+    print(plan.farewell, file=sys.stderr),
 
 
 rule all:
     input:
         plan.targets,
     localrule: True
+    message:
+        "All of {plan.config.name} is there"
 
 
 include: "workflow/rules/data.smk"  # download, pack, manifest, backbone

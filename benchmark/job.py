@@ -57,16 +57,17 @@ AnyJson = Annotated[Any, as_json(Any)]
 """An option that is given as JSON, whatever it holds."""
 
 
-def run(
-    work: Callable[..., object], argv: Sequence[str] | None = None, explain: Callable[[Exception], str] | None = None
-) -> int:
+class Failure(Exception):
+    """An error whose message is what the log shall show, in one or more lines of which the last says all."""
+
+
+def run(work: Callable[..., object], argv: Sequence[str] | None = None) -> int:
     """Do a job as its command line says.
 
     Args:
-        work: The job. It raises ValueError or OSError where the user can mend what is wrong.
+        work: The job. It raises ValueError or OSError where the user can mend what is wrong, or a Failure that says
+            more than these would.
         argv: The command line; the process's own where None.
-        explain: What the log says of an error, in one or more lines, for a job that knows more than its errors say; it
-            is asked about every error, whatever its kind.
 
     Returns:
         The exit status: 0, or 1 after an error. An error that nobody expected keeps its traceback.
@@ -80,13 +81,11 @@ def run(
     chosen: Callable[[], object] = tyro.cli(bound, prog=f"python -m {name}", args=argv)
     try:
         chosen()
-    except Exception as error:
-        if explain:
-            print(explain(error), file=sys.stderr)
-        elif isinstance(error, ValueError | OSError):
-            print(f"{name.rpartition('.')[2]}: {one_line(error)}", file=sys.stderr)
-        else:
-            raise
+    except Failure as error:
+        print(error, file=sys.stderr)
+        return 1
+    except (ValueError, OSError) as error:
+        print(f"{name.rpartition('.')[2]}: {one_line(error)}", file=sys.stderr)
         return 1
     return 0
 

@@ -14,12 +14,16 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-from benchmark.baselines import match
-from benchmark.config import Config, ConfigError, FederationSettings, TrainingJob, parse
-from benchmark.files import digest, sha256
-from benchmark.sources import ROOT, closure, fingerprint
+from benchmark.baselines.rows import Baselines, hashes
+from benchmark.comparison import Places
+from benchmark.config import Config, ConfigError, FederationSettings, RunningSettings, TrainingJob, parse
+from benchmark.federation import part
+from benchmark.files import digest
+from benchmark.sources import ROOT, closure
 
 Node = TypeVar("Node", bound=ast.stmt)
+_ROW = ("{federation}", "{method}")
+"""A row in patterns of paths."""
 FIGURES = (
     "rate_curves",
     "clients",
@@ -155,26 +159,32 @@ class Plan:
         return f"{self.results}/data/{{federation}}/manifest.json"
 
     @property
+    def places(self) -> Places:
+        """Where the results stand."""
+        return Places(self.results)
+
+    @property
     def selected(self) -> str:
         """Pattern of a method's selection, over the wildcards `federation` and `method`."""
-        return f"{self.results}/selected/{{federation}}/{{method}}.json"
+        return self.places.selected(*_ROW)
 
     @property
     def overlap(self) -> str:
         """Pattern of a method's overlap of adapters, over the wildcards `federation` and `method`."""
-        return f"{self.results}/overlap/{{federation}}/{{method}}.csv"
+        return self.places.overlap(*_ROW)
+
+    @property
+    def runs(self) -> str:
+        """Pattern of the folder of a row's runs, over the wildcards `federation` and `method`."""
+        return self.places.runs(*_ROW)
 
     def of_runs(self, file: str) -> list[str]:
         """Patterns of a file of every run, over the wildcards `federation` and `method`."""
-        return [
-            f"{self.results}/runs/{{federation}}/{{method}}/lr={rate}/seed={seed}/{file}"
-            for rate in self.config.rates
-            for seed in self.config.seeds
-        ]
+        return [self.places.run(*_ROW, rate, seed, file) for rate in self.config.rates for seed in self.config.seeds]
 
     def of_seeds(self, file: str) -> list[str]:
         """Patterns of a test file of every seed, over the wildcards `federation` and `method`."""
-        return [f"{self.results}/test/{{federation}}/{{method}}/seed={seed}/{file}" for seed in self.config.seeds]
+        return [self.places.test(*_ROW, seed, file) for seed in self.config.seeds]
 
     def every(self, *patterns: str) -> list[str]:
         """Patterns over `federation` and `method` filled in for all of both."""
@@ -182,14 +192,14 @@ class Plan:
 
     def every_trained(self, *patterns: str) -> list[str]:
         """The same for the rows that are trained here."""
-        return _filled([row for row in self.rows if row not in self.referenced], patterns)
+        return _filled(self.baselines.trained, patterns)
 
     @property
     def rows(self) -> list[tuple[str, str]]:
         """Every row there is: its federation and its method."""
         return [(federation, method) for federation in self.federations for method in self.methods]
 
-    # Rows that are kept with the project: with `baselines: reference` they are not trained where nothing has changed.
+    # Rows that are kept with the project; see `Baselines`.
 
     @property
     def row_files(self) -> list[str]:
@@ -206,7 +216,7 @@ class Plan:
     def statistics(self) -> list[str]:
         """How sure and how stable the results are: what tables, figures, checks and report read beside the results."""
         names = ("intervals.parquet", "comparisons.csv", "significance.json", "stability.csv")
-        return [f"{self.results}/{name}" for name in names]
+        return [self.places.of(name) for name in names]
 
     @property
     def reference(self) -> str:
@@ -219,43 +229,25 @@ class Plan:
         return f"{self.reference}/rows/{{federation}}/{{method}}.zip"
 
     @cached_property
-    def unused(self) -> dict[tuple[str, str], str]:
-        """With `baselines: reference`, why rows are trained all the same, by federation and method."""
-        if self.config.baselines == "train":
-            return {}
-        found = {}
-        for row in self.rows:
-            path, *files = _filled([row], [self.kept, *self.row_files])
-            names = [file.removeprefix(f"{self.results}/") for file in files]
-            found[row] = match.fault(Path(path), self.hashes(*row), names)
-        return {row: fault for row, fault in found.items() if fault}
+    def baselines(self) -> Baselines:
+        """Which of the rows are taken from the reference, and which are trained here."""
+        asked = self.config.baselines == "reference"
+        return Baselines(asked, self.rows, self.results, self.kept, self.row_files, self._hashes)
 
-    @property
-    def referenced(self) -> list[tuple[str, str]]:
-        """Rows that are taken from the reference: federation and method."""
-        return [row for row in self.rows if row not in self.unused] if self.config.baselines == "reference" else []
-
-    @property
-    def announcement(self) -> list[str]:
-        """With `baselines: reference`, a line for every row: where it is from, and why."""
-        said = f"baselines={self.config.baselines}: "
-        return [
-            *(f"{said}{method} on {federation} is taken from the reference" for federation, method in self.referenced),
-            *(
-                f"{said}{method} on {federation} is trained: {fault}"
-                for (federation, method), fault in self.unused.items()
-            ),
-        ]
+    def _hashes(self, federation: str, method: str) -> dict[str, str]:
+        settings = self.config.federations[federation]
+        data = [self.dataset(federation), settings.options, _packing(settings)]
+        return hashes(self.config, self.training(federation, method), f"methods/{method}.py", data)
 
     @property
     def where_trained(self) -> str:
         """What the wildcard `federation` matches in paths of rows that are trained here."""
-        return self._where([row for row in self.rows if row not in self.referenced])
+        return self._where(self.baselines.trained)
 
     @property
     def where_referenced(self) -> str:
         """What it matches in paths of rows that are taken from the reference."""
-        return self._where(self.referenced)
+        return self._where(self.baselines.taken)
 
     def _where(self, rows: list[tuple[str, str]]) -> str:
         """A regular expression for a federation that is followed by the method of one of these rows."""
@@ -265,7 +257,7 @@ class Plan:
     @property
     def targets(self) -> list[str]:
         """What `rule all` asks for. Every run is named, so that one whose training failed is never passed over."""
-        tables = [f"{self.results}/tables/{name}.{kind}" for name in self.federations for kind in ("csv", "md", "tex")]
+        tables = [self.places.table(name, kind) for name in self.federations for kind in ("csv", "md", "tex")]
         drawn = [
             f"{self.figures}/{name}.{kind}"
             for name in (*self.figure_names, "examples")
@@ -276,18 +268,14 @@ class Plan:
             *tables,
             *drawn,
             *self.statistics,
-            f"{self.results}/leaderboard.csv",
-            f"{self.results}/leaderboard.md",
-            f"{self.results}/selection.csv",
-            f"{self.results}/checks.csv",
-            f"{self.results}/report.html",
-            *([f"{self.results}/appendix/selection.csv"] if self.appendix else []),
+            *map(self.places.of, ("leaderboard.csv", "leaderboard.md", "selection.csv", "checks.csv", "report.html")),
+            *([self.places.of("appendix/selection.csv")] if self.appendix else []),
         ]
 
     @property
     def all_rates(self) -> str:
         """Pattern of every rate's test scores, over the wildcards `federation` and `method`."""
-        return f"{self.results}/appendix/{{federation}}/{{method}}.csv"
+        return self.places.all_rates(*_ROW)
 
     @property
     def appendix(self) -> list[str]:
@@ -295,9 +283,36 @@ class Plan:
         return self.every_trained(self.all_rates) if self.config.appendix else []
 
     @property
+    def described(self) -> str:
+        """What `comparison.json` says of this comparison beside what its federations hold, as JSON."""
+        config = self.config
+        return _json(
+            {
+                "name": config.name,
+                "title": config.title or config.name,
+                "rows": self.rows,
+                "rates": config.rates,
+                "seeds": config.seeds,
+                "last_rounds": config.selection.last_rounds,
+                "appendix": self.baselines.trained if config.appendix else [],
+                "unused": [[*row, fault] for row, fault in self.baselines.unused.items()],
+                "clients": {name: settings.clients for name, settings in config.federations.items()},
+            }
+        )
+
+    @property
+    def packed_at(self) -> str:
+        """The folder of every federation's pack, as JSON."""
+        return _json({name: f"results/packs/{self.pack(name)}" for name in self.federations})
+
+    @property
     def figure_names(self) -> list[str]:
         """The figures drawn from results, in the order of the report; `examples` is drawn from images."""
         return list(FIGURES)
+
+    def caption(self, figure: str) -> str:
+        """What stands below a figure."""
+        return (ROOT / f"report/{figure}.rst").read_text(encoding="utf-8").strip()
 
     @property
     def templates(self) -> list[str]:
@@ -310,11 +325,11 @@ class Plan:
     def preparation(self, folder: str) -> str:
         """Settings of the job that fills a data folder, as JSON."""
         settings = self.located(self.folders[folder])
-        return _json({"federation": settings.model_dump(mode="json", include={"source", "options", "split_seed"})})
+        return _json(settings.model_dump(mode="json", include={"source", "options", "split_seed"}))
 
     def packing(self, pack: str) -> str:
         """Settings of the job that packs a dataset, as JSON."""
-        return _json({"federation": _packing(self.config.federations[self.packs[pack]])})
+        return _json(_packing(self.config.federations[self.packs[pack]]))
 
     def clients(self, federation: str) -> str:
         """The clients of a federation as JSON; null for all that its dataset has."""
@@ -350,54 +365,54 @@ class Plan:
         )
         return job.model_dump_json()
 
-    def archive(self, federation: str, method: str) -> str:
-        """The hash of the archive that keeps a row."""
-        return sha256(Path(self.kept.format(federation=federation, method=method)))
-
-    def decides(self, federation: str, method: str) -> str:
-        """Hashes of what decides a row, known before anything is downloaded, as JSON."""
-        return _json(self.hashes(federation, method))
-
-    def hashes(self, federation: str, method: str) -> dict[str, str]:
-        """The same by their names in `baselines.match.DECIDES`."""
-        config, settings = self.config, json.loads(self.training(federation, method))
-        own = settings.pop("method"), settings.pop("method_settings")
-        weights = config.backbone.weights
-        protocol = {
-            "training": settings,
-            "dataset": [self.dataset(federation), config.federations[federation].options],
-            "packing": _packing(config.federations[federation]),
-            # A file's place does not count: its content is compared when the row is taken.
-            "weights": [config.backbone.pretraining.model_dump(), _code("benchmark.models.fetch")]
-            if weights == "drawn"
-            else ("hub" if weights == "hub" else "file"),
-            "selection": config.selection.model_dump(),
-        }
-        return {
-            "protocol": digest(protocol),
-            "method": digest([_fingerprint(f"methods/{own[0]}.py"), own[1]]),
-            "engine": _code("benchmark.federation.train"),
-            "evaluation": _code("benchmark.evaluation.select", "benchmark.evaluation.evaluate"),
-        }
-
     @property
     def notes(self) -> str:
         """Why rows are trained although `baselines: reference` is asked for, as JSON: dataset, method, message."""
-        return json.dumps([[*row, fault] for row, fault in self.unused.items()])
+        return json.dumps([[*row, fault] for row, fault in self.baselines.unused.items()])
 
     # How jobs run, which decides no result: never a parameter.
 
     @property
-    def consent(self) -> str:
-        """What the check of licences asks about, as JSON: whose data would lie where, and what is accepted."""
+    def farewell(self) -> str:
+        """The last line of a run that ended well: where to look."""
+        report, leaderboard = self.places.of("report.html"), self.places.of("leaderboard.md")
+        if not Path(report).is_file():
+            return f"Done; `snakemake all` goes on to {report}"
+        return f"Report: {report}; tables: {leaderboard} and {self.places.of('tables/')}; figures: {self.figures}/"
+
+    @property
+    def running(self) -> str:
+        """How `train` jobs run, as JSON."""
+        names = RunningSettings.model_fields
+        return RunningSettings(**{name: getattr(self.config, name) for name in names}).model_dump_json()
+
+    @property
+    def part(self) -> str:
+        """Pattern of what a part of a training says of its lanes, over `federation`, `method` and the part's number."""
+        return f"{self.runs}/{part.FOLDER}/{{part}}of{self.config.shards}/{part.LANES}"
+
+    @property
+    def parts(self) -> list[str]:
+        """Patterns of what all parts of a training say, over `federation` and `method`; none where it is in one."""
+        numbers = range(1, self.config.shards + 1) if self.config.shards > 1 else ()
+        return [self.part.replace("{part}", str(number)) for number in numbers]
+
+    @property
+    def wanted(self) -> str:
+        """Whose data would lie where, as JSON: federations' settings by folder, for the check of licences."""
         federations = {
             f"{self.config.data_root}/{folder}": {
+                **self.located(name).model_dump(mode="json", include={"source", "options"}),
                 "dataset": self.dataset(name),
-                "federation": self.located(name).model_dump(mode="json", include={"source", "options"}),
             }
             for folder, name in self.folders.items()
         }
-        return _json({"licences_accepted": self.config.licences_accepted, "folders": federations})
+        return _json(federations)
+
+    @property
+    def accepted(self) -> str:
+        """What the user accepts, as JSON: for the same check."""
+        return _json({"licences_accepted": self.config.licences_accepted})
 
     def access(self, folder: str) -> str:
         """How the job that fills a data folder may fetch it, as JSON."""
@@ -483,20 +498,6 @@ def _task(dataset: str) -> str:
             if name == "task" and isinstance(value, ast.Constant):
                 return str(value.value)
     return ""
-
-
-@cache
-def _code(*modules: str) -> str:
-    """A hash of what modules compute, with all of the project's that they import."""
-    return fingerprint({ROOT / path for module in modules for path in closure(module)})
-
-
-def _fingerprint(file: str) -> str:
-    """A file's fingerprint; empty for one that is no Python: its own job says so."""
-    try:
-        return fingerprint([ROOT / file])
-    except (OSError, SyntaxError, ValueError):
-        return ""
 
 
 def _filled(rows: list[tuple[str, str]], patterns: Sequence[str]) -> list[str]:

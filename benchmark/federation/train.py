@@ -5,90 +5,95 @@
 
 writes, for every rate and seed, `OUTPUT/lr={rate}/seed={seed}/` with `metrics.parquet`, `state.safetensors` (the
 leaves each client predicts with), `adapters/{client}/` (the same in PEFT's format) and `run.json`. Only the pack's
-training and validation images are opened. With `--shards N` the lanes are divided over N processes, one for each GPU.
+training and validation images are opened. With `--part K/N` one of N equal parts of the lanes is trained into the
+store, and `OUTPUT/lanes.json` says what became of them.
 """
 
-import argparse
 import shutil
-import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 
-from benchmark.config import TrainingJob
-from benchmark.federation import fault, parts
+from benchmark.config import RunningSettings, TrainingJob
+from benchmark.federation import fault
 from benchmark.federation.client import Lane
 from benchmark.federation.job import Job
-from benchmark.federation.parts import Part, PartError
+from benchmark.federation.part import FOLDER, LANES, Part, told
 from benchmark.federation.progress import Progress
 from benchmark.federation.recorded import CudaGraphs, Recorder
 from benchmark.federation.store import Store
-from benchmark.files import sweep
+from benchmark.files import sweep, write_json
+from benchmark.job import Failure, as_json, run
+
+
+def train(
+    settings: Annotated[TrainingJob, as_json(TrainingJob)],
+    method: Path,
+    pack: Path,
+    backbone: Path,
+    store: Path,
+    output: Path,
+    running: Annotated[RunningSettings, as_json(RunningSettings)] = RunningSettings(),  # noqa: B008
+    part: str = "",
+) -> None:
+    """Train one method on one federation, with every rate and seed.
+
+    Args:
+        settings: What decides the result.
+        method: The method's Python file.
+        pack: The folder of the packed dataset.
+        backbone: The folder of the pretrained weights.
+        store: The folder of finished lanes and checkpoints.
+        output: The folder of the runs.
+        running: How the job runs, which decides no result.
+        part: Train this part of the lanes alone, as in 2/4.
+    """
+    torch.set_num_threads(1)
+    lanes: Sequence[Lane] = [Lane(rate, seed) for seed in settings.seeds for rate in settings.rates]
+    name = f"{settings.federation} {settings.method}"
+    if part:
+        lanes, name = Part.of(part).share(lanes), f"{name}, part {part}"
+    progress = Progress(output, name, settings.rounds, len(lanes))
+    with progress.running():
+        try:
+            sweep(output)
+            job = _told_how(Job.of(settings, method, pack, backbone, running.device), running)
+            limit = None if running.lanes == "auto" else int(running.lanes)
+            said, elsewhere = dict[str, dict[str, Any]](), told(output)
+            for result in job.results(lanes, Store(store), limit, running.checkpoint_every, progress):
+                key = job.key(result.lane)
+                if part:
+                    said[key] = {"origin": result.origin, "memory": result.memory}
+                else:
+                    # What a part has trained is now found in the store.
+                    own = elsewhere.get(key, {}) if result.origin == "store" else {}
+                    job.write(output, replace(result, **own))
+                progress.lane()
+            if part:
+                write_json(output / LANES, said)
+            else:
+                shutil.rmtree(output / FOLDER, ignore_errors=True)
+        except Exception as error:
+            said_of = fault.report(error, method)
+            with suppress(OSError):
+                progress.failed(said_of.splitlines()[-1])
+            raise Failure(said_of) from error
+
+
+def _told_how(job: Job, running: RunningSettings) -> Job:
+    """The job with what decides no result."""
+    if job.engine.device.type == "cpu":
+        return replace(job, engine=replace(job.engine, threads=running.threads))
+    return replace(job, engine=replace(job.engine, recorder=Recorder(CudaGraphs()))) if running.cuda_graphs else job
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the job; 0 where every lane's files were written."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--settings", required=True, type=TrainingJob.model_validate_json, help="TrainingJob as JSON")
-    parser.add_argument("--method", required=True, type=Path, help="the method's Python file")
-    parser.add_argument("--pack", required=True, type=Path, help="folder of the packed dataset")
-    parser.add_argument("--backbone", required=True, type=Path, help="folder of the pretrained weights")
-    parser.add_argument("--store", required=True, type=Path, help="folder of finished lanes and checkpoints")
-    parser.add_argument("--output", required=True, type=Path)
-    parser.add_argument("--lanes", default="auto", help="most lanes trained together")
-    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
-    parser.add_argument("--threads", type=int, default=1, help="clients computed side by side on a CPU")
-    parser.add_argument("--checkpoint-every", type=int, default=5, help="rounds between checkpoints")
-    parser.add_argument("--shards", type=int, default=1, help="processes that share the lanes, one for each GPU")
-    parser.add_argument("--cuda-graphs", default="off", choices=["on", "off"], help="record steps on a GPU, and replay")
-    arguments = parser.parse_args(argv)
-    torch.set_num_threads(1)
-    return _run(arguments, None)
-
-
-def _run(arguments: argparse.Namespace, part: Part | None) -> int:
-    """Train all lanes and write their files, or train one part's lanes into the store."""
-    settings, output = arguments.settings, arguments.output
-    lanes: Sequence[Lane] = [Lane(rate, seed) for seed in settings.seeds for rate in settings.rates]
-    shards = 1 if part else min(arguments.shards, len(lanes))
-    name = f"{settings.federation} {settings.method}"
-    if part:
-        lanes, output, name = part.share(lanes), part.folder(output), f"{name}, part {part}"
-    progress = Progress(output, name, settings.rounds, len(lanes))
-    try:
-        with progress.running():
-            sweep(output)
-            elsewhere = parts.train(partial(_run, arguments), shards, output, progress) if shards > 1 else {}
-            job = Job.of(settings, arguments.method, arguments.pack, arguments.backbone, arguments.device)
-            if job.engine.device.type == "cpu":
-                job = replace(job, engine=replace(job.engine, threads=arguments.threads))
-            elif arguments.cuda_graphs == "on":
-                job = replace(job, engine=replace(job.engine, recorder=Recorder(CudaGraphs())))
-            limit = None if arguments.lanes == "auto" else int(arguments.lanes)
-            told: dict[str, dict[str, Any]] = {}
-            for result in job.results(lanes, Store(arguments.store), limit, arguments.checkpoint_every, progress):
-                if part:
-                    told[job.key(result.lane)] = {"origin": result.origin, "memory": result.memory}
-                    parts.tell(output, told)
-                else:
-                    # What a part has trained is now found in the store.
-                    own = elsewhere.get(job.key(result.lane), {}) if result.origin == "store" else {}
-                    job.write(output, replace(result, **own))
-                progress.lane()
-            if shards > 1:
-                shutil.rmtree(output / ".parts", ignore_errors=True)
-    except Exception as error:
-        reason = str(error) if isinstance(error, PartError) else fault.report(error, arguments.method)
-        print(reason, file=sys.stderr)
-        with suppress(OSError):
-            progress.failed(reason.splitlines()[-1])
-        return 1
-    return 0
+    return run(train, argv)
 
 
 if __name__ == "__main__":

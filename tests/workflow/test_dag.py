@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmark.plan import FIGURES
+from benchmark.plan import FIGURES, Plan
 from tests.workflow.conftest import SMALL, Project
 
 pytestmark = pytest.mark.workflow
@@ -96,9 +96,7 @@ def test_adding_a_rate_trains_only_the_new_lanes(project: Project) -> None:
 
 def test_a_cosmetic_edit_of_the_snakefile_trains_nothing(project: Project) -> None:
     """The job reruns, since its command's text changed; every lane comes from the store."""
-    with project.edited(
-        "workflow/rules/rows.smk", '"python -m benchmark.device --gpus', '"python  -m benchmark.device --gpus'
-    ):
+    with project.edited("workflow/rules/rows.smk", '"python -m benchmark.device --', '"python  -m benchmark.device --'):
         jobs = project.planned()
         project.snakemake("results/small/runs/toy_lesions/fedit/lr=1e-3/seed=0/run.json")
     assert trained(jobs) == {"fedit", "local"}
@@ -106,11 +104,31 @@ def test_a_cosmetic_edit_of_the_snakefile_trains_nothing(project: Project) -> No
 
 
 def test_how_a_job_runs_is_no_reason_to_run_it(finished: Project) -> None:
-    """Lanes at once, device, shards, recorded steps and checkpoints decide no result."""
-    finished.configure(lanes=1, device="cpu", checkpoint_every=1, shards=2, cuda_graphs=True)
+    """Lanes at once, device, recorded steps and checkpoints decide no result."""
+    finished.configure(lanes=1, device="cpu", checkpoint_every=1, cuda_graphs=True)
     jobs = finished.planned()
     finished.configure()
     assert jobs == set()
+
+
+def test_parts_of_a_training_are_jobs_of_their_own(untrained: Project) -> None:
+    """Each trains its lanes, and the row's job finds them: leaves, origins and memory are those of who trained them.
+
+    In one job again, all is found in the store.
+    """
+    untrained.configure(shards=2, methods=["fedit"])
+    run = "results/small/runs/toy_lesions/fedit/lr={}/seed=0/run.json"
+    printed = untrained.snakemake(run.format("1e-3"))
+    assert {f"Train part {part}/2 of fedit on toy_lesions" for part in (1, 2)} <= set(
+        re.findall(r"Train part \d/\d of \w+ on \w+", printed)
+    )
+    runs = [untrained.run("fedit", rate) for rate in SMALL["rates"]]
+    assert [about["origin"] for about in runs] == ["trained", "trained"]
+    assert all(about["costs"]["peak_memory_bytes"] > 1 << 20 for about in runs)
+    assert not (untrained.folder / run.format("1e-3")).parents[2].joinpath(".parts").exists()
+    untrained.configure(methods=["fedit"])
+    untrained.snakemake(run.format("1e-3"))
+    assert [untrained.run("fedit", rate)["origin"] for rate in SMALL["rates"]] == ["store", "store"]
 
 
 def test_a_setting_that_decides_a_result_retrains(finished: Project) -> None:
@@ -141,19 +159,41 @@ def test_a_crash_in_retraining_leaves_no_stale_leaderboard(project: Project) -> 
 
 
 def test_only_evaluate_and_the_appendix_ask_for_the_test_split(finished: Project) -> None:
-    """No other rule names a file of the test split, but `pack`, which makes it. Both ask for the selection first."""
+    """No other rule names a file of the test split. Both ask for the selection first."""
     text = "\n\n".join(path.read_text() for path in (finished.folder / "workflow/rules").glob("*.smk"))
     rules = re.split(r"^rule (\w+):\n", text, flags=re.MULTILINE)
     asking = {name: text for name, text in zip(rules[1::2], rules[2::2], strict=True) if "test.npy" in text}
-    assert set(asking) == {"pack", "evaluate", "appendix_predictions"}
+    assert set(asking) == {"evaluate", "appendix_predictions"}
     assert all("selected=plan.selected," in asking[name] for name in ("evaluate", "appendix_predictions"))
 
 
 def test_without_metadata_a_fresh_clone_keeps_the_published_numbers(finished: Project) -> None:
     """Published numbers are inputs that no rule makes: Snakemake never reruns or removes them."""
     published = Path("results/reference/published.csv")
-    jobs = finished.snakemake("all", "-n", "--forceall")
-    assert f"output: {published}" not in jobs
+    made = [line.split("\t")[0] for line in finished.snakemake("all", "--summary").splitlines()]
+    assert "results/small/leaderboard.csv" in made
+    assert str(published) not in made
+
+
+def test_snakemakes_own_report_is_made(finished: Project, tmp_path: Path) -> None:
+    """With every table and figure, each above its own caption."""
+    finished.snakemake("--report", str(tmp_path / "report.html"))
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    plan = Plan.of(SMALL)
+    for name in ("leaderboard.md", "checks.csv", "toy_lesions.md", *(f"{figure}.svg" for figure in plan.figure_names)):
+        assert f'"{name}"' in page, name
+    for figure in plan.figure_names:
+        assert re.split(r"[`*&'\"<]", plan.caption(figure))[0] in page, figure
+
+
+def test_the_console_is_readable(finished: Project) -> None:
+    """A line for each job; a run ends with where to look."""
+    planned = finished.snakemake("all", "-n", "--forceall")
+    assert max(map(len, planned.splitlines())) < 1000
+    assert len(planned) < 15_000
+    (finished.folder / "results/small/report.html").unlink()
+    said = finished.snakemake("all")
+    assert "Report: results/small/report.html; tables: results/small/leaderboard.md" in said
 
 
 def test_lint(finished: Project) -> None:
@@ -172,7 +212,7 @@ def test_nothing_is_fetched_before_every_licence_is_accepted(finished: Project) 
     printed = finished.snakemake("data/camelyon17/source.json", ok=False, config="paper")
     assert "read the licence at https://challenge.isic-archive.com/data/#2019" in printed
     assert "add 'isic2019' to `licences_accepted`" in printed
-    assert not re.search(r"^(local)?rule download:", printed, re.MULTILINE)
+    assert not re.search(r"^Job \d+: Bring", printed, re.MULTILINE)
     assert not any((finished.folder / "data" / name).exists() for name in ("camelyon17", "fed_isic2019"))
 
 

@@ -1,6 +1,26 @@
 # All rows together: scores, how sure they are, tables, figures, checks, report.
 
 
+# Which rows there are, what their federations hold, and so where everything stands.
+rule comparison:
+    input:
+        packs=expand("results/packs/{pack}/manifest.json", pack=plan.packs),
+        code=plan.sources("benchmark.data.comparison"),
+    output:
+        plan.places.of("comparison.json"),
+    log:
+        plan.log("comparison"),
+    conda:
+        "../../environment.yml"
+    params:
+        plan=plan.described,
+        packs=plan.packed_at,
+    message:
+        "Say which rows there are"
+    shell:
+        "python -m benchmark.data.comparison --plan {params.plan:q} --packs {params.packs:q} --output {output} > {log} 2>&1"
+
+
 rule collect:
     input:
         predictions=plan.every(*plan.of_seeds("predictions.parquet")),
@@ -15,6 +35,8 @@ rule collect:
         "../../environment.yml"
     params:
         manifests=expand(f"{{federation}}={plan.manifest}", federation=plan.federations),
+    message:
+        "Collect the scores of every client"
     shell:
         "python -m benchmark.evaluation.collect --predictions {input.predictions} --manifests {params.manifests} "
         "--output {output.clients} --confusion {output.confusion} > {log} 2>&1"
@@ -35,6 +57,8 @@ rule uncertainty:
         plan.log("uncertainty"),
     conda:
         "../../environment.yml"
+    message:
+        "Compute intervals and tests"
     shell:
         "python -m benchmark.evaluation.uncertainty --predictions {input.predictions} --clients {input.clients} "
         "--runs {input.runs} --intervals {output.intervals} --comparisons {output.comparisons} "
@@ -55,6 +79,8 @@ rule stability:
         plan.log("stability"),
     conda:
         "../../environment.yml"
+    message:
+        "See how stable rates and ranks are"
     shell:
         "python -m benchmark.evaluation.stability --predictions {input.predictions} --clients {input.clients} "
         "--selected {input.selected} --runs {input.runs} --output {output} > {log} 2>&1"
@@ -75,6 +101,8 @@ rule selection:
         "../../environment.yml"
     params:
         manifests=expand(f"{{federation}}={plan.manifest}", federation=plan.federations),
+    message:
+        "Table what was selected"
     shell:
         "python -m benchmark.reporting.selection --clients {input.clients} --selected {input.selected} "
         "--runs {input.runs} --manifests {params.manifests} --csv {output} > {log} 2>&1"
@@ -96,6 +124,8 @@ rule appendix:
         "../../environment.yml"
     params:
         manifests=expand(f"{{federation}}={plan.manifest}", federation=plan.federations),
+    message:
+        "Table what other rates would have given"
     shell:
         "python -m benchmark.reporting.appendix --clients {input.clients} --selected {input.selected} "
         "--runs {input.runs} --manifests {params.manifests} --scores {input.scores} --csv {output} > {log} 2>&1"
@@ -125,6 +155,8 @@ rule table:
         "../../environment.yml"
     params:
         manifests=lambda wildcards, input: f"{wildcards.federation}={input.manifests}",
+    message:
+        "Table {wildcards.federation}"
     shell:
         "python -m benchmark.reporting.tables --clients {input.clients} --selected {input.selected} "
         "--runs {input.runs} --manifests {params.manifests} "
@@ -153,6 +185,8 @@ rule leaderboard:
         "../../environment.yml"
     params:
         manifests=expand(f"{{federation}}={plan.manifest}", federation=plan.federations),
+    message:
+        "Write the leaderboard"
     shell:
         "python -m benchmark.reporting.leaderboard --clients {input.clients} --selected {input.selected} "
         "--runs {input.runs} --manifests {params.manifests} "
@@ -182,6 +216,8 @@ rule checks:
         # Not an input: `rule reference` makes it of these very results, when asked to.
         reference=plan.reference,
         unused=plan.notes,
+    message:
+        "Check the results"
     shell:
         "python -m benchmark.evaluation.checks --clients {input.clients} --selected {input.selected} "
         "--runs {input.runs} --manifests {params.manifests} "
@@ -203,7 +239,7 @@ rule figure:
         pdf=f"{plan.figures}/{{figure}}.pdf",
         svg=report(
             f"{plan.figures}/{{figure}}.svg",
-            caption="../../report/{figure}.rst",
+            caption="../../report/figure.rst",
             category="Figures",
             labels={"figure": "{figure}"},
         ),
@@ -213,7 +249,11 @@ rule figure:
     conda:
         "../../environment.yml"
     params:
+        # A caption's path cannot hold wildcards.
+        caption=lambda wildcards: plan.caption(wildcards.figure),
         manifests=expand(f"{{federation}}={plan.manifest}", federation=plan.federations),
+    message:
+        "Draw {wildcards.figure}"
     shell:
         "python -m benchmark.reporting.figures {wildcards.figure} --clients {input.clients} "
         "--selected {input.selected} --runs {input.runs} --manifests {params.manifests} "
@@ -244,6 +284,8 @@ rule examples:
         "../../environment.yml"
     params:
         packs=[f"{name}=results/packs/{plan.pack(name)}" for name in plan.federations],
+    message:
+        "Draw examples of the images"
     shell:
         "python -m benchmark.reporting.examples --packs {params.packs} "
         "--pdf {output.pdf} --svg {output.svg} --csv {output.csv} --png {output.png} > {log} 2>&1"
@@ -278,6 +320,8 @@ rule report:
     params:
         manifests=expand(f"{{federation}}={plan.manifest}", federation=plan.federations),
         title=plan.config.title or plan.config.name,
+    message:
+        "Write the report"
     shell:
         "python -m benchmark.reporting.report --clients {input.clients} --selected {input.selected} "
         "--runs {input.runs} --manifests {params.manifests} "

@@ -14,8 +14,10 @@ rule keep:
     conda:
         "../../environment.yml"
     params:
-        decides=lambda wildcards: plan.decides(wildcards.federation, wildcards.method),
+        decides=lambda wildcards: plan.baselines.decides(**wildcards),
         results=lambda wildcards: plan.results,
+    message:
+        "Keep {wildcards.method} on {wildcards.federation}"
     shell:
         "python -m benchmark.baselines.keep --results {params.results} --files {input.files} --pack {input.pack} "
         "--backbone {input.backbone} --decides {params.decides:q} --output {output} > {log} 2>&1"
@@ -47,6 +49,8 @@ rule reference:
     params:
         manifests=expand(f"{{federation}}={plan.manifest}", federation=plan.federations),
         command=f"snakemake --cores 8 all --configfile config/{plan.config.name}.yaml",
+    message:
+        "Write the reference's numbers"
     shell:
         "python -m benchmark.reporting.reference --clients {input.clients} --selected {input.selected} "
         "--runs {input.runs} --manifests {params.manifests} --command {params.command:q} "
@@ -68,6 +72,8 @@ rule readme:
         plan.log("readme"),
     conda:
         "../../environment.yml"
+    message:
+        "Write the README's table and figures"
     shell:
         "python -m benchmark.reporting.readme --leaderboard {input.leaderboard} --run {input.run} "
         "--readme README.md > {log} 2>&1 && cp {input.clients} {output.clients} && cp {input.examples} {output.examples}"

@@ -1,9 +1,43 @@
 # One row of the leaderboard: a method on a federation.
 
 
-# One job for all rates and seeds of a method: they train together, through one frozen backbone.
+# Where several GPUs share one training (`shards`), each has a job, which trains some of the lanes into the store.
+rule train_part:
+    input:
+        method="methods/{method}.py",
+        images=plan.packed("train.npy"),
+        backbone=f"{plan.backbone}/model.safetensors",
+        code=plan.sources("benchmark.federation.train"),
+    output:
+        temp(plan.part),
+    log:
+        plan.log("train/{federation}/{method}.{part}"),
+    wildcard_constraints:
+        federation=plan.where_trained,
+        part=r"\d+",
+    conda:
+        "../../environment.yml"
+    threads: plan.threads(workflow.resource_settings.cores) * plan.config.threads
+    resources:
+        gpu=1,
+        running=plan.running,
+        part=lambda wildcards: f"{wildcards.part}/{plan.config.shards}",
+    params:
+        settings=lambda wildcards: plan.training(wildcards.federation, wildcards.method),
+    message:
+        "Train part {resources.part} of {wildcards.method} on {wildcards.federation}; progress in {log}"
+    shell:
+        "python -m benchmark.device -- python -m benchmark.federation.train --settings {params.settings:q}"
+        " --running {resources.running:q} --method {input.method} --pack $(dirname {input.images})"
+        " --backbone $(dirname {input.backbone}) --store results/store --part {resources.part}"
+        " --output $(dirname {output}) > {log} 2>&1"
+
+
+# One job for all rates and seeds of a method: they train together, through one frozen backbone. What parts have trained
+# it finds in the store.
 rule train:
     input:
+        parts=plan.parts,
         method="methods/{method}.py",
         # Not the test split: it cannot even be listed here by accident, since `evaluate` alone asks for it.
         images=plan.packed("train.npy"),
@@ -22,28 +56,20 @@ rule train:
         federation=plan.where_trained,
     conda:
         "../../environment.yml"
-    threads: plan.threads(workflow.cores) * plan.config.threads * plan.config.shards
+    threads: plan.threads(workflow.resource_settings.cores) * plan.config.threads
     resources:
-        gpu=plan.config.shards,
+        gpu=1,
         # How the job runs, which decides no result: unlike params, resources never rerun it.
-        lanes=str(plan.config.lanes),
-        side_by_side=plan.config.threads,
-        device=plan.config.device,
-        checkpoint_every=plan.config.checkpoint_every,
-        shards=plan.config.shards,
-        cuda_graphs="on" if plan.config.cuda_graphs else "off",
+        running=plan.running,
     params:
         settings=lambda wildcards: plan.training(wildcards.federation, wildcards.method),
-        runs=lambda wildcards: f"{plan.results}/runs/{wildcards.federation}/{wildcards.method}",
+        runs=lambda wildcards: plan.runs.format(**wildcards),
     message:
         "Train {wildcards.method} on {wildcards.federation}; progress in {log}"
     shell:
-        "python -m benchmark.device --gpus {resources.shards} -- "
-        "python -m benchmark.federation.train --settings {params.settings:q} "
-        "--method {input.method} --pack $(dirname {input.images}) --backbone $(dirname {input.backbone}) "
-        "--store results/store --output {params.runs} --lanes {resources.lanes} --threads {resources.side_by_side} "
-        "--device {resources.device} --checkpoint-every {resources.checkpoint_every} --shards {resources.shards} "
-        "--cuda-graphs {resources.cuda_graphs} > {log} 2>&1"
+        "python -m benchmark.device -- python -m benchmark.federation.train --settings {params.settings:q}"
+        " --running {resources.running:q} --method {input.method} --pack $(dirname {input.images})"
+        " --backbone $(dirname {input.backbone}) --store results/store --output {params.runs} > {log} 2>&1"
 
 
 rule select:
@@ -61,6 +87,8 @@ rule select:
         "../../environment.yml"
     params:
         last_rounds=plan.config.selection.last_rounds,
+    message:
+        "Select the rate of {wildcards.method} on {wildcards.federation}"
     shell:
         "python -m benchmark.evaluation.select --runs {input.runs} --last-rounds {params.last_rounds} "
         "--output {output} > {log} 2>&1"
@@ -84,13 +112,13 @@ rule evaluate:
         federation=plan.where_trained,
     conda:
         "../../environment.yml"
-    threads: plan.threads(workflow.cores)
+    threads: plan.threads(workflow.resource_settings.cores)
     resources:
         gpu=1,
         device=plan.config.device,
     params:
         settings=lambda wildcards: plan.training(wildcards.federation, wildcards.method),
-        runs=lambda wildcards: f"{plan.results}/runs/{wildcards.federation}/{wildcards.method}",
+        runs=lambda wildcards: plan.runs.format(**wildcards),
         tests=lambda wildcards: f"{plan.results}/test/{wildcards.federation}/{wildcards.method}",
     message:
         "Test {wildcards.method} on {wildcards.federation}; progress in {log}"
@@ -119,13 +147,13 @@ rule appendix_predictions:
         federation=plan.where_trained,
     conda:
         "../../environment.yml"
-    threads: plan.threads(workflow.cores)
+    threads: plan.threads(workflow.resource_settings.cores)
     resources:
         gpu=1,
         device=plan.config.device,
     params:
         settings=lambda wildcards: plan.training(wildcards.federation, wildcards.method),
-        runs=lambda wildcards: f"{plan.results}/runs/{wildcards.federation}/{wildcards.method}",
+        runs=lambda wildcards: plan.runs.format(**wildcards),
     message:
         "Test every rate of {wildcards.method} on {wildcards.federation} for the appendix; progress in {log}"
     shell:
@@ -148,6 +176,8 @@ rule overlap:
         federation=plan.where_trained,
     conda:
         "../../environment.yml"
+    message:
+        "Measure the overlap of adapters of {wildcards.method} on {wildcards.federation}"
     shell:
         "python -m benchmark.evaluation.overlap --selected {input.selected} --states {input.states} "
         "--output {output} > {log} 2>&1"
@@ -170,7 +200,7 @@ rule baseline:
         "../../environment.yml"
     params:
         archive=lambda wildcards: plan.kept.format(**wildcards),
-        sha256=lambda wildcards: plan.archive(**wildcards),
+        sha256=lambda wildcards: plan.baselines.archive(**wildcards),
         results=lambda wildcards: plan.results,
         drawn="--drawn" if plan.config.backbone.weights == "drawn" else "",
     message:
