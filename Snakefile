@@ -3,6 +3,7 @@
 # imports; settings that decide a result are params, settings that do not are part of the command's text.
 import sys
 
+from benchmark.methods import method_file
 from benchmark.plan import Plan
 from benchmark.stale import unlock
 
@@ -140,7 +141,7 @@ rule backbone:
 # One job for all rates and seeds of a method: they train together, through one frozen backbone.
 rule train:
     input:
-        method="methods/{method}.py",
+        method=lambda wildcards: method_file(wildcards.method),
         # Not the test split: it cannot even be listed here by accident, since `evaluate` alone asks for it.
         images=lambda wildcards: f"results/packs/{plan.pack(wildcards.federation)}/train.npy",
         backbone=f"{plan.backbone}/model.safetensors",
@@ -205,7 +206,7 @@ rule select:
 # Opens the test split, for the selected rate only. No rule but this one and `appendix_predictions` does.
 rule evaluate:
     input:
-        method="methods/{method}.py",
+        method=lambda wildcards: method_file(wildcards.method),
         images=lambda wildcards: f"results/packs/{plan.pack(wildcards.federation)}/train.npy",
         test=lambda wildcards: f"results/packs/{plan.pack(wildcards.federation)}/test.npy",
         backbone=f"{plan.backbone}/model.safetensors",
@@ -345,7 +346,7 @@ rule stability:
 # What other selections would have given. The selection comes first, and nothing but the appendix reads the scores.
 rule appendix_predictions:
     input:
-        method="methods/{method}.py",
+        method=lambda wildcards: method_file(wildcards.method),
         images=lambda wildcards: f"results/packs/{plan.pack(wildcards.federation)}/train.npy",
         test=lambda wildcards: f"results/packs/{plan.pack(wildcards.federation)}/test.npy",
         backbone=f"{plan.backbone}/model.safetensors",

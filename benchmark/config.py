@@ -211,8 +211,9 @@ class Config(_Settings):
         name: Results stand below `results/{name}/`, figures below `figures/{name}/`.
         title: One line for the report.
         federations: Federations by name.
-        methods: Names of files in `methods/`; all of them where none are given.
-        without: Of these, the ones that are left out: a file of one's own is run all the same.
+        methods: Groups (folders of `methods/`) and single methods by name; all groups where none are given. One's own
+            files, in `methods/` itself, run whatever is named here.
+        own: Which of one's own files run, by their names; all of them where none are given.
         method_settings: Settings of single methods, by method and by setting.
         rates: The learning rates that every method is trained with: an equal budget for all.
         seeds: Seeds of initialisation, order of images and augmentation.
@@ -238,7 +239,7 @@ class Config(_Settings):
     title: str = ""
     federations: dict[Name, FederationSettings] = Field(min_length=1)
     methods: tuple[Name, ...] | None = None
-    without: tuple[Name, ...] = ()
+    own: tuple[Name, ...] | None = None
     method_settings: dict[Name, dict[str, Scalar]] = {}
     rates: tuple[Rate, ...] = Field(min_length=1)
     seeds: tuple[int, ...] = Field((0,), min_length=1)
@@ -265,7 +266,7 @@ class Config(_Settings):
 
     @model_validator(mode="after")
     def _lists_hold_each_once(self) -> "Config":
-        for key in ("rates", "seeds", "methods", "without"):
+        for key in ("rates", "seeds", "methods", "own"):
             values: list[Any] = [float(v) if key == "rates" else v for v in getattr(self, key) or ()]
             if len(set(values)) != len(values):
                 raise ValueError(f"{key} names a value twice: {list(getattr(self, key))}")

@@ -28,6 +28,7 @@ from benchmark.federation.engine import Engine  # noqa: E402
 from benchmark.federation.methods import load  # noqa: E402
 from benchmark.federation.model import Model  # noqa: E402
 from benchmark.federation.rows import Rows  # noqa: E402
+from benchmark.methods import method_file  # noqa: E402
 from benchmark.models.backbone import Backbone, build  # noqa: E402
 from benchmark.tasks._before import Classification  # noqa: E402
 
@@ -105,7 +106,7 @@ def main() -> None:
 def _engine(device: str, side: int, images: int) -> Engine:
     """FedIT on one client of noise: costs do not depend on what the images show."""
     backbone = Backbone(build(VIT, {}, side), LoraSettings(rank=4, alpha=4)).on(device, "float32")
-    model = Model.of(backbone, Classification(CLASSES), load(ROOT / "methods" / "fedit.py", {}))
+    model = Model.of(backbone, Classification(CLASSES), load(ROOT / method_file("fedit"), {}))
     pixels = torch.randint(0, 256, (images, side, side, 3), dtype=torch.uint8).to(device)
     labels = torch.randint(len(CLASSES), (images,)).to(device)
     client = Client("noise", Rows.of(pixels), labels, Rows.of(pixels[:1]), labels[:1])

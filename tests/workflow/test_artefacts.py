@@ -28,7 +28,12 @@ def train(project: Project, output: Path, *arguments: str, pack: Path | None = N
     """Run one `train` job by hand, as the Snakefile does."""
     plan = Plan.of({**SMALL, **changes})
     command = [sys.executable, "-m", "benchmark.federation.train", "--settings", plan.training("toy_lesions", "fedit")]
-    command += ["--method", "methods/fedit.py", "--pack", str(pack or f"results/packs/{plan.pack('toy_lesions')}")]
+    command += [
+        "--method",
+        "methods/fedopal/fedit.py",
+        "--pack",
+        str(pack or f"results/packs/{plan.pack('toy_lesions')}"),
+    ]
     command += ["--backbone", plan.backbone, "--output", str(output), *arguments]
     if "--store" not in arguments:
         command += ["--store", str(output / "store")]
