@@ -1,6 +1,6 @@
 """What a sweep costs by its images, its rounds and its lanes: seconds, a table and a figure.
 
-    python benchmarks/linearity.py --output FOLDER
+    python benchmarks/studies/linearity.py --output FOLDER
 
 Twice the images or rounds should cost twice the seconds; twice the lanes less, since they share images and, on a device
 that one lane does not fill, its idle units. Sizes take turns, so that a machine whose speed drifts is the same for all.
@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 import matplotlib.pyplot as plt  # noqa: E402
