@@ -8,9 +8,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from benchmark.commands import check, publish, status, verify
+from benchmark.commands import check, publish, schema, status, verify
 
-COMMANDS = (check, status, publish, verify)
+COMMANDS = (check, status, publish, verify, schema)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

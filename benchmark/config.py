@@ -46,8 +46,10 @@ def _scalar(value: Any) -> Any:
     raise ValueError("allowed are a number, true, false and a text")
 
 
-Rate = Annotated[str, BeforeValidator(_rate)]
-Lanes = Annotated[int | str, BeforeValidator(_lanes)]
+Rate = Annotated[str, BeforeValidator(_rate, json_schema_input_type=float | str)]
+Lanes = Annotated[
+    int | str, BeforeValidator(_lanes, json_schema_input_type=Literal["auto"] | Annotated[int, Field(ge=1)])
+]
 Scalar = Annotated[bool | int | float | str, BeforeValidator(_scalar)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
@@ -343,7 +345,7 @@ def read(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     Args:
         path: The YAML file.
         overrides: Settings that replace the file's, as Snakemake's `--config` takes them: `key=value`, the value being
-            YAML.
+            YAML. A mapping replaces the keys that it has.
 
     Returns:
         The settings.
@@ -362,7 +364,7 @@ def read(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     for text in overrides:
         key, sign, value = text.partition("=")
         try:
-            values[key] = yaml.safe_load(value)
+            values = _merged(values, {key: yaml.safe_load(value)})
         except yaml.YAMLError:
             sign = ""
         if not sign:
@@ -383,6 +385,14 @@ def load(path: Path) -> Config:
         ConfigError: The file is absent, no YAML, or no valid configuration.
     """
     return parse(read(path), str(path))
+
+
+def _merged(held: Any, given: Any) -> Any:
+    """A setting of the file and one that is given in its place, merged as Snakemake merges them."""
+    if not isinstance(given, dict):
+        return given
+    held = held if isinstance(held, dict) else {}
+    return held | {key: _merged(held.get(key), value) for key, value in given.items()}
 
 
 def _line(where: str, fault: dict[str, Any]) -> str:
