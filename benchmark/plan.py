@@ -74,7 +74,7 @@ class Plan:
         """Names of the federations."""
         return list(self.config.federations)
 
-    @property
+    @cached_property
     def methods(self) -> list[str]:
         """Names of the methods, sorted: those that the configuration names, and the user's own."""
         return discovered().chosen(self.config.methods, self.config.own)
@@ -167,7 +167,7 @@ class Plan:
         """The same for the rows that are trained here."""
         return _filled([row for row in self.rows if row not in self.referenced], patterns)
 
-    @property
+    @cached_property
     def rows(self) -> list[tuple[str, str]]:
         """Every row there is: its federation and its method."""
         return [(federation, method) for federation in self.federations for method in self.methods]
@@ -213,7 +213,7 @@ class Plan:
             found[row] = match.fault(Path(path), self.hashes(*row), names)
         return {row: fault for row, fault in found.items() if fault}
 
-    @property
+    @cached_property
     def referenced(self) -> list[tuple[str, str]]:
         """Rows that are taken from the reference: federation and method."""
         return [row for row in self.rows if row not in self.unused] if self.config.baselines == "reference" else []
@@ -447,6 +447,7 @@ def _code(*modules: str) -> str:
     return fingerprint({ROOT / path for module in modules for path in closure(module)})
 
 
+@cache
 def _fingerprint(file: str) -> str:
     """A file's fingerprint; empty for one that is no Python: its own job says so."""
     try:
