@@ -132,11 +132,11 @@ def test_a_small_rate_that_is_a_number_keeps_its_value() -> None:
 
 
 @pytest.mark.parametrize(
-    "given", ["rounds=3", "training={batch_size: 8}", "federations={toy: {clients: [a]}, other: {}}", "rates=[1e-2]"]
+    "given", ["rounds=3", "lora={rank: 8}", "federations={toy: {clients: [a]}, other: {}}", "rates=[1e-2]"]
 )
 def test_overrides_are_merged_as_snakemake_merges_them(tmp_path: Path, given: str) -> None:
     """So a command that is given the same `--config` speaks of the same configuration."""
-    written = {**VALID, "federations": {"toy": {"image_size": 48}}, "training": {"momentum": 0.9, "batch_size": 16}}
+    written = {**VALID, "federations": {"toy": {"image_size": 48}}, "lora": {"rank": 4, "alpha": 2.0}}
     path = tmp_path / "mine.yaml"
     path.write_text(yaml.safe_dump(written), encoding="utf-8")
     update_config(written, parse_config([given]))

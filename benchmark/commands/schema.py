@@ -133,7 +133,9 @@ def _allowed(setting: Mapping[str, Any]) -> str:
         return " or ".join(dict.fromkeys(map(_allowed, either)))
     bounds = [f"{sign} {setting[key]:g}" for key, sign in _BOUNDS.items() if key in setting]
     if setting.get("type") == "array":
-        return f"list of {_allowed(setting['items'])}"
+        return (
+            f"list of {', '.join(dict.fromkeys(map(_allowed, setting.get('prefixItems', [setting.get('items', {})]))))}"
+        )
     return " ".join(filter(None, [_KINDS[setting.get("type", "object")], " and ".join(bounds)]))
 
 
