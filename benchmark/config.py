@@ -46,8 +46,10 @@ def _scalar(value: Any) -> Any:
     raise ValueError("allowed are a number, true, false and a text")
 
 
-Rate = Annotated[str, BeforeValidator(_rate)]
-Lanes = Annotated[int | str, BeforeValidator(_lanes)]
+Rate = Annotated[str, BeforeValidator(_rate, json_schema_input_type=float | str)]
+Lanes = Annotated[
+    int | str, BeforeValidator(_lanes, json_schema_input_type=Literal["auto"] | Annotated[int, Field(ge=1)])
+]
 Scalar = Annotated[bool | int | float | str, BeforeValidator(_scalar)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
@@ -270,8 +272,9 @@ class Config(_Settings):
         name: Results stand below `results/{name}/`, figures below `figures/{name}/`.
         title: One line for the report.
         federations: Federations by name.
-        methods: Names of files in `methods/`; all of them where none are given.
-        without: Of these, the ones that are left out: a file of one's own is run all the same.
+        methods: Groups (folders of `methods/`) and single methods by name; all groups where none are given. One's own
+            files, in `methods/` itself, run whatever is named here.
+        own: Which of one's own files run, by their names; all of them where none are given.
         method_settings: Settings of single methods, by method and by setting.
         rates: The learning rates that every method is trained with: an equal budget for all.
         seeds: Seeds of initialisation, order of images and augmentation.
@@ -301,7 +304,7 @@ class Config(_Settings):
     title: str = ""
     federations: dict[Name, FederationSettings] = Field(min_length=1)
     methods: tuple[Name, ...] | None = None
-    without: tuple[Name, ...] = ()
+    own: tuple[Name, ...] | None = None
     method_settings: dict[Name, dict[str, Scalar]] = {}
     rates: tuple[Rate, ...] = Field(min_length=1)
     seeds: tuple[int, ...] = Field((0,), min_length=1)
@@ -331,7 +334,7 @@ class Config(_Settings):
 
     @model_validator(mode="after")
     def _lists_hold_each_once(self) -> "Config":
-        for key in ("rates", "seeds", "methods", "without", "trains"):
+        for key in ("rates", "seeds", "methods", "own", "trains"):
             values: list[Any] = [float(v) if key == "rates" else v for v in getattr(self, key) or ()]
             if len(set(values)) != len(values):
                 raise ValueError(f"{key} names a value twice: {list(getattr(self, key))}")
@@ -434,7 +437,7 @@ def read(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     Args:
         path: The YAML file.
         overrides: Settings that replace the file's, as Snakemake's `--config` takes them: `key=value`, the value being
-            YAML.
+            YAML. A mapping replaces the keys that it has.
 
     Returns:
         The settings.
@@ -453,7 +456,7 @@ def read(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     for text in overrides:
         key, sign, value = text.partition("=")
         try:
-            values[key] = yaml.safe_load(value)
+            values = _merged(values, {key: yaml.safe_load(value)})
         except yaml.YAMLError:
             sign = ""
         if not sign:
@@ -474,6 +477,14 @@ def load(path: Path) -> Config:
         ConfigError: The file is absent, no YAML, or no valid configuration.
     """
     return parse(read(path), str(path))
+
+
+def _merged(held: Any, given: Any) -> Any:
+    """A setting of the file and one that is given in its place, merged as Snakemake merges them."""
+    if not isinstance(given, dict):
+        return given
+    held = held if isinstance(held, dict) else {}
+    return held | {key: _merged(held.get(key), value) for key, value in given.items()}
 
 
 def _line(where: str, fault: dict[str, Any]) -> str:

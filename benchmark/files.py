@@ -20,7 +20,7 @@ def atomic(path: Path, durable: bool = True) -> Iterator[Path]:
     Args:
         path: The file to write. Missing parent folders are made.
         durable: Whether to flush it to disk before it is renamed, so that even a power loss leaves the old file or
-            the new one, never a part of either. One of many small files that are verified later can go without.
+            the new one, never a part of either. Files whose hash is checked when they are read can go without.
 
     Yields:
         The path to write to.

@@ -57,7 +57,7 @@ AnyJson = Annotated[Any, as_json(Any)]
 """An option that is given as JSON, whatever it holds."""
 
 
-class Failure(Exception):
+class JobError(Exception):
     """An error whose message is what the log shall show, in one or more lines of which the last says all."""
 
 
@@ -65,7 +65,7 @@ def run(work: Callable[..., object], argv: Sequence[str] | None = None) -> int:
     """Do a job as its command line says.
 
     Args:
-        work: The job. It raises ValueError or OSError where the user can mend what is wrong, or a Failure that says
+        work: The job. It raises ValueError or OSError where the user can mend what is wrong, or a JobError that says
             more than these would.
         argv: The command line; the process's own where None.
 
@@ -81,7 +81,7 @@ def run(work: Callable[..., object], argv: Sequence[str] | None = None) -> int:
     chosen: Callable[[], object] = tyro.cli(bound, prog=f"python -m {name}", args=argv)
     try:
         chosen()
-    except Failure as error:
+    except JobError as error:
         print(error, file=sys.stderr)
         return 1
     except (ValueError, OSError) as error:

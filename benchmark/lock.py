@@ -33,7 +33,7 @@ def held(path: Path, purpose: str) -> Iterator[None]:
         yield
     finally:
         with suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_UN)  # Closing alone would leave it to children that were forked meanwhile.
+            fcntl.flock(handle, fcntl.LOCK_UN)  # A child that was forked meanwhile would keep it.
         os.close(handle)
 
 

@@ -9,7 +9,6 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,8 +16,10 @@ from typing import Any, TypeVar
 from benchmark.baselines.rows import Baselines, hashes
 from benchmark.comparison import Places
 from benchmark.config import Config, ConfigError, FederationSettings, RunningSettings, TrainingJob, parse
+from benchmark.errors import nearest
 from benchmark.federation import part
 from benchmark.files import digest
+from benchmark.methods import discovered, method_file
 from benchmark.sources import ROOT, closure
 
 Node = TypeVar("Node", bound=ast.stmt)
@@ -63,8 +64,10 @@ class Plan:
             ConfigError: A fault of the configuration, or a method, method setting or dataset that does not exist.
         """
         plan = cls(parse(values, where))
-        faults = [] if plan.methods else ["methods: none is left; see `methods` and `without`"]
-        faults += [*plan._unknown_methods(), *plan._unknown_datasets(), *plan._unknown_settings()]
+        unknown = discovered().unknown(plan.config.methods or (), plan.config.own or (), plan.config.method_settings)
+        faults = [*unknown, *plan._unknown_datasets(), *plan._unknown_settings()]
+        if not plan.methods:
+            faults.append("methods: none is named, and none stands in methods/ itself; name a group or a method")
         if faults:
             raise ConfigError("\n".join(f"{where}: {fault}" for fault in faults))
         return plan
@@ -76,11 +79,10 @@ class Plan:
         """Names of the federations."""
         return list(self.config.federations)
 
-    @property
+    @cached_property
     def methods(self) -> list[str]:
-        """Names of the methods: those of the configuration, or every file in `methods/`, but for those left out."""
-        named = self.config.methods if self.config.methods is not None else discovered("methods")
-        return [name for name in named if name not in self.config.without]
+        """Names of the methods, sorted: those that the configuration names, and the user's own."""
+        return discovered().chosen(self.config.methods, self.config.own)
 
     @property
     def datasets(self) -> list[str]:
@@ -194,7 +196,7 @@ class Plan:
         """The same for the rows that are trained here."""
         return _filled(self.baselines.trained, patterns)
 
-    @property
+    @cached_property
     def rows(self) -> list[tuple[str, str]]:
         """Every row there is: its federation and its method."""
         return [(federation, method) for federation in self.federations for method in self.methods]
@@ -237,7 +239,7 @@ class Plan:
     def _hashes(self, federation: str, method: str) -> dict[str, str]:
         settings = self.config.federations[federation]
         data = [self.dataset(federation), settings.options, _packing(settings)]
-        return hashes(self.config, self.training(federation, method), f"methods/{method}.py", data)
+        return hashes(self.config, self.training(federation, method), method_file(method), data)
 
     @property
     def where_trained(self) -> str:
@@ -445,26 +447,11 @@ class Plan:
         """A path of the user's, which is relative to `local_files`."""
         return os.path.normpath(os.path.join(*(os.path.expanduser(p) for p in (self.config.local_files, path))))
 
-    def _unknown_methods(self) -> list[str]:
-        known = discovered("methods")
-        config = self.config
-        named = {
-            "methods": config.methods or (),
-            "without": config.without,
-            "method_settings": config.method_settings,
-        }
-        return [
-            f"{key}: there is no methods/{name}.py{_hint(name, known)}"
-            for key, names in named.items()
-            for name in names
-            if name not in known
-        ]
-
     def _unknown_datasets(self) -> list[str]:
-        known = discovered("benchmark/data/datasets")
+        known = _datasets()
         return [
             f"federations.{name}: there is no benchmark/data/datasets/{self.dataset(name)}.py"
-            f"{_hint(self.dataset(name), known)}"
+            f"{nearest(self.dataset(name), known)}"
             for name in self.federations
             if self.dataset(name) not in known
         ]
@@ -472,7 +459,7 @@ class Plan:
     def _unknown_settings(self) -> list[str]:
         faults = []
         for method, settings in self.config.method_settings.items():
-            known = _fields(ROOT / "methods" / f"{method}.py")
+            known = _fields(ROOT / method_file(method)) if method in discovered().files else None
             for name in settings:
                 if known is not None and name not in known:
                     faults.append(
@@ -483,9 +470,10 @@ class Plan:
 
 
 @cache
-def discovered(folder: str) -> list[str]:
-    """Names of the Python files of a folder of the project, but those that begin with an underscore."""
-    return sorted(path.stem for path in (ROOT / folder).glob("*.py") if not path.stem.startswith("_"))
+def _datasets() -> list[str]:
+    """Names of the datasets' modules."""
+    files = (ROOT / "benchmark/data/datasets").glob("*.py")
+    return sorted(path.stem for path in files if not path.stem.startswith("_"))
 
 
 @cache
@@ -533,8 +521,3 @@ def _packing(settings: FederationSettings) -> dict[str, Any]:
 
 def _json(value: Any) -> str:
     return json.dumps(value, sort_keys=True)
-
-
-def _hint(name: str, known: list[str]) -> str:
-    close = get_close_matches(name, known, n=1)
-    return f"; did you mean {close[0]}?" if close else f"; there are {', '.join(known)}"

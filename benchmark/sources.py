@@ -6,14 +6,15 @@ entries with their fingerprint.
 
 import ast
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def closure(module: str) -> list[str]:
+@cache
+def closure(module: str) -> tuple[str, ...]:
     """Every file of this project that importing a module runs.
 
     Args:
@@ -34,7 +35,7 @@ def closure(module: str) -> list[str]:
         if path not in found:
             found.add(path)
             waiting += _imported(path)
-    return sorted(path.relative_to(ROOT).as_posix() for path in found)
+    return tuple(sorted(path.relative_to(ROOT).as_posix() for path in found))
 
 
 def fingerprint(paths: Iterable[Path]) -> str:
@@ -59,8 +60,10 @@ def fingerprint_of(file: str) -> str:
         return ""
 
 
-def _imported(path: Path) -> Iterator[Path]:
+@cache
+def _imported(path: Path) -> tuple[Path, ...]:
     """The project's files that a file names in its import statements."""
+    found: list[Path] = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         names: list[str] = []
         if isinstance(node, ast.Import):
@@ -69,7 +72,8 @@ def _imported(path: Path) -> Iterator[Path]:
             names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
         for name in names:
             if name.partition(".")[0] == "benchmark":
-                yield from _files(name)
+                found += _files(name)
+    return tuple(found)
 
 
 def _files(module: str) -> list[Path]:

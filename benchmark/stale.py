@@ -1,8 +1,8 @@
 """Locks of a Snakemake that was killed: removed when no Snakemake is alive in the folder, kept otherwise.
 
 Snakemake locks a folder with plain files, which stay behind after `kill -9` or a loss of power, so that the next run is
-refused until someone types `--unlock`. Every Snakemake of this project therefore shares a lock that the kernel releases
-with its process: who can have it alone is the only one alive.
+refused until someone types `--unlock`. Every Snakemake of this project therefore also shares a lock that the kernel
+releases when its process ends. A process that gets this lock exclusively is the only Snakemake here.
 """
 
 import fcntl
@@ -16,7 +16,7 @@ from benchmark.lock import taken
 ALIVE = "alive"
 """The lock's file in `.snakemake`."""
 _TRIES = 3
-"""Looks for others, in case one of them is no Snakemake but somebody else who only looks."""
+"""Attempts at the exclusive lock: `status` briefly takes it too."""
 
 
 def unlock(folder: Path = Path(".snakemake")) -> bool:

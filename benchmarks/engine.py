@@ -13,7 +13,9 @@ from benchmark.config import RunningSettings
 from benchmark.federation import train
 from benchmark.federation.engine import Engine
 from benchmark.files import write_json
+from benchmark.methods import method_file
 from benchmark.provenance import peak_memory
+from benchmark.sources import ROOT
 from benchmarks.workload import Workload
 
 
@@ -54,7 +56,7 @@ def main() -> None:
     Engine.validate = evaluation.around(Engine.validate)  # type: ignore[method-assign]
     options = {
         "settings": workload.job().model_dump_json(),
-        "method": Path(__file__).parent.parent / "methods" / "fedit.py",
+        "method": ROOT / method_file("fedit"),
         "pack": workload.root / "pack",
         "backbone": workload.root / "backbone",
         "store": arguments.runs / "store",

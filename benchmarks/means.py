@@ -29,6 +29,8 @@ sys.path.insert(0, str(ROOT))
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
+from benchmark.models.backbone import Backbone, build  # noqa: E402
+from benchmark.tasks._before import Classification  # noqa: E402
 from PIL import Image  # noqa: E402
 from torch import Tensor  # noqa: E402
 from torch.fx.experimental.proxy_tensor import make_fx  # noqa: E402
@@ -45,11 +47,10 @@ from benchmark.federation.rows import Rows  # noqa: E402
 from benchmark.federation.step import Step, descend  # noqa: E402
 from benchmark.federation.store import Record, Store  # noqa: E402
 from benchmark.method import Phase  # noqa: E402
+from benchmark.methods import method_file  # noqa: E402
 from benchmark.models import attention  # noqa: E402
-from benchmark.models.backbone import Backbone, build  # noqa: E402
 from benchmark.models.last_block import LastBlock  # noqa: E402
 from benchmark.models.lora import AdaptedLinear, lora_name  # noqa: E402
-from benchmark.tasks._before import Classification  # noqa: E402
 
 VIT = "vit_tiny_patch16_224"
 CLASSES = tuple("abcdefgh")
@@ -84,7 +85,7 @@ class Setup:
         """Clients with so many training images each, and as many for validation."""
         images = images or (self.images if side == SMALL else self.images // 4)
         backbone = Backbone(build(VIT, {}, side), LoraSettings()).on(self.device, precision)
-        model = Model.of(backbone, Classification(CLASSES), load(ROOT / "methods" / f"{method}.py", {}))
+        model = Model.of(backbone, Classification(CLASSES), load(ROOT / method_file(method), {}))
         source = torch.Generator().manual_seed(0)
         noise = torch.randint(0, 256, (images, side, side, 3), dtype=torch.uint8, generator=source)
         pixels = Rows.of(noise.to(self.device))

@@ -18,6 +18,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
+from benchmark.models.backbone import Backbone, build  # noqa: E402
+from benchmark.tasks._before import Classification  # noqa: E402
 
 from benchmark import provenance  # noqa: E402
 from benchmark.config import Config, read  # noqa: E402
@@ -26,9 +28,8 @@ from benchmark.federation.engine import Engine  # noqa: E402
 from benchmark.federation.methods import load  # noqa: E402
 from benchmark.federation.model import Model  # noqa: E402
 from benchmark.federation.rows import Rows  # noqa: E402
-from benchmark.models.backbone import Backbone, build  # noqa: E402
+from benchmark.methods import method_file  # noqa: E402
 from benchmark.plan import Plan  # noqa: E402
-from benchmark.tasks._before import Classification  # noqa: E402
 
 FULL = {"fed_isic2019": (18_597, 0.15), "camelyon17": (0.8 * 455_954, 0.15 / 0.8)}
 """Of each dataset: images that are not for testing, and the share of these that are for validation.
@@ -123,7 +124,7 @@ def engine(config: Config, method: str, side: int, device: str, images: int) -> 
     model = Model.of(
         backbone.on(device, config.training.precision),
         Classification(CLASSES),
-        load(ROOT / "methods" / f"{method}.py", settings),
+        load(ROOT / method_file(method), settings),
     )
     pixels = Rows.of(torch.randint(0, 256, (images, side, side, 3), dtype=torch.uint8).to(device))
     labels = torch.randint(len(CLASSES), (images,)).to(device)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
+from benchmark.models.backbone import build
 from safetensors.torch import save_file
 
 from benchmark.config import (
@@ -18,7 +19,6 @@ from benchmark.config import (
 from benchmark.data.pack import pack
 from benchmark.data.prepare import prepare
 from benchmark.files import read_json, sha256, write_json
-from benchmark.models.backbone import build
 
 VIT = "vit_tiny_patch16_224"
 LORA = LoraSettings(targets=("qkv",), rank=4, alpha=4)

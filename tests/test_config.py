@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 import yaml
+from snakemake.cli import parse_config
+from snakemake.utils import update_config
 
-from benchmark.config import Config, ConfigError, load, parse
+from benchmark.config import Config, ConfigError, load, parse, read
 
 VALID: dict[str, Any] = {"name": "small", "federations": {"toy": {}}, "rates": ["1e-3"], "rounds": 2}
 
@@ -127,6 +129,18 @@ def test_a_small_rate_that_is_a_number_keeps_its_value() -> None:
     for value in (1e-5, 3.3e-4, 0.1234567, 2):
         (rate,) = parse(VALID | {"rates": [value]}).rates
         assert float(rate) == value
+
+
+@pytest.mark.parametrize(
+    "given", ["rounds=3", "lora={rank: 8}", "federations={toy: {clients: [a]}, other: {}}", "rates=[1e-2]"]
+)
+def test_overrides_are_merged_as_snakemake_merges_them(tmp_path: Path, given: str) -> None:
+    """So a command that is given the same `--config` speaks of the same configuration."""
+    written = {**VALID, "federations": {"toy": {"image_size": 48}}, "lora": {"rank": 4, "alpha": 2.0}}
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(written), encoding="utf-8")
+    update_config(written, parse_config([given]))
+    assert parse(read(path, [given])) == parse(written)
 
 
 def test_a_file_that_is_absent_is_an_error_that_names_it(tmp_path: Path) -> None:

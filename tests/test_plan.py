@@ -1,33 +1,63 @@
 """The plan: which methods a configuration runs."""
 
+import shutil
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from benchmark import plan
 from benchmark.config import ConfigError
-from benchmark.plan import ROOT, Plan, discovered
+from benchmark.methods import discovered
+from benchmark.plan import ROOT, Plan
 
 VALUES: dict[str, Any] = {"name": "small", "federations": {"toy_lesions": {}}, "rates": ["1e-3"], "rounds": 2}
 
 
-def test_every_file_is_a_method_but_those_left_out() -> None:
-    """Named or discovered, in the order of the names; an unknown name is an error that says so."""
-    everything = discovered("methods")
-    assert Plan.of(VALUES).methods == everything
-    assert Plan.of({**VALUES, "without": ["fedit"]}).methods == [name for name in everything if name != "fedit"]
-    assert Plan.of({**VALUES, "methods": ["local", "fedit"], "without": ["local"]}).methods == ["fedit"]
-    with pytest.raises(ConfigError, match=r"without: there is no methods/fedits.py; did you mean fedit\?"):
-        Plan.of({**VALUES, "without": ["fedits"]})
-    with pytest.raises(ConfigError, match="none is left"):
-        Plan.of({**VALUES, "methods": ["local"], "without": ["local"]})
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of two files of one's own, in a project that has them beside the methods that are shipped."""
+    shutil.copytree(ROOT / "methods", tmp_path / "methods")
+    for path in tmp_path.glob("methods/[!_]*.py"):
+        path.unlink()  # Whatever else the project's user has.
+    names = ["mine", "other"]
+    for name in names:
+        shutil.copy(ROOT / "methods/_template.py", tmp_path / f"methods/{name}.py")
+    monkeypatch.setattr(plan, "discovered", partial(discovered, tmp_path))
+    return names
 
 
 @pytest.mark.parametrize("name", ["quickstart", "paper", "fed_ham10000", "fed_ham10000_gpu"])
-def test_published_comparisons_rank_the_papers_rows(name: str) -> None:
+def test_published_comparisons_rank_the_papers_rows(name: str, own: list[str]) -> None:
     """Eight ranked rows and two controls, and whatever file a user adds."""
     values = yaml.safe_load((ROOT / f"config/{name}.yaml").read_text(encoding="utf-8"))
-    rows = {"fedit", "ffa_lora", "fedsa_lora", "feddpa_t", "feddpa_f", "fedpal", "fedopal_w", "fedopal_r"}
-    found = set(Plan.of(values).methods)
-    assert rows | {"local", "pooled"} <= found
-    assert not found & {"apfl", "ditto", "scaffold", "flora"}
+    rows = ["feddpa_f", "feddpa_t", "fedit", "fedopal_r", "fedopal_w", "fedpal", "fedsa_lora", "ffa_lora"]
+    assert Plan.of(values).methods == sorted([*rows, "local", "pooled", *own])
+    assert Plan.of({**values, "own": ["mine"]}).methods == sorted([*rows, "local", "pooled", "mine"])
+
+
+def test_a_method_that_is_named_runs_though_it_is_not_among_ones_own(own: list[str]) -> None:
+    """So a publication, which names all its methods, is the same where others have files of their own."""
+    assert Plan.of({**VALUES, "methods": ["mine", "fedit"], "own": []}).methods == ["fedit", "mine"]
+    assert Plan.of({**VALUES, "methods": []}).methods == own
+    with pytest.raises(ConfigError, match="methods: none is named, and none stands in methods/ itself"):
+        Plan.of({**VALUES, "methods": [], "own": []})
+
+
+@pytest.mark.usefixtures("own")
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"methods": ["fedits"]}, r"methods: there is no method or group fedits; did you mean fedit\?"),
+        ({"methods": ["control"]}, r"methods: there is no method or group control; did you mean controls\?"),
+        ({"own": ["min"]}, r"own: there is no methods/min.py; did you mean mine\?"),
+        ({"own": ["fedit"]}, r"own: there is no methods/fedit.py; there are mine, other"),
+        ({"method_settings": {"ditt": {}}}, r"method_settings: there is no method ditt; did you mean ditto\?"),
+        ({"method_settings": {"zzz": {}}}, "method_settings: there is no method zzz; there are apfl, "),
+    ],
+)
+def test_a_name_that_does_not_exist_is_an_error_with_the_nearest(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=f"^configuration: {said}"):
+        Plan.of({**VALUES, **changes})

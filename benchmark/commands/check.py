@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from benchmark.plan import discovered
+from benchmark.methods import discovered
 
 
 def add(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -71,6 +71,7 @@ def _line(word: str, check: str, text: str) -> str:
 
 def _next(path: Path) -> str:
     """What to do with a method that keeps the contract."""
-    if path.stem in discovered("methods"):
-        return f"`snakemake -n all` lists the jobs of `{path.stem}`; `snakemake --cores 8 all` runs them"
-    return f"copy it to methods/ under a name of small letters, digits and _ ({path.stem} is no name there) to run it"
+    if path.stem not in discovered().files:
+        return "copy it to methods/, under a name of small letters, digits and _, to run it"
+    named = "" if path.stem in discovered().own else f" --config methods='[{path.stem}]'"
+    return f"`snakemake -n all{named}` lists the jobs of `{path.stem}`; `snakemake --cores 8 all{named}` runs them"

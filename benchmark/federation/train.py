@@ -27,7 +27,7 @@ from benchmark.federation.progress import Progress
 from benchmark.federation.recorded import CudaGraphs, Recorder
 from benchmark.federation.store import Store
 from benchmark.files import sweep, write_json
-from benchmark.job import Failure, as_json, run
+from benchmark.job import JobError, as_json, run
 
 
 def train(
@@ -81,7 +81,7 @@ def train(
             said_of = fault.report(error, method)
             with suppress(OSError):
                 progress.failed(said_of.splitlines()[-1])
-            raise Failure(said_of) from error
+            raise JobError(said_of) from error
 
 
 def _told_how(job: Job, running: RunningSettings) -> Job:

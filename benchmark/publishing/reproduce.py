@@ -1,6 +1,5 @@
 """`REPRODUCE.md`: the commands and versions that a publication's numbers were made with."""
 
-import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -74,13 +73,12 @@ def _commands(plan: Plan, commit: str) -> str:
     if config.licences_accepted:
         settings.append(f"licences_accepted='[{', '.join(config.licences_accepted)}]'")
     given = f" --config {' '.join(settings)}" if settings else ""
-    own = " ".join(f"PUBLICATION/methods/{shlex.quote(name)}.py" for name in plan.methods)
     return "\n".join(
         [
             "```bash",
             "# in a clone of the project",
             f"git checkout {commit.removesuffix('+changes')}",
-            f"cp {own} methods/",
+            "cp -R PUBLICATION/methods/. methods/",
             "python3 -m venv .venv && . .venv/bin/activate",
             "pip install -r PUBLICATION/requirements.lock",
             f"snakemake --cores 8 all --configfile PUBLICATION/config.yaml{given}",

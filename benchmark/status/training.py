@@ -11,6 +11,7 @@ from benchmark.federation.part import FOLDER
 from benchmark.federation.progress import LOCK, PROGRESS
 from benchmark.files import read_json
 from benchmark.lock import is_held
+from benchmark.methods import method_file
 from benchmark.plan import Plan
 from benchmark.sources import ROOT, closure, fingerprint, fingerprint_of
 
@@ -111,7 +112,7 @@ def _training(plan: Plan, federation: str, method: str, engine: str) -> Training
     runs = tuple(run for path in files if (run := _read(path, "settings", "hashes", "costs", "rounds")))
     settings = json.loads(plan.training(federation, method))
     expected = {name: value for name, value in settings.items() if name not in ("rates", "seeds")}
-    sources = {"method": fingerprint_of(f"methods/{method}.py"), "engine": engine}
+    sources = {"method": fingerprint_of(method_file(method)), "engine": engine}
     return Training(
         federation=federation,
         method=method,

@@ -2,6 +2,7 @@
 
 import pytest
 
+from benchmark.methods import method_file
 from tests.federation.jobs import Workplace, workplace
 from tests.federation.small import ROOT
 
@@ -9,4 +10,4 @@ from tests.federation.small import ROOT
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
     """Three hospitals and FedIT."""
-    return workplace(tmp_path_factory.mktemp("workplace"), ROOT / "methods/fedit.py")
+    return workplace(tmp_path_factory.mktemp("workplace"), ROOT / method_file("fedit"))

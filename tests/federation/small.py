@@ -23,6 +23,7 @@ from benchmark.contract.federation import (
 from benchmark.federation.client import Lane
 from benchmark.federation.methods import load
 from benchmark.method import Method
+from benchmark.methods import discovered, method_file
 
 __all__ = [
     "ARGUMENTS",
@@ -46,7 +47,7 @@ __all__ = [
 ]
 
 ROOT = Path(__file__).resolve().parents[2]
-METHODS = sorted(path.stem for path in (ROOT / "methods").glob("[a-z]*.py"))
+METHODS = sorted(discovered().files)
 """Names of the methods, found as the workflow finds them: a newcomer's file is tested too."""
 
 LANES = (Lane("1e-1", 0), Lane("2e-2", 0), Lane("1e-1", 1), Lane("2e-2", 1))
@@ -54,8 +55,8 @@ LANES = (Lane("1e-1", 0), Lane("2e-2", 0), Lane("1e-1", 1), Lane("2e-2", 1))
 
 
 def method(name: str, **settings: float | bool | str) -> Method:
-    """The method of `methods/{name}.py`, with these settings."""
-    return load(ROOT / "methods" / f"{name}.py", settings)
+    """A method by its name, with these settings."""
+    return load(ROOT / method_file(name), settings)
 
 
 def same(left: Mapping[str, Tensor], right: Mapping[str, Tensor]) -> bool:

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from benchmark.federation.methods import load
-from tests.federation.small import METHODS, ROOT
 
 GOOD = '''"""Mine."""
 
@@ -68,10 +67,3 @@ def test_a_file_that_is_absent_is_an_error_that_names_it(tmp_path: Path) -> None
     for path in (tmp_path / "absent.py", tmp_path):
         with pytest.raises(ValueError, match="there is no such Python file"):
             load(path, {})
-
-
-def test_the_template_is_not_discovered() -> None:
-    """Names that begin with an underscore are no methods."""
-    assert METHODS
-    assert not any(name.startswith("_") for name in METHODS)
-    assert {path.stem for path in (ROOT / "methods").glob("*.py")} - set(METHODS) <= {"__init__", "_template"}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.methods import method_file
 from tests.federation.jobs import Workplace, assert_equal_runs, origins, workplace
 from tests.federation.small import ROOT
 
@@ -18,7 +19,7 @@ CHANGES = {"rates": ["1e-1", "5e-2", "2e-2"], "seeds": [0, 1], "lanes": 2}
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
     """FedDPA-F, which has a closing pass: the work after the last round can be killed too."""
-    return workplace(tmp_path_factory.mktemp("workplace"), ROOT / "methods/feddpa_f.py")
+    return workplace(tmp_path_factory.mktemp("workplace"), ROOT / method_file("feddpa_f"))
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""What every method must keep, whoever writes it: every file in `methods/`, every check of `benchmark.contract`.
+"""What every method must keep, whoever writes it: all methods there are, all checks of `benchmark.contract`.
 
 A newcomer's file is tested here without a test being written.
 """
@@ -9,6 +9,7 @@ import pytest
 
 from benchmark.contract.checks import CHECKS, Check
 from benchmark.contract.trial import Trial
+from benchmark.methods import method_file
 from tests.federation.small import METHODS, ROOT
 from tests.reference import methods as reference
 
@@ -28,4 +29,4 @@ def test_a_method_keeps_the_contract(name: str, check: Check) -> None:
 @functools.cache
 def trial(name: str) -> Trial:
     """One method's training, the same for all checks."""
-    return Trial(ROOT / "methods" / f"{name}.py", {})
+    return Trial(ROOT / method_file(name), {})

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import timm
 import torch
+from benchmark.models.backbone import build, load
 from safetensors.torch import load_file, save_file
 
 from benchmark.config import BackboneSettings, LoraSettings
 from benchmark.job import run
 from benchmark.models import fetch as module
-from benchmark.models.backbone import build, load
 from tests.federation.small import ROOT
 
 NAME = "vit_tiny_patch16_224"

@@ -26,7 +26,7 @@ def written(commit: str = COMMIT, trained: str = COMMIT, reference: Any = (), **
 
 def test_commands_versions_and_data_are_there() -> None:
     said = written()
-    assert f"git checkout {COMMIT}\ncp PUBLICATION/methods/fedit.py methods/\n" in said
+    assert f"git checkout {COMMIT}\ncp -R PUBLICATION/methods/. methods/\n" in said
     assert "--configfile PUBLICATION/config.yaml\n" in said
     assert "| torch | 2 |" in said
     assert "| toy_lesions | Toy; CC0; https://example.org |" in said

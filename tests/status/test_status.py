@@ -13,6 +13,7 @@ from benchmark.__main__ import main
 from benchmark.disk import readable, used
 from benchmark.files import write_json
 from benchmark.lock import held
+from benchmark.methods import method_file
 from benchmark.plan import Plan
 from benchmark.sources import ROOT, closure, fingerprint
 from benchmark.stale import unlock
@@ -40,7 +41,7 @@ def finish(plan: Plan, method: str, rate: str, **changes: Any) -> None:
     """Write a `run.json`: ten rounds in 20 seconds."""
     settings = json.loads(plan.training("toy_lesions", method))
     hashes = {
-        "method": fingerprint([ROOT / f"methods/{method}.py"]),
+        "method": fingerprint([ROOT / method_file(method)]),
         "engine": fingerprint(ROOT / path for path in closure("benchmark.federation.train")),
     }
     about = {
@@ -69,7 +70,7 @@ def test_every_state_is_told_from_files(plan: Plan) -> None:
     for rate in plan.config.rates:
         finish(plan, "fedit", rate)
     progress("ffa_lora")
-    progress("fedpal", failure="methods/fedpal.py:9: in loss()")
+    progress("fedpal", failure="methods/fedopal/fedpal.py:9: in loss()")
     progress("local")
     with held(RUNS / "ffa_lora/.lock", "a test"):
         assert states(plan) == {"fedit": "done", "ffa_lora": "running", "fedpal": "failed", "local": "interrupted"}
@@ -78,7 +79,7 @@ def test_every_state_is_told_from_files(plan: Plan) -> None:
     assert "5 of 8 done; 62 of 80 rounds (78%)" in said
     assert "12 rounds of a lane per minute in 1 jobs" in said
     assert "about 2 min of training" in said, "18 rounds of 5 seconds"
-    assert "failed      toy_lesions fedpal    methods/fedpal.py:9: in loss()" in said
+    assert "failed      toy_lesions fedpal    methods/fedopal/fedpal.py:9: in loss()" in said
     assert "running     toy_lesions ffa_lora  round 4 of 10 in 1 lanes, 1 of 2 lanes done" in said
     finish(plan, "fedit", "1e-3", origin="reference")
     assert states(plan)["fedit"] == "outdated", "without the setting, a row from the reference is due"

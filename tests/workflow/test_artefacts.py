@@ -28,7 +28,7 @@ def train(project: Project, output: Path, *arguments: str, pack: Path | None = N
     """Run one `train` job by hand, as the Snakefile does."""
     plan = Plan.of({**SMALL, **changes})
     command = [sys.executable, "-m", "benchmark.federation.train", "--settings", plan.training("toy_lesions", "fedit")]
-    command += ["--running", plan.running, "--method", "methods/fedit.py", "--backbone", plan.backbone]
+    command += ["--running", plan.running, "--method", "methods/fedopal/fedit.py", "--backbone", plan.backbone]
     packed = pack or f"results/packs/{plan.pack('toy_lesions')}"
     command += ["--pack", str(packed), "--output", str(output), *arguments]
     if "--store" not in arguments:

@@ -24,7 +24,7 @@ def compared(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Pro
     project = Project(folder)
     project.snakemake("reference")
     shutil.copy(project.folder / "methods/_template.py", project.folder / "methods/mine.py")
-    project.configure(methods=["fedit", "local", "mine"], baselines="reference")
+    project.configure(baselines="reference")
     project.snakemake(*TARGETS)
     return project
 
@@ -60,7 +60,7 @@ def test_a_new_method_is_trained_alone_and_compared(compared: Project) -> None:
 def test_what_has_changed_is_trained_and_said(compared: Project) -> None:
     """A method's edit concerns its own row; the engine's and a setting's all."""
     changed = f"has changed since {ROWS}/fedit.zip ("
-    with compared.edited("methods/fedit.py", 'title = "FedIT"', 'title = "Fed-IT"'):
+    with compared.edited("methods/fedopal/fedit.py", 'title = "FedIT"', 'title = "Fed-IT"'):
         assert trained(compared.planned()) == {"fedit"}
         assert f"fedit on toy_lesions is trained: the method (its file or its settings) {changed}" in said(compared)[1]
     with compared.edited("benchmark/federation/costs.py", "_ACTIVATIONS = 18", "_ACTIVATIONS = 19"):

@@ -57,7 +57,7 @@ def test_a_second_run_has_nothing_to_do(finished: Project) -> None:
 
 
 def test_touching_a_method_reruns_nothing(finished: Project) -> None:
-    method = finished.folder / "methods/fedit.py"
+    method = finished.folder / "methods/fedopal/fedit.py"
     times = method.stat()
     os.utime(method)
     assert finished.planned() == set()
@@ -65,22 +65,18 @@ def test_touching_a_method_reruns_nothing(finished: Project) -> None:
 
 
 def test_editing_a_method_reruns_its_jobs_alone(finished: Project) -> None:
-    with finished.edited("methods/fedit.py", "title =", "# A comment.\n    title ="):
+    with finished.edited("methods/fedopal/fedit.py", "title =", "# A comment.\n    title ="):
         jobs = finished.planned()
     assert trained(jobs) == {"fedit"}
     assert {job[0] for job in jobs} <= REPORTING | {"train"}
 
 
 def test_adding_a_method_trains_it_alone(finished: Project) -> None:
-    """One new file, no edit elsewhere: with `methods` left out of the configuration, files are discovered."""
+    """One new file, no edit elsewhere: a file in `methods/` itself runs whatever the configuration names."""
     mine = finished.folder / "methods/mine.py"
-    for name in SMALL["methods"]:
-        assert (finished.folder / f"methods/{name}.py").is_file()
     shutil.copy(finished.folder / "methods/_template.py", mine)
-    finished.configure(methods=["fedit", "local", "mine"])
     jobs = finished.planned()
     mine.unlink()
-    finished.configure()
     assert trained(jobs) == {"mine"}
     assert ("evaluate", "toy_lesions", "mine") in jobs
     assert ("evaluate", "toy_lesions", "fedit") not in jobs
@@ -148,7 +144,7 @@ def test_removing_a_rate_retrains_nothing_new(project: Project) -> None:
 def test_a_crash_in_retraining_leaves_no_stale_leaderboard(project: Project) -> None:
     """The other methods go on; the broken one is planned again, and again, until it is mended."""
     time.sleep(0.01)
-    with project.edited("methods/fedit.py", 'title = "FedIT"', "title = 1 / 0"):
+    with project.edited("methods/fedopal/fedit.py", 'title = "FedIT"', "title = 1 / 0"):
         printed = project.snakemake("all", ok=False)
         assert "ZeroDivisionError" in printed
         assert "logs/small/train/toy_lesions/fedit.log" in printed
@@ -229,7 +225,7 @@ def test_accepting_a_licence_or_naming_a_mirror_reruns_no_work(finished: Project
     [
         ({"roundz": 3}, "roundz: there is no such setting"),
         ({"rates": ["fast"]}, "rates.0: a learning rate is a positive number"),
-        ({"methods": ["fedlt"]}, "there is no methods/fedlt.py; did you mean fedit?"),
+        ({"methods": ["fedlt"]}, "methods: there is no method or group fedlt; did you mean fedit?"),
         ({"federations": {"toy_lesion": {}}}, "benchmark/data/datasets/toy_lesion.py; did you mean toy_lesions?"),
         ({"method_settings": {"fedopal_w": {"lam": 1}}}, "method_settings.fedopal_w.lam: there is no such setting"),
     ],

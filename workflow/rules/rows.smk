@@ -4,7 +4,7 @@
 # Where several GPUs share one training (`shards`), each has a job, which trains some of the lanes into the store.
 rule train_part:
     input:
-        method="methods/{method}.py",
+        method=lambda wildcards: method_file(wildcards.method),
         images=plan.packed("train.npy"),
         backbone=f"{plan.backbone}/model.safetensors",
         code=plan.sources("benchmark.federation.train"),
@@ -38,7 +38,7 @@ rule train_part:
 rule train:
     input:
         parts=plan.parts,
-        method="methods/{method}.py",
+        method=lambda wildcards: method_file(wildcards.method),
         # Not the test split: it cannot even be listed here by accident, since `evaluate` alone asks for it.
         images=plan.packed("train.npy"),
         backbone=f"{plan.backbone}/model.safetensors",
@@ -97,7 +97,7 @@ rule select:
 # Opens the test split, for the selected rate only. No rule but this one and `appendix_predictions` does.
 rule evaluate:
     input:
-        method="methods/{method}.py",
+        method=lambda wildcards: method_file(wildcards.method),
         images=plan.packed("train.npy"),
         test=plan.packed("test.npy"),
         backbone=f"{plan.backbone}/model.safetensors",
@@ -132,7 +132,7 @@ rule evaluate:
 # What other selections would have given. The selection comes first, and nothing but the appendix reads the scores.
 rule appendix_predictions:
     input:
-        method="methods/{method}.py",
+        method=lambda wildcards: method_file(wildcards.method),
         images=plan.packed("train.npy"),
         test=plan.packed("test.npy"),
         backbone=f"{plan.backbone}/model.safetensors",

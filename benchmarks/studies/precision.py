@@ -1,6 +1,6 @@
 """What bfloat16 does to the final tables: one comparison run twice, in float32 and in bfloat16, through Snakemake.
 
-    python benchmarks/precision.py --configfile config/fed_ham10000.yaml --config local_files=/path/to/folder
+    python benchmarks/studies/precision.py --configfile config/fed_ham10000.yaml --config local_files=/path/to/folder
         [--methods fedit local] [--rates 1e-3 1e-2] [--rounds 4] [--cores 2]
 
 Runs in the project's folder; results stand below `results/{name}_float32/` and `results/{name}_bfloat16/`, and what the
@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 import numpy as np  # noqa: E402
@@ -48,7 +48,7 @@ def main() -> None:
     arguments = parser.parse_args()
     values = read(arguments.configfile, arguments.config)
     chosen = {"methods": arguments.methods, "rates": arguments.rates, "rounds": arguments.rounds}
-    values |= {name: value for name, value in chosen.items() if value}
+    values |= {name: value for name, value in chosen.items() if value} | ({"own": []} if arguments.methods else {})
     plans = [_run(values, precision, arguments.cores) for precision in PRECISIONS]
     scores = pd.concat([_scores(plan) for plan in plans], axis=1, keys=PRECISIONS)
     print(f"{_where(plans[0])}\n\n{table(scores, _noise(plans[0]))}\n\n{_selected(plans)}\n\n{summary(scores)}")

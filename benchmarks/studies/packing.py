@@ -1,6 +1,6 @@
 """How fast images become arrays, beside FLamby's own script: images per second and core.
 
-    python benchmarks/packing.py --flamby PATH [--images 96] [--repeats 5] [--real FOLDER]
+    python benchmarks/studies/packing.py --flamby PATH [--images 96] [--repeats 5] [--real FOLDER]
 
 PATH is FLamby's source, of which two files are run as they are. Original images of 1024x1024 pixels are drawn, as large
 as those of the ISIC archive; `--real` adds the photographs of a folder in FLamby's layout. Nothing is downloaded.
@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmark import provenance
 from benchmark.data.drawing import generator
@@ -140,7 +140,7 @@ def _before_saving(scripts: Path, path: Path) -> np.ndarray[Any, Any]:
 
 def _whole_step(scripts: Path, folder: Path, count: int, repeats: int) -> None:
     """FLamby's script and our job as processes of their own, on all cores."""
-    root = str(Path(__file__).resolve().parent.parent)
+    root = str(Path(__file__).resolve().parents[2])
     names = [f"ISIC_{number:07d}" for number in range(count)]
     own = textwrap.dedent(
         f"""

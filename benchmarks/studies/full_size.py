@@ -1,6 +1,6 @@
 """Both datasets at their true size and shape, with drawn pixels: what adopting, examining and packing them takes.
 
-    python benchmarks/full_size.py --split FILE --folder DIR
+    python benchmarks/studies/full_size.py --split FILE --folder DIR
 
 FILE is FLamby's split file; DIR needs about 20 GB, and may be deleted afterwards. Written are 23,247 rectangular JPEG
 files of short side 224 in FLamby's layout, and 455,954 PNG files of 96x96 in WILDS' layout, these being hard links to
@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageOps
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmark.config import read
 from benchmark.data.datasets.camelyon17 import FOLDER, METADATA, RELEASE
@@ -33,7 +33,7 @@ from benchmark.data.flamby import IMAGES, SHORT_SIDE, SPLIT
 from benchmark.data.parallel import cores, in_batches
 from benchmark.plan import Plan
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "config" / "paper.yaml"
 DISTINCT = 60  # drawn lesions that all others are mirrored and brightened from
 LINKS = 200  # distinct patches of each hospital and class; a file can have some 65,000 links

@@ -1,6 +1,6 @@
 """What a sweep costs by its images, its rounds and its lanes: seconds, a table and a figure.
 
-    python benchmarks/linearity.py --output FOLDER
+    python benchmarks/studies/linearity.py --output FOLDER
 
 Twice the images or rounds should cost twice the seconds; twice the lanes less, since they share images and, on a device
 that one lane does not fill, its idle units. Sizes take turns, so that a machine whose speed drifts is the same for all.
@@ -14,12 +14,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 import matplotlib.pyplot as plt  # noqa: E402
 import pandas as pd  # noqa: E402
 import torch  # noqa: E402
+from benchmark.models.backbone import Backbone, build  # noqa: E402
+from benchmark.tasks._before import Classification  # noqa: E402
 
 from benchmark import provenance  # noqa: E402
 from benchmark.config import AugmentationSettings, LoraSettings, TrainingSettings  # noqa: E402
@@ -28,8 +30,7 @@ from benchmark.federation.engine import Engine  # noqa: E402
 from benchmark.federation.methods import load  # noqa: E402
 from benchmark.federation.model import Model  # noqa: E402
 from benchmark.federation.rows import Rows  # noqa: E402
-from benchmark.models.backbone import Backbone, build  # noqa: E402
-from benchmark.tasks._before import Classification  # noqa: E402
+from benchmark.methods import method_file  # noqa: E402
 
 VIT = "vit_tiny_patch16_224"
 CLASSES = tuple("abcdefgh")
@@ -105,7 +106,7 @@ def main() -> None:
 def _engine(device: str, side: int, images: int) -> Engine:
     """FedIT on one client of noise: costs do not depend on what the images show."""
     backbone = Backbone(build(VIT, {}, side), LoraSettings(rank=4, alpha=4)).on(device, "float32")
-    model = Model.of(backbone, Classification(CLASSES), load(ROOT / "methods" / "fedit.py", {}))
+    model = Model.of(backbone, Classification(CLASSES), load(ROOT / method_file("fedit"), {}))
     pixels = torch.randint(0, 256, (images, side, side, 3), dtype=torch.uint8).to(device)
     labels = torch.randint(len(CLASSES), (images,)).to(device)
     client = Client("noise", Rows.of(pixels), labels, Rows.of(pixels[:1]), labels[:1])

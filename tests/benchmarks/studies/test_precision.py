@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from benchmarks.precision import summary, table
+from benchmarks.studies.precision import summary, table
 
 INDEX = pd.MultiIndex.from_tuples(
     [("skin", method, seed, client) for method in ("a", "b") for seed in (0, 1) for client in ("north", "south")],

@@ -1,0 +1,1 @@
+"""Studies that answered their question: see README.md. Living measurements are one folder up."""

@@ -1,0 +1,1 @@
+"""Published methods that the paper does not compare with."""
