@@ -17,21 +17,10 @@ from typing import Any, TypeVar
 from benchmark.baselines import match
 from benchmark.config import Config, ConfigError, FederationSettings, TrainingJob, parse
 from benchmark.files import digest, sha256
+from benchmark.reporting import gallery
 from benchmark.sources import ROOT, closure, fingerprint
 
 Node = TypeVar("Node", bound=ast.stmt)
-FIGURES = (
-    "rate_curves",
-    "clients",
-    "average_rank",
-    "critical_difference",
-    "stability",
-    "learning_curves",
-    "bytes",
-    "labels",
-    "confusion",
-    "overlap",
-)
 
 
 @dataclass(frozen=True)
@@ -90,6 +79,11 @@ class Plan:
     def task(self, federation: str) -> str:
         """What is learned on a federation, as its dataset's module says, which is read and not imported."""
         return _task(self.dataset(federation))
+
+    @property
+    def tasks(self) -> list[str]:
+        """What is learned on all federations."""
+        return sorted({self.task(name) for name in self.federations})
 
     def located(self, federation: str) -> FederationSettings:
         """A federation's settings; the user's own copy of the data, if there is one, with the path where it stands."""
@@ -198,6 +192,7 @@ class Plan:
             *self.of_runs("run.json"),
             *self.of_runs("metrics.parquet"),
             self.selected,
+            *self.of_seeds("counts.parquet"),
             *self.of_seeds("predictions.parquet"),
             self.overlap,
         ]
@@ -268,7 +263,7 @@ class Plan:
         tables = [f"{self.results}/tables/{name}.{kind}" for name in self.federations for kind in ("csv", "md", "tex")]
         drawn = [
             f"{self.figures}/{name}.{kind}"
-            for name in (*self.figure_names, "examples")
+            for name in (*self.figure_names, gallery.FROM_IMAGES)
             for kind in ("pdf", "svg", "csv")
         ]
         return [
@@ -296,8 +291,8 @@ class Plan:
 
     @property
     def figure_names(self) -> list[str]:
-        """The figures drawn from results, in the order of the report; `examples` is drawn from images."""
-        return list(FIGURES)
+        """The figures that are drawn from results: those that every comparison has, and those of its tasks."""
+        return [name for name in gallery.names(map(_figures, self.tasks)) if name != gallery.FROM_IMAGES]
 
     @property
     def templates(self) -> list[str]:
@@ -380,11 +375,6 @@ class Plan:
             "evaluation": _code("benchmark.evaluation.select", "benchmark.evaluation.evaluate"),
         }
 
-    @property
-    def notes(self) -> str:
-        """Why rows are trained although `baselines: reference` is asked for, as JSON: dataset, method, message."""
-        return json.dumps([[*row, fault] for row, fault in self.unused.items()])
-
     # How jobs run, which decides no result: never a parameter.
 
     @property
@@ -412,19 +402,20 @@ class Plan:
         """
         return max(1, (cores or 1) // (os.cpu_count() or 1))
 
-    def sources(self, module: str, *, dataset: str = "", task: str = "") -> list[str]:
+    def sources(self, module: str, *, dataset: str = "", tasks: Sequence[str] = ()) -> list[str]:
         """The project's files that a job runs: its inputs, since Snakemake does not follow imports.
 
         Args:
             module: The job's module.
             dataset: The dataset whose module the job imports by name.
-            task: The task whose module it imports by name.
+            tasks: The tasks whose modules it imports by name.
 
         Returns:
             Paths from the project's root, sorted.
         """
-        named = {f"benchmark.data.datasets.{dataset}": dataset, f"benchmark.tasks.{task}": task}
-        return sorted({*closure(module), *(path for name, wanted in named.items() if wanted for path in closure(name))})
+        named = [f"benchmark.tasks.{task}" for task in tasks]
+        named += [f"benchmark.data.datasets.{dataset}"] if dataset else []
+        return sorted({path for name in (module, *named) for path in closure(name)})
 
     def _local(self, path: str) -> str:
         """A path of the user's, which is relative to `local_files`."""
@@ -483,6 +474,13 @@ def _task(dataset: str) -> str:
             if name == "task" and isinstance(value, ast.Constant):
                 return str(value.value)
     return ""
+
+
+@cache
+def _figures(task: str) -> tuple[str, ...]:
+    """The figures that only this task has, as its module says, which is read and not imported."""
+    values = [value for name, value in _assigned(ROOT / f"benchmark/tasks/{task}.py") if name == "figures" and value]
+    return tuple(ast.literal_eval(values[0])) if values else ()
 
 
 @cache

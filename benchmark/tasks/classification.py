@@ -1,6 +1,6 @@
 """Classification: one label for every image, cross-entropy or one of its kin, and balanced accuracy."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -57,6 +57,11 @@ class Classification(Task):
         """The labels: every class is kept in proportion."""
         return targets.astype(np.int64)
 
+    @property
+    def strata_names(self) -> Sequence[str]:
+        """The classes."""
+        return self.classes
+
     # What is trained.
 
     @property
@@ -112,7 +117,9 @@ class Classification(Task):
         hits, totals = (_summed(one, weights) for one in (hit, true))
         present = totals > 0
         recalls = np.where(present, hits, 0.0) / np.where(present, totals, 1.0)
-        scores: Floats = recalls.sum(-1) / np.maximum(present.sum(-1), 1)
+        # Without the classes that no unit shows, so that they change no digit of the sum.
+        shown = np.flatnonzero(present.reshape(-1, present.shape[-1]).any(0))
+        scores: Floats = np.take(recalls, shown, axis=-1).sum(-1) / np.maximum(present.sum(-1), 1)
         # A diverged model's counts are NaN in every class, also in those that nothing was drawn of.
         return np.where(np.isnan(hits).any(-1), np.nan, scores)
 
