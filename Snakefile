@@ -34,7 +34,9 @@ wildcard_constraints:
 
 # Nothing is downloaded before every licence that a download needs has been accepted.
 onstart:
-    shell("python -m benchmark.data.licences --settings {plan.consent:q}"),
+    shell(
+        "python -m benchmark.data.licences --folders {plan.wanted:q} --access {plan.accepted:q}"
+    ),
 
 
 rule all:

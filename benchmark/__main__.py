@@ -8,9 +8,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from benchmark.commands import check, publish, status, verify
+from benchmark.commands import check, doctor, publish, status, verify
 
-COMMANDS = (check, status, publish, verify)
+COMMANDS = (doctor, check, status, publish, verify)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -223,7 +223,7 @@ class Config(_Settings):
         checkpoint_every: Lanes are stored after every so many rounds, and after the last.
         lanes: Most lanes trained together; `auto` lets the engine choose, 1 trains one run at a time.
         threads: Cores that one training may use on a CPU: it computes so many clients side by side.
-        shards: Processes that share the lanes of one training, one for each GPU.
+        shards: Jobs that share the lanes of one training, one for each GPU.
         cuda_graphs: Whether a GPU records each step once and replays it, instead of being told every operation anew.
         device: `auto` takes a GPU where there is one.
         baselines: `reference` takes the rows that `results/reference/` holds and that nothing has changed for, instead
@@ -312,6 +312,24 @@ class TrainingJob(_Settings):
     training: TrainingSettings
     augmentation: AugmentationSettings
     evaluate_every: int
+
+
+class RunningSettings(_Settings):
+    """How one `train` job runs, which decides no result.
+
+    Attributes:
+        lanes: See `Config`; likewise all below.
+        threads: Likewise.
+        device: Likewise.
+        checkpoint_every: Likewise.
+        cuda_graphs: Likewise.
+    """
+
+    lanes: Lanes = "auto"
+    threads: int = Field(1, ge=1)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    checkpoint_every: int = Field(5, ge=1)
+    cuda_graphs: bool = False
 
 
 def parse(values: Mapping[str, Any], where: str = "configuration") -> Config:

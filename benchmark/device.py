@@ -1,18 +1,16 @@
-"""Lease GPUs for one job, then become that job.
+"""Lease a GPU for one job, then become that job.
 
-    python -m benchmark.device [--gpus N] -- COMMAND [ARGUMENT ...]
+    python -m benchmark.device -- COMMAND [ARGUMENT ...]
 
-Snakemake counts GPUs but hands none out. This waits for a GPU (or N) that no other leased job holds, sets
-`CUDA_VISIBLE_DEVICES` to what it holds and runs the command in its own place. The lease is a lock on a file that the
-kernel releases when the process ends, however it ends. Without GPUs, the command runs on the CPU at once; where there
-are fewer than N, it gets all of them.
+Snakemake counts GPUs but hands none out. This waits for a GPU that no other leased job holds, sets
+`CUDA_VISIBLE_DEVICES` to it and runs the command in its own place. The lease is a lock on a file that the kernel
+releases when the process ends, however it ends. Without GPUs, the command runs on the CPU at once.
 
 All users of a machine share the folder of the lock files, `/tmp/benchmark-gpu-leases`, unless `BENCHMARK_LEASES` names
 another one. A GPU has one job, or as many as `BENCHMARK_JOBS_PER_GPU` says.
 """
 
 import argparse
-import fcntl
 import os
 import re
 import subprocess
@@ -27,8 +25,6 @@ from benchmark.lock import taken
 
 _WAIT = 1.0
 """Seconds between two looks for a free GPU."""
-_TURN = "turn.lock"
-"""Held by the one job that collects several GPUs: two that each hold some of them would wait for each other."""
 _PATIENCE = 60.0
 """Seconds that `nvidia-smi` may take."""
 _LISTED = re.compile(r"^(?P<indent>\s*).*\(UUID: (?P<name>[^)]+)\)", re.MULTILINE)
@@ -51,41 +47,29 @@ def devices() -> list[str]:
     return list(dict.fromkeys(_full(name, present) for name in named[:usable]))
 
 
-def lease(names: Sequence[str], folder: Path, jobs: int = 1, count: int = 1) -> list[str]:
-    """Wait for free devices and hold them for as long as this process, or what it becomes, lives.
-
-    Who wants several keeps those that it has while it waits for the others, so that jobs of one device cannot pass it
-    for ever. Only one job does so at a time.
+def lease(names: Sequence[str], folder: Path, jobs: int = 1) -> str:
+    """Wait for a free device and hold it for as long as this process, or what it becomes, lives.
 
     Args:
         names: Devices to choose from.
         folder: Where the lock files are, shared by all users of the machine.
-        jobs: Most jobs on one device.
-        count: Devices wanted; all of `names` where they are fewer.
+        jobs: Most jobs on one device; devices fill evenly.
 
     Returns:
-        The names of the devices that are now held, in the order of `names`.
+        The name of the device that is now held.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with suppress(PermissionError):  # Another user's: open to all already.
         folder.chmod(0o1777)
-    wanted, held, told = min(count, len(names)), set[str](), False
-    turn = _open(folder / _TURN) if wanted > 1 else None
+    told = False
     while True:
-        if turn is None or taken(turn):
-            for place, name in product(range(jobs), names):
-                if len(held) < wanted and name not in held and _hold(folder, name, place):
-                    held.add(name)
-            if len(held) == wanted:
-                break
+        for place, name in product(range(jobs), names):
+            if _hold(folder, name, place):
+                return name
         if not told:
-            print(f"waiting for {wanted} of {len(names)} GPUs: {', '.join(names)}", file=sys.stderr, flush=True)
+            print(f"waiting for one of {len(names)} GPUs: {', '.join(names)}", file=sys.stderr, flush=True)
             told = True
         time.sleep(_WAIT)
-    if turn is not None:
-        fcntl.flock(turn, fcntl.LOCK_UN)
-        os.close(turn)
-    return [name for name in names if name in held]
 
 
 def _hold(folder: Path, name: str, place: int) -> bool:
@@ -135,18 +119,17 @@ def _full(name: str, present: dict[str, list[str]]) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Lease devices if there are any, and become the command."""
-    parser = argparse.ArgumentParser(prog="python -m benchmark.device", description="Lease GPUs, then run a command.")
-    parser.add_argument("--gpus", type=int, default=1, help="GPUs that the command uses")
+    """Lease a device if there is one, and become the command."""
+    parser = argparse.ArgumentParser(prog="python -m benchmark.device", description="Lease a GPU, then run a command.")
     parser.add_argument("command", nargs=argparse.REMAINDER, help="after `--`")
-    arguments = parser.parse_args(argv)
-    command = arguments.command[1:] if arguments.command[:1] == ["--"] else arguments.command
-    if not command or arguments.gpus < 1:
-        parser.error(f"give a command and one GPU or more; this is {' '.join(command) or 'none'}, {arguments.gpus}")
+    given = parser.parse_args(argv).command
+    command = given[1:] if given[:1] == ["--"] else given
+    if not command:
+        parser.error("give a command after `--`")
     if names := devices():
         folder = Path(os.environ.get("BENCHMARK_LEASES", "/tmp/benchmark-gpu-leases"))
         jobs = int(os.environ.get("BENCHMARK_JOBS_PER_GPU", "1"))
-        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(lease(names, folder, jobs, arguments.gpus))
+        os.environ["CUDA_VISIBLE_DEVICES"] = lease(names, folder, jobs)
     os.execvp(command[0], command)
 
 

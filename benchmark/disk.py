@@ -33,8 +33,3 @@ def readable(count: float) -> str:
             return f"{count:.3g} {unit}"
         count /= 1000
     return f"{count:.3g} TB"
-
-
-def gigabytes(size: float) -> str:
-    """A size in bytes, as a person reads it: `9.1 GB`, `0.0 GB`."""
-    return f"{size / 1e9:.1f} GB"

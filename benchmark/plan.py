@@ -15,12 +15,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from benchmark.baselines import match
-from benchmark.config import Config, ConfigError, FederationSettings, TrainingJob, parse
+from benchmark.comparison import Places
+from benchmark.config import Config, ConfigError, FederationSettings, RunningSettings, TrainingJob, parse
+from benchmark.federation import part
 from benchmark.files import digest, sha256
 from benchmark.reporting import gallery
-from benchmark.sources import ROOT, closure, fingerprint
+from benchmark.sources import ROOT, closure, fingerprint, fingerprint_of
 
 Node = TypeVar("Node", bound=ast.stmt)
+_ROW = ("{federation}", "{method}")
+"""A row in patterns of paths."""
 
 
 @dataclass(frozen=True)
@@ -144,31 +148,47 @@ class Plan:
         return f"results/backbones/{self.config.backbone.name}-{digest(json.loads(self.fetching()))[:8]}"
 
     @property
-    def manifest(self) -> str:
-        """Pattern of a federation's manifest, over the wildcard `federation`."""
-        return f"{self.results}/data/{{federation}}/manifest.json"
+    def places(self) -> Places:
+        """Where the results stand."""
+        return Places(self.results)
 
     @property
     def selected(self) -> str:
         """Pattern of a method's selection, over the wildcards `federation` and `method`."""
-        return f"{self.results}/selected/{{federation}}/{{method}}.json"
+        return self.places.selected(*_ROW)
 
     @property
     def overlap(self) -> str:
         """Pattern of a method's overlap of adapters, over the wildcards `federation` and `method`."""
-        return f"{self.results}/overlap/{{federation}}/{{method}}.csv"
+        return self.places.overlap(*_ROW)
+
+    @property
+    def runs(self) -> str:
+        """Pattern of the folder of a row's runs, over the wildcards `federation` and `method`."""
+        return self.places.runs(*_ROW)
 
     def of_runs(self, file: str) -> list[str]:
         """Patterns of a file of every run, over the wildcards `federation` and `method`."""
-        return [
-            f"{self.results}/runs/{{federation}}/{{method}}/lr={rate}/seed={seed}/{file}"
-            for rate in self.config.rates
-            for seed in self.config.seeds
-        ]
+        return [self.places.run(*_ROW, rate, seed, file) for rate in self.config.rates for seed in self.config.seeds]
 
     def of_seeds(self, file: str) -> list[str]:
         """Patterns of a test file of every seed, over the wildcards `federation` and `method`."""
-        return [f"{self.results}/test/{{federation}}/{{method}}/seed={seed}/{file}" for seed in self.config.seeds]
+        return [self.places.test(*_ROW, seed, file) for seed in self.config.seeds]
+
+    @property
+    def tested(self) -> list[str]:
+        """Patterns of what a row's models made of the test images, over the wildcards `federation` and `method`."""
+        return [*self.of_seeds("counts.parquet"), *self.of_seeds("predictions.parquet")]
+
+    @property
+    def collected(self) -> dict[str, Any]:
+        """What every job reads that reports on the comparison, by names for a rule's input."""
+        return {
+            "comparison": self.places.of("comparison.json"),
+            "clients": self.places.of("clients.parquet"),
+            "selected": self.every(self.selected),
+            "runs": self.every(*self.of_runs("run.json")),
+        }
 
     def every(self, *patterns: str) -> list[str]:
         """Patterns over `federation` and `method` filled in for all of both."""
@@ -192,8 +212,7 @@ class Plan:
             *self.of_runs("run.json"),
             *self.of_runs("metrics.parquet"),
             self.selected,
-            *self.of_seeds("counts.parquet"),
-            *self.of_seeds("predictions.parquet"),
+            *self.tested,
             self.overlap,
         ]
 
@@ -201,7 +220,7 @@ class Plan:
     def statistics(self) -> list[str]:
         """How sure and how stable the results are: what tables, figures, checks and report read beside the results."""
         names = ("intervals.parquet", "comparisons.csv", "significance.json", "stability.csv")
-        return [f"{self.results}/{name}" for name in names]
+        return [self.places.of(name) for name in names]
 
     @property
     def reference(self) -> str:
@@ -260,7 +279,7 @@ class Plan:
     @property
     def targets(self) -> list[str]:
         """What `rule all` asks for. Every run is named, so that one whose training failed is never passed over."""
-        tables = [f"{self.results}/tables/{name}.{kind}" for name in self.federations for kind in ("csv", "md", "tex")]
+        tables = [self.places.table(name, kind) for name in self.federations for kind in ("csv", "md", "tex")]
         drawn = [
             f"{self.figures}/{name}.{kind}"
             for name in (*self.figure_names, gallery.FROM_IMAGES)
@@ -271,23 +290,43 @@ class Plan:
             *tables,
             *drawn,
             *self.statistics,
-            f"{self.results}/leaderboard.csv",
-            f"{self.results}/leaderboard.md",
-            f"{self.results}/selection.csv",
-            f"{self.results}/checks.csv",
-            f"{self.results}/report.html",
-            *([f"{self.results}/appendix/selection.csv"] if self.appendix else []),
+            *map(self.places.of, ("leaderboard.csv", "leaderboard.md", "selection.csv", "checks.csv", "report.html")),
+            *([self.places.of("appendix/selection.csv")] if self.appendix else []),
         ]
 
     @property
     def all_rates(self) -> str:
         """Pattern of every rate's test scores, over the wildcards `federation` and `method`."""
-        return f"{self.results}/appendix/{{federation}}/{{method}}.csv"
+        return self.places.all_rates(*_ROW)
 
     @property
     def appendix(self) -> list[str]:
         """Every rate's test scores of the rows in the appendix: rows from the reference keep no leaves to test."""
         return self.every_trained(self.all_rates) if self.config.appendix else []
+
+    @property
+    def described(self) -> str:
+        """What `comparison.json` says of this comparison beside what its federations hold, as JSON."""
+        config = self.config
+        trained = [row for row in self.rows if row not in self.referenced]
+        return _json(
+            {
+                "name": config.name,
+                "title": config.title or config.name,
+                "rows": self.rows,
+                "rates": config.rates,
+                "seeds": config.seeds,
+                "last_rounds": config.selection.last_rounds,
+                "appendix": trained if config.appendix else [],
+                "unused": [[*row, fault] for row, fault in self.unused.items()],
+                "clients": {name: settings.clients for name, settings in config.federations.items()},
+            }
+        )
+
+    @property
+    def packed_at(self) -> str:
+        """The folder of every federation's pack, as JSON."""
+        return _json({name: f"results/packs/{self.pack(name)}" for name in self.federations})
 
     @property
     def figure_names(self) -> list[str]:
@@ -305,15 +344,11 @@ class Plan:
     def preparation(self, folder: str) -> str:
         """Settings of the job that fills a data folder, as JSON."""
         settings = self.located(self.folders[folder])
-        return _json({"federation": settings.model_dump(mode="json", include={"source", "options", "split_seed"})})
+        return _json(settings.model_dump(mode="json", include={"source", "options", "split_seed"}))
 
     def packing(self, pack: str) -> str:
         """Settings of the job that packs a dataset, as JSON."""
-        return _json({"federation": _packing(self.config.federations[self.packs[pack]])})
-
-    def clients(self, federation: str) -> str:
-        """The clients of a federation as JSON; null for all that its dataset has."""
-        return json.dumps(self.config.federations[federation].clients)
+        return _json(_packing(self.config.federations[self.packs[pack]]))
 
     def fetching(self) -> str:
         """Settings of the job that brings the backbone, as JSON."""
@@ -370,7 +405,7 @@ class Plan:
         }
         return {
             "protocol": digest(protocol),
-            "method": digest([_fingerprint(f"methods/{own[0]}.py"), own[1]]),
+            "method": digest([fingerprint_of(f"methods/{own[0]}.py"), own[1]]),
             "engine": _code("benchmark.federation.train"),
             "evaluation": _code("benchmark.evaluation.select", "benchmark.evaluation.evaluate"),
         }
@@ -378,16 +413,38 @@ class Plan:
     # How jobs run, which decides no result: never a parameter.
 
     @property
-    def consent(self) -> str:
-        """What the check of licences asks about, as JSON: whose data would lie where, and what is accepted."""
+    def running(self) -> str:
+        """How `train` jobs run, as JSON."""
+        names = RunningSettings.model_fields
+        return RunningSettings(**{name: getattr(self.config, name) for name in names}).model_dump_json()
+
+    @property
+    def part(self) -> str:
+        """Pattern of what a part of a training says of its lanes, over `federation`, `method` and the part's number."""
+        return f"{self.runs}/{part.FOLDER}/{{part}}of{self.config.shards}/{part.LANES}"
+
+    @property
+    def parts(self) -> list[str]:
+        """Patterns of what all parts of a training say, over `federation` and `method`; none where it is in one."""
+        numbers = range(1, self.config.shards + 1) if self.config.shards > 1 else ()
+        return [self.part.replace("{part}", str(number)) for number in numbers]
+
+    @property
+    def wanted(self) -> str:
+        """Whose data would lie where, as JSON: federations' settings by folder, for the check of licences."""
         federations = {
             f"{self.config.data_root}/{folder}": {
+                **self.located(name).model_dump(mode="json", include={"source", "options"}),
                 "dataset": self.dataset(name),
-                "federation": self.located(name).model_dump(mode="json", include={"source", "options"}),
             }
             for folder, name in self.folders.items()
         }
-        return _json({"licences_accepted": self.config.licences_accepted, "folders": federations})
+        return _json(federations)
+
+    @property
+    def accepted(self) -> str:
+        """What the user accepts, as JSON: for the same check."""
+        return _json({"licences_accepted": self.config.licences_accepted})
 
     def access(self, folder: str) -> str:
         """How the job that fills a data folder may fetch it, as JSON."""
@@ -487,14 +544,6 @@ def _figures(task: str) -> tuple[str, ...]:
 def _code(*modules: str) -> str:
     """A hash of what modules compute, with all of the project's that they import."""
     return fingerprint({ROOT / path for module in modules for path in closure(module)})
-
-
-def _fingerprint(file: str) -> str:
-    """A file's fingerprint; empty for one that is no Python: its own job says so."""
-    try:
-        return fingerprint([ROOT / file])
-    except (OSError, SyntaxError, ValueError):
-        return ""
 
 
 def _filled(rows: list[tuple[str, str]], patterns: Sequence[str]) -> list[str]:

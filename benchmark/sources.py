@@ -7,6 +7,7 @@ entries with their fingerprint.
 import ast
 import hashlib
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -47,6 +48,15 @@ def fingerprint(paths: Iterable[Path]) -> str:
     """
     parts = sorted(hashlib.sha256(_meaning(path).encode()).hexdigest() for path in paths)
     return hashlib.sha256("".join(parts).encode()).hexdigest()
+
+
+@cache
+def fingerprint_of(file: str) -> str:
+    """A project's file's fingerprint; empty for one that is absent or no Python: the job that runs it says so."""
+    try:
+        return fingerprint([ROOT / file])
+    except (OSError, SyntaxError, ValueError):
+        return ""
 
 
 def _imported(path: Path) -> Iterator[Path]:

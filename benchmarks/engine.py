@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import torch
 
+from benchmark.config import RunningSettings
 from benchmark.federation import train
 from benchmark.federation.engine import Engine
 from benchmark.files import write_json
@@ -42,7 +43,7 @@ def main() -> None:
     parser.add_argument("--workload", required=True, type=Path)
     parser.add_argument("--lanes", required=True)
     parser.add_argument("--device", required=True)
-    parser.add_argument("--threads", required=True)
+    parser.add_argument("--threads", required=True, type=int)
     parser.add_argument("--cuda-graphs", default="off", choices=["on", "off"])
     parser.add_argument("--runs", required=True, type=Path, help="receives what the job writes")
     parser.add_argument("--output", required=True, type=Path)
@@ -58,10 +59,12 @@ def main() -> None:
         "backbone": workload.root / "backbone",
         "store": arguments.runs / "store",
         "output": arguments.runs / "runs",
-        "lanes": arguments.lanes,
-        "device": arguments.device,
-        "threads": arguments.threads,
-        "cuda-graphs": arguments.cuda_graphs,
+        "running": RunningSettings(
+            lanes=arguments.lanes if arguments.lanes == "auto" else int(arguments.lanes),
+            device=arguments.device,
+            threads=arguments.threads,
+            cuda_graphs=arguments.cuda_graphs == "on",
+        ).model_dump_json(),
     }
     if train.main([text for key, value in options.items() for text in (f"--{key}", str(value))]):
         raise SystemExit(1)

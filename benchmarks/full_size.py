@@ -63,7 +63,7 @@ def measure(split: Path, folder: Path, data: Path) -> None:
         _measure(f"write {title}", write)
     plan = Plan.of(read(CONFIG, [f"data_root={data}"]))
     settings = ["--configfile", str(CONFIG), "--config", f"data_root={data}"]
-    doctor = [sys.executable, "-m", "benchmark.data", "doctor", *settings]
+    doctor = [sys.executable, "-m", "benchmark", "doctor", *settings]
     _measure("doctor: both unverified", doctor, 1)
     for name, federation in plan.folders.items():
         command = ["--federation", plan.dataset(federation), "--settings", plan.preparation(name)]

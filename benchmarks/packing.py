@@ -35,8 +35,8 @@ from benchmark import provenance
 from benchmark.data.drawing import generator
 from benchmark.data.drawn_lesion import draw_lesion
 from benchmark.data.flamby import IMAGES, RAW, SCRIPTS, RawImages, preprocess_all
-from benchmark.data.pack import decode
 from benchmark.data.parallel import cores, in_batches
+from benchmark.data.picture import decode
 
 SIDE = 1024  # pixels
 

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from benchmark.data.pack import decode
+from benchmark.data.picture import decode
 from benchmark.federation.draws import generator, initial
 from benchmark.leaf import Leaf
 from benchmarks.workload import AUGMENTATION, LORA, VIT, Workload

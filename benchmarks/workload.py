@@ -9,7 +9,6 @@ import torch
 from safetensors.torch import save_file
 
 from benchmark.config import (
-    AccessSettings,
     AugmentationSettings,
     FederationSettings,
     LoraSettings,
@@ -92,7 +91,7 @@ class Workload:
         source = self.root / "images" / "source.json"
         options = {"scale": self.scale, "side": max(96, self.image_size)}
         settings = FederationSettings(image_size=self.image_size, protocol="lesion_disjoint", options=options)
-        prepare("toy_lesions", settings, AccessSettings(), source.parent, source)
+        prepare("toy_lesions", settings, source.parent, source)
         pack(settings, source, self.root / "pack")
         table = pd.read_parquet(self.root / "pack" / "train.parquet")
         folder = next(Path(read_json(source)["root"]).glob("*/TOY_*.jpg")).parent

@@ -7,9 +7,6 @@ The files stand below DIR and keep their names from there. PACK is the pack's ma
 `backbone.json`; DECIDES are the hashes of `benchmark.baselines.match`. Equal rows are equal archives, to the byte.
 """
 
-import argparse
-import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +14,7 @@ from typing import Any
 from benchmark import archive
 from benchmark.baselines.match import ABOUT, FORMAT
 from benchmark.files import digest, json_bytes, read_json
+from benchmark.job import AnyJson, run
 
 
 def content(results: Path, files: Sequence[Path], about: Mapping[str, Any]) -> dict[str, bytes]:
@@ -49,28 +47,20 @@ def content(results: Path, files: Sequence[Path], about: Mapping[str, Any]) -> d
     return held
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the job; 0 where the archive was written."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--results", type=Path, required=True, help="the configuration's results")
-    parser.add_argument("--files", type=Path, nargs="+", required=True, help="the row's files")
-    parser.add_argument("--pack", type=Path, required=True, help="the pack's manifest")
-    parser.add_argument("--backbone", type=Path, required=True, help="the backbone's backbone.json")
-    parser.add_argument("--decides", type=json.loads, required=True, help="hashes of what decides the row, JSON")
-    parser.add_argument("--output", type=Path, required=True, help="the archive")
-    arguments = parser.parse_args(argv)
-    about = {
-        "decides": arguments.decides,
-        "images": read_json(arguments.pack)["hashes"],
-        "backbone": read_json(arguments.backbone)["sha256"],
-    }
-    try:
-        archive.write(arguments.output, content(arguments.results, arguments.files, about))
-    except (OSError, ValueError) as error:
-        print(f"keep: {error}", file=sys.stderr)
-        return 1
-    return 0
+def keep(results: Path, files: tuple[Path, ...], pack: Path, backbone: Path, decides: AnyJson, output: Path) -> None:
+    """Keep a finished row as one archive.
+
+    Args:
+        results: The configuration's results.
+        files: The row's files, below `results`.
+        pack: The pack's manifest.
+        backbone: The backbone's `backbone.json`.
+        decides: Hashes of what decides the row.
+        output: The archive.
+    """
+    about = {"decides": decides, "images": read_json(pack)["hashes"], "backbone": read_json(backbone)["sha256"]}
+    archive.write(output, content(results, files, about))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(run(keep))

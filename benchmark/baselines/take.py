@@ -8,15 +8,14 @@ Refuses an archive whose images or weights are not those of PACK (the pack's man
 bits from machine to machine, and are not compared.
 """
 
-import argparse
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmark import archive
+from benchmark.archive import read
 from benchmark.baselines.match import about
 from benchmark.files import atomic, read_json
+from benchmark.job import run
 
 
 def other(kept: Mapping[str, Any], images: Mapping[str, str], backbone: str | None) -> str:
@@ -39,29 +38,30 @@ def other(kept: Mapping[str, Any], images: Mapping[str, str], backbone: str | No
     return ""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the job; 0 where every file was written."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--archive", type=Path, required=True)
-    parser.add_argument("--pack", type=Path, required=True, help="the pack's manifest")
-    parser.add_argument("--backbone", type=Path, required=True, help="the backbone's backbone.json")
-    parser.add_argument("--drawn", action="store_true", help="the project pretrained the backbone itself")
-    parser.add_argument("--results", type=Path, required=True, help="the configuration's results")
-    parser.add_argument("--files", type=Path, nargs="+", required=True, help="what is written, below --results")
-    arguments = parser.parse_args(argv)
-    try:
-        weights = None if arguments.drawn else read_json(arguments.backbone)["sha256"]
-        if fault := other(about(arguments.archive), read_json(arguments.pack)["hashes"], weights):
-            raise ValueError(f"{arguments.archive}: made from {fault}; train without `baselines=reference`")
-        names = {path.relative_to(arguments.results).as_posix(): path for path in arguments.files}
-        for name, content in archive.read(arguments.archive, *names).items():
-            with atomic(names[name]) as path:
-                path.write_bytes(content)
-    except (OSError, ValueError) as error:
-        print(f"baseline: {error}", file=sys.stderr)
-        return 1
-    return 0
+def take(
+    archive: Path, pack: Path, backbone: Path, results: Path, files: tuple[Path, ...], drawn: bool = False
+) -> None:
+    """Write a kept row's files where training, selection and testing would have written them.
+
+    Args:
+        archive: The row's.
+        pack: The pack's manifest.
+        backbone: The backbone's `backbone.json`.
+        results: The configuration's results.
+        files: What is written, below `results`.
+        drawn: Whether the project pretrained the backbone itself.
+
+    Raises:
+        ValueError: The row was made from other images or weights.
+    """
+    weights = None if drawn else read_json(backbone)["sha256"]
+    if fault := other(about(archive), read_json(pack)["hashes"], weights):
+        raise ValueError(f"{archive}: made from {fault}; train without `baselines=reference`")
+    names = {path.relative_to(results).as_posix(): path for path in files}
+    for name, content in read(archive, *names).items():
+        with atomic(names[name]) as path:
+            path.write_bytes(content)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(run(take))

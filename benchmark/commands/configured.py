@@ -1,6 +1,8 @@
 """What commands on a configuration have in common: which one, and its plan."""
 
 import argparse
+import shlex
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -10,6 +12,27 @@ from benchmark.plan import Plan
 
 PROFILE = Path("profiles/default/profile.yaml")
 """Says which configuration Snakemake runs by default."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """How Snakemake is called with a configuration.
+
+    Attributes:
+        configfile: The configuration.
+        overrides: Settings that replace the file's, each `key=value`.
+    """
+
+    configfile: Path
+    overrides: tuple[str, ...] = ()
+
+    def to(self, target: Path, *overrides: str) -> str:
+        """The command line that makes one file."""
+        changed = {text.partition("=")[0] for text in overrides}
+        kept = [text for text in self.overrides if text.partition("=")[0] not in changed]
+        settings = [*kept, *overrides]
+        words = ["snakemake", "--cores", "8", str(target), "--configfile", str(self.configfile)]
+        return shlex.join([*words, *(["--config", *settings] if settings else [])])
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,3 +52,8 @@ def plan(arguments: argparse.Namespace) -> Plan:
     """The configuration's plan."""
     path = configfile(arguments)
     return Plan.of(read(path, arguments.config), str(path))
+
+
+def command(arguments: argparse.Namespace) -> Command:
+    """How Snakemake is called with the configuration."""
+    return Command(configfile(arguments), tuple(arguments.config))

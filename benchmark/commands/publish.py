@@ -8,7 +8,6 @@ from typing import Any
 from benchmark import archive
 from benchmark.commands import configured
 from benchmark.comparison import Comparison
-from benchmark.data.doctor import Command
 from benchmark.plan import Plan
 from benchmark.publishing import check, gather, sums
 
@@ -35,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
         ValueError: The output is there already, or the results are incomplete or contradict each other.
     """
     plan, output = configured.plan(arguments), arguments.output
-    command = Command(configured.configfile(arguments), tuple(arguments.config)).to(Path("all"))
+    command = configured.command(arguments).to(Path("all"))
     if output.exists():
         raise ValueError(f"{output}: is there already; delete it or give another place")
     if faults := gather.incomplete(plan):

@@ -11,10 +11,7 @@ the mean, over splits and classes, of |share of the class's patches - the split'
 assignments are compared; the first of equals, patients in order, is taken.
 """
 
-import argparse
 import itertools
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +20,7 @@ import pandas as pd
 
 from benchmark.data.dataset import SPLITS
 from benchmark.data.datasets.camelyon17 import DATASET
+from benchmark.job import run
 
 TARGETS = (0.65, 0.15, 0.20)  # shares of patches to train on, to validate and to test
 MOST_PATIENTS = 12  # 3^12 assignments are compared in seconds
@@ -65,11 +63,13 @@ def criterion(
     return (held == 0).sum((1, 2)), np.abs(shares - np.array(TARGETS)[:, None]).mean((1, 2))
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(description="Compare the committed assignment of patients with the best one.")
-    parser.add_argument("--root", required=True, type=Path, help="the folder above camelyon17_v1.0")
-    table = DATASET.index(parser.parse_args(arguments).root, "patient_disjoint", 0)
+def compare(root: Path) -> None:
+    """Print how good the committed assignment of patients is beside the best one.
+
+    Args:
+        root: The folder above camelyon17_v1.0.
+    """
+    table = DATASET.index(root, "patient_disjoint", 0)
     for client, rows in table.groupby("client"):
         counts = pd.crosstab(rows["group"], rows["label"])
         committed = rows.drop_duplicates("group").set_index("group")["split"].loc[counts.index]
@@ -85,8 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 f"  {name}: mean distance {cost:.3f}, {cells} empty;",
                 "; ".join(f"{split}: {patients}" for split, patients in groups.items()),
             )
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(run(compare))

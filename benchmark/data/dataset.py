@@ -17,7 +17,7 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 
-from benchmark.disk import gigabytes
+from benchmark.disk import readable
 
 Option = int | float | str
 
@@ -165,7 +165,7 @@ class Dataset(ABC):
     def remains(self, request: Request) -> str:
         """What an unfinished preparation has left and the next one goes on from, in a few words; "" for nothing."""
         parts = sorted(request.folder.glob("*.part")) if request.folder.is_dir() else []
-        return ", ".join(f"{part.stem}: {gigabytes(part.stat().st_size)} downloaded" for part in parts)
+        return ", ".join(f"{part.stem}: {readable(part.stat().st_size)} downloaded" for part in parts)
 
     def fetches(self, request: Request) -> bool:
         """Whether `prepare` would download anything, so that the licence counts; most datasets never do."""

@@ -4,7 +4,7 @@ import errno
 from pathlib import Path
 
 from benchmark.data.dataset import DataError
-from benchmark.disk import free, gigabytes
+from benchmark.disk import free, readable
 
 
 def require_space(folder: Path, needed: int, purpose: str) -> None:
@@ -21,7 +21,7 @@ def require_space(folder: Path, needed: int, purpose: str) -> None:
     left = free(folder)
     if needed > left:
         raise DataError(
-            f"{purpose} needs {gigabytes(needed)}, but only {gigabytes(left)} are free at {folder.resolve()}: "
+            f"{purpose} needs {readable(needed)}, but only {readable(left)} are free at {folder.resolve()}: "
             "free some, or set `data_root` to a folder on another disk"
         )
 

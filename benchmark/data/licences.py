@@ -1,37 +1,38 @@
 """Job: stop before anything is downloaded whose licence the user has not accepted.
 
-    python -m benchmark.data.licences --settings JSON
+    python -m benchmark.data.licences --folders JSON --access JSON
 
 It runs before every other job, so that nobody waits for one archive to learn that another needs consent.
 """
 
-import argparse
-import json
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from benchmark.config import AccessSettings, FederationSettings
+from benchmark.config import FederationSettings
 from benchmark.data.dataset import DataError, find
-from benchmark.data.prepare import request, run
+from benchmark.data.prepare import Access, request
+from benchmark.job import as_json, run
+
+Folders = Annotated[Mapping[str, FederationSettings], as_json(dict[str, FederationSettings])]
+"""Settings of federations by the folder that their data is stored in."""
 
 
-def check(folders: Mapping[str, Mapping[str, Any]], access: AccessSettings) -> None:
+def check(folders: Folders, access: Access) -> None:
     """Ask every dataset whether it would be downloaded, and if so, whether its licence is accepted.
 
     Args:
-        folders: By folder of the data: the `dataset`, and its `federation`'s settings.
+        folders: By folder of the data: the settings of its federation, which name the dataset.
         access: The licences that the user accepts.
 
     Raises:
         DataError: Licences that have not been accepted, each with its address.
     """
     faults = []
-    for folder, entry in folders.items():
-        dataset = find(entry["dataset"])
+    for folder, settings in folders.items():
+        dataset = find(str(settings.dataset))
         try:
-            wanted = request(dataset, FederationSettings.model_validate(entry["federation"]), access, Path(folder))
+            wanted = request(dataset, settings, access, Path(folder))
             if dataset.fetches(wanted):
                 dataset.require_licence(wanted)
         except DataError as error:
@@ -40,14 +41,5 @@ def check(folders: Mapping[str, Mapping[str, Any]], access: AccessSettings) -> N
         raise DataError("; ".join(faults))
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(description="Check that licences are accepted before anything is downloaded.")
-    parser.add_argument("--settings", required=True, type=json.loads, help="JSON: folders, licences_accepted")
-    settings = parser.parse_args(arguments).settings
-    access = AccessSettings(licences_accepted=tuple(settings["licences_accepted"]))
-    return run(lambda: check(settings["folders"], access))
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(run(check))

@@ -3,10 +3,8 @@
 python -m benchmark.data.pack --settings JSON --source source.json --output DIR
 """
 
-import argparse
 import hashlib
 import io
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -21,9 +19,10 @@ from benchmark.data.dataset import SPLITS, TABLE, DataError, Dataset, checked_in
 from benchmark.data.disk import require_space
 from benchmark.data.parallel import cores, in_batches
 from benchmark.data.picture import decode, fit
-from benchmark.data.prepare import read_settings, run
+from benchmark.data.prepare import Federation
 from benchmark.data.splits import cut
 from benchmark.files import atomic, read_json, sha256, write_json
+from benchmark.job import run
 from benchmark.tasks import task as tasks
 from benchmark.tasks.task import Task
 
@@ -32,7 +31,7 @@ PACK_FORMAT = 2
 BATCH = 32 << 20  # bytes of decoded images held in memory at a time
 
 
-def pack(settings: FederationSettings, source: Path, output: Path, threads: int = 1) -> None:
+def pack(settings: Federation, source: Path, output: Path, threads: int | None = None) -> None:
     """Write, of the training and of the test images, four files each, and last `manifest.json`.
 
     `train.npy` holds images, `train.targets.npy` their targets, `train.parquet` a table, row by row, and
@@ -43,13 +42,13 @@ def pack(settings: FederationSettings, source: Path, output: Path, threads: int 
         settings: The federation's settings.
         source: What `benchmark.data.prepare` wrote.
         output: The folder to write into.
-        threads: How many images are decoded at the same time.
+        threads: How many images are decoded at the same time; as many as there are cores where none are given.
 
     Raises:
         DataError: The data has changed or is unreadable, or a client is left without images of a split, or the disk
             is too small.
     """
-    origin = read_json(source)
+    origin, threads = read_json(source), threads or cores()
     dataset, root = find(origin["dataset"]), Path(origin["root"])
     task = tasks.of({"task": dataset.task, "classes": dataset.classes})
     table = checked_index(dataset, root, settings.protocol, settings.split_seed)
@@ -280,16 +279,5 @@ def _counts(
     }
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(description="Pack a dataset's images into arrays.")
-    parser.add_argument("--settings", required=True, help="JSON: federation; or a file of it")
-    parser.add_argument("--source", required=True, type=Path, help="what benchmark.data.prepare wrote")
-    parser.add_argument("--output", required=True, type=Path, help="the folder to write into")
-    parser.add_argument("--threads", type=int, default=cores(), help="images decoded at the same time")
-    given = parser.parse_args(arguments)
-    return run(lambda: pack(read_settings(given.settings)["federation"], given.source, given.output, given.threads))
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(run(pack))

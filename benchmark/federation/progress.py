@@ -4,11 +4,10 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from benchmark.files import write_json
 from benchmark.lock import held
@@ -77,19 +76,6 @@ class Progress:
         )
         if time.monotonic() - self._written >= _INTERVAL:
             self._write(round=round, together=len(together), seconds_per_round=seconds)
-
-    def follow(self, parts: Sequence[Mapping[str, Any]]) -> None:
-        """The job waits for its parts.
-
-        Args:
-            parts: What each says of itself, as far as it has said anything yet.
-        """
-        groups = [part["group"] for part in parts if part.get("group")]
-        done = sum(part["finished"] * self.rounds for part in parts if part)
-        done += sum(group["round"] * group["together"] for group in groups)
-        speed = sum(group["together"] / group["seconds_per_round"] for group in groups)
-        if speed and time.monotonic() - self._written >= _INTERVAL:
-            self._write(round=done // self.lanes, together=self.lanes, seconds_per_round=self.lanes / speed)
 
     def _write(self, **group: float) -> None:
         self._written = time.monotonic()

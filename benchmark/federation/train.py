@@ -5,7 +5,8 @@
 
 writes, for every rate and seed, `OUTPUT/lr={rate}/seed={seed}/` with `metrics.parquet`, `state.safetensors` (the
 leaves each client predicts with), `adapters/{client}/` (the same in PEFT's format) and `run.json`. Only the pack's
-training and validation images are opened. With `--shards N` the lanes are divided over N processes, one for each GPU.
+training and validation images are opened. With `--part K/N` one of N equal parts of the lanes is trained into the
+store, and `OUTPUT/lanes.json` says what became of them.
 """
 
 import argparse
@@ -29,9 +30,9 @@ import torch
 from safetensors.torch import save
 
 from benchmark import provenance
-from benchmark.config import TrainingJob
+from benchmark.config import RunningSettings, TrainingJob
 from benchmark.data.packed import open_training
-from benchmark.federation import costs, export, fault, methods, parts
+from benchmark.federation import costs, export, fault, methods
 from benchmark.federation.beside import Beside
 from benchmark.federation.client import Client, Lane
 from benchmark.federation.engine import Engine, State, stack
@@ -39,7 +40,7 @@ from benchmark.federation.key import key
 from benchmark.federation.lanes import Group, groups
 from benchmark.federation.model import Model
 from benchmark.federation.packs import Packs
-from benchmark.federation.parts import Part, PartError
+from benchmark.federation.part import FOLDER, LANES, Part, told
 from benchmark.federation.progress import Progress
 from benchmark.federation.recorded import CudaGraphs, Recorder
 from benchmark.federation.rows import Rows
@@ -61,55 +62,56 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the job; 0 where every lane's files were written."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--settings", required=True, type=TrainingJob.model_validate_json, help="TrainingJob as JSON")
+    parser.add_argument(
+        "--running",
+        default=RunningSettings(),
+        type=RunningSettings.model_validate_json,
+        help="RunningSettings as JSON: how the job runs, which decides no result",
+    )
     parser.add_argument("--method", required=True, type=Path, help="the method's Python file")
     parser.add_argument("--pack", required=True, type=Path, help="folder of the packed dataset")
     parser.add_argument("--backbone", required=True, type=Path, help="folder of the pretrained weights")
     parser.add_argument("--store", required=True, type=Path, help="folder of finished lanes and checkpoints")
     parser.add_argument("--output", required=True, type=Path)
-    parser.add_argument("--lanes", default="auto", help="most lanes trained together")
-    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
-    parser.add_argument("--threads", type=int, default=1, help="clients computed side by side on a CPU")
-    parser.add_argument("--checkpoint-every", type=int, default=5, help="rounds between checkpoints")
-    parser.add_argument("--shards", type=int, default=1, help="processes that share the lanes, one for each GPU")
-    parser.add_argument("--cuda-graphs", default="off", choices=["on", "off"], help="record steps on a GPU, and replay")
+    parser.add_argument("--part", type=Part.of, help="train this part of the lanes alone, as in 2/4")
     arguments = parser.parse_args(argv)
     torch.set_num_threads(1)
-    return _run(arguments, None)
+    return _run(arguments)
 
 
-def _run(arguments: argparse.Namespace, part: Part | None) -> int:
+def _run(arguments: argparse.Namespace) -> int:
     """Train all lanes and write their files, or train one part's lanes into the store."""
-    settings, output = arguments.settings, arguments.output
+    settings, running, output = arguments.settings, arguments.running, arguments.output
     lanes: Sequence[Lane] = [Lane(rate, seed) for seed in settings.seeds for rate in settings.rates]
-    shards = 1 if part else min(arguments.shards, len(lanes))
-    name = f"{settings.federation} {settings.method}"
+    name, part = f"{settings.federation} {settings.method}", arguments.part
     if part:
-        lanes, output, name = part.share(lanes), part.folder(output), f"{name}, part {part}"
+        lanes, name = part.share(lanes), f"{name}, part {part}"
     progress = Progress(output, name, settings.rounds, len(lanes))
     try:
         with progress.running():
             sweep(output)
-            elsewhere = parts.train(partial(_run, arguments), shards, output, progress) if shards > 1 else {}
-            job = Job.of(settings, arguments.method, arguments.pack, arguments.backbone, arguments.device)
+            job = Job.of(settings, arguments.method, arguments.pack, arguments.backbone, running.device)
             if job.engine.device.type == "cpu":
-                job = replace(job, engine=replace(job.engine, threads=arguments.threads))
-            elif arguments.cuda_graphs == "on":
+                job = replace(job, engine=replace(job.engine, threads=running.threads))
+            elif running.cuda_graphs:
                 job = replace(job, engine=replace(job.engine, recorder=Recorder(CudaGraphs())))
-            limit = None if arguments.lanes == "auto" else int(arguments.lanes)
-            told: dict[str, dict[str, Any]] = {}
-            for result in job.results(lanes, Store(arguments.store), limit, arguments.checkpoint_every, progress):
+            limit = None if running.lanes == "auto" else int(running.lanes)
+            said, elsewhere = dict[str, dict[str, Any]](), told(output)
+            for result in job.results(lanes, Store(arguments.store), limit, running.checkpoint_every, progress):
+                key = job.key(result.lane)
                 if part:
-                    told[job.key(result.lane)] = {"origin": result.origin, "memory": result.memory}
-                    parts.tell(output, told)
+                    said[key] = {"origin": result.origin, "memory": result.memory}
                 else:
                     # What a part has trained is now found in the store.
-                    own = elsewhere.get(job.key(result.lane), {}) if result.origin == "store" else {}
+                    own = elsewhere.get(key, {}) if result.origin == "store" else {}
                     job.write(output, replace(result, **own))
                 progress.lane()
-            if shards > 1:
-                shutil.rmtree(output / ".parts", ignore_errors=True)
+            if part:
+                write_json(output / LANES, said)
+            else:
+                shutil.rmtree(output / FOLDER, ignore_errors=True)
     except Exception as error:
-        reason = str(error) if isinstance(error, PartError) else fault.report(error, arguments.method)
+        reason = fault.report(error, arguments.method)
         print(reason, file=sys.stderr)
         with suppress(OSError):
             progress.failed(reason.splitlines()[-1])

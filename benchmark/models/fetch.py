@@ -5,12 +5,10 @@
 writes `DIR/model.safetensors` (every weight of the backbone, no head) and `DIR/backbone.json` (where it is from).
 """
 
-import argparse
 import json
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import timm
 import torch
@@ -22,35 +20,31 @@ from torch import Tensor
 from benchmark.config import BackboneSettings
 from benchmark.errors import one_line
 from benchmark.files import atomic, sha256, write_json
+from benchmark.job import as_json, run
 from benchmark.models.backbone import build
 from benchmark.models.pretrain import pretrain
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the job; 0 where both files were written."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--settings", required=True, help="BackboneSettings as JSON")
-    parser.add_argument("--output", required=True, type=Path)
-    arguments = parser.parse_args(argv)
-    settings = BackboneSettings.model_validate_json(arguments.settings)
+def fetch(settings: Annotated[BackboneSettings, as_json(BackboneSettings)], output: Path) -> None:
+    """Bring the weights, and say where they are from.
+
+    Args:
+        settings: The backbone's settings.
+        output: The folder of `model.safetensors` and `backbone.json`.
+    """
     torch.set_num_threads(1)
-    try:
-        state, origin = _weights(settings)
-    except (ValueError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    with atomic(arguments.output / "model.safetensors") as path:
+    state, origin = _weights(settings)
+    with atomic(output / "model.safetensors") as path:
         save_file(state, path)
     write_json(
-        arguments.output / "backbone.json",
+        output / "backbone.json",
         {
             "settings": json.loads(settings.model_dump_json()),
             "origin": origin,
             "parameters": sum(tensor.numel() for tensor in state.values()),
-            "sha256": sha256(arguments.output / "model.safetensors"),
+            "sha256": sha256(output / "model.safetensors"),
         },
     )
-    return 0
 
 
 def _weights(settings: BackboneSettings) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -94,4 +88,4 @@ def _state(model: torch.nn.Module) -> dict[str, Tensor]:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run(fetch))

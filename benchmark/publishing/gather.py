@@ -58,7 +58,7 @@ def sources(plan: Plan, *, predictions: bool) -> dict[str, Path]:
         f"{plan.results}/{NAME}",
         f"{plan.results}/clients.parquet",
         *plan.every(plan.selected, plan.overlap),
-        *(plan.every(*plan.of_seeds("counts.parquet"), *plan.of_seeds("predictions.parquet")) if predictions else []),
+        *(plan.every(*plan.tested) if predictions else []),
         *plan.appendix,
     ]
     return {name_of(plan, path): Path(path) for path in paths}

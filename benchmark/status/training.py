@@ -1,17 +1,18 @@
 """One training job as its files show it: done, running, waiting, failed, interrupted or outdated."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from benchmark.federation.part import FOLDER
 from benchmark.federation.progress import LOCK, PROGRESS
 from benchmark.files import read_json
 from benchmark.lock import is_held
 from benchmark.plan import Plan
-from benchmark.sources import ROOT, closure, fingerprint
+from benchmark.sources import ROOT, closure, fingerprint, fingerprint_of
 
 STATES = ("running", "failed", "interrupted", "outdated", "waiting", "done")
 """In the order in which they matter to who asks."""
@@ -66,7 +67,7 @@ class Training:
             return self.log if self.log.startswith("waiting for") else ""
         if self.state == "done" or not group:
             return ""
-        within = f"round {group['round']} of {self.rounds} in {group['together']} lanes"
+        within = f"round {group['round']:.0f} of {self.rounds} in {group['together']} lanes"
         return f"{within}, {self.lanes_done} of {self.lanes} lanes done"
 
     @property
@@ -103,12 +104,14 @@ def trainings(plan: Plan) -> list[Training]:
 
 
 def _training(plan: Plan, federation: str, method: str, engine: str) -> Training:
-    folder = Path(f"{plan.results}/runs/{federation}/{method}")
+    folder = Path(plan.places.runs(federation, method))
+    parts = [path.parent for path in folder.glob(f"{FOLDER}/*/{PROGRESS}")]
+    said = [_read(path / PROGRESS, "finished", "failure", "group") for path in (parts or [folder])]
     files = [Path(p.format(federation=federation, method=method)) for p in plan.of_runs("run.json")]
     runs = tuple(run for path in files if (run := _read(path, "settings", "hashes", "costs", "rounds")))
     settings = json.loads(plan.training(federation, method))
     expected = {name: value for name, value in settings.items() if name not in ("rates", "seeds")}
-    sources = {"method": _fingerprint(ROOT / f"methods/{method}.py"), "engine": engine}
+    sources = {"method": fingerprint_of(f"methods/{method}.py"), "engine": engine}
     return Training(
         federation=federation,
         method=method,
@@ -121,10 +124,33 @@ def _training(plan: Plan, federation: str, method: str, engine: str) -> Training
             and run.get("origin") != "reference"  # It is to be trained now.
             for run in runs
         ),
-        progress=_read(folder / PROGRESS, "finished", "failure", "group"),
-        held=is_held(folder / LOCK),
+        progress=together([own for own in said if own], plan.config.rounds),
+        held=any(is_held(path / LOCK) for path in (folder, *parts)),
         log=_last_line(Path(f"logs/{plan.config.name}/train/{federation}/{method}.log")),
     )
+
+
+def together(parts: Sequence[Mapping[str, Any]], rounds: int) -> Mapping[str, Any]:
+    """What the parts of a training say of themselves, as one.
+
+    Args:
+        parts: What each says.
+        rounds: Rounds of each lane.
+
+    Returns:
+        What one job would say; empty where no part says anything.
+    """
+    if len(parts) < 2:
+        return parts[0] if parts else {}
+    groups = [part["group"] for part in parts if part["group"]]
+    lanes = sum(group["together"] for group in groups)
+    speed = sum(group["together"] / group["seconds_per_round"] for group in groups)
+    done = sum(group["round"] * group["together"] for group in groups)
+    return {
+        "finished": sum(part["finished"] for part in parts),
+        "failure": next((part["failure"] for part in parts if part["failure"]), None),
+        "group": {"round": done / lanes, "together": lanes, "seconds_per_round": lanes / speed} if speed else {},
+    }
 
 
 def _read(path: Path, *keys: str) -> Mapping[str, Any]:
@@ -134,14 +160,6 @@ def _read(path: Path, *keys: str) -> Mapping[str, Any]:
     except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) and set(keys) <= set(value) else {}
-
-
-def _fingerprint(path: Path) -> str:
-    """A file's fingerprint; none for one that is no Python."""
-    try:
-        return fingerprint([path])
-    except (OSError, SyntaxError, ValueError):
-        return ""
 
 
 def _last_line(path: Path) -> str:

@@ -68,7 +68,7 @@ def settings() -> Callable[..., str]:
     """The jobs' `--settings` as text."""
 
     def text(**federation: object) -> str:
-        return json.dumps({"federation": federation})
+        return json.dumps(federation)
 
     return text
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark.data.assign import TARGETS, assign, criterion, main
+from benchmark.data.assign import TARGETS, assign, compare, criterion
 from benchmark.data.camelyon17_slides import SLIDES
 from benchmark.data.dataset import SPLITS
 
@@ -77,7 +77,7 @@ def test_committed_slides_are_the_published_ones() -> None:
 
 
 def test_report_for_a_copy(slides: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--root", str(slides)]) == 0
+    compare(slides)
     said = capsys.readouterr().out
     assert said.count("committed: mean distance") == said.count("best here: mean distance") == 5
     assert "hospital 0: 40 patches of 7 patients" in said

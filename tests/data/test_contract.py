@@ -19,8 +19,9 @@ import pytest
 from PIL import Image
 
 from benchmark.data.dataset import Dataset, Request, checked_index, find, fingerprint, names
-from benchmark.data.pack import main as pack
-from benchmark.data.prepare import main as prepare
+from benchmark.data.pack import pack
+from benchmark.data.prepare import prepare
+from benchmark.job import run
 from benchmark.tasks import task as tasks
 from tests.data.few_slides import FewSlides
 from tests.federation.small import ROOT
@@ -163,9 +164,9 @@ def test_jobs_prepare_and_pack_it(
     source = {"source": str(request.source)} if request.source else {}
     text = settings(**source, options=dict(request.options), image_size=16)
     command = ["--federation", dataset.name, "--settings", text, "--folder", str(request.folder)]
-    assert prepare([*command, "--output", str(tmp_path / "source.json")]) == 0
+    assert run(prepare, [*command, "--output", str(tmp_path / "source.json")]) == 0
     job = ["--settings", text, "--source", str(tmp_path / "source.json"), "--output", str(tmp_path / "pack")]
-    assert pack(job) == 0
+    assert run(pack, job) == 0
     manifest = json.loads((tmp_path / "pack" / "manifest.json").read_text())
     images = np.load(tmp_path / "pack" / "train.npy", mmap_mode="r")
     assert set(manifest["clients"]) == {client.id for client in dataset.clients}

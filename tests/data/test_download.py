@@ -211,7 +211,7 @@ def test_mirror_continues_only_what_can_be_verified(server: Server, target: Path
 def test_full_disk_is_found_before_the_transfer(server: Server, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage("/")._replace(free=1_000_000)
     monkeypatch.setattr("benchmark.disk.shutil.disk_usage", lambda _: usage)
-    with pytest.raises(DataError, match=r"needs 0\.0 GB, but only 0\.0 GB are free .*data_root"):
+    with pytest.raises(DataError, match=r"needs 3\.15 MB, but only 1 MB are free .*data_root"):
         fetch(server, target)
     assert visible(target.parent) == []
 

@@ -12,11 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from benchmark.config import FederationSettings
 from benchmark.data.dataset import DataError, Dataset, checked_index, find
-from benchmark.data.pack import decode
 from benchmark.data.packed import open_training
-from benchmark.data.prepare import read_settings
+from benchmark.data.picture import decode
 from benchmark.files import read_json
+from benchmark.job import as_json
 
 TOKENS = st.sampled_from(
     ["", "0", "-1", "7", "1e99", "nan", "inf", "é", '"', "\n", ",", "../../x", "/etc/x", "train", "\0"]
@@ -155,12 +156,12 @@ def test_what_is_no_json_is_refused(tmp_path_factory: pytest.TempPathFactory, co
     )
 )
 def test_settings_that_are_none_are_refused(text: str) -> None:
-    said = "--settings"
+    said = ""
     try:
-        read_settings(text)
-    except DataError as error:
+        assert isinstance(as_json(FederationSettings).instance_from_str([text]), FederationSettings)
+    except ValueError as error:
         said = str(error)
-    assert said.startswith("--settings")
+    assert "\n" not in said
 
 
 @settings(max_examples=300)

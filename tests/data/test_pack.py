@@ -13,28 +13,29 @@ import pytest
 from benchmark.data import pack as module
 from benchmark.data.dataset import checked_index, find
 from benchmark.data.flamby import IMAGES
-from benchmark.data.pack import main
+from benchmark.data.pack import pack
 from benchmark.data.packed import open_test, open_training
 from benchmark.data.parallel import in_batches
 from benchmark.data.picture import decode
-from benchmark.data.prepare import main as prepare
+from benchmark.data.prepare import prepare
 from benchmark.files import sha256
+from benchmark.job import run
 
 
 @pytest.fixture
 def packed(tmp_path: Path, settings: Callable[..., str]) -> Callable[..., int]:
     """Prepares and packs a folder in FLamby's layout; returns the exit status of the second job."""
 
-    def pack(root: Path, **federation: object) -> int:
+    def both(root: Path, **federation: object) -> int:
         text = settings(
             dataset="fed_isic2019", source=str(root), options={"short_side": 24}, image_size=16, **federation
         )
         command = ["--federation", "f", "--settings", text, "--folder", str(tmp_path / "data")]
-        assert prepare([*command, "--output", str(tmp_path / "source.json")]) == 0
+        assert run(prepare, [*command, "--output", str(tmp_path / "source.json")]) == 0
         source = ["--settings", text, "--source", str(tmp_path / "source.json")]
-        return main([*source, "--output", str(tmp_path / "pack")])
+        return run(pack, [*source, "--output", str(tmp_path / "pack")])
 
-    return pack
+    return both
 
 
 def few(client: int, labels: list[int] | None = None) -> list[tuple[int, int, str, str | None]]:
@@ -47,9 +48,9 @@ def test_toy_lesions_end_to_end(lesions: Path, tmp_path: Path, settings: Callabl
     options = {"scale": 0.006, "side": 48}
     text = settings(dataset="toy_lesions", options=options, image_size=24, validation=0.2)
     command = ["--federation", "f", "--settings", text, "--folder", str(lesions.parent)]
-    assert prepare([*command, "--output", str(tmp_path / "source.json")]) == 0
+    assert run(prepare, [*command, "--output", str(tmp_path / "source.json")]) == 0
     job = ["--settings", text, "--source", str(tmp_path / "source.json"), "--output", str(tmp_path / "pack")]
-    assert main(job) == 0
+    assert run(pack, job) == 0
     folder = tmp_path / "pack"
     manifest = json.loads((folder / "manifest.json").read_text())
     training, test = open_training(folder), open_test(folder)
@@ -88,7 +89,7 @@ def test_toy_lesions_end_to_end(lesions: Path, tmp_path: Path, settings: Callabl
     assert str(tmp_path) not in (folder / "manifest.json").read_text()
 
     first = {path.name: path.read_bytes() for path in folder.iterdir()}
-    assert main(job) == 0
+    assert run(pack, job) == 0
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == first
 
 
@@ -160,7 +161,7 @@ def test_data_that_changed_since_is_refused(
     text = (root / "train_test_split").read_text().splitlines()
     (root / "train_test_split").write_text("\n".join(text[:-1]) + "\n")
     job = ["--settings", settings(image_size=16), "--source", str(tmp_path / "source.json")]
-    assert main([*job, "--output", str(tmp_path / "pack")]) == 1
+    assert run(pack, [*job, "--output", str(tmp_path / "pack")]) == 1
     assert "has changed since it was prepared" in capsys.readouterr().err
 
 
@@ -168,7 +169,7 @@ def test_absent_source_is_one_line(
     tmp_path: Path, settings: Callable[..., str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     job = ["--settings", settings(), "--source", str(tmp_path / "none.json"), "--output", str(tmp_path)]
-    assert main(job) == 1
+    assert run(pack, job) == 1
     assert "none.json" in capsys.readouterr().err
 
 
@@ -178,7 +179,7 @@ def test_batches_bound_memory_and_change_nothing(
     """Whatever the number of threads and of images held at a time, the files are equal to the bit, and hashed."""
     text = settings(dataset="toy_lesions", options={"scale": 0.006, "side": 48}, image_size=24, validation=0.2)
     command = ["--federation", "f", "--settings", text, "--folder", str(lesions.parent)]
-    assert prepare([*command, "--output", str(tmp_path / "source.json")]) == 0
+    assert run(prepare, [*command, "--output", str(tmp_path / "source.json")]) == 0
     held: list[int] = []
 
     def spied(*arguments: Any) -> Iterator[list[Any]]:
@@ -192,7 +193,7 @@ def test_batches_bound_memory_and_change_nothing(
         monkeypatch.setattr(module, "BATCH", images * 3 * 24 * 24)
         held.clear()
         job = ["--settings", text, "--source", str(tmp_path / "source.json"), "--threads", str(threads)]
-        assert main([*job, "--output", str(tmp_path / f"pack{threads}")]) == 0
+        assert run(pack, [*job, "--output", str(tmp_path / f"pack{threads}")]) == 0
         assert max(held) <= images
         packs.append({path.name: sha256(path) for path in (tmp_path / f"pack{threads}").iterdir()})
     assert packs[0] == packs[1]

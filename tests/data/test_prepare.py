@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from benchmark.data.dataset import checked_index, find, fingerprint
-from benchmark.data.prepare import main
+from benchmark.data.prepare import prepare
+from benchmark.job import run
 
 
 def arguments(tmp_path: Path, settings: str, federation: str = "toy") -> list[str]:
@@ -20,7 +21,7 @@ def test_writes_what_lies_where(
 ) -> None:
     options = {"scale": 0.001, "side": 32}
     job = arguments(tmp_path, settings(dataset="toy_lesions", options=options))
-    assert main(job) == 0
+    assert run(prepare, job) == 0
     written = json.loads((tmp_path / "out" / "source.json").read_text())
     table = checked_index(find("toy_lesions"), Path(written["root"]), "flamby", 0)
     assert set(written) == {"dataset", "root", "samples", "clients", "fingerprint", "licence"}
@@ -30,13 +31,8 @@ def test_writes_what_lies_where(
     assert written["fingerprint"] == fingerprint(table)
     # A second run finds the drawing, and says the same.
     before = (tmp_path / "out" / "source.json").read_bytes()
-    assert main(job) == 0
+    assert run(prepare, job) == 0
     assert (tmp_path / "out" / "source.json").read_bytes() == before
-
-
-def test_settings_may_stand_in_a_file(tmp_path: Path, settings: Callable[..., str]) -> None:
-    (tmp_path / "settings.json").write_text(settings(options={"scale": 0.001, "side": 32}))
-    assert main(arguments(tmp_path, str(tmp_path / "settings.json"), "toy_lesions")) == 0
 
 
 def test_missing_clients_are_reported(
@@ -49,7 +45,9 @@ def test_missing_clients_are_reported(
     root = flamby_folder(rows)
     for name in ("ISIC_0000001", "ISIC_0000002"):
         (root / "ISIC_2019_Training_Input_preprocessed" / f"{name}.jpg").unlink()
-    assert main(arguments(tmp_path, settings(source=str(root), options={"short_side": 24}), "fed_isic2019")) == 0
+    assert (
+        run(prepare, arguments(tmp_path, settings(source=str(root), options={"short_side": 24}), "fed_isic2019")) == 0
+    )
     assert json.loads((tmp_path / "out" / "source.json").read_text())["clients"] == ["0", "5"]
     assert "goes without clients 1 (vidir_molemax), 2 (vidir_modern)" in capsys.readouterr().out
 
@@ -63,7 +61,6 @@ def test_missing_clients_are_reported(
         ("toy_lesions", {"options": {"scale": 2.0}}, "scale must lie in (0, 1]"),
         ("toy_lesions", {"clients": ["9"]}, "no client 9; there are: 0, 1, 2, 3, 4, 5"),
         ("toy_lesions", {"source": "/nowhere"}, "`source` is /nowhere, but there is no such folder"),
-        ("toy_lesions", {"image_size": 3}, "image_size"),
         ("fed_isic2019", {}, "https://challenge.isic-archive.com/data/#2019"),
         ("fed_isic2019", {}, "add 'isic2019' to `licences_accepted`"),
         ("fed_ham10000", {}, "set `federations.fed_ham10000.source`"),
@@ -77,15 +74,25 @@ def test_expected_errors_are_one_line(
     given: dict[str, object],
     message: str,
 ) -> None:
-    assert main(arguments(tmp_path, settings(**given), federation)) == 1
+    assert run(prepare, arguments(tmp_path, settings(**given), federation)) == 1
     said = capsys.readouterr().err
     assert message in said
-    assert said.startswith("error: ")
+    assert said.startswith("prepare: ")
     assert said.count("\n") == 1
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("text", ["{", "{}", "absent.json", '{"federation": 3}'])
-def test_settings_that_are_none(tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(arguments(tmp_path, text)) == 1
-    assert capsys.readouterr().err.startswith("error: --settings: ")
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "Invalid JSON"),
+        ("3", "Input should be an object"),
+        ('{"image_size": 3}', "image_size: Input should be greater than or equal to 16"),
+        ('{"imagesize": 48}', "imagesize: Extra inputs are not permitted"),
+    ],
+)
+def test_settings_that_are_none(tmp_path: Path, text: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(prepare, arguments(tmp_path, text))
+    assert ended.value.code == 2
+    assert message in " ".join(capsys.readouterr().err.replace("\u2502", " ").split())

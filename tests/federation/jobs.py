@@ -24,6 +24,7 @@ CONFIGURATION: dict[str, Any] = {
     "backbone": {"name": VIT, "arguments": ARGUMENTS},
     "lora": {"rank": 4},
     "training": {"batch_size": 8},
+    "checkpoint_every": 1,
 }
 
 
@@ -43,9 +44,10 @@ class Workplace:
         """The arguments of a `train` job, for the configuration with these changes."""
         plan = Plan.of({**CONFIGURATION, **changes})
         return [
-            *("--settings", plan.training("hospitals", self.method.stem), "--method", str(self.method)),
+            *("--settings", plan.training("hospitals", self.method.stem), "--running", plan.running),
+            *("--method", str(self.method)),
             *("--pack", str(self.folder / "pack"), "--backbone", str(self.folder / "backbone")),
-            *("--store", str(store or output / "store"), "--output", str(output), "--checkpoint-every", "1", *options),
+            *("--store", str(store or output / "store"), "--output", str(output), *options),
         ]
 
     def train(self, output: Path, *options: str, store: Path | None = None, **changes: Any) -> int:

@@ -225,7 +225,7 @@ def test_a_gpu_that_is_not_there_is_said(
 ) -> None:
     """Asked for, it is an error; leased but invisible, the CPU is used and the log says so."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-lost")
-    assert place.train(tmp_path / "asked", "--device", "cuda") == 1
+    assert place.train(tmp_path / "asked", device="cuda") == 1
     assert last_line(capfd).startswith("ValueError: `device` is cuda, but torch finds no GPU")
     assert place.train(tmp_path / "leased", rounds=1) == 0
     assert "torch finds no GPU (CUDA_VISIBLE_DEVICES is 'GPU-lost'" in capfd.readouterr().err

@@ -11,8 +11,7 @@ import pytest
 from tests.federation.jobs import Workplace, assert_equal_runs, origins, workplace
 from tests.federation.small import ROOT
 
-CHANGES = {"rates": ["1e-1", "5e-2", "2e-2"], "seeds": [0, 1]}
-LANES = ("--lanes", "2")
+CHANGES = {"rates": ["1e-1", "5e-2", "2e-2"], "seeds": [0, 1], "lanes": 2}
 """Three rates, two at once: groups of two lanes and of one."""
 
 
@@ -26,7 +25,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
 def whole(place: Workplace, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The output of an uninterrupted training."""
     output = tmp_path_factory.mktemp("whole") / "runs"
-    assert place.train(output, *LANES, **CHANGES) == 0
+    assert place.train(output, **CHANGES) == 0
     return output
 
 
@@ -34,7 +33,7 @@ def whole(place: Workplace, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def longest(place: Workplace, whole: Path, tmp_path_factory: pytest.TempPathFactory) -> float:
     """Seconds that a training takes on this machine now: one that is killed sooner every time would never end."""
     began = time.monotonic()
-    assert place.train(tmp_path_factory.mktemp("again") / "runs", *LANES, **CHANGES) == 0
+    assert place.train(tmp_path_factory.mktemp("again") / "runs", **CHANGES) == 0
     return time.monotonic() - began
 
 
@@ -58,7 +57,7 @@ def test_random_kills_change_nothing(place: Workplace, whole: Path, longest: flo
     while killed < kills:
         attempt += 1
         output = tmp_path / f"attempt{attempt}"
-        child = place.start(output, *LANES, **CHANGES)
+        child = place.start(output, **CHANGES)
         deadline = time.monotonic() + chance.uniform(0, longest)
         while not ended(child):
             if time.monotonic() > deadline:
@@ -67,7 +66,7 @@ def test_random_kills_change_nothing(place: Workplace, whole: Path, longest: flo
                 killed += 1
                 if chance.random() < 0.3:
                     damage_the_newest(output / "store", chance)
-                child = place.start(output, *LANES, **CHANGES)
+                child = place.start(output, **CHANGES)
                 deadline = time.monotonic() + chance.uniform(0, longest)
             time.sleep(0.002)
         assert_equal_runs(output, whole)
@@ -79,10 +78,10 @@ def test_lanes_that_stand_at_different_rounds_go_on_together(
 ) -> None:
     """A lane whose newest checkpoint is lost takes its company back to the round that all of them have."""
     store = tmp_path / "store"
-    assert place.train(tmp_path / "three", *LANES, store=store, **{**CHANGES, "rounds": 3}) == 0
+    assert place.train(tmp_path / "three", store=store, **{**CHANGES, "rounds": 3}) == 0
     lost = sorted(store.rglob("round=000003.safetensors"))[0]
     os.truncate(lost, 100)
-    assert place.train(tmp_path / "four", *LANES, store=store, **CHANGES) == 0
+    assert place.train(tmp_path / "four", store=store, **CHANGES) == 0
     assert f"{lost}: damaged" in capfd.readouterr().err
     assert lost.with_suffix(".damaged").is_file()
     assert set(origins(tmp_path / "four").values()) == {"resumed"}
@@ -94,9 +93,9 @@ def test_a_lane_lost_after_the_last_round_is_closed_in_its_company(
 ) -> None:
     """A kill between the lanes' last files: who is done stays done, and keeps the other company once more."""
     store, output = tmp_path / "store", tmp_path / "runs"
-    assert place.train(output, *LANES, store=store, **CHANGES) == 0
+    assert place.train(output, store=store, **CHANGES) == 0
     sorted(store.rglob("final=*.safetensors"))[0].unlink()
-    assert place.train(output, *LANES, store=store, **CHANGES) == 0
+    assert place.train(output, store=store, **CHANGES) == 0
     assert sorted(origins(output).values()) == ["resumed", *["store"] * 5]
     assert_equal_runs(output, whole)
 

@@ -11,8 +11,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from benchmark.config import BackboneSettings, LoraSettings
+from benchmark.job import run
+from benchmark.models import fetch as module
 from benchmark.models.backbone import build, load
-from benchmark.models.fetch import main
 from tests.federation.small import ROOT
 
 NAME = "vit_tiny_patch16_224"
@@ -25,7 +26,7 @@ def fetch(weights: Path, output: Path, name: str = NAME, arguments: dict[str, An
     """Run the job on a file."""
     arguments = ARGUMENTS if arguments is None else arguments
     settings = BackboneSettings(name=name, weights=str(weights), arguments=arguments)
-    return main(["--settings", settings.model_dump_json(), "--output", str(output)])
+    return run(module.fetch, ["--settings", settings.model_dump_json(), "--output", str(output)])
 
 
 def checkpoint(path: Path, **changes: Any) -> dict[str, torch.Tensor]:

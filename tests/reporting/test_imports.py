@@ -5,12 +5,8 @@ import sys
 
 import pytest
 
-EVALUATION = ("select", "overlap", "collect", "stability", "checks")
 JOBS = [
-    *(
-        f"benchmark.evaluation.{name}"
-        for name in ("select", "collect", "uncertainty", "checks", "stability", "overlap")
-    ),
+    *(f"benchmark.evaluation.{name}" for name in ("select", "overlap", "collect", "stability", "checks")),
     *(f"benchmark.reporting.{name}" for name in ("tables", "leaderboard", "figures", "examples", "report", "readme")),
 ]
 

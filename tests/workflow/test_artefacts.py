@@ -28,8 +28,9 @@ def train(project: Project, output: Path, *arguments: str, pack: Path | None = N
     """Run one `train` job by hand, as the Snakefile does."""
     plan = Plan.of({**SMALL, **changes})
     command = [sys.executable, "-m", "benchmark.federation.train", "--settings", plan.training("toy_lesions", "fedit")]
-    command += ["--method", "methods/fedit.py", "--pack", str(pack or f"results/packs/{plan.pack('toy_lesions')}")]
-    command += ["--backbone", plan.backbone, "--output", str(output), *arguments]
+    command += ["--running", plan.running, "--method", "methods/fedit.py", "--backbone", plan.backbone]
+    packed = pack or f"results/packs/{plan.pack('toy_lesions')}"
+    command += ["--pack", str(packed), "--output", str(output), *arguments]
     if "--store" not in arguments:
         command += ["--store", str(output / "store")]
     environment = {**os.environ, "PYTHONPATH": str(project.folder)}
@@ -77,13 +78,17 @@ def test_deployed_adapters_load_with_peft_and_predict_what_was_tested(finished: 
 
 
 def test_tables_say_what_the_predictions_say(finished: Project) -> None:
-    """Balanced accuracy per client, by scikit-learn from predictions.parquet, is the table's cell."""
+    """Balanced accuracy per client, by scikit-learn from predictions and the pack's targets, is the table's cell."""
     results = finished.folder / "results/small"
     clients = pd.read_parquet(results / "clients.parquet")
     predictions = pd.read_parquet(results / "test/toy_lesions/local/seed=0/predictions.parquet")
+    pack = finished.folder / "results/packs" / Plan.of(SMALL).pack("toy_lesions")
+    labels = dict(
+        zip(pd.read_parquet(pack / "test.parquet")["sample"], np.load(pack / "test.targets.npy"), strict=True)
+    )
     for client, rows in predictions.groupby("client"):
-        guess = rows.filter(like="probability_").to_numpy().argmax(1)
-        expected = balanced_accuracy_score(rows["label"], np.where(np.isin(guess, rows["label"]), guess, -1))
+        guess, true = rows.filter(like="probability_").to_numpy().argmax(1), rows["sample"].map(labels)
+        expected = balanced_accuracy_score(true, np.where(np.isin(guess, true), guess, -1))
         own = clients[(clients["method"] == "local") & (clients["client"] == client)]
         mine = own[own["metric"] == "balanced_accuracy"]
         assert mine["value"].item() == pytest.approx(expected)
@@ -93,7 +98,7 @@ def test_more_rounds_continue_and_equal_an_uninterrupted_run(finished: Project, 
     """Two rounds, then four from the same store, equal four at once: leaves and metrics, to the bit."""
     store = tmp_path / "store"
     train(finished, tmp_path / "two", "--store", str(store), rounds=2)
-    train(finished, tmp_path / "resumed", "--store", str(store), "--checkpoint-every", "1", rounds=4)
+    train(finished, tmp_path / "resumed", "--store", str(store), checkpoint_every=1, rounds=4)
     train(finished, tmp_path / "whole", rounds=4)
     for rate in SMALL["rates"]:
         resumed, whole = (tmp_path / kind / f"lr={rate}/seed=0" for kind in ("resumed", "whole"))
@@ -106,7 +111,7 @@ def test_more_rounds_continue_and_equal_an_uninterrupted_run(finished: Project, 
 
 def test_another_packing_of_lanes_gives_the_same_within_rounding(finished: Project, tmp_path: Path) -> None:
     """One lane at a time against both together: float32, a few steps."""
-    train(finished, tmp_path / "alone", "--lanes", "1")
+    train(finished, tmp_path / "alone", lanes=1)
     found = load_file(tmp_path / "alone/lr=1e-2/seed=0/state.safetensors")
     expected = load_file(finished.folder / Path(METRICS).with_name("state.safetensors"))
     assert all(torch.allclose(found[name], expected[name], atol=1e-6) for name in expected)
@@ -115,7 +120,7 @@ def test_another_packing_of_lanes_gives_the_same_within_rounding(finished: Proje
 def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_it_used(finished: Project, tmp_path: Path) -> None:
     """A flipped byte and a truncated file are both found; the result is that of an undisturbed run."""
     store = tmp_path / "store"
-    train(finished, tmp_path / "three", "--store", str(store), "--checkpoint-every", "1", rounds=3)
+    train(finished, tmp_path / "three", "--store", str(store), checkpoint_every=1, rounds=3)
     for newest in store.glob("*/*/round=000003.safetensors"):
         content = bytearray(newest.read_bytes())
         content[-1] ^= 1
@@ -138,7 +143,7 @@ def test_some_clients_of_a_dataset_are_another_federation_over_the_same_pack(pro
     printed = project.snakemake("results/small/clients.parquet", "results/small/tables/some.csv")
     assert "Pack" not in printed
     clients = pd.read_parquet(project.folder / "results/small/clients.parquet")
-    assert set(clients["dataset"]) == {"some"}
+    assert set(clients["federation"]) == {"some"}
     assert set(clients["client"]) == {"0", "3"}
     table = (project.folder / "results/small/tables/some.csv").read_text()
     assert "vidir_molemax" not in table

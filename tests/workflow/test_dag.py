@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmark.plan import FIGURES
+from benchmark.plan import Plan
 from tests.workflow.conftest import SMALL, Project
 
 pytestmark = pytest.mark.workflow
@@ -36,14 +36,14 @@ def test_a_run_writes_every_artefact(finished: Project) -> None:
         "checks.csv",
         "report.html",
         "clients.parquet",
-        "confusion.parquet",
+        "comparison.json",
     ):
         assert (results / name).stat().st_size > 0
     for name in ("intervals.parquet", "comparisons.csv", "significance.json", "stability.csv"):
         assert (results / name).stat().st_size > 0
     for kind in ("csv", "md", "tex"):
         assert (results / f"tables/toy_lesions.{kind}").stat().st_size > 0
-    for name in FIGURES:
+    for name in (*Plan.of(SMALL).figure_names, "examples"):
         assert f'id="figure-{name}"' in (results / "report.html").read_text()
     run = results / "runs/toy_lesions/fedit/lr=1e-3/seed=0"
     metrics = pd.read_parquet(run / "metrics.parquet")
@@ -96,9 +96,7 @@ def test_adding_a_rate_trains_only_the_new_lanes(project: Project) -> None:
 
 def test_a_cosmetic_edit_of_the_snakefile_trains_nothing(project: Project) -> None:
     """The job reruns, since its command's text changed; every lane comes from the store."""
-    with project.edited(
-        "workflow/rules/rows.smk", '"python -m benchmark.device --gpus', '"python  -m benchmark.device --gpus'
-    ):
+    with project.edited("workflow/rules/rows.smk", '"python -m benchmark.device --', '"python  -m benchmark.device --'):
         jobs = project.planned()
         project.snakemake("results/small/runs/toy_lesions/fedit/lr=1e-3/seed=0/run.json")
     assert trained(jobs) == {"fedit", "local"}
@@ -106,11 +104,31 @@ def test_a_cosmetic_edit_of_the_snakefile_trains_nothing(project: Project) -> No
 
 
 def test_how_a_job_runs_is_no_reason_to_run_it(finished: Project) -> None:
-    """Lanes at once, device, shards, recorded steps and checkpoints decide no result."""
-    finished.configure(lanes=1, device="cpu", checkpoint_every=1, shards=2, cuda_graphs=True)
+    """Lanes at once, device, recorded steps and checkpoints decide no result."""
+    finished.configure(lanes=1, device="cpu", checkpoint_every=1, cuda_graphs=True)
     jobs = finished.planned()
     finished.configure()
     assert jobs == set()
+
+
+def test_parts_of_a_training_are_jobs_of_their_own(untrained: Project) -> None:
+    """Each trains its lanes, and the row's job finds them: leaves, origins and memory are those of who trained them.
+
+    In one job again, all is found in the store.
+    """
+    untrained.configure(shards=2, methods=["fedit"])
+    run = "results/small/runs/toy_lesions/fedit/lr={}/seed=0/run.json"
+    printed = untrained.snakemake(run.format("1e-3"))
+    assert {f"Train part {part}/2 of fedit on toy_lesions" for part in (1, 2)} <= set(
+        re.findall(r"Train part \d/\d of \w+ on \w+", printed)
+    )
+    runs = [untrained.run("fedit", rate) for rate in SMALL["rates"]]
+    assert [about["origin"] for about in runs] == ["trained", "trained"]
+    assert all(about["costs"]["peak_memory_bytes"] > 1 << 20 for about in runs)
+    assert not (untrained.folder / run.format("1e-3")).parents[2].joinpath(".parts").exists()
+    untrained.configure(methods=["fedit"])
+    untrained.snakemake(run.format("1e-3"))
+    assert [untrained.run("fedit", rate)["origin"] for rate in SMALL["rates"]] == ["store", "store"]
 
 
 def test_a_setting_that_decides_a_result_retrains(finished: Project) -> None:
@@ -145,8 +163,10 @@ def test_only_evaluate_and_the_appendix_ask_for_the_test_split(finished: Project
     text = "\n\n".join(path.read_text() for path in (finished.folder / "workflow/rules").glob("*.smk"))
     rules = re.split(r"^rule (\w+):\n", text, flags=re.MULTILINE)
     asking = {name: text for name, text in zip(rules[1::2], rules[2::2], strict=True) if "test.npy" in text}
-    assert set(asking) == {"pack", "evaluate", "appendix_predictions"}
-    assert all("selected=plan.selected," in asking[name] for name in ("evaluate", "appendix_predictions"))
+    assert set(asking) == {"pack", "evaluate"}
+    assert "selected=plan.selected," in asking["evaluate"]
+    (shared,) = re.findall(r"^use rule evaluate as appendix_predictions with:\n(.*?)(?=\n\n\n)", text, re.M | re.S)
+    assert "input:" not in shared, "the same input, the selection too"
 
 
 def test_without_metadata_a_fresh_clone_keeps_the_published_numbers(finished: Project) -> None:

@@ -56,23 +56,6 @@ rule pack:
         "--output results/packs/{wildcards.pack} > {log} 2>&1"
 
 
-rule manifest:
-    input:
-        pack=plan.packed("manifest.json"),
-        code=plan.sources("benchmark.data.manifest"),
-    output:
-        plan.manifest,
-    log:
-        plan.log("manifest/{federation}"),
-    conda:
-        "../../environment.yml"
-    params:
-        clients=lambda wildcards: plan.clients(wildcards.federation),
-    shell:
-        "python -m benchmark.data.manifest --pack {input.pack} --federation {wildcards.federation} "
-        "--clients {params.clients:q} --output {output} > {log} 2>&1"
-
-
 rule backbone:
     input:
         code=plan.sources("benchmark.models.fetch"),

@@ -1,9 +1,43 @@
 # One row of the leaderboard: a method on a federation.
 
 
-# One job for all rates and seeds of a method: they train together, through one frozen backbone.
+# Where several GPUs share one training (`shards`), each has a job, which trains some of the lanes into the store.
+rule train_part:
+    input:
+        method="methods/{method}.py",
+        images=plan.packed("train.npy"),
+        backbone=f"{plan.backbone}/model.safetensors",
+        code=plan.sources("benchmark.federation.train"),
+    output:
+        temp(plan.part),
+    log:
+        plan.log("train/{federation}/{method}.{part}"),
+    wildcard_constraints:
+        federation=plan.where_trained,
+        part=r"\d+",
+    conda:
+        "../../environment.yml"
+    threads: plan.threads(workflow.cores) * plan.config.threads
+    resources:
+        gpu=1,
+        running=plan.running,
+        part=lambda wildcards: f"{wildcards.part}/{plan.config.shards}",
+    params:
+        settings=lambda wildcards: plan.training(wildcards.federation, wildcards.method),
+    message:
+        "Train part {resources.part} of {wildcards.method} on {wildcards.federation}; progress in {log}"
+    shell:
+        "python -m benchmark.device -- python -m benchmark.federation.train --settings {params.settings:q}"
+        " --running {resources.running:q} --method {input.method} --pack $(dirname {input.images})"
+        " --backbone $(dirname {input.backbone}) --store results/store --part {resources.part}"
+        " --output $(dirname {output}) > {log} 2>&1"
+
+
+# One job for all rates and seeds of a method: they train together, through one frozen backbone. What parts have trained
+# it finds in the store.
 rule train:
     input:
+        parts=plan.parts,
         method="methods/{method}.py",
         # Not the test split: it cannot even be listed here by accident, since `evaluate` alone asks for it.
         images=plan.packed("train.npy"),
@@ -22,28 +56,20 @@ rule train:
         federation=plan.where_trained,
     conda:
         "../../environment.yml"
-    threads: plan.threads(workflow.cores) * plan.config.threads * plan.config.shards
+    threads: plan.threads(workflow.cores) * plan.config.threads
     resources:
-        gpu=plan.config.shards,
+        gpu=1,
         # How the job runs, which decides no result: unlike params, resources never rerun it.
-        lanes=str(plan.config.lanes),
-        side_by_side=plan.config.threads,
-        device=plan.config.device,
-        checkpoint_every=plan.config.checkpoint_every,
-        shards=plan.config.shards,
-        cuda_graphs="on" if plan.config.cuda_graphs else "off",
+        running=plan.running,
     params:
         settings=lambda wildcards: plan.training(wildcards.federation, wildcards.method),
-        runs=lambda wildcards: f"{plan.results}/runs/{wildcards.federation}/{wildcards.method}",
+        runs=lambda wildcards: plan.runs.format(**wildcards),
     message:
         "Train {wildcards.method} on {wildcards.federation}; progress in {log}"
     shell:
-        "python -m benchmark.device --gpus {resources.shards} -- "
-        "python -m benchmark.federation.train --settings {params.settings:q} "
-        "--method {input.method} --pack $(dirname {input.images}) --backbone $(dirname {input.backbone}) "
-        "--store results/store --output {params.runs} --lanes {resources.lanes} --threads {resources.side_by_side} "
-        "--device {resources.device} --checkpoint-every {resources.checkpoint_every} --shards {resources.shards} "
-        "--cuda-graphs {resources.cuda_graphs} > {log} 2>&1"
+        "python -m benchmark.device -- python -m benchmark.federation.train --settings {params.settings:q}"
+        " --running {resources.running:q} --method {input.method} --pack $(dirname {input.images})"
+        " --backbone $(dirname {input.backbone}) --store results/store --output {params.runs} > {log} 2>&1"
 
 
 rule select:
@@ -60,10 +86,13 @@ rule select:
     conda:
         "../../environment.yml"
     params:
+        runs=lambda wildcards: plan.runs.format(**wildcards),
+        rates=plan.config.rates,
+        seeds=plan.config.seeds,
         last_rounds=plan.config.selection.last_rounds,
     shell:
-        "python -m benchmark.evaluation.select --runs {input.runs} --last-rounds {params.last_rounds} "
-        "--output {output} > {log} 2>&1"
+        "python -m benchmark.evaluation.select {params.runs} --rates {params.rates} --seeds {params.seeds}"
+        " --last-rounds {params.last_rounds} --output {output} > {log} 2>&1"
 
 
 # Opens the test split, for the selected rate only. No rule but this one and `appendix_predictions` does.
@@ -75,9 +104,11 @@ rule evaluate:
         backbone=f"{plan.backbone}/model.safetensors",
         states=plan.of_runs("state.safetensors"),
         selected=plan.selected,
-        code=plan.sources("benchmark.evaluation.evaluate"),
+        code=lambda wildcards: plan.sources(
+            "benchmark.evaluation.evaluate", tasks=[plan.task(wildcards.federation)]
+        ),
     output:
-        plan.of_seeds("predictions.parquet"),
+        plan.tested,
     log:
         plan.log("evaluate/{federation}/{method}"),
     wildcard_constraints:
@@ -90,48 +121,31 @@ rule evaluate:
         device=plan.config.device,
     params:
         settings=lambda wildcards: plan.training(wildcards.federation, wildcards.method),
-        runs=lambda wildcards: f"{plan.results}/runs/{wildcards.federation}/{wildcards.method}",
-        tests=lambda wildcards: f"{plan.results}/test/{wildcards.federation}/{wildcards.method}",
+        rates="selected",
+        runs=lambda wildcards: plan.runs.format(**wildcards),
+        output=lambda wildcards: plan.places.tests(**wildcards),
     message:
         "Test {wildcards.method} on {wildcards.federation}; progress in {log}"
     shell:
-        "python -m benchmark.device -- python -m benchmark.evaluation.evaluate --settings {params.settings:q} "
-        "--method {input.method} --pack $(dirname {input.test}) --backbone $(dirname {input.backbone}) "
-        "--selected {input.selected} --runs {params.runs} --output {params.tests} "
-        "--device {resources.device} > {log} 2>&1"
+        "python -m benchmark.device -- python -m benchmark.evaluation.evaluate {params.runs} --rates {params.rates}"
+        " --selected {input.selected} --settings {params.settings:q} --method {input.method}"
+        " --pack $(dirname {input.test}) --backbone $(dirname {input.backbone}) --output {params.output}"
+        " --device {resources.device} > {log} 2>&1"
 
 
 # What other selections would have given. The selection comes first, and nothing but the appendix reads the scores.
-rule appendix_predictions:
-    input:
-        method="methods/{method}.py",
-        images=plan.packed("train.npy"),
-        test=plan.packed("test.npy"),
-        backbone=f"{plan.backbone}/model.safetensors",
-        states=plan.of_runs("state.safetensors"),
-        selected=plan.selected,
-        code=plan.sources("benchmark.evaluation.appendix"),
+use rule evaluate as appendix_predictions with:
     output:
         plan.all_rates,
     log:
         plan.log("appendix/{federation}/{method}"),
-    wildcard_constraints:
-        federation=plan.where_trained,
-    conda:
-        "../../environment.yml"
-    threads: plan.threads(workflow.cores)
-    resources:
-        gpu=1,
-        device=plan.config.device,
     params:
         settings=lambda wildcards: plan.training(wildcards.federation, wildcards.method),
-        runs=lambda wildcards: f"{plan.results}/runs/{wildcards.federation}/{wildcards.method}",
+        rates="all",
+        runs=lambda wildcards: plan.runs.format(**wildcards),
+        output=lambda wildcards: plan.all_rates.format(**wildcards),
     message:
         "Test every rate of {wildcards.method} on {wildcards.federation} for the appendix; progress in {log}"
-    shell:
-        "python -m benchmark.device -- python -m benchmark.evaluation.appendix --settings {params.settings:q} "
-        "--method {input.method} --pack $(dirname {input.test}) --backbone $(dirname {input.backbone}) "
-        "--runs {params.runs} --output {output} --device {resources.device} > {log} 2>&1"
 
 
 # How orthogonal global and personal adapters became, at the selected rate.
@@ -148,9 +162,12 @@ rule overlap:
         federation=plan.where_trained,
     conda:
         "../../environment.yml"
+    params:
+        runs=lambda wildcards: plan.runs.format(**wildcards),
+        seeds=plan.config.seeds,
     shell:
-        "python -m benchmark.evaluation.overlap --selected {input.selected} --states {input.states} "
-        "--output {output} > {log} 2>&1"
+        "python -m benchmark.evaluation.overlap {params.runs} --selected {input.selected} --seeds {params.seeds}"
+        " --output {output} > {log} 2>&1"
 
 
 # In place of the last four for rows that are taken from the reference. The archive is no input: a rule makes it, from

@@ -10,7 +10,8 @@ import pytest
 
 from benchmark.data.dataset import DataError, Request, checked_index
 from benchmark.data.datasets.camelyon17 import DATASET, FOLDER, METADATA, RELEASE
-from benchmark.data.pack import decode, with_validation
+from benchmark.data.pack import with_validation
+from benchmark.data.picture import decode
 from tests.data.few_slides import FewSlides
 from tests.data.server import Server, serve
 
@@ -53,7 +54,7 @@ def test_patients_stand_on_one_side(slides: Path) -> None:
 
 def test_packed_splits_are_the_committed_ones(slides: Path) -> None:
     table = checked_index(DATASET, slides, "patient_disjoint", 0)
-    pd.testing.assert_frame_equal(with_validation(table, 0.15, 3), table)
+    pd.testing.assert_frame_equal(with_validation(table, table["label"].to_numpy(), 0.15, 3), table)
 
 
 def test_missing_patch_and_missing_hospital(slides: Path, tmp_path: Path) -> None:

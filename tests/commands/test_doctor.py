@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 import yaml
 
-from benchmark.data.__main__ import main
-from benchmark.data.doctor import Command
+from benchmark.__main__ import main
+from benchmark.commands.configured import Command
 from benchmark.data.flamby import IMAGES
-from benchmark.data.prepare import main as prepare
+from benchmark.data.prepare import prepare
 from benchmark.files import sha256, write_json
+from benchmark.job import run
 from benchmark.plan import Plan
 
 SIX = [(client, client, "train", f"lesion {client}") for client in range(6)]
@@ -69,7 +70,7 @@ def test_download_that_was_cut(doctor: Callable[..., tuple[int, str]], tmp_path:
     (tmp_path / "data" / "camelyon17" / "archive.tar.gz.part").write_bytes(bytes(200_000_000))
     _, said = doctor({"camelyon17": {}})
     assert state(said, "camelyon17") == "partial"
-    assert "archive.tar.gz: 0.2 GB downloaded" in said
+    assert "archive.tar.gz: 200 MB downloaded" in said
 
 
 def test_copy_of_the_users_own(
@@ -85,9 +86,9 @@ def test_copy_of_the_users_own(
     target = tmp_path / "data" / folder / "source.json"
     assert str(target.relative_to(tmp_path)) in mending(said, "fed_isic2019")
 
-    settings = json.dumps({"federation": {"source": str(root), "options": options}})
+    settings = json.dumps({"source": str(root), "options": options})
     command = ["--federation", "fed_isic2019", "--settings", settings, "--folder", str(target.parent)]
-    assert prepare([*command, "--output", str(target)]) == 0
+    assert run(prepare, [*command, "--output", str(target)]) == 0
     status, said = doctor(federations)
     assert state(said, "fed_isic2019") == "present"
     assert "6 of 23247" in said
@@ -175,7 +176,7 @@ def test_exit_status_is_zero_when_all_is_there(
 
 
 def test_bad_configuration_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["doctor", "--configfile", str(tmp_path / "absent.yaml")]) == 2
+    assert main(["doctor", "--configfile", str(tmp_path / "absent.yaml")]) == 1
     assert capsys.readouterr().err.count("\n") == 1
 
 

@@ -1,6 +1,6 @@
 """What of a configuration's data and weights is on this machine, and what to do about the rest.
 
-    python -m benchmark.data doctor --configfile config/paper.yaml --config local_files=/path/to/folder
+    python -m benchmark doctor --configfile config/paper.yaml --config local_files=/path/to/folder
 
 Nothing is fetched or changed; the exit status is 1 where a run would have to bring something first.
 """
@@ -8,18 +8,19 @@ Nothing is fetched or changed; the exit status is 1 where a run would have to br
 import argparse
 import json
 import os
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
-from benchmark.config import AccessSettings, read
+from benchmark.commands import configured
+from benchmark.commands.configured import Command
+from benchmark.config import AccessSettings
 from benchmark.data.dataset import DataError, Dataset, Request, checked_index, find, fingerprint, some
 from benchmark.data.prepare import request
-from benchmark.disk import gigabytes, used
+from benchmark.disk import readable, used
 from benchmark.files import read_json, sha256
 from benchmark.plan import Plan
 
@@ -50,25 +51,23 @@ class Finding:
     mend: str
 
 
-@dataclass(frozen=True)
-class Command:
-    """How Snakemake is called with a configuration.
+def add(commands: "argparse._SubParsersAction[Any]") -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "doctor",
+        help="what of a configuration's data is here, and how to mend the rest",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    configured.add_arguments(parser)
+    parser.set_defaults(run=run)
 
-    Attributes:
-        configfile: The configuration.
-        overrides: Settings that replace the file's, each `key=value`.
-    """
 
-    configfile: Path
-    overrides: tuple[str, ...] = ()
-
-    def to(self, target: Path, *overrides: str) -> str:
-        """The command line that makes one file."""
-        changed = {text.partition("=")[0] for text in overrides}
-        kept = [text for text in self.overrides if text.partition("=")[0] not in changed]
-        settings = [*kept, *overrides]
-        words = ["snakemake", "--cores", "8", str(target), "--configfile", str(self.configfile)]
-        return shlex.join([*words, *(["--config", *settings] if settings else [])])
+def run(arguments: argparse.Namespace) -> int:
+    """Print the table; 1 where something is missing or partial."""
+    findings = examine(configured.plan(arguments), configured.command(arguments))
+    print(report(findings))
+    return int(any(finding.state in ("missing", "partial") for finding in findings))
 
 
 def examine(plan: Plan, command: Command) -> list[Finding]:
@@ -90,7 +89,7 @@ def examine(plan: Plan, command: Command) -> list[Finding]:
 def report(findings: Sequence[Finding]) -> str:
     """The findings as a table of text, each with its note and the command that mends it."""
     columns = ("name", "state", "images", "on disk", "licence")
-    rows = [(f.name, f.state, f.images, gigabytes(f.size), f.licence) for f in findings]
+    rows = [(f.name, f.state, f.images, readable(f.size), f.licence) for f in findings]
     widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(columns, widths, strict=True)).rstrip()]
     for finding, row in zip(findings, rows, strict=True):
@@ -197,29 +196,3 @@ def _verified(file: Path, root: Path, table: pd.DataFrame) -> bool:
 
 def _of(found: int, expected: int) -> str:
     return f"{found} of {expected}" if expected else str(found)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's options."""
-    parser.add_argument("--configfile", type=Path, default=Path("config/quickstart.yaml"), help="default: %(default)s")
-    parser.add_argument(
-        "--config", nargs="*", default=[], metavar="KEY=VALUE", help="settings that override the file's"
-    )
-
-
-def run(given: argparse.Namespace) -> int:
-    """Print the table; 1 where something is missing or partial.
-
-    Args:
-        given: The parsed command line.
-
-    Returns:
-        The exit status.
-
-    Raises:
-        ConfigError: The configuration cannot be used.
-    """
-    plan = Plan.of(read(given.configfile, given.config), str(given.configfile))
-    findings = examine(plan, Command(given.configfile, tuple(given.config)))
-    print(report(findings))
-    return int(any(finding.state in ("missing", "partial") for finding in findings))
