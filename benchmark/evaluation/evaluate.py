@@ -22,7 +22,7 @@ from benchmark.evaluation.testing import every_client
 from benchmark.federation import fault
 from benchmark.federation.train import Job
 from benchmark.files import atomic, read_json, write_text
-from benchmark.job import as_json, run
+from benchmark.job import GivenPath, as_json, run
 from benchmark.tasks import task as tasks
 from benchmark.tasks.task import Floats, Task
 
@@ -76,7 +76,7 @@ def of_every_rate(job: Job, task: Task, test: Split, runs: Path) -> pd.DataFrame
 
 
 def main(
-    runs: Path,
+    runs: GivenPath,
     pack: Path,
     backbone: Path,
     method: Path,

@@ -91,7 +91,9 @@ class Classification(Task):
             return F.cross_entropy(prediction, target)
         if kind == "focal":
             losses = F.cross_entropy(prediction, target, reduction="none")
-            return ((1 - torch.exp(-losses)).clamp(min=0) ** self.setting("gamma") * losses).mean()
+            # 1 - p; never zero, where a power below 1 has no gradient.
+            unsure = (-torch.expm1(-losses)).clamp(min=torch.finfo(losses.dtype).tiny)
+            return (unsure ** self.setting("gamma") * losses).mean()
         images = priors["images"].to(prediction.dtype)
         if kind == "balanced_softmax":
             return F.cross_entropy(prediction + images.log(), target)

@@ -159,11 +159,11 @@ def test_a_crash_in_retraining_leaves_no_stale_leaderboard(project: Project) -> 
 
 
 def test_only_evaluate_and_the_appendix_ask_for_the_test_split(finished: Project) -> None:
-    """No other rule names a file of the test split, but `pack`, which makes it. Both ask for the selection first."""
+    """No other rule names a file of the test split. Both ask for the selection first."""
     text = "\n\n".join(path.read_text() for path in (finished.folder / "workflow/rules").glob("*.smk"))
     rules = re.split(r"^rule (\w+):\n", text, flags=re.MULTILINE)
     asking = {name: text for name, text in zip(rules[1::2], rules[2::2], strict=True) if "test.npy" in text}
-    assert set(asking) == {"pack", "evaluate"}
+    assert set(asking) == {"evaluate"}
     assert "selected=plan.selected," in asking["evaluate"]
     (shared,) = re.findall(r"^use rule evaluate as appendix_predictions with:\n(.*?)(?=\n\n\n)", text, re.M | re.S)
     assert "input:" not in shared, "the same input, the selection too"
