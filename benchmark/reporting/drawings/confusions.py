@@ -12,7 +12,6 @@ from benchmark.evaluation import counts
 from benchmark.evaluation.ranks import federation_ranks
 from benchmark.reporting.drawings.panels import multiples, stacked
 from benchmark.reporting.inputs import Results
-from benchmark.tasks.classification import PREDICTED, TRUE
 
 _WIDTH = 9.2
 _ALL = "all clients"
@@ -49,14 +48,14 @@ def best_method(results: Results, federation: str) -> str:
 def _counts(results: Results, federation: str) -> pd.DataFrame:
     """Images of every client, true class and predicted class, and of all clients together; zeros too."""
     method, classes = best_method(results, federation), results.manifests[federation]["classes"]
-    clients = results.sites(federation)
+    clients, task = results.sites(federation), results.task(federation)
+    true, predicted = (task.counted.index(name) for name in ("true", "predicted"))
     counted = dict.fromkeys(clients, np.zeros((len(classes), len(classes))))
     for seed in sorted({run["seed"] for run in results.runs_of(federation, method)}):
         path = Path(results.comparison.places.test(federation, method, seed, counts.FILE))
-        for client, _, values in counts.of_clients(path, results.task(federation)):
+        for client, _, values in counts.of_clients(path, task):
             # One-hot rows: true against predicted. A diverged model takes an image for no class.
-            predicted = np.nan_to_num(values[..., PREDICTED])
-            counted[client] = counted[client] + values[..., TRUE].T @ predicted
+            counted[client] = counted[client] + values[..., true].T @ np.nan_to_num(values[..., predicted])
     rows = [
         (federation, method, client, classes[label], classes[guess], int(n))
         for client, table in {_ALL: sum(counted.values()), **counted}.items()
