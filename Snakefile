@@ -3,25 +3,21 @@
 # follows no imports. What decides a result is a param; what does not is a resource.
 import sys
 
+from snakemake.utils import min_version
+
 from benchmark.plan import Plan
 from benchmark.stale import unlock
 
-if workflow.is_main_process:
-    unlock()
-
-
-report: "report/workflow.rst"
-
-
+min_version("9.0")
 plan = Plan.of(config)
 
 if workflow.is_main_process:
-    print(
-        *plan.announcement,
-        sep="\n",
-        end="\n" * bool(plan.announcement),
-        file=sys.stderr,
-    )
+    unlock()
+    for line in plan.announcement:
+        print(line, file=sys.stderr)
+
+
+report: "report/workflow.rst"
 
 
 wildcard_constraints:
@@ -39,13 +35,19 @@ onstart:
     ),
 
 
+onsuccess:
+    print(plan.farewell, file=sys.stderr),
+
+
 rule all:
     input:
         plan.targets,
     localrule: True
+    message:
+        "All of {plan.config.name} is there"
 
 
-include: "workflow/rules/data.smk"  # download, pack, manifest, backbone
+include: "workflow/rules/data.smk"  # download, pack, backbone
 include: "workflow/rules/rows.smk"  # train, select, evaluate, overlap; or baseline in place of them
 include: "workflow/rules/comparison.smk"  # collect, uncertainty, stability, ..., table, leaderboard, figure, report
 include: "workflow/rules/reference.smk"  # keep, reference, readme: what is committed; no part of `all`

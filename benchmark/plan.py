@@ -333,6 +333,10 @@ class Plan:
         """The figures that are drawn from results: those that every comparison has, and those of its tasks."""
         return [name for name in gallery.names(map(_figures, self.tasks)) if name != gallery.FROM_IMAGES]
 
+    def caption(self, figure: str) -> str:
+        """What stands below a figure."""
+        return (ROOT / f"report/{figure}.rst").read_text(encoding="utf-8").strip()
+
     @property
     def templates(self) -> list[str]:
         """The files that the report is rendered from."""
@@ -411,6 +415,14 @@ class Plan:
         }
 
     # How jobs run, which decides no result: never a parameter.
+
+    @property
+    def farewell(self) -> str:
+        """The last line of a run that ended well: where to look."""
+        report, leaderboard = self.places.of("report.html"), self.places.of("leaderboard.md")
+        if not Path(report).is_file():
+            return f"Done; `snakemake all` goes on to {report}"
+        return f"Report: {report}; tables: {leaderboard} and {self.places.of('tables/')}; figures: {self.figures}/"
 
     @property
     def running(self) -> str:

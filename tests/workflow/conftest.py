@@ -78,7 +78,8 @@ class Project:
     def planned(self, *arguments: str) -> set[tuple[str, ...]]:
         """The jobs that a run would do now: rule, and for training and testing the federation and the method."""
         printed = self.snakemake("all", "-n", *arguments)
-        rules = {(rule,) for rule in re.findall(r"^(?:local)?rule (\w+):", printed, re.MULTILINE)}
+        counted = re.search(r"^Job stats:\njob +count\n[- ]+\n((?:\w+ +\d+\n)+)", printed, re.MULTILINE)
+        rules = {(line.split()[0],) for line in counted[1].splitlines()} - {("total",)} if counted else set()
         named = re.findall(r"^Job \d+: (Train|Test) (\w+) on (\w+);", printed, re.MULTILINE)
         rules |= {("train" if verb == "Train" else "evaluate", where, method) for verb, method, where in named}
         assert rules or "Nothing to be done" in printed, printed

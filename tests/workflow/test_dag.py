@@ -172,8 +172,30 @@ def test_only_evaluate_and_the_appendix_ask_for_the_test_split(finished: Project
 def test_without_metadata_a_fresh_clone_keeps_the_published_numbers(finished: Project) -> None:
     """Published numbers are inputs that no rule makes: Snakemake never reruns or removes them."""
     published = Path("results/reference/published.csv")
-    jobs = finished.snakemake("all", "-n", "--forceall")
-    assert f"output: {published}" not in jobs
+    made = [line.split("\t")[0] for line in finished.snakemake("all", "--summary").splitlines()]
+    assert "results/small/leaderboard.csv" in made
+    assert str(published) not in made
+
+
+def test_snakemakes_own_report_is_made(finished: Project, tmp_path: Path) -> None:
+    """With every table and figure, each above its own caption."""
+    finished.snakemake("--report", str(tmp_path / "report.html"))
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    plan = Plan.of(SMALL)
+    for name in ("leaderboard.md", "checks.csv", "toy_lesions.md", *(f"{figure}.svg" for figure in plan.figure_names)):
+        assert f'"{name}"' in page, name
+    for figure in plan.figure_names:
+        assert re.split(r"[`*&'\"<]", plan.caption(figure))[0] in page, figure
+
+
+def test_the_console_is_readable(finished: Project) -> None:
+    """A line for each job; a run ends with where to look."""
+    planned = finished.snakemake("all", "-n", "--forceall")
+    assert max(map(len, planned.splitlines())) < 1000
+    assert len(planned) < 15_000
+    (finished.folder / "results/small/report.html").unlink()
+    said = finished.snakemake("all")
+    assert "Report: results/small/report.html; tables: results/small/leaderboard.md" in said
 
 
 def test_lint(finished: Project) -> None:
@@ -192,7 +214,7 @@ def test_nothing_is_fetched_before_every_licence_is_accepted(finished: Project) 
     printed = finished.snakemake("data/camelyon17/source.json", ok=False, config="paper")
     assert "read the licence at https://challenge.isic-archive.com/data/#2019" in printed
     assert "add 'isic2019' to `licences_accepted`" in printed
-    assert not re.search(r"^(local)?rule download:", printed, re.MULTILINE)
+    assert not re.search(r"^Job \d+: Bring", printed, re.MULTILINE)
     assert not any((finished.folder / "data" / name).exists() for name in ("camelyon17", "fed_isic2019"))
 
 

@@ -15,6 +15,8 @@ rule comparison:
     params:
         plan=plan.described,
         packs=plan.packed_at,
+    message:
+        "Say which rows there are"
     shell:
         "python -m benchmark.data.comparison --plan {params.plan:q} --packs {params.packs:q} --output {output} > {log} 2>&1"
 
@@ -30,6 +32,8 @@ rule collect:
         plan.log("collect"),
     conda:
         "../../environment.yml"
+    message:
+        "Collect the scores of every client"
     shell:
         "python -m benchmark.evaluation.collect {input.comparison} > {log} 2>&1"
 
@@ -48,6 +52,8 @@ rule uncertainty:
         plan.log("uncertainty"),
     conda:
         "../../environment.yml"
+    message:
+        "Compute intervals and tests"
     shell:
         "python -m benchmark.evaluation.uncertainty {input.comparison} > {log} 2>&1"
 
@@ -64,6 +70,8 @@ rule stability:
         plan.log("stability"),
     conda:
         "../../environment.yml"
+    message:
+        "See how stable rates and ranks are"
     shell:
         "python -m benchmark.evaluation.stability {input.comparison} > {log} 2>&1"
 
@@ -78,6 +86,8 @@ rule selection:
         plan.log("selection"),
     conda:
         "../../environment.yml"
+    message:
+        "Table what was selected"
     shell:
         "python -m benchmark.reporting.selection {input.comparison} --csv {output} > {log} 2>&1"
 
@@ -93,6 +103,8 @@ rule appendix:
         plan.log("appendix"),
     conda:
         "../../environment.yml"
+    message:
+        "Table what other rates would have given"
     shell:
         "python -m benchmark.reporting.appendix {input.comparison} --csv {output} > {log} 2>&1"
 
@@ -116,6 +128,8 @@ rule table:
         plan.log("table/{federation}"),
     conda:
         "../../environment.yml"
+    message:
+        "Table {wildcards.federation}"
     shell:
         "python -m benchmark.reporting.tables {input.comparison} {wildcards.federation} --published {input.published}"
         " --csv {output.csv} --md {output.md} --tex {output.tex} > {log} 2>&1"
@@ -137,6 +151,8 @@ rule leaderboard:
         plan.log("leaderboard"),
     conda:
         "../../environment.yml"
+    message:
+        "Write the leaderboard"
     shell:
         "python -m benchmark.reporting.leaderboard {input.comparison} --csv {output.csv} --md {output.md} > {log} 2>&1"
 
@@ -159,6 +175,8 @@ rule checks:
     params:
         # Not an input: `rule reference` makes it of these very results, when asked to.
         reference=plan.reference,
+    message:
+        "Check the results"
     shell:
         "python -m benchmark.evaluation.checks {input.comparison} --reference {params.reference} --output {output}"
         " > {log} 2>&1"
@@ -176,7 +194,7 @@ rule figure:
         pdf=f"{plan.figures}/{{figure}}.pdf",
         svg=report(
             f"{plan.figures}/{{figure}}.svg",
-            caption="../../report/{figure}.rst",
+            caption="../../report/figure.rst",
             category="Figures",
             labels={"figure": "{figure}"},
         ),
@@ -185,6 +203,11 @@ rule figure:
         plan.log("figure/{figure}"),
     conda:
         "../../environment.yml"
+    params:
+        # A caption's path cannot hold wildcards.
+        caption=lambda wildcards: plan.caption(wildcards.figure),
+    message:
+        "Draw {wildcards.figure}"
     shell:
         "python -m benchmark.reporting.figures {input.comparison} {wildcards.figure}"
         " --pdf {output.pdf} --svg {output.svg} --csv {output.csv} > {log} 2>&1"
@@ -211,6 +234,8 @@ rule examples:
         plan.log("examples"),
     conda:
         "../../environment.yml"
+    message:
+        "Draw examples of the images"
     shell:
         "python -m benchmark.reporting.examples {input.comparison} --packs $(dirname {input.packs})"
         " --pdf {output.pdf} --svg {output.svg} --csv {output.csv} --png {output.png} > {log} 2>&1"
@@ -239,8 +264,8 @@ rule report:
         plan.log("report"),
     conda:
         "../../environment.yml"
-    params:
-        figures=plan.figures,
+    message:
+        "Write the report"
     shell:
         "python -m benchmark.reporting.report {input.comparison} --published {input.published}"
-        " --figures {params.figures} --output {output} > {log} 2>&1"
+        " --figures $(dirname {input.figures[0]}) --output {output} > {log} 2>&1"

@@ -13,7 +13,7 @@ rule download:
         "logs/download/{folder}.log",
     conda:
         "../../environment.yml"
-    threads: plan.threads(workflow.cores)
+    threads: plan.threads(workflow.resource_settings.cores)
     resources:
         # Like a device, the way to the data decides no result and reruns nothing.
         access=lambda wildcards: plan.access(wildcards.folder),
@@ -46,7 +46,7 @@ rule pack:
         "logs/pack/{pack}.log",
     conda:
         "../../environment.yml"
-    threads: plan.threads(workflow.cores)
+    threads: plan.threads(workflow.resource_settings.cores)
     params:
         settings=lambda wildcards: plan.packing(wildcards.pack),
     message:
@@ -66,7 +66,7 @@ rule backbone:
         "logs/backbone.log",
     conda:
         "../../environment.yml"
-    threads: plan.threads(workflow.cores)
+    threads: plan.threads(workflow.resource_settings.cores)
     params:
         settings=plan.fetching(),
     message:

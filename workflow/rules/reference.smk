@@ -16,6 +16,8 @@ rule keep:
     params:
         decides=lambda wildcards: plan.decides(wildcards.federation, wildcards.method),
         results=lambda wildcards: plan.results,
+    message:
+        "Keep {wildcards.method} on {wildcards.federation}"
     shell:
         "python -m benchmark.baselines.keep --results {params.results} --files {input.files} --pack {input.pack} "
         "--backbone {input.backbone} --decides {params.decides:q} --output {output} > {log} 2>&1"
@@ -43,6 +45,8 @@ rule reference:
         "../../environment.yml"
     params:
         command=f"snakemake --cores 8 all --configfile config/{plan.config.name}.yaml",
+    message:
+        "Write the reference's numbers"
     shell:
         "python -m benchmark.reporting.reference {input.comparison} --command {params.command:q}"
         " --output $(dirname {output.about}) > {log} 2>&1"
@@ -64,6 +68,8 @@ rule readme:
         plan.log("readme"),
     conda:
         "../../environment.yml"
+    message:
+        "Write the README's table and figures"
     shell:
         "python -m benchmark.reporting.readme {input.comparison} --readme README.md > {log} 2>&1"
         " && cp {input.clients} {output.clients} && cp {input.examples} {output.examples}"

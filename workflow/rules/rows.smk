@@ -17,7 +17,7 @@ rule train_part:
         part=r"\d+",
     conda:
         "../../environment.yml"
-    threads: plan.threads(workflow.cores) * plan.config.threads
+    threads: plan.threads(workflow.resource_settings.cores) * plan.config.threads
     resources:
         gpu=1,
         running=plan.running,
@@ -56,7 +56,7 @@ rule train:
         federation=plan.where_trained,
     conda:
         "../../environment.yml"
-    threads: plan.threads(workflow.cores) * plan.config.threads
+    threads: plan.threads(workflow.resource_settings.cores) * plan.config.threads
     resources:
         gpu=1,
         # How the job runs, which decides no result: unlike params, resources never rerun it.
@@ -90,6 +90,8 @@ rule select:
         rates=plan.config.rates,
         seeds=plan.config.seeds,
         last_rounds=plan.config.selection.last_rounds,
+    message:
+        "Select the rate of {wildcards.method} on {wildcards.federation}"
     shell:
         "python -m benchmark.evaluation.select {params.runs} --rates {params.rates} --seeds {params.seeds}"
         " --last-rounds {params.last_rounds} --output {output} > {log} 2>&1"
@@ -115,7 +117,7 @@ rule evaluate:
         federation=plan.where_trained,
     conda:
         "../../environment.yml"
-    threads: plan.threads(workflow.cores)
+    threads: plan.threads(workflow.resource_settings.cores)
     resources:
         gpu=1,
         device=plan.config.device,
@@ -165,6 +167,8 @@ rule overlap:
     params:
         runs=lambda wildcards: plan.runs.format(**wildcards),
         seeds=plan.config.seeds,
+    message:
+        "Measure the overlap of adapters of {wildcards.method} on {wildcards.federation}"
     shell:
         "python -m benchmark.evaluation.overlap {params.runs} --selected {input.selected} --seeds {params.seeds}"
         " --output {output} > {log} 2>&1"
