@@ -13,7 +13,7 @@ plan = Plan.of(config)
 
 if workflow.is_main_process:
     unlock()
-    for line in plan.announcement:
+    for line in plan.baselines.announcement:
         print(line, file=sys.stderr)
 
 

@@ -14,13 +14,13 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-from benchmark.baselines import match
+from benchmark.baselines.rows import Baselines, hashes
 from benchmark.comparison import Places
 from benchmark.config import Config, ConfigError, FederationSettings, RunningSettings, TrainingJob, parse
 from benchmark.federation import part
-from benchmark.files import digest, sha256
+from benchmark.files import digest
 from benchmark.reporting import gallery
-from benchmark.sources import ROOT, closure, fingerprint, fingerprint_of
+from benchmark.sources import ROOT, closure
 
 Node = TypeVar("Node", bound=ast.stmt)
 _ROW = ("{federation}", "{method}")
@@ -196,14 +196,14 @@ class Plan:
 
     def every_trained(self, *patterns: str) -> list[str]:
         """The same for the rows that are trained here."""
-        return _filled([row for row in self.rows if row not in self.referenced], patterns)
+        return _filled(self.baselines.trained, patterns)
 
     @property
     def rows(self) -> list[tuple[str, str]]:
         """Every row there is: its federation and its method."""
         return [(federation, method) for federation in self.federations for method in self.methods]
 
-    # Rows that are kept with the project: with `baselines: reference` they are not trained where nothing has changed.
+    # Rows that are kept with the project; see `Baselines`.
 
     @property
     def row_files(self) -> list[str]:
@@ -233,43 +233,26 @@ class Plan:
         return f"{self.reference}/rows/{{federation}}/{{method}}.zip"
 
     @cached_property
-    def unused(self) -> dict[tuple[str, str], str]:
-        """With `baselines: reference`, why rows are trained all the same, by federation and method."""
-        if self.config.baselines == "train":
-            return {}
-        found = {}
-        for row in self.rows:
-            path, *files = _filled([row], [self.kept, *self.row_files])
-            names = [file.removeprefix(f"{self.results}/") for file in files]
-            found[row] = match.fault(Path(path), self.hashes(*row), names)
-        return {row: fault for row, fault in found.items() if fault}
+    def baselines(self) -> Baselines:
+        """Which of the rows are taken from the reference, and which are trained here."""
+        asked = self.config.baselines == "reference"
+        return Baselines(asked, self.rows, self.results, self.kept, self.row_files, self._hashes)
 
-    @property
-    def referenced(self) -> list[tuple[str, str]]:
-        """Rows that are taken from the reference: federation and method."""
-        return [row for row in self.rows if row not in self.unused] if self.config.baselines == "reference" else []
-
-    @property
-    def announcement(self) -> list[str]:
-        """With `baselines: reference`, a line for every row: where it is from, and why."""
-        said = f"baselines={self.config.baselines}: "
-        return [
-            *(f"{said}{method} on {federation} is taken from the reference" for federation, method in self.referenced),
-            *(
-                f"{said}{method} on {federation} is trained: {fault}"
-                for (federation, method), fault in self.unused.items()
-            ),
-        ]
+    def _hashes(self, federation: str, method: str) -> dict[str, str]:
+        settings = self.config.federations[federation]
+        data = [self.dataset(federation), settings.options, _packing(settings)]
+        task = self.task(federation)
+        return hashes(self.config, self.training(federation, method), f"methods/{method}.py", data, task)
 
     @property
     def where_trained(self) -> str:
         """What the wildcard `federation` matches in paths of rows that are trained here."""
-        return self._where([row for row in self.rows if row not in self.referenced])
+        return self._where(self.baselines.trained)
 
     @property
     def where_referenced(self) -> str:
         """What it matches in paths of rows that are taken from the reference."""
-        return self._where(self.referenced)
+        return self._where(self.baselines.taken)
 
     def _where(self, rows: list[tuple[str, str]]) -> str:
         """A regular expression for a federation that is followed by the method of one of these rows."""
@@ -308,7 +291,6 @@ class Plan:
     def described(self) -> str:
         """What `comparison.json` says of this comparison beside what its federations hold, as JSON."""
         config = self.config
-        trained = [row for row in self.rows if row not in self.referenced]
         return _json(
             {
                 "name": config.name,
@@ -317,8 +299,8 @@ class Plan:
                 "rates": config.rates,
                 "seeds": config.seeds,
                 "last_rounds": config.selection.last_rounds,
-                "appendix": trained if config.appendix else [],
-                "unused": [[*row, fault] for row, fault in self.unused.items()],
+                "appendix": self.baselines.trained if config.appendix else [],
+                "unused": [[*row, fault] for row, fault in self.baselines.unused.items()],
                 "clients": {name: settings.clients for name, settings in config.federations.items()},
             }
         )
@@ -383,36 +365,6 @@ class Plan:
             evaluate_every=config.evaluate_every,
         )
         return job.model_dump_json()
-
-    def archive(self, federation: str, method: str) -> str:
-        """The hash of the archive that keeps a row."""
-        return sha256(Path(self.kept.format(federation=federation, method=method)))
-
-    def decides(self, federation: str, method: str) -> str:
-        """Hashes of what decides a row, known before anything is downloaded, as JSON."""
-        return _json(self.hashes(federation, method))
-
-    def hashes(self, federation: str, method: str) -> dict[str, str]:
-        """The same by their names in `baselines.match.DECIDES`."""
-        config, settings = self.config, json.loads(self.training(federation, method))
-        own = settings.pop("method"), settings.pop("method_settings")
-        weights = config.backbone.weights
-        protocol = {
-            "training": settings,
-            "dataset": [self.dataset(federation), config.federations[federation].options],
-            "packing": _packing(config.federations[federation]),
-            # A file's place does not count: its content is compared when the row is taken.
-            "weights": [config.backbone.pretraining.model_dump(), _code("benchmark.models.fetch")]
-            if weights == "drawn"
-            else ("hub" if weights == "hub" else "file"),
-            "selection": config.selection.model_dump(),
-        }
-        return {
-            "protocol": digest(protocol),
-            "method": digest([fingerprint_of(f"methods/{own[0]}.py"), own[1]]),
-            "engine": _code("benchmark.federation.train"),
-            "evaluation": _code("benchmark.evaluation.select", "benchmark.evaluation.evaluate"),
-        }
 
     # How jobs run, which decides no result: never a parameter.
 
@@ -550,12 +502,6 @@ def _figures(task: str) -> tuple[str, ...]:
     """The figures that only this task has, as its module says, which is read and not imported."""
     values = [value for name, value in _assigned(ROOT / f"benchmark/tasks/{task}.py") if name == "figures" and value]
     return tuple(ast.literal_eval(values[0])) if values else ()
-
-
-@cache
-def _code(*modules: str) -> str:
-    """A hash of what modules compute, with all of the project's that they import."""
-    return fingerprint({ROOT / path for module in modules for path in closure(module)})
 
 
 def _filled(rows: list[tuple[str, str]], patterns: Sequence[str]) -> list[str]:

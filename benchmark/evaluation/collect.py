@@ -11,15 +11,13 @@ from pathlib import Path
 import pandas as pd
 
 from benchmark.comparison import Comparison
-from benchmark.evaluation.counts import FILE, by_unit, of_clients
+from benchmark.evaluation.counts import FILE, KEPT, by_unit, of_clients
 from benchmark.files import atomic
 from benchmark.job import GivenPath, run
 from benchmark.tasks import task as tasks
 from benchmark.tasks.task import Floats, Metric, Task
 
 COLUMNS = ["federation", "method", "seed", "client", "metric", "value", "n"]
-KEPT = "predictions.parquet"
-"""What the task keeps of predictions, in the order of `counts.parquet`; read here for its metrics and nowhere else."""
 
 
 def metrics(task: Task, about: pd.DataFrame, counts: Floats, kept: pd.DataFrame) -> list[Metric]:

@@ -22,6 +22,8 @@ from benchmark.tasks import task as tasks
 from benchmark.tasks.task import Floats, Task
 
 FILE = "counts.parquet"
+KEPT = "predictions.parquet"
+"""What the task keeps of predictions, in the order of `counts.parquet`: for its metrics, which nothing else needs."""
 ABOUT = ["sample", "client", "group", "case"]
 """What is known of a sample, whoever predicts it."""
 

@@ -17,7 +17,7 @@ import torch
 
 from benchmark.config import TrainingJob
 from benchmark.data.packed import Split, open_test
-from benchmark.evaluation import collect, counts
+from benchmark.evaluation import counts
 from benchmark.evaluation.testing import every_client
 from benchmark.federation import fault
 from benchmark.federation.train import Job
@@ -109,7 +109,7 @@ def main(
         return
     for seed in settings.seeds:
         tables = of_model(job, task, test, _state(runs, choice["rate"], seed))
-        for name, table in zip((counts.FILE, collect.KEPT), tables, strict=True):
+        for name, table in zip((counts.FILE, counts.KEPT), tables, strict=True):
             with atomic(output / f"seed={seed}" / name) as temporary:
                 table.to_parquet(temporary, index=False)
 

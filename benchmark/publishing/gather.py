@@ -34,7 +34,7 @@ def incomplete(plan: Plan) -> list[str]:
     """
     copied = [
         f"{method} on {federation} is to be taken from the reference"
-        for federation, method in plan.referenced
+        for federation, method in plan.baselines.taken
         for path in plan.of_runs("run.json")[:1]
         if _origin(Path(path.format(federation=federation, method=method))) != "reference"
     ]

@@ -100,7 +100,7 @@ class Training:
 def trainings(plan: Plan) -> list[Training]:
     """Every training of a plan, as its files show it now; rows from the reference are none."""
     engine = fingerprint(ROOT / path for path in closure("benchmark.federation.train"))
-    return [_training(plan, *row, engine) for row in plan.rows if row not in plan.referenced]
+    return [_training(plan, *row, engine) for row in plan.baselines.trained]
 
 
 def _training(plan: Plan, federation: str, method: str, engine: str) -> Training:

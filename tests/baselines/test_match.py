@@ -31,7 +31,7 @@ def keep(federation: str, method: str, **changes: Any) -> None:
     """Keep a row of empty files, decided as the configuration with these changes decides it."""
     made = plan(**changes)
     files = [path.format(federation=federation, method=method) for path in made.row_files]
-    about = {"format": FORMAT, "decides": made.hashes(federation, method), "images": {}, "backbone": ""}
+    about = {"format": FORMAT, "decides": made.baselines.hashes(federation, method), "images": {}, "backbone": ""}
     content = {file.removeprefix(f"{made.results}/"): b"" for file in files}
     path = Path(made.kept.format(federation=federation, method=method))
     archive.write(path, {**content, "about.json": json_bytes(about)})
@@ -47,13 +47,13 @@ def test_the_split_is_each_federations_own() -> None:
     keep("toy_lesions", "fedit")
     keep("toy_slides", "local")
     made = plan()
-    assert made.referenced == [("toy_lesions", "fedit"), ("toy_slides", "local")]
+    assert made.baselines.taken == [("toy_lesions", "fedit"), ("toy_slides", "local")]
     for row in made.rows:
         for pattern in made.row_files:
             path = pattern.format(federation=row[0], method=row[1])
             folder = re.escape(pattern.partition("{")[0])
             taken, trained = (re.match(f"{folder}(?:{w})/", path) for w in (made.where_referenced, made.where_trained))
-            assert (bool(taken), bool(trained)) == (row in made.referenced, row not in made.referenced)
+            assert (bool(taken), bool(trained)) == (row in made.baselines.taken, row not in made.baselines.taken)
     assert made.every_trained("{federation}/{method}") == ["toy_lesions/local", "toy_slides/fedit"]
     assert made.appendix == [
         "results/small/appendix/toy_lesions/local.csv",
@@ -64,7 +64,7 @@ def test_the_split_is_each_federations_own() -> None:
 def test_without_the_setting_nothing_is_taken_and_nothing_said() -> None:
     keep("toy_lesions", "fedit")
     made = plan(baselines="train")
-    assert (made.referenced, made.announcement, made.where_referenced) == ([], [], "(?!)")
+    assert (made.baselines.taken, made.baselines.announcement, made.where_referenced) == ([], [], "(?!)")
 
 
 @pytest.mark.parametrize(
@@ -84,8 +84,10 @@ def test_a_setting_that_decides_a_row_is_noticed(changes: dict[str, Any], what: 
     method = changes.get("methods", ["fedit"])[0]
     keep("toy_lesions", method, methods=[method])
     made = plan(**changes)
-    assert ("toy_lesions", method) not in made.referenced
-    (said,) = (line for line in made.announcement if f" {method} on toy_lesions is trained: the {what} " in line)
+    assert ("toy_lesions", method) not in made.baselines.taken
+    (said,) = (
+        line for line in made.baselines.announcement if f" {method} on toy_lesions is trained: the {what} " in line
+    )
     path = f"results/reference/small/rows/toy_lesions/{method}.zip"
     assert re.search(rf"has changed since {path} \([0-9a-f]{{6}} != [0-9a-f]{{6}}\)$", said)
 
@@ -94,13 +96,13 @@ def test_what_decides_nothing_is_no_matter() -> None:
     """Where files lie, how jobs run."""
     keep("toy_lesions", "fedit")
     own = plan(device="cpu", lanes=1, local_files="/elsewhere", licences_accepted=["isic2019"], appendix=False)
-    assert own.referenced == [("toy_lesions", "fedit")]
+    assert own.baselines.taken == [("toy_lesions", "fedit")]
 
 
 def test_an_archive_that_is_no_row_is_named() -> None:
     path = Path("results/reference/small/rows/toy_lesions/fedit.zip")
     keep("toy_lesions", "fedit")
-    hashes = plan().hashes("toy_lesions", "fedit")
+    hashes = plan().baselines.hashes("toy_lesions", "fedit")
     assert fault(path, hashes, ["about.json", "overlap.csv"]) == f"{path} lacks overlap.csv"
     archive.write(path, {"about.json": json_bytes({"format": 0})})
     assert "made by another version" in fault(path, hashes, [])

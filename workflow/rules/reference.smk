@@ -14,7 +14,7 @@ rule keep:
     conda:
         "../../environment.yml"
     params:
-        decides=lambda wildcards: plan.decides(wildcards.federation, wildcards.method),
+        decides=lambda wildcards: plan.baselines.decides(**wildcards),
         results=lambda wildcards: plan.results,
     message:
         "Keep {wildcards.method} on {wildcards.federation}"

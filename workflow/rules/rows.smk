@@ -191,7 +191,7 @@ rule baseline:
         "../../environment.yml"
     params:
         archive=lambda wildcards: plan.kept.format(**wildcards),
-        sha256=lambda wildcards: plan.archive(**wildcards),
+        sha256=lambda wildcards: plan.baselines.archive(**wildcards),
         results=lambda wildcards: plan.results,
         drawn="--drawn" if plan.config.backbone.weights == "drawn" else "",
     message:

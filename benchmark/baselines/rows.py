@@ -1,0 +1,116 @@
+"""Which rows of a comparison are taken from the reference, and why the others are trained all the same."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+from benchmark.baselines import match
+from benchmark.config import Config
+from benchmark.files import digest, sha256
+from benchmark.sources import ROOT, closure, fingerprint, fingerprint_of
+
+Row = tuple[str, str]
+"""A federation and a method."""
+
+
+@dataclass(frozen=True)
+class Baselines:
+    """The rows that are kept with the project, as one comparison sees them.
+
+    Attributes:
+        asked: Whether rows are to be taken from the reference: `baselines: reference`.
+        rows: Every row of the comparison.
+        results: The folder of its results.
+        kept: Pattern of the archive that keeps a row, over the wildcards `federation` and `method`.
+        files: Patterns of all that an archive must hold, likewise.
+        hashes: Hashes of what decides a row now, by the names in `match.DECIDES`.
+    """
+
+    asked: bool
+    rows: Sequence[Row]
+    results: str
+    kept: str
+    files: Sequence[str]
+    hashes: Callable[[str, str], Mapping[str, str]]
+
+    @cached_property
+    def unused(self) -> dict[Row, str]:
+        """Where rows are to be taken from the reference, why some are trained all the same."""
+        found = {row: self._fault(*row) for row in self.rows} if self.asked else {}
+        return {row: fault for row, fault in found.items() if fault}
+
+    @property
+    def taken(self) -> list[Row]:
+        """Rows that are taken from the reference."""
+        return [row for row in self.rows if row not in self.unused] if self.asked else []
+
+    @property
+    def trained(self) -> list[Row]:
+        """Rows that are trained here."""
+        return [row for row in self.rows if row not in self.taken]
+
+    @property
+    def announcement(self) -> list[str]:
+        """Where rows are to be taken from the reference, a line for every row: where it is from, and why."""
+        said = "baselines=reference: "
+        return [
+            *(f"{said}{method} on {federation} is taken from the reference" for federation, method in self.taken),
+            *(
+                f"{said}{method} on {federation} is trained: {fault}"
+                for (federation, method), fault in self.unused.items()
+            ),
+        ]
+
+    def archive(self, federation: str, method: str) -> str:
+        """The hash of the archive that keeps a row."""
+        return sha256(Path(self.kept.format(federation=federation, method=method)))
+
+    def decides(self, federation: str, method: str) -> str:
+        """Hashes of what decides a row, known before anything is downloaded, as JSON."""
+        return json.dumps(self.hashes(federation, method), sort_keys=True)
+
+    def _fault(self, federation: str, method: str) -> str:
+        path, *files = (pattern.format(federation=federation, method=method) for pattern in (self.kept, *self.files))
+        names = [file.removeprefix(f"{self.results}/") for file in files]
+        return match.fault(Path(path), self.hashes(federation, method), names)
+
+
+def hashes(config: Config, training: str, method_file: str, data: Sequence[Any], task: str) -> dict[str, str]:
+    """What decides a row, by the names in `match.DECIDES`.
+
+    Args:
+        config: The configuration.
+        training: Settings of the row's `train` job, as JSON.
+        method_file: The method's file, from the project's root.
+        data: What the pack's images follow from: dataset, options and settings of packing.
+        task: What is learned, which says what a test is worth.
+
+    Returns:
+        A hash for each name.
+    """
+    settings, weights = json.loads(training), config.backbone.weights
+    own = settings.pop("method"), settings.pop("method_settings")
+    protocol = {
+        "training": settings,
+        "data": data,
+        # A file's place does not count: its content is compared when the row is taken.
+        "weights": [config.backbone.pretraining.model_dump(), _code("benchmark.models.fetch")]
+        if weights == "drawn"
+        else ("hub" if weights == "hub" else "file"),
+        "selection": config.selection.model_dump(),
+    }
+    return {
+        "protocol": digest(protocol),
+        "method": digest([fingerprint_of(method_file), own[1]]),
+        "engine": _code("benchmark.federation.train"),
+        "evaluation": _code("benchmark.evaluation.select", "benchmark.evaluation.evaluate", f"benchmark.tasks.{task}"),
+    }
+
+
+@cache
+def _code(*modules: str) -> str:
+    """A hash of what modules compute, with all of the project's that they import."""
+    return fingerprint({ROOT / path for module in modules for path in closure(module)})
