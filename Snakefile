@@ -48,7 +48,7 @@ rule all:
         "All of {plan.config.name} is there"
 
 
-include: "workflow/rules/data.smk"  # download, pack, manifest, backbone
+include: "workflow/rules/data.smk"  # download, pack, backbone
 include: "workflow/rules/rows.smk"  # train, select, evaluate, overlap; or baseline in place of them
 include: "workflow/rules/comparison.smk"  # collect, uncertainty, stability, ..., table, leaderboard, figure, report
 include: "workflow/rules/reference.smk"  # keep, reference, readme: what is committed; no part of `all`

@@ -47,7 +47,11 @@ class Places:
 
     def test(self, federation: str, method: str, seed: int | str, file: str) -> str:
         """What a row's model made of the test images at the selected rate: `counts.parquet`, `predictions.parquet`."""
-        return f"{self.folder}/test/{federation}/{method}/seed={seed}/{file}"
+        return f"{self.tests(federation, method)}/seed={seed}/{file}"
+
+    def tests(self, federation: str, method: str) -> str:
+        """The folder of a row's tests, one for each seed."""
+        return f"{self.folder}/test/{federation}/{method}"
 
     def all_rates(self, federation: str, method: str) -> str:
         """A row's test scores with every rate, for the appendix."""

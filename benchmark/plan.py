@@ -20,23 +20,12 @@ from benchmark.errors import nearest
 from benchmark.federation import part
 from benchmark.files import digest
 from benchmark.methods import discovered, method_file
-from benchmark.sources import ROOT, closure
+from benchmark.reporting import gallery
+from benchmark.sources import ROOT, closure, fetching
 
 Node = TypeVar("Node", bound=ast.stmt)
 _ROW = ("{federation}", "{method}")
 """A row in patterns of paths."""
-FIGURES = (
-    "rate_curves",
-    "clients",
-    "average_rank",
-    "critical_difference",
-    "stability",
-    "learning_curves",
-    "bytes",
-    "labels",
-    "confusion",
-    "overlap",
-)
 
 
 @dataclass(frozen=True)
@@ -65,7 +54,7 @@ class Plan:
         """
         plan = cls(parse(values, where))
         unknown = discovered().unknown(plan.config.methods or (), plan.config.own or (), plan.config.method_settings)
-        faults = [*unknown, *plan._unknown_datasets(), *plan._unknown_settings()]
+        faults = [*unknown, *plan._unknown_datasets(), *plan._unknown_settings(), *plan._unfit()]
         if not plan.methods:
             faults.append("methods: none is named, and none stands in methods/ itself; name a group or a method")
         if faults:
@@ -96,6 +85,11 @@ class Plan:
     def task(self, federation: str) -> str:
         """What is learned on a federation, as its dataset's module says, which is read and not imported."""
         return _task(self.dataset(federation))
+
+    @property
+    def tasks(self) -> list[str]:
+        """What is learned on all federations."""
+        return sorted({self.task(name) for name in self.federations})
 
     def located(self, federation: str) -> FederationSettings:
         """A federation's settings; the user's own copy of the data, if there is one, with the path where it stands."""
@@ -156,11 +150,6 @@ class Plan:
         return f"results/backbones/{self.config.backbone.name}-{digest(json.loads(self.fetching()))[:8]}"
 
     @property
-    def manifest(self) -> str:
-        """Pattern of a federation's manifest, over the wildcard `federation`."""
-        return f"{self.results}/data/{{federation}}/manifest.json"
-
-    @property
     def places(self) -> Places:
         """Where the results stand."""
         return Places(self.results)
@@ -188,6 +177,21 @@ class Plan:
         """Patterns of a test file of every seed, over the wildcards `federation` and `method`."""
         return [self.places.test(*_ROW, seed, file) for seed in self.config.seeds]
 
+    @property
+    def tested(self) -> list[str]:
+        """Patterns of what a row's models made of the test images, over the wildcards `federation` and `method`."""
+        return [*self.of_seeds("counts.parquet"), *self.of_seeds("predictions.parquet")]
+
+    @property
+    def collected(self) -> dict[str, Any]:
+        """What every job reads that reports on the comparison, by names for a rule's input."""
+        return {
+            "comparison": self.places.of("comparison.json"),
+            "clients": self.places.of("clients.parquet"),
+            "selected": self.every(self.selected),
+            "runs": self.every(*self.of_runs("run.json")),
+        }
+
     def every(self, *patterns: str) -> list[str]:
         """Patterns over `federation` and `method` filled in for all of both."""
         return _filled(self.rows, patterns)
@@ -210,7 +214,7 @@ class Plan:
             *self.of_runs("run.json"),
             *self.of_runs("metrics.parquet"),
             self.selected,
-            *self.of_seeds("predictions.parquet"),
+            *self.tested,
             self.overlap,
         ]
 
@@ -239,7 +243,8 @@ class Plan:
     def _hashes(self, federation: str, method: str) -> dict[str, str]:
         settings = self.config.federations[federation]
         data = [self.dataset(federation), settings.options, _packing(settings)]
-        return hashes(self.config, self.training(federation, method), method_file(method), data)
+        task = self.task(federation)
+        return hashes(self.config, self.training(federation, method), method_file(method), data, task)
 
     @property
     def where_trained(self) -> str:
@@ -262,7 +267,7 @@ class Plan:
         tables = [self.places.table(name, kind) for name in self.federations for kind in ("csv", "md", "tex")]
         drawn = [
             f"{self.figures}/{name}.{kind}"
-            for name in (*self.figure_names, "examples")
+            for name in (*self.figure_names, gallery.FROM_IMAGES)
             for kind in ("pdf", "svg", "csv")
         ]
         return [
@@ -309,8 +314,8 @@ class Plan:
 
     @property
     def figure_names(self) -> list[str]:
-        """The figures drawn from results, in the order of the report; `examples` is drawn from images."""
-        return list(FIGURES)
+        """The figures that are drawn from results: those that every comparison has, and those of its tasks."""
+        return [name for name in gallery.names(map(_figures, self.tasks)) if name != gallery.FROM_IMAGES]
 
     def caption(self, figure: str) -> str:
         """What stands below a figure."""
@@ -333,16 +338,17 @@ class Plan:
         """Settings of the job that packs a dataset, as JSON."""
         return _json(_packing(self.config.federations[self.packs[pack]]))
 
-    def clients(self, federation: str) -> str:
-        """The clients of a federation as JSON; null for all that its dataset has."""
-        return json.dumps(self.config.federations[federation].clients)
-
     def fetching(self) -> str:
         """Settings of the job that brings the backbone, as JSON."""
         settings = self.config.backbone
         if settings.weights not in ("hub", "drawn"):
             settings = settings.model_copy(update={"weights": self._local(settings.weights)})
         return settings.model_dump_json()
+
+    @property
+    def fetching_modules(self) -> list[str]:
+        """The modules of the job that brings the backbone."""
+        return fetching(self.config.backbone.network)
 
     def training(self, federation: str, method: str) -> str:
         """Settings of a `train` job, as JSON."""
@@ -353,12 +359,16 @@ class Plan:
             clients=None if clients is None else tuple(sorted(clients)),
             method=method,
             method_settings=config.method_settings.get(method, {}),
+            task=config.tasks.get(self.task(federation), {}),
             rates=config.rates,
             seeds=config.seeds,
             rounds=config.rounds,
+            network=config.backbone.network,
             backbone=config.backbone.name,
             arguments=config.backbone.arguments,
             lora=config.lora,
+            trains=config.trains,
+            initialisation=config.initialisation,
             head=config.head,
             averaging=config.averaging,
             training=config.training,
@@ -366,11 +376,6 @@ class Plan:
             evaluate_every=config.evaluate_every,
         )
         return job.model_dump_json()
-
-    @property
-    def notes(self) -> str:
-        """Why rows are trained although `baselines: reference` is asked for, as JSON: dataset, method, message."""
-        return json.dumps([[*row, fault] for row, fault in self.baselines.unused.items()])
 
     # How jobs run, which decides no result: never a parameter.
 
@@ -429,19 +434,25 @@ class Plan:
         """
         return max(1, (cores or 1) // (os.cpu_count() or 1))
 
-    def sources(self, module: str, *, dataset: str = "", task: str = "") -> list[str]:
+    def sources(self, *modules: str, dataset: str = "", tasks: Sequence[str] = ()) -> list[str]:
         """The project's files that a job runs: its inputs, since Snakemake does not follow imports.
 
         Args:
-            module: The job's module.
+            *modules: The job's module, and others that it imports by name.
             dataset: The dataset whose module the job imports by name.
-            task: The task whose module it imports by name.
+            tasks: The tasks whose modules it imports by name.
 
         Returns:
             Paths from the project's root, sorted.
         """
-        named = {f"benchmark.data.datasets.{dataset}": dataset, f"benchmark.tasks.{task}": task}
-        return sorted({*closure(module), *(path for name, wanted in named.items() if wanted for path in closure(name))})
+        named = [f"benchmark.tasks.{task}" for task in tasks]
+        named += [f"benchmark.data.datasets.{dataset}"] if dataset else []
+        return sorted({path for name in (*modules, *named) for path in closure(name)})
+
+    def of_model(self, module: str) -> Callable[[Any], list[str]]:
+        """The files of a job that runs a row's model, which imports network and task by name; for its wildcards."""
+        network = f"benchmark.models.{self.config.backbone.network}"
+        return lambda wildcards: self.sources(module, network, tasks=[self.task(wildcards.federation)])
 
     def _local(self, path: str) -> str:
         """A path of the user's, which is relative to `local_files`."""
@@ -468,6 +479,33 @@ class Plan:
                     )
         return faults
 
+    def _unfit(self) -> list[str]:
+        """Networks and tasks that there are not, their settings likewise, and methods that lack what they need."""
+        config, faults = self.config, []
+        if not (ROOT / f"benchmark/models/{config.backbone.network}.py").is_file():
+            faults.append(f"backbone.network: there is no benchmark/models/{config.backbone.network}.py")
+        for task, settings in config.tasks.items():
+            file = ROOT / f"benchmark/tasks/{task}.py"
+            if not file.is_file():
+                faults.append(f"tasks.{task}: there is no benchmark/tasks/{task}.py")
+                continue
+            known = list(_literal(file, "defaults", {}))
+            allowed = ", ".join(known) or "none"
+            faults += [
+                f"tasks.{task}.{name}: there is no such setting; allowed: {allowed}"
+                for name in settings
+                if name not in known
+            ]
+        for method in self.methods if not faults else ():
+            file = ROOT / method_file(method)
+            trained = _literal(file, "trains", None) or config.trains
+            if lacking := [role for role in _literal(file, "needs", ()) if role not in trained]:
+                faults.append(
+                    f"trains: {method} needs {', '.join(lacking)}, but what is trained is {', '.join(trained)}; leave "
+                    f"{method} out of `methods`, or train {', '.join(lacking)} too"
+                )
+        return faults
+
 
 @cache
 def _datasets() -> list[str]:
@@ -486,6 +524,21 @@ def _task(dataset: str) -> str:
             if name == "task" and isinstance(value, ast.Constant):
                 return str(value.value)
     return ""
+
+
+@cache
+def _figures(task: str) -> tuple[str, ...]:
+    """The figures that only this task has, as its module says, which is read and not imported."""
+    return tuple(_literal(ROOT / f"benchmark/tasks/{task}.py", "figures", ()))
+
+
+def _literal(path: Path, name: str, default: Any) -> Any:
+    """What the classes of a file set an attribute to, where it is written out; a broken file sets nothing."""
+    try:
+        values = [value for found, value in _assigned(path) if found == name and value is not None]
+        return ast.literal_eval(values[0]) if values else default
+    except (OSError, SyntaxError, ValueError):
+        return default
 
 
 def _filled(rows: list[tuple[str, str]], patterns: Sequence[str]) -> list[str]:

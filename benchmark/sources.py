@@ -39,7 +39,7 @@ def closure(module: str) -> tuple[str, ...]:
 
 
 def fingerprint(paths: Iterable[Path]) -> str:
-    """A hash of what Python files compute: it ignores comments, docstrings and layout.
+    """A hash of what Python files compute: it ignores comments, docstrings, layout, and what errors say.
 
     Args:
         paths: Python files; their names do not count, their order does not either.
@@ -49,6 +49,39 @@ def fingerprint(paths: Iterable[Path]) -> str:
     """
     parts = sorted(hashlib.sha256(_meaning(path).encode()).hexdigest() for path in paths)
     return hashlib.sha256("".join(parts).encode()).hexdigest()
+
+
+def computing(network: str, task: str) -> list[str]:
+    """The project's files that compute a trained lane, besides its method's: paths from the project's root.
+
+    Args:
+        network: The network's module.
+        task: The task's.
+
+    Returns:
+        The round loop with all that it imports, network and task likewise.
+    """
+    modules = ("benchmark.federation.training", f"benchmark.models.{network}", f"benchmark.tasks.{task}")
+    return sorted({path for module in modules for path in closure(module)})
+
+
+def fetching(network: str) -> list[str]:
+    """The modules that bring a network's weights: its own, and `NAME_weights` beside it where there is one.
+
+    Args:
+        network: The network's module.
+
+    Returns:
+        Dotted names.
+    """
+    names = ("fetch", network, f"{network}_weights")
+    return [module for name in names if _file(module := f"benchmark.models.{name}")]
+
+
+@cache
+def engine(network: str, task: str) -> str:
+    """A hash of what these files compute."""
+    return fingerprint(ROOT / path for path in computing(network, task))
 
 
 @cache
@@ -93,6 +126,8 @@ def _file(module: str) -> Path | None:
 def _meaning(path: Path) -> str:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
+        if isinstance(node, ast.Raise):
+            node.exc = node.cause = None
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and (
             node.body and isinstance(node.body[0], ast.Expr) and isinstance(node.body[0].value, ast.Constant)
         ):

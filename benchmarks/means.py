@@ -91,7 +91,7 @@ class Setup:
         pixels = Rows.of(noise.to(self.device))
         labels = torch.randint(len(CLASSES), (images,), generator=source).to(self.device)
         everyone = [Client(str(number), pixels, labels, pixels, labels) for number in range(clients)]
-        training = TrainingSettings(batch_size=batch, momentum=0.9, precision=precision)
+        training = TrainingSettings(batch_size=batch, optimiser=OptimiserSettings(momentum=0.9), precision=precision)
         return Engine(model, everyone, training, AugmentationSettings(), "shared")
 
 

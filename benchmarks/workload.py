@@ -64,7 +64,9 @@ class Workload:
     @property
     def training(self) -> TrainingSettings:
         """Batches and SGD."""
-        return TrainingSettings(batch_size=self.batch_size, momentum=0.9, precision=self.precision)
+        return TrainingSettings(
+            batch_size=self.batch_size, optimiser=OptimiserSettings(momentum=0.9), precision=self.precision
+        )
 
     def job(self) -> TrainingJob:
         """The sweep as the engine's job."""

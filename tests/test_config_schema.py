@@ -76,7 +76,7 @@ def test_the_configuration_of_the_readme_can_be_planned() -> None:
         ({"lanes": "many"}, True),
         ({"head": "mine"}, True),
         ({"training": {"momentun": 0.9}}, True),
-        ({"training": {"momentum": 1.0}}, True),
+        ({"training": {"optimiser": {"momentum": 1.0}}}, True),
         ({"federations": {"toy_lesions": {"size": 48}}}, True),
         ({"federations": {"toy_lesions": {"options": {"scale": 0.1}}}}, False),
         ({"method_settings": {"ditto": {"strength": 0.1}}}, False),

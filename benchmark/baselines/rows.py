@@ -10,7 +10,7 @@ from typing import Any
 from benchmark.baselines import match
 from benchmark.config import Config
 from benchmark.files import digest, sha256
-from benchmark.sources import ROOT, closure, fingerprint, fingerprint_of
+from benchmark.sources import ROOT, closure, engine, fetching, fingerprint, fingerprint_of
 
 Row = tuple[str, str]
 """A federation and a method."""
@@ -42,15 +42,15 @@ class Baselines:
         found = {row: self._fault(*row) for row in self.rows} if self.asked else {}
         return {row: fault for row, fault in found.items() if fault}
 
-    @property
+    @cached_property
     def taken(self) -> list[Row]:
         """Rows that are taken from the reference."""
         return [row for row in self.rows if row not in self.unused] if self.asked else []
 
-    @property
+    @cached_property
     def trained(self) -> list[Row]:
         """Rows that are trained here."""
-        return [row for row in self.rows if row not in self.taken]
+        return [row for row in self.rows if row in self.unused or not self.asked]
 
     @property
     def announcement(self) -> list[str]:
@@ -78,7 +78,7 @@ class Baselines:
         return match.fault(Path(path), self.hashes(federation, method), names)
 
 
-def hashes(config: Config, training: str, method_file: str, data: Sequence[Any]) -> dict[str, str]:
+def hashes(config: Config, training: str, method_file: str, data: Sequence[Any], task: str) -> dict[str, str]:
     """What decides a row, by the names in `match.DECIDES`.
 
     Args:
@@ -86,6 +86,7 @@ def hashes(config: Config, training: str, method_file: str, data: Sequence[Any])
         training: Settings of the row's `train` job, as JSON.
         method_file: The method's file, from the project's root.
         data: What the pack's images follow from: dataset, options and settings of packing.
+        task: What is learned, which says what a test is worth.
 
     Returns:
         A hash for each name.
@@ -96,7 +97,7 @@ def hashes(config: Config, training: str, method_file: str, data: Sequence[Any])
         "training": settings,
         "data": data,
         # A file's place does not count: its content is compared when the row is taken.
-        "weights": [config.backbone.pretraining.model_dump(), _code("benchmark.models.fetch")]
+        "weights": [config.backbone.pretraining.model_dump(), _code(*fetching(config.backbone.network))]
         if weights == "drawn"
         else ("hub" if weights == "hub" else "file"),
         "selection": config.selection.model_dump(),
@@ -104,8 +105,8 @@ def hashes(config: Config, training: str, method_file: str, data: Sequence[Any])
     return {
         "protocol": digest(protocol),
         "method": digest([fingerprint_of(method_file), own[1]]),
-        "engine": _code("benchmark.federation.train"),
-        "evaluation": _code("benchmark.evaluation.select", "benchmark.evaluation.evaluate"),
+        "engine": engine(config.backbone.network, task),
+        "evaluation": _code("benchmark.evaluation.select", "benchmark.evaluation.evaluate", f"benchmark.tasks.{task}"),
     }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from benchmark import archive
 from benchmark.commands import configured
+from benchmark.comparison import Comparison
 from benchmark.plan import Plan
 from benchmark.publishing import check, gather, sums
 
@@ -59,6 +60,4 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _clients(plan: Plan) -> list[str]:
     """Where the per-client table is not of the present predictions, published or not."""
-    predictions = [Path(path) for path in plan.every(*plan.of_seeds("predictions.parquet"))]
-    manifests = [f"{name}={plan.manifest.format(federation=name)}" for name in plan.federations]
-    return check.recollected(predictions, manifests, gather.clients(plan))
+    return check.recollected(Comparison.read(Path(plan.results)), gather.clients(plan))

@@ -101,6 +101,7 @@ class Dataset(ABC):
         options: Defaults of the settings that only this dataset knows (`federations.<name>.options`).
         task: What is learned: the name of a module of `benchmark/tasks/`.
         channels: Of the packed images: 3 for colour (RGB), 1 for grey.
+        group_name: What reports call its groups, in the plural: lesions, patients.
     """
 
     name: ClassVar[str]
@@ -113,6 +114,7 @@ class Dataset(ABC):
     options: ClassVar[Mapping[str, Option]] = {}
     task: ClassVar[str] = "classification"
     channels: ClassVar[int] = 3
+    group_name: ClassVar[str] = "groups"
 
     @abstractmethod
     def prepare(self, request: Request) -> Path:

@@ -244,6 +244,7 @@ def _manifest(
         "title": dataset.title,
         "task": dataset.task,
         "classes": list(dataset.classes),
+        "group_name": dataset.group_name,
         "clients": {
             client.id: {
                 "name": client.name,

@@ -1,16 +1,15 @@
 """The paired bootstrap: every score, mean and average rank on thousands of resampled test sets.
 
-A resample draws the groups of every client with replacement, and the seeds of every dataset. Groups, not images:
+A resample draws the groups of every client with replacement, and the seeds of every federation. Groups, not images:
 images of one lesion or patient are alike, and drawing them one by one would promise more than the test set holds.
-Groups that show the same classes are drawn among themselves, as many as there are: otherwise a rare class, whose
-recall weighs as much as any other's in balanced accuracy, would drop out of many resamples and pull their scores to
-one side. All methods see the same draws, so that what is easy or hard for all of them cancels where two are compared.
-A draw depends on the names of dataset and client alone, not on which methods or other clients take part.
+Groups that the task says are alike (`Task.drawn_among`) are drawn among themselves, as many as there are. All methods
+see the same draws, so that what is easy or hard for all of them cancels where two are compared. A draw depends on the
+names of federation and client alone, not on which methods or other clients take part.
 
 Row 0 of every array is the test set as it is; rows 1 to B are the resamples. The interval covers another draw of test
 samples, and of seeds where there are several. It does not cover other clients, other training images or another rate.
-A client with one group has no spread, nor has a class with one lesion, and two or three give a coarse one: such an
-interval is too narrow, whatever its width; so is what two or three seeds add.
+A client with one group has no spread, nor has a group that is like no other, and two or three give a coarse one: such
+an interval is too narrow, whatever its width; so is what two or three seeds add.
 
 Ranks of noisy scores move towards the middle: resampling adds noise to scores that hold some already, so that the
 interval of an average rank near 1 or near the last place may lie wholly to one side of the average rank itself.
@@ -26,9 +25,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import rankdata
 
-from benchmark.evaluation.counts import Counts, Floats, score
+from benchmark.evaluation.counts import Counts
 from benchmark.evaluation.merit import merit
 from benchmark.evaluation.statistics import ALL, MEAN
+from benchmark.tasks.task import Floats, Task
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
@@ -41,11 +41,12 @@ class Resampled:
     Attributes:
         methods: Names of the M methods.
         ranked: Names of the R methods that are ranked.
-        scores: By (dataset, client), each method's score averaged over seeds, `(B + 1, M)`. NaN where a model diverged
-            or a cell is missing.
-        ranks: By (dataset, client), each ranked method's rank averaged over seeds, `(B + 1, R)`. NaN where a cell is
+        scores: By (federation, client), each method's score averaged over seeds, `(B + 1, M)`. NaN where a model
+            diverged or a cell is missing.
+        ranks: By (federation, client), each ranked method's rank averaged over seeds, `(B + 1, R)`. NaN where a cell is
             missing; a model that diverged has the last rank.
-        groups: By (dataset, client), how many groups were drawn from.
+        groups: By (federation, client), how many groups were drawn from.
+        tasks: By federation, what was learned.
     """
 
     methods: Sequence[str]
@@ -53,35 +54,43 @@ class Resampled:
     scores: dict[tuple[str, str], Floats]
     ranks: dict[tuple[str, str], Floats]
     groups: dict[tuple[str, str], int]
+    tasks: dict[str, Task]
 
     @cached_property
-    def datasets(self) -> list[str]:
-        """The datasets, in the order of the clients."""
-        return list(dict.fromkeys(dataset for dataset, _ in self.scores))
+    def federations(self) -> list[str]:
+        """The federations, in the order of the clients."""
+        return list(dict.fromkeys(federation for federation, _ in self.scores))
 
-    def mean(self, dataset: str) -> Floats:
-        """Every method's mean score over a dataset's clients, or over `ALL` datasets, `(B + 1, M)`."""
-        return self._over(self.scores, dataset)
+    @property
+    def comparable(self) -> list[str]:
+        """Of what there are means: every federation, and `ALL` together where all have the same score."""
+        one = len({(task.name, task.score_name) for task in self.tasks.values()}) == 1
+        return [*self.federations, *([ALL] if one else [])]
 
-    def average_rank(self, dataset: str) -> Floats:
-        """Every ranked method's average rank on a dataset, or over `ALL` datasets, `(B + 1, R)`."""
-        return self._over(self.ranks, dataset)
+    def higher_is_better(self, federation: str) -> bool:
+        """The direction of a federation's score, or of that of `ALL`."""
+        return self.tasks[self.federations[0] if federation == ALL else federation].higher_is_better
 
-    def _over(self, arrays: dict[tuple[str, str], Floats], dataset: str) -> Floats:
-        if dataset == ALL:
-            return _mean([self._over(arrays, name) for name in self.datasets])
-        return _mean([array for (name, _), array in arrays.items() if name == dataset])
+    def mean(self, federation: str) -> Floats:
+        """Every method's mean score over a federation's clients, or over `ALL` federations, `(B + 1, M)`."""
+        return self._over(self.scores, federation)
+
+    def average_rank(self, federation: str) -> Floats:
+        """Every ranked method's average rank on a federation, or over `ALL` federations, `(B + 1, R)`."""
+        return self._over(self.ranks, federation)
+
+    def _over(self, arrays: dict[tuple[str, str], Floats], federation: str) -> Floats:
+        if federation == ALL:
+            return _mean([self._over(arrays, name) for name in self.federations])
+        return _mean([array for (name, _), array in arrays.items() if name == federation])
 
 
-def resample(
-    counts: Sequence[Counts], controls: Collection[str], *, higher_is_better: bool = True, resamples: int = RESAMPLES
-) -> Resampled:
+def resample(counts: Sequence[Counts], controls: Collection[str], resamples: int = RESAMPLES) -> Resampled:
     """Score and rank all methods on resampled test sets.
 
     Args:
         counts: The counts of every client, as `counts.read` returns them.
         controls: Methods that are not ranked.
-        higher_is_better: Direction of the score.
         resamples: The number B of resamples.
 
     Returns:
@@ -91,13 +100,15 @@ def resample(
     chosen = [place for place, method in enumerate(methods) if method not in controls]
     scores, ranks = {}, {}
     for client in counts:
-        cells = _scores(client, resamples)
-        seeds = draws((client.dataset,), len(client.seeds), resamples) / len(client.seeds)
-        scores[client.dataset, client.client] = _over_seeds(cells, seeds)
-        own = _ranks(cells[:, chosen], client.missing[chosen], higher_is_better=higher_is_better)
-        ranks[client.dataset, client.client] = _over_seeds(own, seeds)
-    groups = {(client.dataset, client.client): len(client.groups) for client in counts}
-    return Resampled(methods, [methods[place] for place in chosen], scores, ranks, groups)
+        key, cells = (client.federation, client.client), _scores(client, resamples)
+        seeds = draws((client.federation,), len(client.seeds), resamples) / len(client.seeds)
+        scores[key] = _over_seeds(cells, seeds)
+        higher = client.task.higher_is_better
+        own = _ranks(cells[:, chosen], client.missing[chosen], higher_is_better=higher)
+        ranks[key] = _over_seeds(own, seeds)
+    groups = {(client.federation, client.client): len(client.groups) for client in counts}
+    tasks = {client.federation: client.task for client in counts}
+    return Resampled(methods, [methods[place] for place in chosen], scores, ranks, groups, tasks)
 
 
 def draws(key: Sequence[str], size: int, resamples: int) -> Floats:
@@ -120,7 +131,7 @@ def draws(key: Sequence[str], size: int, resamples: int) -> Floats:
 
 
 def group_draws(counts: Counts, resamples: int) -> Floats:
-    """How often each of a client's groups is drawn, among those that show the same classes.
+    """How often each of a client's groups is drawn, among those that the task says are alike.
 
     Args:
         counts: The client's counts.
@@ -130,10 +141,10 @@ def group_draws(counts: Counts, resamples: int) -> Floats:
         Counts, `(B + 1, G)`; row 0 holds each group once.
     """
     drawn = np.ones((resamples + 1, len(counts.groups)))
-    shown = counts.totals > 0
-    for classes in sorted({tuple(row) for row in shown.tolist()}):
-        own = (shown == classes).all(axis=1)
-        key = (counts.dataset, counts.client, *(str(c) for c in np.flatnonzero(classes)))
+    kinds = counts.task.drawn_among(counts.grouped)
+    for kind in sorted(set(kinds)):
+        own = np.array([other == kind for other in kinds])
+        key = (counts.federation, counts.client, *map(str, kind))
         drawn[:, own] = draws(key, int(own.sum()), resamples)
     return drawn
 
@@ -153,24 +164,25 @@ def interval(values: Floats) -> tuple[Floats, Floats]:
 
 
 def quantities(resampled: Resampled) -> list[tuple[str, str, str, Floats, Sequence[str]]]:
-    """All that is resampled: dataset, client, quantity, values `(B + 1, M)` and the M methods that they are of."""
+    """All that is resampled: federation, client, quantity, values `(B + 1, M)` and the M methods that they are of."""
     found = [
-        (dataset, client, "score", values, resampled.methods) for (dataset, client), values in resampled.scores.items()
+        (federation, client, "score", values, resampled.methods)
+        for (federation, client), values in resampled.scores.items()
     ]
-    for dataset in [*resampled.datasets, ALL]:
-        found.append((dataset, MEAN, "mean", resampled.mean(dataset), resampled.methods))
+    for federation in [*resampled.federations, ALL]:
+        if federation in resampled.comparable:
+            found.append((federation, MEAN, "mean", resampled.mean(federation), resampled.methods))
         if resampled.ranked:
-            found.append((dataset, MEAN, "average_rank", resampled.average_rank(dataset), resampled.ranked))
+            found.append((federation, MEAN, "average_rank", resampled.average_rank(federation), resampled.ranked))
     return found
 
 
 def _scores(counts: Counts, resamples: int) -> Floats:
-    """A client's scores, `(B + 1, M, S)`."""
-    drawn = group_draws(counts, resamples)
-    methods, seeds, groups, classes = counts.hits.shape
-    hits = drawn @ counts.hits.transpose(2, 0, 1, 3).reshape(groups, methods * seeds * classes)
-    scores = score(hits.reshape(len(drawn), methods, seeds, classes), (drawn @ counts.totals)[:, None, None])
-    return np.where(counts.missing, np.nan, scores)
+    """A client's scores, `(B + 1, M, S)`: a unit is there as often as its group was drawn."""
+    if not len(counts.groups):
+        return np.full((resamples + 1, *counts.missing.shape), np.nan)
+    weights = group_draws(counts, resamples)[:, counts.unit_groups]
+    return np.where(counts.missing, np.nan, counts.task.score(counts.values, weights))
 
 
 def _ranks(scores: Floats, missing: npt.NDArray[np.bool_], *, higher_is_better: bool) -> Floats:

@@ -1,141 +1,186 @@
-"""Test samples as counts: how many samples of every group and class each model gets right.
+"""Test samples as counts: what every model's prediction of every sample is worth, in numbers that add up.
 
-Counts add up over samples, so that a score of any resampled test set follows from them without looking at the
-samples again. A group is what was collected together and is never split: the images of a lesion or of a patient.
+`counts.parquet` holds them, a row per sample and part (of the task's parts: classes, mostly): sample, client, group,
+case, part, and one column for each name in the task's `counted`. A score of any resampled test set follows from them
+without looking at the samples again.
+
+A score is made of units, as the task says: of groups (what was collected together and is never split: the images of a
+lesion or of a patient), or of cases, each of which belongs to one group.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from benchmark.evaluation.collect import key
+from benchmark.comparison import Comparison
+from benchmark.tasks import task as tasks
+from benchmark.tasks.task import Floats, Task
 
-SCORE = "balanced_accuracy"
-"""The score that these counts give."""
+FILE = "counts.parquet"
+KEPT = "predictions.parquet"
+"""What the task keeps of predictions, in the order of `counts.parquet`: for its metrics, which nothing else needs."""
+ABOUT = ["sample", "client", "group", "case"]
+"""What is known of a sample, whoever predicts it."""
 
-Floats = npt.NDArray[np.float64]
+_SMALL = (np.uint8, np.uint16, np.uint32, np.float32)
 
 
 @dataclass(frozen=True)
 class Counts:
-    """One client's test samples.
+    """One client's test set, as all models of its federation predict it.
 
     Attributes:
-        dataset: The client's dataset.
+        federation: The client's federation.
         client: The client.
+        task: What is learned.
         groups: Names of its G groups, sorted.
-        totals: Samples of every group and class, `(G, C)`.
+        unit_groups: The place in `groups` of each of U units, (U,); rising.
         methods: Names of the M methods.
         seeds: The S seeds.
-        hits: Samples that are predicted correctly, `(M, S, G, C)`. All NaN where a model diverged or a cell is
-            missing.
-        missing: Where there are no predictions, `(M, S)`.
+        values: Counts (M, S, U, C, F), as the task's `counts` returns them, added up over the samples of a unit. All
+            NaN where a cell is missing.
+        missing: Where there are no predictions, (M, S).
     """
 
-    dataset: str
+    federation: str
     client: str
-    groups: Sequence[str]
-    totals: Floats
-    methods: Sequence[str]
-    seeds: Sequence[int]
-    hits: Floats
+    task: Task
+    groups: list[str]
+    unit_groups: npt.NDArray[np.intp]
+    methods: list[str]
+    seeds: list[int]
+    values: Floats
     missing: npt.NDArray[np.bool_]
 
+    @property
+    def grouped(self) -> Floats:
+        """Counts of the G groups, (G, C, F), of a model that was tested: what is known of targets is in all of them."""
+        known = self.values[~self.missing]
+        if not len(known):
+            return np.zeros((0, 0, 0))
+        return _added(known[0], self.unit_groups, len(self.groups))
 
-def score(hits: Floats, totals: Floats) -> Floats:
-    """Balanced accuracy: the mean recall of the classes that are present.
+
+def frame(about: pd.DataFrame, counts: Floats, counted: tuple[str, ...]) -> pd.DataFrame:
+    """The rows of `counts.parquet`.
 
     Args:
-        hits: Correctly predicted samples of every class, `(..., C)`.
-        totals: Samples of every class, `(..., C)`; its leading dimensions broadcast with those of `hits`.
+        about: Columns `ABOUT` of n samples.
+        counts: Their counts, (n, C, F).
+        counted: Names of the F numbers.
 
     Returns:
-        The score, `(...)`; NaN where hits are.
+        n C rows: `ABOUT`, part, and the columns `counted`, each of the smallest type that holds it exactly.
     """
-    present = totals > 0
-    recalls = np.where(present, hits, 0.0) / np.where(present, totals, 1.0)
-    scores: Floats = recalls.sum(-1) / np.maximum(present.sum(-1), 1)
-    # A diverged model's hits are NaN in every class, also in those that nothing was drawn of.
-    return np.where(np.isnan(hits).any(-1), np.nan, scores)
+    n, parts, _ = counts.shape
+    table = about[ABOUT].loc[about.index.repeat(parts)].reset_index(drop=True)
+    table["part"] = np.tile(np.arange(parts, dtype=np.uint16), n)
+    for place, name in enumerate(counted):
+        table[name] = _small(counts[..., place].reshape(-1))
+    return table
 
 
-def read(paths: Iterable[Path], expected: pd.DataFrame) -> list[Counts]:
-    """Count every client's test samples.
+def of_clients(path: Path, task: Task) -> Iterator[tuple[str, pd.DataFrame, Floats]]:
+    """What one model's predictions are worth, client by client.
 
     Args:
-        paths: Predictions, `.../{dataset}/{method}/seed={seed}/predictions.parquet`.
-        expected: The cells that there should be: dataset, method, seed, client. Others are left out.
+        path: A `counts.parquet`.
+        task: What was learned.
+
+    Yields:
+        The client, `ABOUT` of its n samples in the order of the file, and their counts, (n, C, F).
+
+    Raises:
+        ValueError: The file does not hold what the task counts.
+    """
+    table = pd.read_parquet(path)
+    if absent := [name for name in (*ABOUT, "part", *task.counted) if name not in table]:
+        raise ValueError(f"{path}: no column {', '.join(absent)}, which {task.name} needs; evaluate again")
+    for client, rows in table.groupby("client", sort=False):
+        parts = int(rows["part"].max()) + 1
+        if len(rows) % parts or (rows["part"].to_numpy().reshape(-1, parts) != np.arange(parts)).any():
+            raise ValueError(f"{path}: client {client} has samples that lack one of {parts} parts; evaluate again")
+        values = rows[list(task.counted)].to_numpy(np.float64).reshape(-1, parts, len(task.counted))
+        yield str(client), rows.loc[rows["part"] == 0, ABOUT].reset_index(drop=True), values
+
+
+def by_unit(about: pd.DataFrame, values: Floats, task: Task) -> Floats:
+    """The counts of a client's n samples (n, C, F), added up over the samples of each unit, (U, C, F)."""
+    names, places = np.unique(about[task.unit].astype(str).to_numpy(dtype=str), return_inverse=True)
+    return _added(values, places, len(names))
+
+
+def read(comparison: Comparison, expected: pd.DataFrame) -> list[Counts]:
+    """The counts of every client.
+
+    Args:
+        comparison: What was compared.
+        expected: The cells that there should be: federation, method, seed, client. Others are left out.
 
     Returns:
-        One entry per dataset and client, in the order of `expected`. All have the same methods, sorted: those that
-        are expected on any dataset.
+        One entry per federation and client, in the order of `expected`. All have the same methods, sorted: those that
+        are expected on any federation.
 
     Raises:
         ValueError: Two models were tested on different samples of a client.
     """
-    found: dict[tuple[str, str, str, int], Floats] = {}
-    tested: dict[tuple[str, str], pd.DataFrame] = {}
-    for path in paths:
-        dataset, method, seed = key(path)
-        for client, samples in pd.read_parquet(path).groupby("client", sort=False):
-            samples = samples.sort_values("sample", ignore_index=True)
-            about = samples[["sample", "label", "group"]]
-            first = tested.setdefault((dataset, str(client)), about)
-            if first is not about and not first.equals(about):
+    methods = sorted(str(name) for name in expected["method"].unique())
+    found: list[Counts] = []
+    for federation, cells in expected.groupby("federation", sort=False):
+        seeds = sorted(int(seed) for seed in cells["seed"].unique())
+        clients = [str(client) for client in cells["client"].unique()]
+        found += _of_federation(comparison, str(federation), clients, methods, seeds)
+    return found
+
+
+def _of_federation(
+    comparison: Comparison, federation: str, clients: list[str], methods: list[str], seeds: list[int]
+) -> Iterator[Counts]:
+    """The counts of a federation's clients."""
+    task = tasks.of(comparison.manifests[federation])
+    tested: dict[str, pd.DataFrame] = {}
+    values: dict[tuple[str, int, int], Floats] = {}
+    for (m, method), (s, seed) in product(enumerate(methods), enumerate(seeds)):
+        path = Path(comparison.places.test(federation, method, seed, FILE))
+        for client, samples, counts in of_clients(path, task) if path.is_file() else ():
+            order = samples["sample"].argsort()
+            about = samples.iloc[order].reset_index(drop=True)
+            if not tested.setdefault(client, about).equals(about):
                 raise ValueError(
                     f"{path}: client {client} was tested on other samples than with another model; evaluate again"
                 )
-            found[dataset, str(client), method, seed] = _hits(samples)
-    places = expected[["dataset", "client"]].drop_duplicates().itertuples(index=False)
-    nothing = pd.DataFrame({"sample": [], "label": [], "group": []})
-    return [
-        _counts(dataset, client, tested.get((dataset, client), nothing), found, expected) for dataset, client in places
-    ]
+            values[client, m, s] = by_unit(samples, counts, task)
+    for client in clients:
+        about = tested.get(client, pd.DataFrame({name: [] for name in ABOUT}))
+        units = about.drop_duplicates(task.unit).sort_values(task.unit)
+        groups, unit_groups = np.unique(units["group"].astype(str).to_numpy(dtype=str), return_inverse=True)
+        own = {(m, s): counts for (name, m, s), counts in values.items() if name == client}
+        shape = next(iter(own.values())).shape if own else (0, 0, 0)
+        array = np.full((len(methods), len(seeds), *shape), np.nan)
+        missing = np.ones((len(methods), len(seeds)), dtype=bool)
+        for cell, counts in own.items():
+            array[cell], missing[cell] = counts, False
+        yield Counts(federation, client, task, [str(g) for g in groups], unit_groups, methods, seeds, array, missing)
 
 
-def _hits(samples: pd.DataFrame) -> Floats:
-    """Whether each sample is predicted correctly, `(n,)`; all NaN where the model diverged."""
-    probabilities = samples.filter(like="probability_").to_numpy()
-    if np.isnan(probabilities).any():
-        return np.full(len(samples), np.nan)
-    hits: Floats = (probabilities.argmax(axis=1) == samples["label"].to_numpy()).astype(np.float64)
-    return hits
+def _added(values: Floats, places: npt.NDArray[np.intp], count: int) -> Floats:
+    """Rows (n, C, F) added up over the places that they belong to, (count, C, F)."""
+    added = np.zeros((count, *values.shape[1:]))
+    np.add.at(added, places, values)
+    return added
 
 
-def _counts(
-    dataset: str,
-    client: str,
-    samples: pd.DataFrame,
-    found: dict[tuple[str, str, str, int], Floats],
-    expected: pd.DataFrame,
-) -> Counts:
-    """Add a client's samples up over groups and classes."""
-    methods = sorted(expected["method"].unique())
-    seeds = sorted(int(seed) for seed in expected.loc[expected["dataset"] == dataset, "seed"].unique())
-    groups, group = np.unique(samples["group"].astype(str).to_numpy(dtype=str), return_inverse=True)
-    classes, label = np.unique(samples["label"].to_numpy(), return_inverse=True)
-    shape = (len(groups), len(classes))
-    place = np.ravel_multi_index((group, label), shape)
-    hits, missing = np.full((len(methods), len(seeds), *shape), np.nan), np.ones((len(methods), len(seeds)), bool)
-    for m, method in enumerate(methods):
-        for s, seed in enumerate(seeds):
-            right = found.get((dataset, client, method, seed))
-            if right is not None:
-                missing[m, s] = False
-                # Where the model diverged every group must be NaN, also for classes that the group lacks.
-                added = np.bincount(place, right, minlength=shape[0] * shape[1]).reshape(shape)
-                hits[m, s] = np.nan if np.isnan(right).any() else added
-    return Counts(
-        dataset=dataset,
-        client=client,
-        groups=[str(name) for name in groups],
-        totals=np.bincount(place, minlength=shape[0] * shape[1]).reshape(shape).astype(np.float64),
-        methods=methods,
-        seeds=seeds,
-        hits=hits,
-        missing=missing,
-    )
+def _small(values: Floats) -> npt.NDArray[np.generic]:
+    """The same numbers in the smallest type that holds them exactly."""
+    whole = np.isfinite(values).all()
+    for kind in _SMALL if whole else _SMALL[-1:]:
+        with np.errstate(all="ignore"):
+            small = values.astype(kind)
+        if np.array_equal(small.astype(np.float64), values, equal_nan=True):
+            return small
+    return values

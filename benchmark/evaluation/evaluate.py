@@ -1,39 +1,35 @@
-"""Job: predict the test images of every client, with the selected rate only.
+"""Job: test a row: what its models make of every client's test images.
 
-    python -m benchmark.evaluation.evaluate --settings JSON --method FILE --pack DIR --backbone DIR
-        --selected FILE --runs DIR --output DIR
-
-reads `RUNS/lr={selected rate}/seed={seed}/state.safetensors` and writes `OUTPUT/seed={seed}/predictions.parquet`.
-This job and the one for the appendix are the only ones that open the test split; both run after selection.
+Nothing but this job opens the test split, and it runs after selection. With `--rates selected` it writes, of the
+selected rate and every seed, `OUTPUT/seed={seed}/counts.parquet`, what every prediction is worth (see
+`benchmark.evaluation.counts`), and `predictions.parquet`, what the task keeps of them beside. With `--rates all` it
+writes the test scores of every rate as one CSV file, for the report's appendix and nothing else: they show what another
+selection would have given.
 """
 
-import argparse
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated, Literal
 
+import numpy as np
 import pandas as pd
+import torch
 
-from benchmark.data.packed import Split
-from benchmark.evaluation.testing import command, every_client
-from benchmark.federation.train import Job
-from benchmark.files import atomic, read_json
+from benchmark.config import TrainingJob
+from benchmark.data.packed import Split, open_test
+from benchmark.evaluation import counts
+from benchmark.evaluation.testing import every_client
+from benchmark.federation import fault
+from benchmark.federation.job import Job
+from benchmark.files import atomic, read_json, write_text
+from benchmark.job import GivenPath, JobError, as_json, run
+from benchmark.tasks.task import Floats
 
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the job; 0 where every seed's predictions were written."""
-    return command(__doc__, ["selected", "runs", "output"], _work, argv)
-
-
-def _work(arguments: argparse.Namespace, job: Job, test: Split) -> None:
-    rate = read_json(arguments.selected)["rate"]
-    for seed in job.settings.seeds:
-        state = arguments.runs / f"lr={rate}" / f"seed={seed}" / "state.safetensors"
-        with atomic(arguments.output / f"seed={seed}" / "predictions.parquet") as path:
-            predictions(job, test, state).to_parquet(path, index=False)
+ALL_RATES = ["federation", "method", "rate", "seed", "client", "value"]
+"""The columns of the appendix's file."""
 
 
-def predictions(job: Job, test: Split, state: Path) -> pd.DataFrame:
-    """Every client's predictions of its own test images.
+def of_model(job: Job, test: Split, state: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What one model makes of every client's test images.
 
     Args:
         job: Model, method and clients.
@@ -41,15 +37,85 @@ def predictions(job: Job, test: Split, state: Path) -> pd.DataFrame:
         state: The leaves each client predicts with, (K, ...).
 
     Returns:
-        Columns sample, client, label, group and probability_0, probability_1, ...: NaN in a lane that diverged.
+        The rows of `counts.parquet` and those of `predictions.parquet`.
     """
-    tables = []
-    for rows, logits in every_client(job, test, [state]):
-        probabilities = pd.DataFrame(logits[0].softmax(-1).float().cpu().numpy()).add_prefix("probability_")
-        about = rows[["sample", "client", "label", "group"]].reset_index(drop=True)
-        tables.append(pd.concat([about, probabilities], axis=1))
-    return pd.concat(tables, ignore_index=True)
+    counted, kept = [], []
+    for tested in every_client(job, test, [state]):
+        about = tested.rows[counts.ABOUT].reset_index(drop=True)
+        counted.append(counts.frame(about, tested.counts[0], job.engine.model.task.counted))
+        kept.append(about.assign(**tested.kept[0]))
+    return pd.concat(counted, ignore_index=True), pd.concat(kept, ignore_index=True)
+
+
+def of_every_rate(job: Job, test: Split, runs: Path) -> pd.DataFrame:
+    """Every client's test score with every rate and seed; all rates of a seed are tested together, as lanes.
+
+    Args:
+        job: Model, method and clients.
+        test: The test split.
+        runs: The folder of the row's runs.
+
+    Returns:
+        Columns `ALL_RATES`; NaN where a lane diverged.
+    """
+    settings, task, found = job.settings, job.engine.model.task, []
+    for seed in settings.seeds:
+        for tested in every_client(job, test, [_state(runs, rate, seed) for rate in settings.rates]):
+            about = tested.rows[counts.ABOUT].reset_index(drop=True)
+            units: Floats = np.stack([counts.by_unit(about, lane, task) for lane in tested.counts])
+            client = about["client"].iloc[0]
+            scores = zip(settings.rates, task.score(units).tolist(), strict=True)
+            found += [(settings.federation, settings.method, rate, seed, client, value) for rate, value in scores]
+    return pd.DataFrame(found, columns=ALL_RATES)
+
+
+def main(
+    runs: GivenPath,
+    pack: Path,
+    backbone: Path,
+    method: Path,
+    settings: Annotated[TrainingJob, as_json(TrainingJob)],
+    selected: Path,
+    output: Path,
+    rates: Literal["selected", "all"] = "selected",
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+) -> None:
+    """Test a row on every client's test images; runs after selection.
+
+    Args:
+        runs: The folder of the row's runs, `results/NAME/runs/FEDERATION/METHOD`.
+        pack: The folder of the federation's packed images.
+        backbone: The folder of the pretrained weights.
+        method: The method's file.
+        settings: What was trained, a TrainingJob.
+        selected: The row's selection.
+        output: The folder that receives `seed={seed}/counts.parquet` and `predictions.parquet`; or, with all rates, the
+            CSV file of their scores.
+        rates: `selected` for the results; `all` for the appendix.
+        device: Where to compute.
+    """
+    torch.set_num_threads(1)
+    try:
+        job = Job.of(settings, method, pack, backbone, device, resident=False)
+        _test(job, open_test(pack), runs, read_json(selected)["rate"] if rates == "selected" else "", output)
+    except Exception as error:
+        raise JobError(fault.report(error, method)) from error
+
+
+def _test(job: Job, test: Split, runs: Path, rate: str, output: Path) -> None:
+    """Write what the job says: of one rate, or where none is given of all."""
+    if not rate:
+        write_text(output, of_every_rate(job, test, runs).to_csv(index=False))
+    for seed in job.settings.seeds if rate else ():
+        tables = of_model(job, test, _state(runs, rate, seed))
+        for name, table in zip((counts.FILE, counts.KEPT), tables, strict=True):
+            with atomic(output / f"seed={seed}" / name) as temporary:
+                table.to_parquet(temporary, index=False)
+
+
+def _state(runs: Path, rate: str, seed: int) -> Path:
+    return runs / f"lr={rate}" / f"seed={seed}" / "state.safetensors"
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run(main))

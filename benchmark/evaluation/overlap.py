@@ -1,11 +1,10 @@
 """How much a client's global and personal adapters do the same: the overlap of their weights, layer by layer.
 
-    python -m benchmark.evaluation.overlap --selected FILE --states FILE [FILE ...] --output FILE
+    python -m benchmark.evaluation.overlap results/NAME/runs/FEDERATION/METHOD --selected FILE --output FILE
 
-A state says in its path what it is of: `.../lr={rate}/seed={seed}/state.safetensors`; those of the selected rate are
-read. The output (CSV) has the columns seed, client, layer, measure, value, random. `random` is what the measure would
-be for weights of the same sizes in random directions. A method that has not both a `global` and a `personal` adapter
-has no rows.
+reads the leaves of the selected rate, `lr={rate}/seed={seed}/state.safetensors`. The output (CSV) has the columns seed,
+client, layer, measure, value, random. `random` is what the measure would be for weights of the same sizes in random
+directions. A method that has not both a `global` and a `personal` adapter has no rows.
 
 With A (rank, in) and B (out, rank), an adapter adds B A to a layer's weights. The measures:
 
@@ -18,12 +17,10 @@ With A (rank, in) and B (out, rank), an adapter adds B A to a layer's weights. T
 All but `penalty` lie between 0 (orthogonal) and 1 (the same), and are NaN where an adapter is zero or diverged.
 """
 
-import argparse
 import json
 import math
 import re
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -32,12 +29,13 @@ import pandas as pd
 from safetensors import safe_open
 
 from benchmark.files import read_json, write_text
+from benchmark.job import GivenPath, run
 
 COLUMNS = ["seed", "client", "layer", "measure", "value", "random"]
 MEASURES = ("cosine", "penalty", "product", "subspace")
 
 _ADAPTERS = ("global", "personal")
-_KEY = re.compile(r"lr=(?P<rate>[^/]+)/seed=(?P<seed>\d+)/state\.safetensors$")
+_STATE = "state.safetensors"
 
 Array = npt.NDArray[np.float64]
 Pair = tuple[Array, Array]
@@ -135,40 +133,29 @@ def overlap(state: Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS[1:])
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the job; see the module's text for its arguments."""
-    parser = argparse.ArgumentParser(prog="overlap", description="How much global and personal adapters overlap.")
-    parser.add_argument("--selected", type=Path, required=True, help="the selection, JSON")
-    parser.add_argument("--states", type=Path, nargs="+", required=True, help="states of the method's runs")
-    parser.add_argument("--output", type=Path, required=True, help="the table, CSV")
-    arguments = parser.parse_args(argv)
-    try:
-        chosen = _of_rate(arguments.states, read_json(arguments.selected)["rate"])
-        tables = [overlap(path).assign(seed=seed) for seed, path in sorted(chosen.items())]
-        write_text(arguments.output, pd.concat(tables)[COLUMNS].to_csv(index=False))
-    except (OSError, ValueError) as error:
-        print(f"overlap: {error}", file=sys.stderr)
-        return 1
-    return 0
+def main(runs: GivenPath, selected: Path, output: Path, seeds: tuple[int, ...] = ()) -> None:
+    """Measure how much global and personal adapters of a row overlap, at the selected rate.
+
+    Args:
+        runs: The folder of the row's runs, `results/NAME/runs/FEDERATION/METHOD`.
+        selected: The row's selection, JSON.
+        output: The table, CSV.
+        seeds: The seeds that count; all that the folder holds where none is named.
+    """
+    rate = read_json(selected)["rate"]
+    states = {int(path.parent.name.removeprefix("seed=")): path for path in runs.glob(f"lr={rate}/seed=*/{_STATE}")}
+    chosen = sorted(seeds or states)
+    if absent := [seed for seed in chosen if seed not in states]:
+        raise ValueError(f"{runs}: no lr={rate}/seed={absent[0]}/{_STATE}; train the selected rate again")
+    if not chosen:
+        raise ValueError(f"{runs}: no {_STATE} of the selected rate {rate}; train it again")
+    tables = [overlap(states[seed]).assign(seed=seed) for seed in chosen]
+    write_text(output, pd.concat(tables)[COLUMNS].to_csv(index=False))
 
 
 def natural(name: str) -> list[tuple[str, int]]:
     """A key that sorts `blocks.2` before `blocks.10`."""
     return [(text, int(number or -1)) for text, number in re.findall(r"(\D*)(\d*)", name)]
-
-
-def _of_rate(states: Iterable[Path], rate: str) -> dict[int, Path]:
-    """The states of one rate, by seed."""
-    found = {}
-    for path in states:
-        match = _KEY.search(path.as_posix())
-        if match is None:
-            raise ValueError(f"{path}: expected a path that ends in lr=RATE/seed=SEED/state.safetensors")
-        if match["rate"] == rate:
-            found[int(match["seed"])] = path
-    if not found:
-        raise ValueError(f"no state of the selected rate {rate} was given; train it again")
-    return found
 
 
 def _sites(names: set[str]) -> list[str]:
@@ -204,4 +191,4 @@ def _ratio(products: Array, norms: Array) -> Array:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(run(main))

@@ -1,17 +1,15 @@
-"""The learning rate that a method gets on a dataset: the one with the best validation score.
+"""The learning rate that a method gets on a federation: the one with the best validation score.
 
 The rule is stated once, in `RULE`, and applied once, in `choose`. It sees validation scores only: nothing
 here can open test data.
 
-    python -m benchmark.evaluation.select --runs RUN [RUN ...] --output FILE [--last-rounds K]
+    python -m benchmark.evaluation.select results/NAME/runs/FEDERATION/METHOD --output FILE
 
-RUN is the folder of a run or any file in it (`run.json`, say). All runs are of one dataset and one method:
-one for every rate and seed. FILE is a JSON file: the chosen rate and every rate's score.
+The folder holds the runs of one federation and one method: one for every rate and seed. FILE is a JSON file: the chosen
+rate and every rate's score.
 """
 
-import argparse
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ import pandas as pd
 
 from benchmark.evaluation.merit import DIGITS, merit
 from benchmark.files import read_json, write_json
+from benchmark.job import GivenPath, run
 
 RULE = (
     "the rate with the best validation score, averaged over clients and seeds at the last evaluated round"
@@ -141,27 +140,33 @@ def best_rate(means: npt.NDArray[np.float64], *, higher_is_better: bool) -> npt.
     return merit(means, higher_is_better=higher_is_better).argmax(axis=-1)
 
 
+def best_of(means: Mapping[str, float], *, higher_is_better: bool) -> str:
+    """The best of several rates: ties go to the smaller one, and a diverged one (NaN) is the last choice."""
+    rates = sorted(means, key=float)
+    return rates[int(best_rate(np.array([means[rate] for rate in rates]), higher_is_better=higher_is_better))]
+
+
 def select(runs: Sequence[dict[str, Any]], last_rounds: int) -> dict[str, Any]:
     """Choose the rate among runs on disk.
 
     Args:
-        runs: The runs of one dataset and method, as read by `read_run`.
+        runs: The runs of one federation and method, as read by `read_run`.
         last_rounds: Number of last evaluated rounds to average over.
 
     Returns:
         The content of the selection's file.
 
     Raises:
-        ValueError: The runs are not all of one dataset and one method.
+        ValueError: The runs are not all of one federation and one method.
     """
     keys = {(run["federation"], run["method"]["name"]) for run in runs}
     if len(keys) > 1:
-        raise ValueError(f"runs of {sorted(keys)}: select for one dataset and one method at a time")
+        raise ValueError(f"runs of {sorted(keys)}: select for one federation and one method at a time")
     scores = pd.concat(final_scores(run, scores_by_round(run, read_metrics(run)), last_rounds) for run in runs)
-    dataset, method = keys.pop()
+    federation, method = keys.pop()
     task = runs[0]["task"]
     return {
-        "dataset": dataset,
+        "federation": federation,
         "method": method,
         "score": task["score"],
         "rule": RULE,
@@ -170,19 +175,46 @@ def select(runs: Sequence[dict[str, Any]], last_rounds: int) -> dict[str, Any]:
     }
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the job; see the module's text for its arguments."""
-    parser = argparse.ArgumentParser(prog="select", description="Choose a method's learning rate on a dataset.")
-    parser.add_argument("--runs", type=Path, nargs="+", required=True, help="folders of runs, or files in them")
-    parser.add_argument("--last-rounds", type=int, default=1, help="evaluated rounds to average over")
-    parser.add_argument("--output", type=Path, required=True, help="the selection, JSON")
-    arguments = parser.parse_args(argv)
-    try:
-        write_json(arguments.output, select([read_run(path) for path in arguments.runs], arguments.last_rounds))
-    except (OSError, ValueError) as error:
-        print(f"select: {error}", file=sys.stderr)
-        return 1
-    return 0
+def of_folder(folder: Path, rates: Sequence[str] = (), seeds: Sequence[int] = ()) -> list[dict[str, Any]]:
+    """The runs of a row.
+
+    Args:
+        folder: Holds them, as `lr={rate}/seed={seed}`.
+        rates: Those that count, as the configuration writes them; all where none is named.
+        seeds: The same for seeds.
+
+    Returns:
+        The runs, as read by `read_run`.
+
+    Raises:
+        ValueError: There is none.
+    """
+    found = [read_run(path) for path in sorted(folder.glob("lr=*/seed=*/run.json"))]
+    chosen = [r for r in found if (not rates or r["rate"] in rates) and (not seeds or r["seed"] in seeds)]
+    if not chosen:
+        raise ValueError(
+            f"{folder}: holds no run lr=RATE/seed=SEED/run.json of these rates and seeds; train them first"
+        )
+    return chosen
+
+
+def main(
+    runs: GivenPath,
+    output: Path,
+    rates: tuple[str, ...] = (),
+    seeds: tuple[int, ...] = (),
+    last_rounds: int = 1,
+) -> None:
+    """Choose a row's learning rate by its validation scores.
+
+    Args:
+        runs: The folder of the row's runs, `results/NAME/runs/FEDERATION/METHOD`.
+        output: The selection, JSON.
+        rates: The rates to choose among; all that the folder holds where none is named.
+        seeds: The seeds that count; all that the folder holds where none is named.
+        last_rounds: How many of the last evaluated rounds are averaged.
+    """
+    write_json(output, select(of_folder(runs, rates, seeds), last_rounds))
 
 
 def _details(scores: pd.DataFrame) -> dict[str, Any]:
@@ -203,4 +235,4 @@ def _or_none(value: float) -> float | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(run(main))

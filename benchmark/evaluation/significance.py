@@ -1,9 +1,9 @@
 """Are the methods' ranks over clients further apart than chance would have them? Friedman's test and what follows it.
 
-A block is a client of a dataset; its values are the ranked methods' scores, averaged over seeds. The tests are those of
-scipy, scikit-posthocs and statsmodels, used as Demsar (2006, JMLR 7) recommends for comparing methods over data sets:
-Friedman's test over all methods; Nemenyi's test of all pairs, with its critical difference; Wilcoxon's signed-rank test
-of all pairs, with Holm's correction.
+A block is a client of a federation; its values are the ranked methods' scores, averaged over seeds. The tests are
+those of scipy, scikit-posthocs and statsmodels, used as Demsar (2006, JMLR 7) recommends for comparing methods over
+data sets: Friedman's test over all methods; Nemenyi's test of all pairs, with its critical difference; Wilcoxon's
+signed-rank test of all pairs, with Holm's correction.
 
 They take blocks for independent. Clients of one federation are not quite: they share a model. The p-values are
 therefore too small rather than too large. They do not see the noise within a client, which the bootstrap measures.
@@ -24,20 +24,18 @@ ALPHA = 0.05
 LEAST = 3
 """Friedman's test needs as many methods and as many blocks."""
 
-
-# Below every score, so that it ties with none.
-_DIVERGED = -1e-9
+_DIVERGED = 1e-9
+"""How far a diverged model's score is below 0, or below the block's worst where this is lower: it ties with none."""
 # scipy's own bound.
 _MOST_EXACT = 50
 
 
-def significance(cells: pd.DataFrame, controls: Collection[str], *, higher_is_better: bool = True) -> dict[str, Any]:
+def significance(cells: pd.DataFrame, controls: Collection[str]) -> dict[str, Any]:
     """Test whether the ranked methods differ.
 
     Args:
-        cells: dataset, method, seed, client, value (NaN where the model diverged), missing.
+        cells: Columns `ranks.CELLS`.
         controls: Methods that are not ranked.
-        higher_is_better: Direction of the score, which lies in [0, 1].
 
     Returns:
         `computed`; `reason`, why not; `methods` and `blocks` that took part; `left_out`, the methods that lack a cell.
@@ -47,9 +45,9 @@ def significance(cells: pd.DataFrame, controls: Collection[str], *, higher_is_be
     """
     ranked = cells[~cells["method"].isin(controls)]
     present = ranked[~ranked["missing"]].groupby("method").size()
-    expected = len(ranked[["dataset", "client", "seed"]].drop_duplicates())
+    expected = len(ranked[["federation", "client", "seed"]].drop_duplicates())
     lacking = sorted(m for m in ranked["method"].unique() if present.get(m, 0) < expected)
-    table = _blocks(ranked[~ranked["method"].isin(lacking)], higher_is_better=higher_is_better)
+    table = _blocks(ranked[~ranked["method"].isin(lacking)])
     found: dict[str, Any] = {
         "computed": False,
         "reason": _reason(table),
@@ -94,13 +92,15 @@ def cliques(average_ranks: pd.Series, difference: float) -> list[list[str]]:
     return found
 
 
-def _blocks(cells: pd.DataFrame, *, higher_is_better: bool) -> pd.DataFrame:
-    """One row per (dataset, client), one column per method; larger is better. A diverged model has the worst score."""
-    table = cells.pivot(index=["dataset", "client", "seed"], columns="method", values="value")
-    table = table.groupby(level=["dataset", "client"], sort=False).mean(skipna=False)
-    merit = table if higher_is_better else 1 - table
+def _blocks(cells: pd.DataFrame) -> pd.DataFrame:
+    """One row per (federation, client), one column per method; larger is better. A diverged model is the worst."""
+    table = cells.pivot(index=["federation", "client", "seed"], columns="method", values="value")
+    table = table.groupby(level=["federation", "client"], sort=False).mean(skipna=False)
+    higher = cells.groupby("federation")["higher_is_better"].first()[table.index.get_level_values("federation")]
+    merit = pd.DataFrame(np.where(higher.to_numpy()[:, None], table, 1 - table), table.index, table.columns)
+    worst = merit.min(axis=1).clip(upper=0).fillna(0) - _DIVERGED
     # Rounded, so that scores that are equal but for the order of their sum are ties.
-    return merit.fillna(_DIVERGED).round(DIGITS)
+    return merit.T.fillna(worst).T.round(DIGITS)
 
 
 def _reason(table: pd.DataFrame) -> str:

@@ -1,10 +1,7 @@
-"""How stable rates and ranks are: what other seeds, rounds, clients or test samples would say.
+"""Job: how stable rates and ranks are: what other seeds, rounds, clients or test samples would say.
 
-    python -m benchmark.evaluation.stability --predictions FILE [FILE ...] --clients FILE --selected FILE [FILE ...]
-        --runs RUN [RUN ...] --output FILE [--resamples B]
-
-The output is a CSV file with the columns dataset (`all` for all together), method, varied, setting, quantity, rate and
-value. By what is varied and what is asked:
+The output is a CSV file with the columns federation (`all` for all together), method, varied, setting, quantity, rate
+and value. By what is varied and what is asked:
 
 * seeds, rate: the rate that a seed alone (`setting`) would choose;
 * seeds, average_rank: the average rank (`value`) with a seed alone. The rate stays the one that all seeds chose, for no
@@ -15,24 +12,24 @@ value. By what is varied and what is asked:
   Methods with equal average ranks share their places.
 """
 
-import argparse
-import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
+from benchmark.comparison import Comparison
 from benchmark.evaluation import counts
 from benchmark.evaluation.bootstrap import RESAMPLES, Resampled, draws, resample
-from benchmark.evaluation.counts import Floats
 from benchmark.evaluation.merit import merit
-from benchmark.evaluation.ranks import client_ranks, dataset_ranks, expected_cells, overall_ranks
-from benchmark.evaluation.select import best_rate, choose, final_scores, read_metrics, read_run, scores_by_round
+from benchmark.evaluation.ranks import client_ranks, federation_ranks, overall_ranks
+from benchmark.evaluation.reading import cells_of, controls_of, read_choices, read_runs
+from benchmark.evaluation.select import best_rate, choose, final_scores, read_metrics, scores_by_round
 from benchmark.evaluation.statistics import ALL, STABILITY
-from benchmark.files import read_json, write_text
+from benchmark.files import write_text
+from benchmark.job import GivenPath, run
+from benchmark.tasks.task import Floats
 
 MOST_ROUNDS = 10
 """The longest window of last evaluated rounds."""
@@ -41,7 +38,7 @@ Row = tuple[str, str, str, str, str, str, float]
 
 
 def rates(runs: Sequence[dict[str, Any]], last_rounds: int, *, resamples: int = RESAMPLES) -> Iterator[Row]:
-    """The rates that one method would get on one dataset.
+    """The rates that one method would get on one federation.
 
     Args:
         runs: Its runs, of all rates and seeds, as read by `read_run`.
@@ -51,7 +48,7 @@ def rates(runs: Sequence[dict[str, Any]], last_rounds: int, *, resamples: int = 
     Yields:
         Rows of the output.
     """
-    dataset, method = runs[0]["federation"], runs[0]["method"]["name"]
+    federation, method = runs[0]["federation"], runs[0]["method"]["name"]
     higher = bool(runs[0]["task"]["higher_is_better"])
     by_round = [(run, scores_by_round(run, read_metrics(run))) for run in runs]
 
@@ -61,12 +58,12 @@ def rates(runs: Sequence[dict[str, Any]], last_rounds: int, *, resamples: int = 
     final = scores(last_rounds)
     for seed in sorted(final["seed"].unique()):
         rate = choose(final[final["seed"] == seed], higher_is_better=higher)["rate"]
-        yield dataset, method, "seeds", str(seed), "rate", rate, 1.0
+        yield federation, method, "seeds", str(seed), "rate", rate, 1.0
     for window in range(1, min(MOST_ROUNDS, max(len(table) for _, table in by_round)) + 1):
         rate = choose(scores(window), higher_is_better=higher)["rate"]
-        yield dataset, method, "rounds", str(window), "rate", rate, 1.0
-    for rate, share in over_clients(final, (dataset, "clients"), resamples, higher_is_better=higher).items():
-        yield dataset, method, "clients", "", "rate", rate, share
+        yield federation, method, "rounds", str(window), "rate", rate, 1.0
+    for rate, share in over_clients(final, (federation, "clients"), resamples, higher_is_better=higher).items():
+        yield federation, method, "clients", "", "rate", rate, share
 
 
 def over_clients(
@@ -92,23 +89,22 @@ def over_clients(
     return dict(zip(ordered, shares.tolist(), strict=True))
 
 
-def ranks(cells: pd.DataFrame, controls: Collection[str], *, higher_is_better: bool) -> Iterator[Row]:
+def ranks(cells: pd.DataFrame, controls: Collection[str]) -> Iterator[Row]:
     """The average ranks that each seed alone gives.
 
     Args:
-        cells: dataset, method, seed, client, value, missing.
+        cells: Columns `ranks.CELLS`.
         controls: Methods that are not ranked.
-        higher_is_better: Direction of the score.
 
     Yields:
         Rows of the output.
     """
     for seed, own in cells.groupby("seed"):
-        table = client_ranks(own, controls, higher_is_better=higher_is_better)
-        averages = {**{str(d): row for d, row in dataset_ranks(table).iterrows()}, ALL: overall_ranks(table)}
-        for dataset, row in averages.items():
+        table = client_ranks(own, controls)
+        averages = {**{str(d): row for d, row in federation_ranks(table).iterrows()}, ALL: overall_ranks(table)}
+        for federation, row in averages.items():
             for method, rank in row.items():
-                yield dataset, str(method), "seeds", str(seed), "average_rank", "", float(rank)
+                yield federation, str(method), "seeds", str(seed), "average_rank", "", float(rank)
 
 
 def placed(resampled: Resampled) -> Iterator[Row]:
@@ -120,13 +116,13 @@ def placed(resampled: Resampled) -> Iterator[Row]:
     Yields:
         Rows of the output. A method that lacks a result has none.
     """
-    for dataset in [*resampled.datasets, ALL] if resampled.ranked else []:
-        values = resampled.average_rank(dataset)
+    for federation in [*resampled.federations, ALL] if resampled.ranked else []:
+        values = resampled.average_rank(federation)
         there = ~np.isnan(values[0])
         methods = [method for method, kept in zip(resampled.ranked, there, strict=True) if kept]
         for method, shares in zip(methods, places(values[:, there]), strict=True):
             for place, share in enumerate(shares, 1):
-                yield dataset, method, "samples", str(place), "place", "", float(share)
+                yield federation, method, "samples", str(place), "place", "", float(share)
 
 
 def places(average_ranks: Floats) -> Floats:
@@ -146,47 +142,36 @@ def places(average_ranks: Floats) -> Floats:
     return shares
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the job; see the module's text for its arguments."""
-    parser = argparse.ArgumentParser(prog="stability", description="What other seeds, rounds or clients would say.")
-    parser.add_argument("--predictions", type=Path, nargs="+", required=True, help="predictions, Parquet")
-    parser.add_argument("--clients", type=Path, required=True, help="the table of test metrics, Parquet")
-    parser.add_argument("--selected", type=Path, nargs="+", required=True, help="selections, JSON")
-    parser.add_argument("--runs", type=Path, nargs="+", required=True, help="folders of runs, or files in them")
-    parser.add_argument("--resamples", type=int, default=RESAMPLES, help="number of bootstrap samples")
-    parser.add_argument("--output", type=Path, required=True, help="the table, CSV")
-    arguments = parser.parse_args(argv)
-    try:
-        runs = [read_run(path) for path in arguments.runs]
-        choices = [read_json(path) for path in arguments.selected]
-        cells = expected_cells(pd.read_parquet(arguments.clients), runs)
-        rows = list(_rows(runs, choices, cells, arguments.predictions, arguments.resamples))
-        write_text(arguments.output, pd.DataFrame(rows, columns=STABILITY).to_csv(index=False))
-    except (OSError, ValueError) as error:
-        print(f"stability: {error}", file=sys.stderr)
-        return 1
-    return 0
+def rows(comparison: Comparison, resamples: int) -> Iterator[Row]:
+    """All rows of the output.
+
+    Args:
+        comparison: What was compared.
+        resamples: How many sets of clients, and test sets, are drawn.
+
+    Yields:
+        Rows of the output.
+    """
+    runs = read_runs(comparison)
+    cells, controls = cells_of(comparison, runs), controls_of(runs)
+    for row, choice in read_choices(comparison).items():
+        own = [run for run in runs if (run["federation"], run["method"]["name"]) == row]
+        yield from rates(own, choice["last_rounds"], resamples=resamples)
+    yield from ranks(cells, controls)
+    yield from placed(resample(counts.read(comparison, cells), controls, resamples))
 
 
-def _rows(
-    runs: Sequence[dict[str, Any]],
-    choices: Iterable[Mapping[str, Any]],
-    cells: pd.DataFrame,
-    predictions: Sequence[Path],
-    resamples: int,
-) -> Iterator[Row]:
-    """All rows of the output."""
-    controls = {run["method"]["name"] for run in runs if run["method"]["control"]}
-    higher = bool(runs[0]["task"]["higher_is_better"])
-    for choice in choices:
-        key = (choice["dataset"], choice["method"])
-        own = [run for run in runs if (run["federation"], run["method"]["name"]) == key]
-        if own:
-            yield from rates(own, choice["last_rounds"], resamples=resamples)
-    yield from ranks(cells, controls, higher_is_better=higher)
-    counted = counts.read(predictions, cells)
-    yield from placed(resample(counted, controls, higher_is_better=higher, resamples=resamples))
+def main(comparison: GivenPath, resamples: int = RESAMPLES) -> None:
+    """Write `stability.csv` beside the comparison: what other seeds, rounds, clients or test samples would say.
+
+    Args:
+        comparison: The comparison, `results/NAME/comparison.json`.
+        resamples: How many sets of clients, and test sets, are drawn.
+    """
+    held = Comparison.read(comparison)
+    table = pd.DataFrame(list(rows(held, resamples)), columns=STABILITY)
+    write_text(held.folder / "stability.csv", table.to_csv(index=False))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(run(main))

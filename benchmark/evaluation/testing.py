@@ -1,61 +1,40 @@
-"""What the jobs that open the test split have in common; all of them run after selection."""
+"""What opens the test split: all that touches it, the engine's model included, is in this file."""
 
-import argparse
 import json
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import torch
 from safetensors import safe_open
 
-from benchmark.config import TrainingJob
-from benchmark.data.packed import Split, open_test
-from benchmark.federation import fault
-from benchmark.federation.engine import SUPPORT
-from benchmark.federation.model import predict
+from benchmark.data.packed import Split
+from benchmark.federation.job import Job, as_tensor
 from benchmark.federation.rows import Rows
-from benchmark.federation.train import Job
-
-_CHUNK = 64
+from benchmark.tasks.task import Floats
 
 
-def command(
-    text: str | None,
-    paths: Sequence[str],
-    work: Callable[[argparse.Namespace, Job, Split], None],
-    argv: Sequence[str] | None,
-) -> int:
-    """Run a job on the test split.
+@dataclass(frozen=True)
+class Tested:
+    """What a client's model makes of the client's test images, in every lane.
 
-    Args:
-        text: What the job's help says.
-        paths: Its options that name files and folders, besides those that describe the trained method.
-        work: Does it, with the options, the trained method and the test split.
-        argv: The command line; the process's own where None.
-
-    Returns:
-        The exit status: 0, or 1 after an error, which is printed.
+    Attributes:
+        rows: The n rows of the test split's table.
+        counts: What every prediction is worth, (L, n, C, F).
+        kept: Of every lane, what the task keeps of predictions beside their counts: n values for each column.
     """
-    parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--settings", required=True, type=TrainingJob.model_validate_json, help="TrainingJob as JSON")
-    for name in ("method", "pack", "backbone", *paths):
-        parser.add_argument(f"--{name}", required=True, type=Path)
-    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
-    arguments = parser.parse_args(argv)
-    torch.set_num_threads(1)
-    try:
-        of_job = arguments.settings, arguments.method, arguments.pack, arguments.backbone, arguments.device
-        work(arguments, Job.of(*of_job, resident=False), open_test(arguments.pack))
-    except Exception as error:
-        print(fault.report(error, arguments.method), file=sys.stderr)
-        return 1
-    return 0
+
+    rows: pd.DataFrame
+    counts: Floats
+    kept: list[dict[str, npt.NDArray[Any]]]
 
 
-def every_client(job: Job, test: Split, states: Sequence[Path]) -> Iterator[tuple[pd.DataFrame, torch.Tensor]]:
-    """The test images of every client, and what its model makes of them in every lane.
+def every_client(job: Job, test: Split, states: Sequence[Path]) -> Iterator[Tested]:
+    """Test every client; a client's predictions are never held whole.
 
     Args:
         job: Model, method and clients.
@@ -63,15 +42,23 @@ def every_client(job: Job, test: Split, states: Sequence[Path]) -> Iterator[tupl
         states: The leaves each client predicts with, (K, ...), of each of L lanes.
 
     Yields:
-        The client's n rows of the table, and logits (L, n, classes).
+        What each client's model makes of its images.
     """
-    engine = job.engine
+    engine, task, images = job.engine, job.engine.model.task, as_tensor(test.images)
     lanes = [_state(path, engine.device) for path in states]
     for client in engine.clients:
         own = {name: torch.stack([lane[client.name][name] for lane in lanes]) for name in lanes[0][client.name]}
         rows = test.table[test.table["client"] == client.name]
-        images = Rows.of(torch.from_numpy(test.images[rows.index.to_numpy()]))
-        yield rows, predict(engine.model, images, client.support(SUPPORT, engine.dtype), own, _CHUNK)
+        places = rows.index.to_numpy()
+        targets = torch.from_numpy(test.targets[places].copy()).to(engine.device)
+        counts: list[Floats] = []
+        kept: list[list[dict[str, npt.NDArray[Any]]]] = [[] for _ in lanes]
+        for which, prediction in engine.predictions(client, Rows(images, torch.from_numpy(places)), own):
+            counts.append(task.counts(prediction, targets[which]).cpu().numpy())
+            for parts, lane in zip(kept, prediction, strict=True):
+                parts.append(task.kept(lane))
+        joined = [{name: np.concatenate([part[name] for part in parts]) for name in parts[0]} for parts in kept]
+        yield Tested(rows, np.concatenate(counts, axis=1), joined)
 
 
 def _state(path: Path, device: torch.device) -> dict[str, dict[str, torch.Tensor]]:

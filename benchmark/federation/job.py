@@ -22,7 +22,7 @@ from benchmark.data.packed import Split, open_training
 from benchmark.federation import costs, methods
 from benchmark.federation.client import Client, Lane, Samples
 from benchmark.federation.engine import Engine
-from benchmark.federation.key import code, key
+from benchmark.federation.key import key
 from benchmark.federation.lanes import groups
 from benchmark.federation.model import Model
 from benchmark.federation.progress import Progress
@@ -31,6 +31,7 @@ from benchmark.federation.store import Store
 from benchmark.federation.training import Record, Training
 from benchmark.files import atomic, read_json, write_json
 from benchmark.models import network
+from benchmark.sources import engine as engine_code
 from benchmark.sources import fingerprint
 from benchmark.tasks import task
 
@@ -123,7 +124,7 @@ class Job:
             "table": manifest["hashes"]["train.parquet"],
             "backbone": read_json(weights / "backbone.json")["sha256"],
             "method": fingerprint([method]),
-            "engine": code(settings.network, learned.name),
+            "engine": engine_code(settings.network, learned.name),
         }
         return cls(settings, engine, hashes)
 

@@ -11,7 +11,6 @@ from benchmark import provenance
 from benchmark.config import TrainingJob
 from benchmark.federation.client import Lane
 from benchmark.files import digest
-from benchmark.sources import ROOT, closure, fingerprint
 
 LABELS = {"federation", "method", "clients", "rates", "seeds", "rounds"}
 """Settings that do not count as they are written: names, and lists of which the lane has one value."""
@@ -35,22 +34,3 @@ def key(settings: TrainingJob, clients: Sequence[str], hashes: Mapping[str, str]
     versions = {name: version.partition("+")[0] for name, version in provenance.versions().items() if name in PACKAGES}
     rounds = settings.rounds if settings.training.optimiser.scheduled else None
     return digest([decides, sorted(clients), dict(hashes), float(lane.rate), lane.seed, versions, rounds])
-
-
-def computing(network: str, task: str) -> list[str]:
-    """The project's files that compute a lane: paths from the project's root.
-
-    Args:
-        network: The network's module.
-        task: The task's.
-
-    Returns:
-        The round loop with all that it imports, network and task likewise.
-    """
-    modules = ("benchmark.federation.training", f"benchmark.models.{network}", f"benchmark.tasks.{task}")
-    return sorted({path for module in modules for path in closure(module)})
-
-
-def code(network: str, task: str) -> str:
-    """A hash of what these files compute."""
-    return fingerprint(ROOT / path for path in computing(network, task))

@@ -1,21 +1,18 @@
 """Whether a publication is whole, and whether its numbers follow from each other."""
 
-import argparse
 import math
 import tempfile
 from pathlib import Path
 
 import pandas as pd
-import yaml
 
-from benchmark.config import parse
+from benchmark.comparison import NAME, Comparison
 from benchmark.evaluation import collect
-from benchmark.plan import Plan
 from benchmark.publishing import sums
-from benchmark.publishing.gather import PREDICTIONS, name_of
+from benchmark.publishing.gather import TESTED
 from benchmark.reporting import leaderboard
 from benchmark.reporting.grid import markdown
-from benchmark.reporting.inputs import Results, add_arguments, load
+from benchmark.reporting.inputs import load
 
 _TOLERANCE = 1e-9
 """Other versions of the same packages may round otherwise."""
@@ -44,58 +41,30 @@ def contradictions(folder: Path) -> list[str]:
         leaderboard against the per-client table.
     """
     try:
-        plan = Plan(parse(yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")), "config.yaml"))
-        clients = pd.read_parquet(folder / "clients.parquet")
-        found = _differences("clients.csv", folder / "clients.csv", clients, "clients.parquet")
-        if (folder / PREDICTIONS).is_dir():
-            files = [folder / name_of(plan, path) for path in plan.every(*plan.of_seeds("predictions.parquet"))]
-            found += recollected(files, _manifests(plan, folder), clients)
-        results = _results(plan, folder)
+        results = load(folder / NAME, statistics=True)
+        found = _differences("clients.csv", folder / "clients.csv", results.metrics, "clients.parquet")
+        if (folder / TESTED).is_dir():
+            found += recollected(results.comparison, results.metrics)
         table = leaderboard.frame(results)
         found += _differences("leaderboard.csv", folder / "leaderboard.csv", table, "clients.parquet")
         if (folder / "leaderboard.md").read_text(encoding="utf-8") != markdown(leaderboard.grid(results)):
             found.append("leaderboard.md: not the leaderboard that clients.parquet gives")
-    except (OSError, ValueError, KeyError, yaml.YAMLError) as error:
+    except (OSError, ValueError, KeyError) as error:
         return [f"{folder}: its numbers cannot be computed again: {type(error).__name__}: {error}"]
     return found
 
 
-def recollected(predictions: list[Path], manifests: list[str], clients: pd.DataFrame) -> list[str]:
-    """Where the per-client table is not what the predictions give.
+def recollected(comparison: Comparison, clients: pd.DataFrame) -> list[str]:
+    """Where the per-client table is not what the tests of all models give.
 
     Args:
-        predictions: Their files.
-        manifests: `NAME=FILE` of every federation.
+        comparison: What was compared.
         clients: The table.
 
     Returns:
         A line for each difference.
     """
-    with tempfile.TemporaryDirectory() as name:
-        path = Path(name) / "clients.parquet"
-        written = ["--output", str(path), "--confusion", str(Path(name) / "confusion.parquet")]
-        collect.main(["--predictions", *map(str, predictions), "--manifests", *manifests, *written])
-        if not path.is_file():
-            return ["clients.parquet: cannot be computed from the predictions"]
-        return _different("clients.parquet", clients, pd.read_parquet(path), "the predictions")
-
-
-def _results(plan: Plan, folder: Path) -> Results:
-    """The publication's results, as reports read them."""
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    selected, runs = (
-        [str(folder / name_of(plan, path)) for path in plan.every(*patterns)]
-        for patterns in ([plan.selected], plan.of_runs("run.json"))
-    )
-    given = ["--clients", str(folder / "clients.parquet"), "--selected", *selected, "--runs", *runs]
-    statistics = [str(folder / name_of(plan, path)) for path in plan.statistics]
-    return load(parser.parse_args([*given, "--manifests", *_manifests(plan, folder), "--statistics", *statistics]))
-
-
-def _manifests(plan: Plan, folder: Path) -> list[str]:
-    names = {name: name_of(plan, plan.manifest.format(federation=name)) for name in plan.federations}
-    return [f"{name}={folder / file}" for name, file in names.items()]
+    return _different("clients.parquet", clients, collect.table(comparison), "the predictions")
 
 
 def _differences(name: str, path: Path, expected: pd.DataFrame, source: str) -> list[str]:

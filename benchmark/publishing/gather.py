@@ -9,6 +9,7 @@ import pandas as pd
 import yaml
 
 from benchmark import provenance
+from benchmark.comparison import NAME, Comparison
 from benchmark.evaluation.select import read_run
 from benchmark.files import json_bytes, read_json
 from benchmark.methods import method_file
@@ -17,8 +18,8 @@ from benchmark.publishing import reproduce
 from benchmark.sources import ROOT
 from benchmark.status.training import trainings
 
-PREDICTIONS = "test"
-"""The folder of test predictions, which are published where that is asked for."""
+TESTED = "test"
+"""The folder of what models made of test images, which is published where that is asked for."""
 _OWN = {"local_files", "data_root", "licences_accepted"}
 """Settings of one user's machine: they decide no result."""
 
@@ -55,12 +56,10 @@ def sources(plan: Plan, *, predictions: bool) -> dict[str, Path]:
     """
     paths = [
         *plan.targets,
+        f"{plan.results}/{NAME}",
         f"{plan.results}/clients.parquet",
-        f"{plan.results}/confusion.parquet",
-        *plan.statistics,
         *plan.every(plan.selected, plan.overlap),
-        *(plan.manifest.format(federation=federation) for federation in plan.federations),
-        *(plan.every(*plan.of_seeds("predictions.parquet")) if predictions else []),
+        *(plan.every(*plan.tested) if predictions else []),
         *plan.appendix,
     ]
     return {name_of(plan, path): Path(path) for path in paths}
@@ -87,7 +86,7 @@ def content(plan: Plan, *, predictions: bool) -> dict[str, bytes]:
         What each file holds, by its name. Equal results give equal bytes.
     """
     runs = [read_run(Path(path)) for path in plan.every(*plan.of_runs("run.json"))]
-    manifests = {name: read_json(Path(plan.manifest.format(federation=name))) for name in plan.federations}
+    manifests = Comparison.read(Path(plan.results)).manifests
     about = origin(plan, runs)
     return {
         **{name: path.read_bytes() for name, path in sources(plan, predictions=predictions).items()},

@@ -1,25 +1,22 @@
-"""The report's appendix: what other selections of the rate would have given.
+"""Job: the report's appendix: what other selections of the rate would have given.
 
-    python -m benchmark.reporting.appendix RESULTS --scores FILE [FILE ...] --csv FILE
-
-RESULTS are the arguments of `benchmark.reporting.inputs`; `--scores` are every rate's test scores, as
-`benchmark.evaluation.appendix` writes them. Selections that look at test scores are labelled optimistic: they show how
-much selection costs, and are no results. Nothing here is read by the leaderboard or the tables.
+It reads every rate's test scores, as `benchmark.evaluation.evaluate --rates all` writes them. Selections that look at
+test scores are labelled optimistic: they show how much selection costs, and are no results. Nothing here is read by the
+leaderboard or the tables.
 """
 
-import argparse
-import sys
-from collections.abc import Mapping, Sequence
-from math import isnan
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
+from benchmark.comparison import Comparison
 from benchmark.evaluation.ranks import client_ranks
+from benchmark.evaluation.select import best_of
 from benchmark.files import write_text
+from benchmark.job import GivenPath, run
 from benchmark.reporting.grid import Cell, Column, Grid
-from benchmark.reporting.inputs import Results, add_arguments, load
+from benchmark.reporting.inputs import Results, load
 
 RULES = {
     "published": "Published rule",
@@ -28,23 +25,15 @@ RULES = {
     "test_per_client": "Test, per client (optimistic)",
 }
 """Selections by what they look at, and how they are headed. The published one gives all clients one rate."""
-DIGITS = 12
-"""Scores equal to this many decimals are ties, as where rates are selected."""
 OPTIMISTIC = ("test", "test_per_client")
-COLUMNS = ["dataset", "method", "rule", "optimistic", "rates", "mean", "average_rank"]
+COLUMNS = ["federation", "method", "rule", "optimistic", "rates", "mean", "average_rank"]
 
 
-def read_scores(paths: Sequence[Path]) -> pd.DataFrame:
-    """Every rate's test scores: dataset, method, rate and client as text, seed, value."""
-    text = dict.fromkeys(["dataset", "method", "rate", "client"], str)
+def read_scores(comparison: Comparison) -> pd.DataFrame:
+    """Every rate's test scores: federation, method, rate and client as text, seed, value."""
+    text = dict.fromkeys(["federation", "method", "rate", "client"], str)
+    paths = [comparison.places.all_rates(*row) for row in comparison.appendix]
     return pd.concat([pd.read_csv(path, dtype=text) for path in paths], ignore_index=True)
-
-
-def best(scores: Mapping[Any, float], *, higher_is_better: bool) -> str:
-    """The rate with the best score; ties go to the smaller rate, and a diverged one (NaN) is the last choice."""
-    rates = sorted(scores, key=float)
-    known = [rate for rate in rates if not isnan(scores[rate])]
-    return str((max if higher_is_better else min)(known or rates, key=lambda rate: round(scores[rate], DIGITS)))
 
 
 def chosen(results: Results, scores: pd.DataFrame) -> pd.DataFrame:
@@ -55,28 +44,29 @@ def chosen(results: Results, scores: pd.DataFrame) -> pd.DataFrame:
         scores: Every rate's test scores.
 
     Returns:
-        One row per dataset, method, rule and client: and its rate.
+        One row per federation, method, rule and client: and its rate.
     """
-    direction = results.higher_is_better
+    directions = {name: results.task(name).higher_is_better for name in results.federations}
     rows = []
-    for key, own in scores.groupby(["dataset", "method"], sort=False):
-        dataset, method = map(str, key)
-        choice = results.selected[dataset, method]
-        test = own.groupby(["client", "rate"])["value"].mean(skipna=False).unstack("rate")
-        overall = best(test.mean(skipna=False).to_dict(), higher_is_better=direction)
-        for client in test.index:
+    for key, own in scores.groupby(["federation", "method"], sort=False):
+        federation, method = map(str, key)
+        choice, best = results.selected[federation, method], partial(best_of, higher_is_better=directions[federation])
+        table = own.groupby(["client", "rate"])["value"].mean(skipna=False).unstack("rate")
+        names = [str(rate) for rate in table.columns]
+        overall = best(dict(zip(names, table.mean(skipna=False), strict=True)))
+        for client, scored in zip(table.index, table.to_numpy(float), strict=True):
             validation = {
                 rate: float("nan") if (value := details["per_client"][client]) is None else value
                 for rate, details in choice["scores"].items()
             }
             rates = {
                 "published": choice["rate"],
-                "validation_per_client": best(validation, higher_is_better=direction),
+                "validation_per_client": best(validation),
                 "test": overall,
-                "test_per_client": best(test.loc[client].to_dict(), higher_is_better=direction),
+                "test_per_client": best(dict(zip(names, scored, strict=True))),
             }
-            rows += [(dataset, method, rule, client, rate) for rule, rate in rates.items()]
-    return pd.DataFrame(rows, columns=["dataset", "method", "rule", "client", "rate"])
+            rows += [(federation, method, rule, client, rate) for rule, rate in rates.items()]
+    return pd.DataFrame(rows, columns=["federation", "method", "rule", "client", "rate"])
 
 
 def frame(results: Results, scores: pd.DataFrame) -> pd.DataFrame:
@@ -90,31 +80,33 @@ def frame(results: Results, scores: pd.DataFrame) -> pd.DataFrame:
         Columns `COLUMNS`: the mean over clients and seeds; the average rank where all methods select alike, empty for
         controls; the rates by client, or the one of all clients.
     """
-    cells = chosen(results, scores).merge(scores, on=["dataset", "method", "client", "rate"]).assign(missing=False)
+    cells = chosen(results, scores).merge(scores, on=["federation", "method", "client", "rate"]).assign(missing=False)
+    higher = {name: results.task(name).higher_is_better for name in results.federations}
+    cells["higher_is_better"] = cells["federation"].map(higher)
     rows = []
     for rule in RULES:
         own = cells[cells["rule"] == rule]
-        ranks = client_ranks(own, results.controls, higher_is_better=results.higher_is_better)
-        average = ranks.groupby(level="dataset").mean()
-        for (dataset, method), part in own.groupby(["dataset", "method"], sort=False):
-            rank = average.at[dataset, method] if method in average else None
+        ranks = client_ranks(own, results.controls)
+        average = ranks.groupby(level="federation").mean()
+        for (federation, method), part in own.groupby(["federation", "method"], sort=False):
+            rank = average.at[federation, method] if method in average else None
             mean = part["value"].mean(skipna=False)
-            rows.append((dataset, method, rule, rule in OPTIMISTIC, _rates(part), mean, rank))
+            rows.append((federation, method, rule, rule in OPTIMISTIC, _rates(part), mean, rank))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def grid(results: Results, scores: pd.DataFrame, dataset: str) -> Grid:
-    """One dataset's part as people read it.
+def grid(results: Results, scores: pd.DataFrame, federation: str) -> Grid:
+    """One federation's part as people read it.
 
     Args:
         results: The results.
         scores: Every rate's test scores.
-        dataset: The dataset.
+        federation: The federation.
 
     Returns:
         A row per method; for each selection its mean and its average rank.
     """
-    table = frame(results, scores[scores["dataset"] == dataset])
+    table = frame(results, scores[scores["federation"] == federation])
     found = {(row["method"], row["rule"]): row for row in table.to_dict("records")}
     names = sorted({method for method, _ in found})
     ranked = [name for name in names if name not in results.controls]
@@ -129,37 +121,33 @@ def grid(results: Results, scores: pd.DataFrame, dataset: str) -> Grid:
 
     columns = [Column("Method", number=False)]
     for head in RULES.values():
-        columns += [Column(head, results.best), Column("Average rank", "min")]
-    left_out = sorted({run["method"]["name"] for run in results.runs if run["federation"] == dataset} - set(names))
+        columns += [Column(head, results.best(federation)), Column("Average rank", "min")]
+    left_out = sorted({run["method"]["name"] for run in results.runs if run["federation"] == federation} - set(names))
     note = "Left out, since rows from the reference keep no trained leaves: " + ", ".join(left_out) + "."
     return Grid(
         columns=columns,
         rows=[cells(name) for name in ranked],
         controls=[cells(name) for name in names if name in results.controls],
         caption=(
-            f"{results.title(dataset)}: mean test {results.score} over clients and seeds, and average rank, if every"
-            " method's rate were selected otherwise. Published rule: one rate for all clients, by validation."
-            " Optimistic: selected by the very test scores that are shown, so no result: they bound what selection"
-            " can gain."
+            f"{results.title(federation)}: mean test {results.score(federation)} over clients and seeds, and average"
+            " rank, if every method's rate were selected otherwise. Published rule: one rate for all clients, by"
+            " validation. Optimistic: selected by the very test scores that are shown, so no result: they bound what"
+            " selection can gain."
         ),
         notes=[note] if left_out else [],
     )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the job; see the module's text for its arguments."""
-    parser = argparse.ArgumentParser(prog="appendix", description="What other selections would have given.")
-    add_arguments(parser)
-    parser.add_argument("--scores", type=Path, nargs="+", required=True, help="every rate's test scores, CSV")
-    parser.add_argument("--csv", type=Path, required=True)
-    arguments = parser.parse_args(argv)
-    try:
-        table = frame(load(arguments), read_scores(arguments.scores))
-        write_text(arguments.csv, table.to_csv(index=False))
-    except (OSError, ValueError) as error:
-        print(f"appendix: {error}", file=sys.stderr)
-        return 1
-    return 0
+def main(comparison: GivenPath, csv: Path) -> None:
+    """Write what other selections of the rate would have given.
+
+    Args:
+        comparison: The comparison, `results/NAME/comparison.json`.
+        csv: The table.
+    """
+    results = load(comparison)
+    table = frame(results, read_scores(results.comparison))
+    write_text(csv, table.to_csv(index=False))
 
 
 def _rates(own: pd.DataFrame) -> str:
@@ -173,4 +161,4 @@ def _number(value: float, digits: int, otherwise: str) -> Cell:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(run(main))

@@ -29,7 +29,7 @@ def friedman(results: Results) -> str:
 
 
 def better(results: Results) -> list[Grid]:
-    """How often each method is better than each other one: by average rank over all datasets, then by mean on each.
+    """How often each method is better than each other one: by average rank over all federations, then by mean on each.
 
     Args:
         results: The results, with their statistics.
@@ -40,21 +40,21 @@ def better(results: Results) -> list[Grid]:
     ranked = [name for name in results.order if not results.methods[name].control]
     resampled = "the share of resampled test sets in which the row's method"
     overall = (
-        f"All datasets: {resampled} has a better average rank, among {len(ranked)} ranked methods, than the column's."
-        " Ties count half."
+        f"All federations: {resampled} has a better average rank, among {len(ranked)} ranked methods, than the"
+        " column's. Ties count half."
     )
     found = [_better(results, ALL, "average_rank", overall)]
-    for dataset in results.datasets:
+    for federation in results.federations:
         caption = (
-            f"{results.title(dataset)}: {resampled} has a better mean {results.score} over clients than the column's."
-            " Ties count half."
+            f"{results.title(federation)}: {resampled} has a better mean {results.score(federation)} over clients than"
+            " the column's. Ties count half."
         )
-        found.append(_better(results, dataset, "mean", caption))
+        found.append(_better(results, federation, "mean", caption))
     return [grid for grid in found if grid.rows]
 
 
 def stability(results: Results) -> list[Grid]:
-    """Places and ranks over all datasets, then the rates of every dataset.
+    """Places and ranks over all federations, then the rates of every federation.
 
     Args:
         results: The results, with their statistics.
@@ -64,7 +64,7 @@ def stability(results: Results) -> list[Grid]:
     """
     if results.statistics.stability.empty:
         return []
-    return [_rank_grid(results), *(_rate_grid(results, dataset) for dataset in results.datasets)]
+    return [_rank_grid(results), *(_rate_grid(results, federation) for federation in results.federations)]
 
 
 def _pairs(matrix: dict[str, dict[str, float]], alpha: float) -> int:
@@ -72,10 +72,10 @@ def _pairs(matrix: dict[str, dict[str, float]], alpha: float) -> int:
     return sum(p < alpha for method, row in matrix.items() for other, p in row.items() if method < other)
 
 
-def _better(results: Results, dataset: str, quantity: str, caption: str) -> Grid:
+def _better(results: Results, federation: str, quantity: str, caption: str) -> Grid:
     """One quantity's table: methods against methods, in the leaderboard's order, controls last."""
     table = results.statistics.comparisons
-    rows = table[(table["dataset"] == dataset) & (table["quantity"] == quantity)]
+    rows = table[(table["federation"] == federation) & (table["quantity"] == quantity)]
     shares = dict(zip(zip(rows["method"], rows["other"], strict=True), rows["probability_better"], strict=True))
     there = set(rows["method"])
     methods = [name for name in results.order if name in there]
@@ -100,7 +100,7 @@ def _rank_grid(results: Results) -> Grid:
     """The average rank of every seed alone, and how often a method is first."""
     shares, table = results.statistics.places(), results.statistics.stability
     shares = shares.reindex([name for name in results.order if name in shares.index])
-    by_seed = table[(table["dataset"] == ALL) & (table["quantity"] == "average_rank")]
+    by_seed = table[(table["federation"] == ALL) & (table["quantity"] == "average_rank")]
     alone = dict(zip(zip(by_seed["method"], by_seed["setting"], strict=True), by_seed["value"], strict=True))
     seeds = [str(seed) for seed in results.seeds] if len(results.seeds) > 1 else []
     numbered = range(1, shares.shape[1] + 1)
@@ -130,13 +130,13 @@ def _rank_grid(results: Results) -> Grid:
         else " There is one seed: how ranks vary from seed to seed is not known."
     )
     caption = (
-        f"Places of {len(rows)} ranked methods by average rank over all datasets: the share of resampled test sets in"
-        f" which a method is first, or among the first three, and its median place.{single}"
+        f"Places of {len(rows)} ranked methods by average rank over all federations: the share of resampled test sets"
+        f" in which a method is first, or among the first three, and its median place.{single}"
     )
     return Grid(columns, rows, [], caption)
 
 
-def _rate_grid(results: Results, dataset: str) -> Grid:
+def _rate_grid(results: Results, federation: str) -> Grid:
     """The chosen rate, and what other evidence would choose."""
     seeds = len(results.seeds) > 1
     columns = [
@@ -149,22 +149,22 @@ def _rate_grid(results: Results, dataset: str) -> Grid:
     ranked: list[list[Cell]] = []
     controls: list[list[Cell]] = []
     for method in results.order:
-        if (dataset, method) not in results.selected:
+        if (federation, method) not in results.selected:
             continue
-        rate = results.selected[dataset, method]["rate"]
+        rate = results.selected[federation, method]["rate"]
         row = [
             Cell(results.methods[method].title),
             Cell(rate, float(rate)),
-            Cell(_counted(results.statistics.rates_by("rounds", dataset, method))),
-            *([Cell(_counted(results.statistics.rates_by("seeds", dataset, method)))] if seeds else []),
-            _percent(results.statistics.agreement(dataset, method, rate)),
+            Cell(_counted(results.statistics.rates_by("rounds", federation, method))),
+            *([Cell(_counted(results.statistics.rates_by("seeds", federation, method)))] if seeds else []),
+            _percent(results.statistics.agreement(federation, method, rate)),
         ]
         (controls if results.methods[method].control else ranked).append(row)
     by_seed = " By seed: the rate of each seed alone." if seeds else ""
     caption = (
-        f"{results.title(dataset)}: the chosen rate, and the rates that other evidence would choose. By window: where"
-        f" validation scores are averaged over the last k evaluated rounds, for every k from 1 on.{by_seed} Clients"
-        " agree: the share of resampled sets of clients that choose the same rate."
+        f"{results.title(federation)}: the chosen rate, and the rates that other evidence would choose. By window:"
+        f" where validation scores are averaged over the last k evaluated rounds, for every k from 1 on.{by_seed}"
+        " Clients agree: the share of resampled sets of clients that choose the same rate."
     )
     return Grid(columns, ranked, controls, caption)
 

@@ -1,4 +1,4 @@
-"""What every method costs on a dataset: parameters, bytes, seconds, memory."""
+"""What every method costs on a federation: parameters, bytes, seconds, memory."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,20 +9,19 @@ from benchmark.reporting.inputs import Results
 from benchmark.reporting.leaderboard import human_seconds
 
 
-def grid(results: Results, dataset: str) -> Grid:
+def grid(results: Results, federation: str) -> Grid:
     """The table of costs, in the leaderboard's order, controls below.
 
     Args:
         results: The results.
-        dataset: The dataset.
+        federation: The federation.
 
     Returns:
         The table, with its caption. Where runs of a method differ, the largest counts.
     """
-    runs = [run for run in results.runs if run["federation"] == dataset]
-    of = {name: [run for run in runs if run["method"]["name"] == name] for name in results.order}
+    of = {name: results.runs_of(federation, name) for name in results.order}
     rows = {name: _row(results, own) for name, own in of.items() if own}
-    devices = " and ".join(sorted({run["device"] for run in runs}))
+    devices = " and ".join(sorted({run["device"] for runs in of.values() for run in runs}))
     columns = [
         Column("Method", number=False),
         Column("Trained parameters"),
@@ -35,7 +34,7 @@ def grid(results: Results, dataset: str) -> Grid:
         Column("Peak memory"),
     ]
     caption = (
-        f"What one client trains, sends (up) and receives (down), on {results.title(dataset)}. In total: over all"
+        f"What one client trains, sends (up) and receives (down), on {results.title(federation)}. In total: over all"
         " rounds of one run. Time per run: the mean over rates and seeds, which train together in one process; its"
         f" peak memory is therefore that of all of them. Measured on {devices}."
     )
@@ -54,11 +53,9 @@ def bytes_of_training(run: Mapping[str, Any]) -> tuple[int, int]:
         run: The content of a `run.json`.
 
     Returns:
-        Bytes sent and bytes received: as counted, or those of a round times the rounds where no total was.
+        Bytes sent and bytes received.
     """
-    costs, rounds = run["costs"], run["rounds"]
-    up, down = (costs.get(f"bytes_{way}_total", rounds * costs[f"bytes_{way}"]) for way in ("up", "down"))
-    return int(up), int(down)
+    return int(run["costs"]["bytes_up_total"]), int(run["costs"]["bytes_down_total"])
 
 
 def _row(results: Results, runs: list[Mapping[str, Any]]) -> list[Cell]:

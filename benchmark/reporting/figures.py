@@ -1,20 +1,18 @@
-"""The figures: a table of numbers, and its drawing.
+"""Job: draw a figure: a table of numbers, and its drawing.
 
-    python -m benchmark.reporting.figures NAME RESULTS --pdf FILE --svg FILE --csv FILE
-
-NAME is a name in `FIGURES`; RESULTS are the arguments of `benchmark.reporting.inputs`. The CSV file holds the
-plotted numbers. What a figure shows stands in `report/NAME.rst`, which the report reads too.
+What a figure shows stands in `report/NAME.rst`, which the report reads too.
 """
 
-import argparse
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated
 
 import pandas as pd
+import tyro
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from benchmark.job import GivenPath, run
 from benchmark.reporting import style
 from benchmark.reporting.drawings import (
     clients,
@@ -27,7 +25,7 @@ from benchmark.reporting.drawings import (
     stability,
     traffic,
 )
-from benchmark.reporting.inputs import Results, add_arguments, load
+from benchmark.reporting.inputs import Results, load
 
 Drawing = Callable[[Results], tuple[Figure, pd.DataFrame]]
 
@@ -45,23 +43,22 @@ FIGURES: dict[str, Drawing] = {
 }
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the job; see the module's text for its arguments."""
-    parser = argparse.ArgumentParser(prog="figures", description="Draw one figure.")
-    parser.add_argument("name", choices=sorted(FIGURES))
-    add_arguments(parser)
-    for kind in ("pdf", "svg", "csv"):
-        parser.add_argument(f"--{kind}", type=Path, required=True)
-    arguments = parser.parse_args(argv)
-    try:
-        with rc_context(style.RC):
-            figure, numbers = FIGURES[arguments.name](load(arguments))
-            style.save(figure, numbers, pdf=arguments.pdf, svg=arguments.svg, csv=arguments.csv)
-    except (OSError, ValueError) as error:
-        print(f"figures: {error}", file=sys.stderr)
-        return 1
-    return 0
+def main(comparison: GivenPath, name: Annotated[str, tyro.conf.Positional], pdf: Path, svg: Path, csv: Path) -> None:
+    """Draw one figure, and write down the numbers that it shows.
+
+    Args:
+        comparison: The comparison, `results/NAME/comparison.json`.
+        name: The figure.
+        pdf: Where the figure goes as PDF.
+        svg: Where it goes as SVG.
+        csv: Where the numbers go.
+    """
+    if name not in FIGURES:
+        raise ValueError(f"there is no figure {name!r}; there are: {', '.join(sorted(FIGURES))}")
+    with rc_context(style.RC):
+        figure, numbers = FIGURES[name](load(comparison, statistics=True, overlaps=True))
+        style.save(figure, numbers, pdf=pdf, svg=svg, csv=csv)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(run(main))

@@ -1,36 +1,26 @@
-"""What every report is made of: the results of one configuration, read once.
+"""What every report is made of: the results of one comparison, read once.
 
-All jobs of this package that report on results take the same four arguments (RESULTS in their texts):
-
-    --clients FILE --selected FILE [FILE ...] --runs RUN [RUN ...] --manifests [NAME=]FILE ...
-
-`--clients` is the table of test metrics, `--selected` the selections, `--manifests` the datasets' manifests
-(NAME is the federation's name, where that is not its dataset's). RUN is the folder of a run or any file in
-it: give all runs, of all rates, since the runs say which cells there should be. Three more may be given:
-
-    --confusion FILE --overlap FILE [FILE ...] --statistics FILE [FILE ...]
-
-the table of confusions; the overlaps of adapters, whose paths end in `{dataset}/{method}.csv`; and the files that
-`benchmark.evaluation.statistics` reads, without which there are no intervals.
+All jobs of this package that report on results take one file, `results/NAME/comparison.json`, in whose folder the
+results stand.
 """
 
-import argparse
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
 
-from benchmark.evaluation import collect, overlap
-from benchmark.evaluation.collect import read_manifests
+from benchmark.comparison import Comparison
+from benchmark.evaluation import overlap
 from benchmark.evaluation.ranks import client_ranks, expected_cells, overall_ranks
-from benchmark.evaluation.select import read_run
+from benchmark.evaluation.reading import controls_of, read_choices, read_metrics, read_runs
 from benchmark.evaluation.statistics import Statistics, read
-from benchmark.files import read_json
+from benchmark.tasks import task as tasks
+from benchmark.tasks.task import Task
 
-_OVERLAP = ["dataset", "method", *overlap.COLUMNS]
+_OVERLAP = ["federation", "method", *overlap.COLUMNS]
 
 
 @dataclass(frozen=True)
@@ -45,31 +35,34 @@ class Method:
 
 @dataclass(frozen=True)
 class Results:
-    """The results of one configuration.
+    """The results of one comparison.
 
     Attributes:
-        metrics: The tidy table of test metrics: dataset, method, seed, client, metric, value, n.
+        comparison: Which rows there are, and where everything of them stands.
+        metrics: The tidy table of test metrics: federation, method, seed, client, metric, value, n.
         runs: The content of every run's `run.json`, with its folder.
-        selected: The selections, by (dataset, method).
-        manifests: The datasets' manifests, by dataset, in the order in which they are shown.
-        confusion: What test images were taken for: dataset, method, seed, client, label, predicted, n.
-        overlap: The overlap of adapters: dataset, method, seed, client, layer, measure, value, random.
+        selected: The selections, by (federation, method).
+        overlap: The overlap of adapters: federation, method, seed, client, layer, measure, value, random.
         statistics: Intervals, comparisons, tests and stability.
     """
 
+    comparison: Comparison
     metrics: pd.DataFrame
     runs: Sequence[Mapping[str, Any]]
     selected: Mapping[tuple[str, str], Mapping[str, Any]]
-    manifests: Mapping[str, Mapping[str, Any]]
-    confusion: pd.DataFrame = field(default_factory=lambda: _table(collect.CONFUSION))
-    overlap: pd.DataFrame = field(default_factory=lambda: _table(_OVERLAP))
+    overlap: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=_OVERLAP))
     statistics: Statistics = field(default_factory=Statistics)
 
+    @property
+    def manifests(self) -> Mapping[str, Mapping[str, Any]]:
+        """What each federation holds."""
+        return self.comparison.manifests
+
     @cached_property
-    def datasets(self) -> list[str]:
-        """The datasets that there are runs of, in the order of the manifests."""
+    def federations(self) -> list[str]:
+        """The federations that there are runs of, in the order in which they are shown."""
         trained = {run["federation"] for run in self.runs}
-        return [dataset for dataset in self.manifests if dataset in trained]
+        return [federation for federation in self.comparison.federations if federation in trained]
 
     @cached_property
     def methods(self) -> dict[str, Method]:
@@ -80,37 +73,51 @@ class Results:
     @cached_property
     def controls(self) -> list[str]:
         """The names of the methods that are shown but not ranked."""
-        return sorted(method.name for method in self.methods.values() if method.control)
+        return sorted(controls_of(self.runs))
 
     @cached_property
     def seeds(self) -> list[int]:
         """All seeds."""
         return sorted({run["seed"] for run in self.runs})
 
-    @cached_property
-    def score(self) -> str:
-        """The score's name as people read it: `balanced accuracy`."""
-        return str(self.runs[0]["task"]["score"]).replace("_", " ")
+    def task(self, federation: str) -> Task:
+        """What is learned on a federation."""
+        return tasks.of(self.manifests[federation])
 
-    @cached_property
-    def higher_is_better(self) -> bool:
-        """The score's direction."""
-        return bool(self.runs[0]["task"]["higher_is_better"])
+    def of_task(self, figure: str) -> list[str]:
+        """The federations whose task has a figure of that name."""
+        return [federation for federation in self.federations if figure in self.task(federation).figures]
 
     @property
-    def best(self) -> Literal["max", "min"]:
-        """Whether the largest or the smallest score is the best."""
-        return "max" if self.higher_is_better else "min"
+    def one_score(self) -> bool:
+        """Whether all federations have the same score, so that their means can be averaged."""
+        return len({(self.task(name).name, self.task(name).score_name) for name in self.federations}) == 1
+
+    def score(self, federation: str) -> str:
+        """The name of a federation's score as people read it: `balanced accuracy`."""
+        return self.task(federation).score_name.replace("_", " ")
+
+    @property
+    def scores(self) -> str:
+        """The name of the score; where federations differ in it, each with the federation that it belongs to."""
+        names = {name: self.score(name) for name in self.federations}
+        if self.one_score:
+            return names[self.federations[0]]
+        return ", ".join(f"{score} on {name}" for name, score in names.items())
+
+    def best(self, federation: str) -> Literal["max", "min"]:
+        """Whether the largest or the smallest score of a federation is the best."""
+        return "max" if self.task(federation).higher_is_better else "min"
 
     @cached_property
     def cells(self) -> pd.DataFrame:
-        """Every expected test score: dataset, method, seed, client, value, missing."""
+        """Every expected test score: columns `ranks.CELLS`."""
         return expected_cells(self.metrics, self.runs)
 
     @cached_property
     def ranks(self) -> pd.DataFrame:
-        """The ranked methods' ranks, one row per (dataset, client)."""
-        return client_ranks(self.cells, self.controls, higher_is_better=self.higher_is_better)
+        """The ranked methods' ranks, one row per (federation, client)."""
+        return client_ranks(self.cells, self.controls)
 
     @cached_property
     def order(self) -> list[str]:
@@ -118,96 +125,75 @@ class Results:
         ranks = overall_ranks(self.ranks).sort_values(kind="stable")
         return [*(str(name) for name in ranks.index), *self.controls]
 
-    def cells_of(self, dataset: str, method: str, client: str | None = None) -> pd.DataFrame:
-        """The expected cells of one method on one dataset, or on one of its clients."""
-        cells = self.cells[(self.cells["dataset"] == dataset) & (self.cells["method"] == method)]
+    def runs_of(self, federation: str, method: str, rate: str | None = None) -> list[Mapping[str, Any]]:
+        """The runs of a row, or those with one rate."""
+        return [
+            run
+            for run in self.runs
+            if (run["federation"], run["method"]["name"]) == (federation, method) and rate in (None, run["rate"])
+        ]
+
+    def cells_of(self, federation: str, method: str, client: str | None = None) -> pd.DataFrame:
+        """The expected cells of one method on one federation, or on one of its clients."""
+        cells = self.cells[(self.cells["federation"] == federation) & (self.cells["method"] == method)]
         return cells if client is None else cells[cells["client"] == client]
 
-    def title(self, dataset: str) -> str:
+    def title(self, federation: str) -> str:
         """The dataset's title, and the federation's own name where it has one."""
-        manifest = self.manifests[dataset]
-        return str(manifest["title"]) + (f" ({dataset})" if dataset != manifest["dataset"] else "")
+        manifest = self.manifests[federation]
+        return str(manifest["title"]) + (f" ({federation})" if federation != manifest["dataset"] else "")
 
-    def sites(self, dataset: str) -> dict[str, str]:
-        """What a table calls each client of a dataset: its id and the name of its site."""
-        runs = [run for run in self.runs if run["federation"] == dataset]
+    def groups(self, federations: Iterable[str]) -> str:
+        """What some federations call their groups: `lesions or patients`."""
+        return " or ".join(dict.fromkeys(str(self.manifests[name]["group_name"]) for name in federations))
+
+    def sites(self, federation: str) -> dict[str, str]:
+        """What a table calls each client of a federation: its id and the name of its site."""
+        runs = [run for run in self.runs if run["federation"] == federation]
         trained = dict.fromkeys(str(client) for run in runs for client in run["clients"])
-        names = {client: str(self.manifests[dataset]["clients"][client]["name"]) for client in trained}
+        names = {client: str(self.manifests[federation]["clients"][client]["name"]) for client in trained}
         return {c: name if name in ("", c) else f"{c} {name}" for c, name in names.items()}
 
-    def rate(self, dataset: str, method: str) -> str:
+    def rate(self, federation: str, method: str) -> str:
         """The chosen rate, with a dagger at the edge of the grid; `missing` where none was chosen."""
-        choice = self.selected.get((dataset, method))
+        choice = self.selected.get((federation, method))
         return "missing" if choice is None else choice["rate"] + ("†" if choice["at_grid_edge"] else "")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Give a job the arguments that name the results."""
-    parser.add_argument("--clients", type=Path, required=True, help="the table of test metrics, Parquet")
-    parser.add_argument("--selected", type=Path, nargs="+", required=True, help="selections, JSON")
-    parser.add_argument("--runs", type=Path, nargs="+", required=True, help="folders of runs, or files in them")
-    parser.add_argument("--manifests", nargs="+", required=True, help="the datasets' manifests: [NAME=]FILE")
-    parser.add_argument("--confusion", type=Path, help="the table of confusions, Parquet")
-    parser.add_argument("--overlap", type=Path, nargs="*", default=[], help="overlaps of adapters, CSV")
-    parser.add_argument(
-        "--statistics", type=Path, nargs="*", default=[], help="intervals, comparisons, tests, stability"
-    )
-
-
-def load(arguments: argparse.Namespace) -> Results:
-    """Read the results that a job's arguments name; `check` says what is refused.
+def load(path: Path, *, statistics: bool = False, overlaps: bool = False) -> Results:
+    """Read results.
 
     Args:
-        arguments: As `add_arguments` defines them.
+        path: The comparison, `results/NAME/comparison.json`.
+        statistics: Whether to read intervals, comparisons, tests and stability; they are empty otherwise.
+        overlaps: Whether to read the overlap of adapters.
 
     Returns:
         The results.
+
+    Raises:
+        ValueError: A run has a client that its federation's manifest lacks.
     """
-    runs = [read_run(path) for path in arguments.runs]
-    manifests = read_manifests(arguments.manifests)
-    check(runs, manifests)
-    trained = {(run["federation"], run["method"]["name"]) for run in runs}
-    choices = {(c["dataset"], c["method"]): c for c in map(read_json, arguments.selected)}
-    return Results(
-        metrics=pd.read_parquet(arguments.clients),
-        runs=runs,
-        selected={key: choice for key, choice in choices.items() if key in trained},
-        manifests=manifests,
-        confusion=pd.read_parquet(arguments.confusion) if arguments.confusion else _table(collect.CONFUSION),
-        overlap=_overlaps(arguments.overlap),
-        statistics=read(arguments.statistics),
+    comparison = Comparison.read(path)
+    runs = read_runs(comparison)
+    for run in runs:
+        known = comparison.manifests[run["federation"]]["clients"]
+        if unknown := {str(client) for client in run["clients"]} - set(known):
+            raise ValueError(f"{run['folder']}: its federation has no clients {sorted(unknown)}; train it again")
+    held = Results(comparison, read_metrics(comparison), runs, read_choices(comparison))
+    return replace(
+        held,
+        statistics=read(comparison.folder) if statistics else held.statistics,
+        overlap=_overlaps(comparison) if overlaps else held.overlap,
     )
 
 
-def check(runs: Iterable[Mapping[str, Any]], manifests: Mapping[str, Mapping[str, Any]]) -> None:
-    """Refuse runs that cannot stand in one report.
-
-    Args:
-        runs: The content of every run's `run.json`.
-        manifests: The manifests, by dataset.
-
-    Raises:
-        ValueError: The runs are of different tasks, or a run's dataset or client is in no manifest.
-    """
-    tasks = {(run["task"]["name"], run["task"]["score"]) for run in runs}
-    if len(tasks) > 1:
-        raise ValueError(f"runs of different tasks ({sorted(tasks)}): report on one task at a time")
-    for run in runs:
-        dataset = run["federation"]
-        if dataset not in manifests:
-            raise ValueError(f"there are runs of {dataset!r}, but manifests only of {sorted(manifests)}")
-        unknown = {str(client) for client in run["clients"]} - set(manifests[dataset]["clients"])
-        if unknown:
-            raise ValueError(f"{dataset}: the manifest has no clients {sorted(unknown)}; pack the data again")
-
-
-def _table(columns: list[str]) -> pd.DataFrame:
-    """A table without rows."""
-    return pd.DataFrame(columns=pd.Index(columns))
-
-
-def _overlaps(paths: Iterable[Path]) -> pd.DataFrame:
-    """The overlaps of all methods on all datasets; most methods have none."""
-    tables = {path: pd.read_csv(path, dtype={"client": str, "layer": str, "measure": str}) for path in paths}
-    parts = [table.assign(dataset=p.parent.name, method=p.stem) for p, table in tables.items() if len(table)]
-    return pd.concat(parts, ignore_index=True)[_OVERLAP] if parts else _table(_OVERLAP)
+def _overlaps(comparison: Comparison) -> pd.DataFrame:
+    """The overlaps of all methods on all federations; most methods have none."""
+    parts = []
+    for federation, method in comparison.rows:
+        text = {"client": str, "layer": str, "measure": str}
+        table = pd.read_csv(comparison.places.overlap(federation, method), dtype=text)
+        if len(table):
+            parts.append(table.assign(federation=federation, method=method))
+    return pd.concat(parts, ignore_index=True)[_OVERLAP] if parts else pd.DataFrame(columns=_OVERLAP)

@@ -1,15 +1,11 @@
-"""The leaderboard: all datasets in one table, a row per method.
+"""Job: the leaderboard: all federations in one table, a row per method.
 
-    python -m benchmark.reporting.leaderboard RESULTS --csv FILE --md FILE
-
-RESULTS are the arguments of `benchmark.reporting.inputs`. A dataset counts once, however many clients it has:
-the average rank and the mean are means over datasets of means over clients. `hurt` counts the clients on
-which a method scores less than the control `local`, training alone, does. `spread` is the difference between a
-method's best and worst client of a dataset, averaged over datasets.
+A federation counts once, however many clients it has: the average rank and the mean are means over federations of means
+over clients. `hurt` counts the clients on which a method scores less than the control `local`, training alone, does.
+`spread` is the difference between a method's best and worst client of a federation, averaged over federations. Where
+federations have different scores, each has a mean of its own, and there is neither a worst client nor a spread.
 """
 
-import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import nan
@@ -21,15 +17,18 @@ import pandas as pd
 from benchmark.disk import readable
 from benchmark.evaluation.merit import DIGITS
 from benchmark.evaluation.ranks import overall_ranks
+from benchmark.evaluation.statistics import ALL
 from benchmark.files import write_text
+from benchmark.job import GivenPath, run
 from benchmark.reporting.grid import Cell, Column, Grid, markdown, measured
-from benchmark.reporting.inputs import Method, Results, add_arguments, load
+from benchmark.reporting.inputs import Method, Results, load
 from benchmark.reporting.measure import MISSING, Measure, mean_of, over_seeds, rank_of, within
 from benchmark.reporting.origin import mark, origin_notes
-from benchmark.reporting.tables import EDGE_NOTE, INTERVALS
+from benchmark.reporting.tables import EDGE_NOTE, intervals
 
 # Scores that differ by less are equal: means taken in another order differ by rounding alone.
 _TOLERANCE = 1e-12
+_SPREAD = "Spread: the best client's score less the worst one's within a federation, then the mean over federations."
 
 
 @dataclass(frozen=True)
@@ -40,21 +39,21 @@ class Entry:
         place: 1 for the best; methods with equal average ranks share a place; None for a control.
         method: The method.
         rank: Its average rank, with its interval; missing for a control.
-        mean: Its mean score, with its interval.
+        means: Its mean scores, with their intervals: over `ALL` federations, or by federation where scores differ.
         worst: Its score on the client where it is worst.
-        worst_client: That client: dataset and id.
-        spread: Its best client's score less its worst one's, averaged over datasets.
+        worst_client: That client: federation and id.
+        spread: Its best client's score less its worst one's, averaged over federations.
         hurt: Number of clients on which it scores less than `local`; None for `local` and where there is none.
         compared: Number of clients on which it was compared with `local`.
-        rates: The chosen rates, by dataset, with a dagger at the edge of the grid.
-        bytes_per_round: Bytes that one client sends and receives per round, by dataset.
-        seconds: Seconds of training over all datasets, rates and seeds.
+        rates: The chosen rates, by federation, with a dagger at the edge of the grid.
+        bytes_per_round: Bytes that one client sends and receives per round, by federation.
+        seconds: Seconds of training over all federations, rates and seeds.
     """
 
     place: int | None
     method: Method
     rank: Measure
-    mean: Measure
+    means: dict[str, Measure]
     worst: Measure
     worst_client: str
     spread: Measure
@@ -81,22 +80,23 @@ def entries(results: Results) -> list[Entry]:
     found = []
     for name, method in results.methods.items():
         rank = within(rank_of(ranks, name), interval(name, "average_rank"))
-        mean = mean_of([over_seeds(results.cells_of(dataset, name)) for dataset in results.datasets])
-        worst_client, worst = _worst(clients[name], higher_is_better=results.higher_is_better)
-        hurt, compared = _hurt(clients, name, higher_is_better=results.higher_is_better)
+        means = {f: over_seeds(results.cells_of(f, name)) for f in results.federations}
+        means = {ALL: mean_of(list(means.values()))} if results.one_score else means
+        worst_client, worst = _worst(results, clients[name])
+        hurt, compared = _hurt(results, clients, name)
         runs = [run for run in results.runs if run["method"]["name"] == name]
         found.append(
             Entry(
                 place=None if rank.missing else int(places[name]),
                 method=method,
                 rank=rank,
-                mean=within(mean, interval(name, "mean")),
+                means={f: within(mean, interval(name, "mean", f)) for f, mean in means.items()},
                 worst=worst,
                 worst_client=worst_client,
-                spread=_spread(clients[name], results.datasets),
+                spread=_spread(clients[name], results.federations),
                 hurt=hurt,
                 compared=compared,
-                rates={dataset: results.rate(dataset, name) for dataset in results.datasets},
+                rates={federation: results.rate(federation, name) for federation in results.federations},
                 bytes_per_round={
                     run["federation"]: run["costs"]["bytes_up"] + run["costs"]["bytes_down"] for run in runs
                 },
@@ -124,22 +124,22 @@ def frame(results: Results) -> pd.DataFrame:
             "average_rank": None if entry.method.control else entry.rank.number(),
             "average_rank_low": entry.rank.low,
             "average_rank_high": entry.rank.high,
-            "mean": entry.mean.number(),
-            "mean_low": entry.mean.low,
-            "mean_high": entry.mean.high,
-            "worst_client": entry.worst.number(),
-            "worst_client_is": entry.worst_client,
-            "spread_over_clients": entry.spread.number(),
+            **{
+                f"mean{end}{'' if federation == ALL else f':{federation}'}": value
+                for federation, mean in entry.means.items()
+                for end, value in (("", mean.number()), ("_low", mean.low), ("_high", mean.high))
+            },
+            **(_extremes(entry) if results.one_score else {}),
             "clients_hurt": entry.hurt,
             "clients_compared": entry.compared,
-            **{f"rate:{dataset}": rate.rstrip("†") for dataset, rate in entry.rates.items()},
-            **{f"at_grid_edge:{dataset}": rate.endswith("†") for dataset, rate in entry.rates.items()},
-            **{f"bytes_per_round:{d}": entry.bytes_per_round.get(d) for d in results.datasets},
+            **{f"rate:{federation}": rate.rstrip("†") for federation, rate in entry.rates.items()},
+            **{f"at_grid_edge:{federation}": rate.endswith("†") for federation, rate in entry.rates.items()},
+            **{f"bytes_per_round:{d}": entry.bytes_per_round.get(d) for d in results.federations},
             "seconds": entry.seconds,
         }
         for entry in entries(results)
     ]
-    integers = ["place", "clients_hurt", *(f"bytes_per_round:{d}" for d in results.datasets)]
+    integers = ["place", "clients_hurt", *(f"bytes_per_round:{d}" for d in results.federations)]
     return pd.DataFrame(rows).astype(dict.fromkeys(integers, "Int64"))
 
 
@@ -152,56 +152,51 @@ def grid(results: Results) -> Grid:
     Returns:
         The table, with its caption and notes.
     """
-    found, best = entries(results), results.best
+    found = entries(results)
     ranked = [entry for entry in found if not entry.method.control]
     columns = [
         Column("#"),
         Column("Method", number=False),
         Column(f"Average rank (of {len(ranked)})", "min"),
-        Column("Mean", best),
-        Column("Worst client", best),
-        Column("Spread", "min"),
+        *_score_columns(results),
         Column("Clients hurt", "min"),
-        *(Column(f"Rate, {dataset}") for dataset in results.datasets),
+        *(Column(f"Rate, {federation}") for federation in results.federations),
         Column("Bytes per round"),
         Column("Training time"),
     ]
-    seeds = ", ".join(map(str, results.seeds))
-    titles = " and ".join(results.title(dataset) for dataset in results.datasets)
+    seeds, brackets = ", ".join(map(str, results.seeds)), intervals(results, results.federations)
+    titles = " and ".join(results.title(federation) for federation in results.federations)
     caption = (
-        f"{len(ranked)} ranked methods on {titles}: {results.score} on test images; seeds: {seeds}."
-        f" Average rank: the mean over datasets of the mean over seeds and clients of the rank among the {len(ranked)}"
-        " ranked methods, 1 being the best. Mean: over clients, then datasets."
-        f"{f' {INTERVALS}.' if len(results.statistics.intervals) else ''}"
-        " Spread: the best client's score less the worst one's within a dataset, then the mean over datasets."
+        f"{len(ranked)} ranked methods on {titles}: {results.scores} on test images; seeds: {seeds}."
+        " Average rank: the mean over federations of the mean over seeds and clients of the rank among the"
+        f" {len(ranked)} ranked methods, 1 being the best."
+        f" Mean: over clients{', then federations' if results.one_score else ''}."
+        f"{f' {brackets}.' if brackets else ''}"
+        f"{f' {_SPREAD}' if results.one_score else ''}"
         " Clients hurt: where the method scores less than training alone (`local`). Bytes per"
-        " round: sent and received by one client. Training time: all datasets, rates and seeds together."
+        " round: sent and received by one client. Training time: all federations, rates and seeds together."
     )
     edge = any(rate.endswith("†") for entry in found for rate in entry.rates.values())
     return Grid(
         columns=columns,
-        rows=[_cells(entry, mark(results, entry.method.name)) for entry in ranked],
-        controls=[_cells(entry, mark(results, entry.method.name)) for entry in found if entry.method.control],
+        rows=[_cells(results, entry) for entry in ranked],
+        controls=[_cells(results, entry) for entry in found if entry.method.control],
         caption=caption,
         notes=[*([EDGE_NOTE] if edge else []), *origin_notes(results)],
     )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the job; see the module's text for its arguments."""
-    parser = argparse.ArgumentParser(prog="leaderboard", description="All datasets in one table.")
-    add_arguments(parser)
-    parser.add_argument("--csv", type=Path, required=True)
-    parser.add_argument("--md", type=Path, required=True)
-    arguments = parser.parse_args(argv)
-    try:
-        results = load(arguments)
-        write_text(arguments.csv, frame(results).to_csv(index=False))
-        write_text(arguments.md, markdown(grid(results)))
-    except (OSError, ValueError) as error:
-        print(f"leaderboard: {error}", file=sys.stderr)
-        return 1
-    return 0
+def main(comparison: GivenPath, csv: Path, md: Path) -> None:
+    """Write all federations in one table, as CSV and Markdown.
+
+    Args:
+        comparison: The comparison, `results/NAME/comparison.json`.
+        csv: The table's numbers with all their digits.
+        md: The table in Markdown.
+    """
+    results = load(comparison, statistics=True)
+    write_text(csv, frame(results).to_csv(index=False))
+    write_text(md, markdown(grid(results)))
 
 
 def human_seconds(seconds: float) -> str:
@@ -211,18 +206,35 @@ def human_seconds(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def _cells(entry: Entry, mark: str) -> list[Cell]:
-    """An entry as a row of text, with a mark behind its title."""
+def _score_columns(results: Results) -> list[Column]:
+    """The columns of means, worst client and spread."""
+    if results.one_score:
+        best = results.best(results.federations[0])
+        return [Column("Mean", best), Column("Worst client", best), Column("Spread", "min")]
+    return [Column(f"Mean {results.score(name)}, {name}", results.best(name)) for name in results.federations]
+
+
+def _extremes(entry: Entry) -> dict[str, float | str]:
+    """The worst client and the spread as the CSV file holds them."""
+    return {
+        "worst_client": entry.worst.number(),
+        "worst_client_is": entry.worst_client,
+        "spread_over_clients": entry.spread.number(),
+    }
+
+
+def _cells(results: Results, entry: Entry) -> list[Cell]:
+    """An entry as a row of text."""
     control, sizes = entry.method.control, sorted(entry.bytes_per_round.values())
     worst = measured(replace(entry.worst, sd=nan))
+    named = Cell(f"{worst.text} ({entry.worst_client})", worst.value) if entry.worst_client else worst
     texts = list(dict.fromkeys(readable(size) for size in sizes))
     return [
         Cell("" if entry.place is None else str(entry.place)),
-        Cell(f"{entry.method.title}{mark} (`{entry.method.name}`)"),
+        Cell(f"{entry.method.title}{mark(results, entry.method.name)} (`{entry.method.name}`)"),
         Cell("—") if control else measured(entry.rank, 2),
-        measured(entry.mean),
-        Cell(f"{worst.text} ({entry.worst_client})", worst.value) if entry.worst_client else worst,
-        measured(entry.spread),
+        *map(measured, entry.means.values()),
+        *([named, measured(entry.spread)] if results.one_score else []),
         Cell("—") if entry.hurt is None else Cell(f"{entry.hurt}/{entry.compared}", entry.hurt),
         *(Cell(rate) for rate in entry.rates.values()),
         Cell(" to ".join([texts[0], texts[-1]] if len(texts) > 1 else texts), sizes[-1]),
@@ -230,31 +242,32 @@ def _cells(entry: Entry, mark: str) -> list[Cell]:
     ]
 
 
-def _client_scores(results: Results, method: str) -> dict[str, Measure]:
-    """A method's score on every client that it was trained on, by `dataset client`."""
+def _client_scores(results: Results, method: str) -> dict[tuple[str, str], Measure]:
+    """A method's score on every client that it was trained on, by federation and client."""
     trained = {run["federation"] for run in results.runs if run["method"]["name"] == method}
     return {
-        f"{dataset} {client}": over_seeds(results.cells_of(dataset, method, client))
-        for dataset in results.datasets
-        if dataset in trained
-        for client in results.sites(dataset)
+        (federation, client): over_seeds(results.cells_of(federation, method, client))
+        for federation in results.federations
+        if federation in trained
+        for client in results.sites(federation)
     }
 
 
-def _worst(scores: dict[str, Measure], *, higher_is_better: bool) -> tuple[str, Measure]:
+def _worst(results: Results, scores: dict[tuple[str, str], Measure]) -> tuple[str, Measure]:
     """The client with the worst score. One that is missing or diverged decides: it may be the worst."""
     for client, measure in scores.items():
         if measure.reason:
-            return (client, measure) if measure.reason != MISSING else ("", measure)
-    pick = min if higher_is_better else max
-    return pick(scores.items(), key=lambda item: item[1].mean)
+            return (" ".join(client), measure) if measure.reason != MISSING else ("", measure)
+    pick = min if results.best(results.federations[0]) == "max" else max
+    client, measure = pick(scores.items(), key=lambda item: item[1].mean)
+    return " ".join(client), measure
 
 
-def _spread(scores: dict[str, Measure], datasets: Sequence[str]) -> Measure:
-    """The best client's score less the worst one's within a dataset, averaged over datasets."""
+def _spread(scores: dict[tuple[str, str], Measure], federations: Sequence[str]) -> Measure:
+    """The best client's score less the worst one's within a federation, averaged over federations."""
     spreads = []
-    for dataset in datasets:
-        own = [measure for client, measure in scores.items() if client.startswith(f"{dataset} ")]
+    for federation in federations:
+        own = [measure for (name, _), measure in scores.items() if name == federation]
         values = np.array([measure.mean for measure in own] or [nan])
         # NaN where a model diverged: NumPy's extremes keep it.
         spread = float(values.max() - values.min())
@@ -262,23 +275,22 @@ def _spread(scores: dict[str, Measure], datasets: Sequence[str]) -> Measure:
     return mean_of(spreads)
 
 
-def _hurt(scores: dict[str, dict[str, Measure]], method: str, *, higher_is_better: bool) -> tuple[int | None, int]:
+def _hurt(results: Results, scores: dict[str, dict[tuple[str, str], Measure]], method: str) -> tuple[int | None, int]:
     """On how many clients a method scores less than `local`, and on how many the two were compared.
 
     A diverged model is hurt; a missing cell is not compared.
     """
     local = scores.get("local", {})
     compared = {
-        client: (measure.mean, local[client].mean)
+        client: (measure.mean - local[client].mean) * (1 if results.best(client[0]) == "max" else -1)
         for client, measure in scores[method].items()
         if client in local and not measure.missing and not local[client].reason
     }
     if method == "local" or not compared:
         return None, 0
-    sign = 1 if higher_is_better else -1
-    kept = sum(sign * (own - alone) >= -_TOLERANCE for own, alone in compared.values())
+    kept = sum(gain >= -_TOLERANCE for gain in compared.values())
     return len(compared) - kept, len(compared)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(run(main))

@@ -50,7 +50,7 @@ def over_seeds(cells: pd.DataFrame) -> Measure:
     """The mean over the clients in each seed, then over seeds.
 
     Args:
-        cells: The cells of one method on one dataset: seed, client, value, missing.
+        cells: The cells of one method on one federation: seed, client, value, missing.
 
     Returns:
         The mean and its standard deviation over seeds.

@@ -8,14 +8,14 @@ from benchmark.reporting.inputs import Results
 MARK = "‡"
 
 
-def mark(results: Results, method: str, dataset: str | None = None) -> str:
-    """The mark of a row whose results are from the reference, on one dataset or on any; "" for others."""
-    return MARK if any(run["method"]["name"] == method for run in _taken(results, dataset)) else ""
+def mark(results: Results, method: str, federation: str | None = None) -> str:
+    """The mark of a row whose results are from the reference, on one federation or on any; "" for others."""
+    return MARK if any(run["method"]["name"] == method for run in _taken(results, federation)) else ""
 
 
-def origin_notes(results: Results, dataset: str | None = None) -> list[str]:
+def origin_notes(results: Results, federation: str | None = None) -> list[str]:
     """What to know of the marked rows: a line, or none where no row is marked."""
-    taken = _taken(results, dataset)
+    taken = _taken(results, federation)
     if not taken:
         return []
     commits = ", ".join(sorted({run["commit"][:12] for run in taken}))
@@ -23,5 +23,5 @@ def origin_notes(results: Results, dataset: str | None = None) -> list[str]:
     return [f"{MARK} Not trained here, but taken from the reference: commit {commits}, measured on {devices}."]
 
 
-def _taken(results: Results, dataset: str | None) -> list[Mapping[str, Any]]:
-    return [run for run in results.runs if run["origin"] == "reference" and dataset in (None, run["federation"])]
+def _taken(results: Results, federation: str | None) -> list[Mapping[str, Any]]:
+    return [run for run in results.runs if run["origin"] == "reference" and federation in (None, run["federation"])]

@@ -1,20 +1,16 @@
-"""The README's leaderboard, kept equal to a generated one.
+"""Job: the README's leaderboard, kept equal to a generated one.
 
-    python -m benchmark.reporting.readme --leaderboard FILE --run RUN --readme FILE [--check]
-
-Replaces what stands between `<!-- leaderboard -->` and `<!-- /leaderboard -->` in the README by the
-leaderboard (Markdown) and a line on what it was measured with, taken from a run (its folder or any file in
-it). With `--check` nothing is written; the exit status is 1 where the README would change.
+It stands between `<!-- leaderboard -->` and `<!-- /leaderboard -->`.
 """
 
-import argparse
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmark.comparison import Comparison
 from benchmark.evaluation.select import read_run
 from benchmark.files import write_text
+from benchmark.job import GivenPath, run
 
 BEGIN, END = "<!-- leaderboard -->", "<!-- /leaderboard -->"
 
@@ -46,26 +42,26 @@ def measured_with(run: Mapping[str, Any]) -> str:
     return f"Measured on {run['device']}; {versions}; commit `{run['commit'][:12]}`."
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the job; see the module's text for its arguments."""
-    parser = argparse.ArgumentParser(prog="readme", description="Put the leaderboard into the README.")
-    parser.add_argument("--leaderboard", type=Path, required=True, help="the leaderboard, Markdown")
-    parser.add_argument("--run", type=Path, required=True, help="the folder of a run, or a file in it")
-    parser.add_argument("--readme", type=Path, required=True)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 on a difference")
-    arguments = parser.parse_args(argv)
+def main(comparison: GivenPath, readme: Path, check: bool = False) -> None:
+    """Put the leaderboard into the README, with a line on what it was measured with.
+
+    Args:
+        comparison: The comparison, `results/NAME/comparison.json`.
+        readme: The README.
+        check: Write nothing; fail where the README would change.
+    """
+    held = Comparison.read(comparison)
+    leaderboard = Path(held.places.of("leaderboard.md"))
+    old, measured = readme.read_text(encoding="utf-8"), read_run(held.runs(*held.rows[0])[0])
     try:
-        old = arguments.readme.read_text(encoding="utf-8")
-        new = filled(old, arguments.leaderboard.read_text(encoding="utf-8"), read_run(arguments.run))
-        if arguments.check and new != old:
-            raise ValueError(f"the leaderboard differs from {arguments.leaderboard}; run this without --check")
-        if new != old:
-            write_text(arguments.readme, new)
-    except (OSError, ValueError) as error:
-        print(f"readme: {arguments.readme}: {error}", file=sys.stderr)
-        return 1
-    return 0
+        new = filled(old, leaderboard.read_text(encoding="utf-8"), measured)
+    except ValueError as error:
+        raise ValueError(f"{readme}: {error}") from None
+    if check and new != old:
+        raise ValueError(f"{readme}: the leaderboard differs from {leaderboard}; run this without --check")
+    if new != old:
+        write_text(readme, new)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(run(main))

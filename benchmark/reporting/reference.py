@@ -1,33 +1,24 @@
-"""What is committed of a run of the whole comparison: numbers and where they are from; no images, no weights.
+"""Job: what is committed of a comparison: numbers and where they are from; no images, no weights."""
 
-    python -m benchmark.reporting.reference RESULTS --command TEXT --copy FILE [FILE ...] --output DIR
-
-RESULTS are the arguments of `benchmark.reporting.inputs`. DIR receives `clients.csv` (the tidy per-client table),
-`selected.csv` (every rate's validation score), `runs.csv` (what every run cost), `about.json` (command, hardware,
-versions, commit, settings), and copies of the given files: leaderboard, tables.
-"""
-
-import argparse
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from benchmark.files import write_json, write_text
+from benchmark.job import GivenPath, run
 from benchmark.reporting import selection
-from benchmark.reporting.inputs import Results, add_arguments, load
+from benchmark.reporting.inputs import Results, load
 
 _DIGITS = 6
 """Decimals kept: far below the noise of a test set, and enough to recompute every printed number."""
 
 
 def costs(results: Results) -> pd.DataFrame:
-    """What every run cost: dataset, method, rate, seed, origin, diverged_round, and the entries of its `costs`."""
+    """What every run cost: federation, method, rate, seed, origin, diverged_round, and the entries of its `costs`."""
     rows = [
         {
-            "dataset": run["federation"],
+            "federation": run["federation"],
             "method": run["method"]["name"],
             "rate": run["rate"],
             "seed": run["seed"],
@@ -37,7 +28,7 @@ def costs(results: Results) -> pd.DataFrame:
         }
         for run in results.runs
     ]
-    return pd.DataFrame(rows).sort_values(["dataset", "method", "rate", "seed"], ignore_index=True)
+    return pd.DataFrame(rows).sort_values(["federation", "method", "rate", "seed"], ignore_index=True)
 
 
 def about(results: Results, command: str) -> dict[str, Any]:
@@ -55,27 +46,26 @@ def about(results: Results, command: str) -> dict[str, Any]:
     }
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the job; 0 where everything was written."""
-    parser = argparse.ArgumentParser(prog="reference", description="Gather what is committed of a comparison.")
-    add_arguments(parser)
-    parser.add_argument("--command", required=True, help="the command that made the results")
-    parser.add_argument("--copy", type=Path, nargs="*", default=[], help="files to copy")
-    parser.add_argument("--output", type=Path, required=True)
-    arguments = parser.parse_args(argv)
-    try:
-        results = load(arguments)
-        tables = {"clients": results.metrics, "selected": selection.frame(results), "runs": costs(results)}
-        for name, table in tables.items():
-            write_text(arguments.output / f"{name}.csv", table.round(_DIGITS).to_csv(index=False, lineterminator="\n"))
-        write_json(arguments.output / "about.json", about(results, arguments.command))
-        for file in arguments.copy:
-            write_text(arguments.output / file.name, file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, KeyError) as error:
-        print(f"reference: {error}", file=sys.stderr)
-        return 1
-    return 0
+def main(comparison: GivenPath, command: str, output: Path) -> None:
+    """Write what is committed of a comparison: numbers and where they are from; no images, no weights.
+
+    Args:
+        comparison: The comparison, `results/NAME/comparison.json`.
+        command: The command that made the results.
+        output: The folder that receives `clients.csv` (the tidy per-client table), `selected.csv` (every rate's
+            validation score), `runs.csv` (what every run cost), `about.json` (command, hardware, versions, commit,
+            settings), and copies of the leaderboard and the tables.
+    """
+    results = load(comparison)
+    written = {"clients": results.metrics, "selected": selection.frame(results), "runs": costs(results)}
+    for name, table in written.items():
+        write_text(output / f"{name}.csv", table.round(_DIGITS).to_csv(index=False, lineterminator="\n"))
+    write_json(output / "about.json", about(results, command))
+    places = results.comparison.places
+    tables = [places.table(federation, kind) for federation in results.federations for kind in ("csv", "md")]
+    for file in (*tables, places.of("leaderboard.csv"), places.of("leaderboard.md")):
+        write_text(output / Path(file).name, Path(file).read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(run(main))

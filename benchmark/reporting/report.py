@@ -1,18 +1,12 @@
-"""The report: one page that holds everything and asks the network for nothing.
+"""Job: the report: one page that holds everything and asks the network for nothing.
 
-    python -m benchmark.reporting.report RESULTS --title TEXT --published FILE --checks FILE
-        --figures FILE [FILE ...] --captions FILE [FILE ...] [--appendix FILE ...] --output FILE
-
-RESULTS are the arguments of `benchmark.reporting.inputs`. Figures are SVG files; a figure's caption is the text
-file of the same stem (`report/NAME.rst`). The page's sections are the templates in `templates/report/`. `--appendix`
-names every rate's test scores, for the appendix alone.
+Its figures are those of the comparison, as SVG files in one folder; a figure's caption is `report/NAME.rst`. The page's
+sections are the templates in `templates/report/`.
 """
 
-import argparse
 import base64
 import json
 import re
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,17 +19,15 @@ from markupsafe import Markup, escape
 
 from benchmark.evaluation.select import RULE
 from benchmark.files import write_text
+from benchmark.job import GivenPath, run
 from benchmark.reporting import appendix, confidence, costs, leaderboard, selection, tables
+from benchmark.reporting.gallery import GROUPS, OF_TASKS, names
 from benchmark.reporting.grid import Grid
-from benchmark.reporting.inputs import Results, add_arguments, load
+from benchmark.reporting.inputs import Results, load
+from benchmark.sources import ROOT
 
-GROUPS = {
-    "Results": ("average_rank", "critical_difference", "stability", "clients", "confusion", "bytes"),
-    "Training": ("rate_curves", "learning_curves"),
-    "Data": ("examples", "labels"),
-    "Adapters": ("overlap",),
-}
-"""The figures' headings, and what stands below each, in order."""
+CAPTIONS = ROOT / "report"
+"""The folder of the figures' captions."""
 
 
 @dataclass(frozen=True)
@@ -52,26 +44,24 @@ class Picture:
         return re.split(r"(?<=\.)\s", self.caption)[0]
 
 
-def pictures(figures: Sequence[Path], captions: Sequence[Path]) -> list[Picture]:
+def pictures(folder: Path, names: Sequence[str]) -> list[Picture]:
     """Read figures and their captions.
 
     Args:
-        figures: SVG files.
-        captions: Text files.
+        folder: Holds the figures, `NAME.svg`.
+        names: Their names.
 
     Returns:
-        The pictures, in the order of the figures.
+        The pictures, in the order of the names.
 
     Raises:
-        ValueError: A figure has no caption.
+        OSError: A figure, or its caption, is not there.
     """
-    texts = {path.stem: " ".join(path.read_text(encoding="utf-8").split()) for path in captions}
     found = []
-    for path in figures:
-        if path.stem not in texts:
-            raise ValueError(f"{path}: no caption {path.stem}.rst among {sorted(texts)}; a figure needs one")
-        image = base64.b64encode(path.read_bytes()).decode()
-        found.append(Picture(path.stem, texts[path.stem], f"data:image/svg+xml;base64,{image}"))
+    for name in names:
+        text = " ".join((CAPTIONS / f"{name}.rst").read_text(encoding="utf-8").split())
+        image = base64.b64encode((folder / f"{name}.svg").read_bytes()).decode()
+        found.append(Picture(name, text, f"data:image/svg+xml;base64,{image}"))
     return found
 
 
@@ -82,11 +72,11 @@ def grouped(found: Sequence[Picture]) -> dict[str, list[Picture]]:
         found: The pictures.
 
     Returns:
-        By heading, its pictures in the order of `GROUPS`; those that are in no group come last, as `More`.
+        By heading, its pictures in the order of `gallery.GROUPS`; those of single tasks come last.
     """
     by_name = {picture.name: picture for picture in found}
     named = {group: [by_name.pop(name) for name in names if name in by_name] for group, names in GROUPS.items()}
-    return {group: pictures for group, pictures in {**named, "More": list(by_name.values())}.items() if pictures}
+    return {group: own for group, own in {**named, OF_TASKS: list(by_name.values())}.items() if own}
 
 
 def provenance(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -148,10 +138,10 @@ def render(
         findings=checks.to_dict("records"),
         counts=Counter(checks["severity"]),
         leaderboard=leaderboard.grid(results),
-        tables={dataset: tables.grid(results, dataset, published) for dataset in results.datasets},
+        tables={federation: tables.grid(results, federation, published) for federation in results.federations},
         figures=grouped(figures),
-        costs={dataset: costs.grid(results, dataset) for dataset in results.datasets},
-        selection={dataset: selection.grid(results, dataset) for dataset in results.datasets},
+        costs={federation: costs.grid(results, federation) for federation in results.federations},
+        selection={federation: selection.grid(results, federation) for federation in results.federations},
         friedman=confidence.friedman(results),
         better=confidence.better(results),
         stability=confidence.stability(results),
@@ -163,40 +153,39 @@ def render(
     )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the job; see the module's text for its arguments."""
-    parser = argparse.ArgumentParser(prog="report", description="Everything on one page.")
-    add_arguments(parser)
-    parser.add_argument("--title", required=True)
-    parser.add_argument("--published", type=Path, required=True, help="published values, CSV")
-    parser.add_argument("--checks", type=Path, required=True, help="findings of the quality checks, CSV")
-    parser.add_argument("--figures", type=Path, nargs="*", default=[], help="figures, SVG")
-    parser.add_argument("--captions", type=Path, nargs="*", default=[], help="their captions, text")
-    parser.add_argument("--appendix", type=Path, nargs="*", default=[], help="every rate's test scores, CSV")
-    parser.add_argument("--output", type=Path, required=True, help="the page, HTML")
-    arguments = parser.parse_args(argv)
-    try:
-        page = render(
-            load(arguments),
-            title=arguments.title,
-            published=tables.read_published(arguments.published),
-            checks=pd.read_csv(arguments.checks, dtype=str, keep_default_na=False),
-            figures=pictures(arguments.figures, arguments.captions),
-            all_rates=appendix.read_scores(arguments.appendix) if arguments.appendix else None,
-        )
-        write_text(arguments.output, page)
-    except (OSError, ValueError) as error:
-        print(f"report: {error}", file=sys.stderr)
-        return 1
-    return 0
+def main(
+    comparison: GivenPath,
+    published: Path,
+    figures: Path,
+    output: Path,
+) -> None:
+    """Write everything on one page.
+
+    Args:
+        comparison: The comparison, `results/NAME/comparison.json`.
+        published: Published values, CSV.
+        figures: The folder of the comparison's figures.
+        output: The page, HTML.
+    """
+    results = load(comparison, statistics=True)
+    held = results.comparison
+    page = render(
+        results,
+        title=held.title,
+        published=tables.read_published(published),
+        checks=pd.read_csv(held.places.of("checks.csv"), dtype=str, keep_default_na=False),
+        figures=pictures(figures, names(results.task(name).figures for name in results.federations)),
+        all_rates=appendix.read_scores(held) if held.appendix else None,
+    )
+    write_text(output, page)
 
 
 def _appendix(results: Results, all_rates: pd.DataFrame | None) -> dict[str, Grid]:
-    """The appendix's tables by dataset; none without scores."""
+    """The appendix's tables by federation; none without scores."""
     if all_rates is None:
         return {}
-    tested = set(all_rates["dataset"])
-    return {name: appendix.grid(results, all_rates, name) for name in results.datasets if name in tested}
+    tested = set(all_rates["federation"])
+    return {name: appendix.grid(results, all_rates, name) for name in results.federations if name in tested}
 
 
 def _counts(runs: Sequence[Mapping[str, Any]], key: str) -> dict[str, Counter[str]]:
@@ -211,4 +200,4 @@ def _code(text: str) -> Markup:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(run(main))

@@ -1,13 +1,5 @@
-"""How every rate was chosen, and what choosing cost: all that an audit of the selection needs.
+"""Job: how every rate was chosen, and what choosing cost: all that an audit of the selection needs."""
 
-    python -m benchmark.reporting.selection RESULTS --csv FILE
-
-RESULTS are the arguments of `benchmark.reporting.inputs`.
-"""
-
-import argparse
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from statistics import stdev
 from typing import Any
@@ -15,8 +7,9 @@ from typing import Any
 import pandas as pd
 
 from benchmark.files import write_text
+from benchmark.job import GivenPath, run
 from benchmark.reporting.grid import Cell, Column, Grid
-from benchmark.reporting.inputs import Results, add_arguments, load
+from benchmark.reporting.inputs import Results, load
 from benchmark.reporting.tables import EDGE_NOTE
 
 CHOSEN_NOTE = "✓, in bold: the chosen rate. = It shares the best score with others: ties go to the smaller rate."
@@ -29,22 +22,18 @@ def frame(results: Results) -> pd.DataFrame:
         results: The results.
 
     Returns:
-        One row per dataset, method and rate: `mean`, its validation score over seeds and clients; `sd` over seeds;
+        One row per federation, method and rate: `mean`, its validation score over seeds and clients; `sd` over seeds;
         `chosen`; `tie`, whether it shares the best score; `at_grid_edge` of the chosen one; `diverged`; and the budget:
         `runs` (one per seed), `rounds` of each, and `image_passes`, those that a client makes over its images in a run.
     """
     rows = []
-    for (dataset, method), choice in results.selected.items():
+    for (federation, method), choice in results.selected.items():
         for rate, details in choice["scores"].items():
-            runs = [
-                run
-                for run in results.runs
-                if (run["federation"], run["method"]["name"], run["rate"]) == (dataset, method, rate)
-            ]
+            runs = results.runs_of(federation, method, rate)
             seeds = [value for value in details["per_seed"].values() if value is not None]
             rows.append(
                 {
-                    "dataset": dataset,
+                    "federation": federation,
                     "method": method,
                     "rate": rate,
                     "score": choice["score"],
@@ -59,22 +48,22 @@ def frame(results: Results) -> pd.DataFrame:
                     "image_passes": runs[0]["costs"].get("image_passes"),
                 }
             )
-    return pd.DataFrame(rows).sort_values(["dataset", "method", "rate"], key=_in_order, ignore_index=True)
+    return pd.DataFrame(rows).sort_values(["federation", "method", "rate"], key=_in_order, ignore_index=True)
 
 
-def grid(results: Results, dataset: str) -> Grid:
-    """One dataset's selections as people read them.
+def grid(results: Results, federation: str) -> Grid:
+    """One federation's selections as people read them.
 
     Args:
         results: The results.
-        dataset: The dataset.
+        federation: The federation.
 
     Returns:
         A row per method, in the leaderboard's order, controls below: every rate's validation score, the chosen one
         marked, and the budget.
     """
     table = frame(results)
-    table = table[table["dataset"] == dataset]
+    table = table[table["federation"] == federation]
     rates = sorted(table["rate"].unique(), key=float)
     found: dict[str, Any] = {str(method): own.set_index("rate") for method, own in table.groupby("method")}
     parts = {method: found[method] for method in results.order if method in found}
@@ -102,25 +91,22 @@ def grid(results: Results, dataset: str) -> Grid:
         rows=[cells(method) for method in parts if method not in results.controls],
         controls=[cells(method) for method in parts if method in results.controls],
         caption=(
-            f"{results.title(dataset)}: validation {results.score} of every rate, mean over clients and seeds"
+            f"{results.title(federation)}: validation {results.score(federation)} of every rate, mean over clients and"
+            " seeds"
             f"{' ± standard deviation over seeds' if table['sd'].notna().any() else ''}. {_budget(results, table)}"
         ),
         notes=[CHOSEN_NOTE, *([EDGE_NOTE] if table["at_grid_edge"].any() else [])],
     )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the job; see the module's text for its arguments."""
-    parser = argparse.ArgumentParser(prog="selection", description="Every rate's validation score, and the budget.")
-    add_arguments(parser)
-    parser.add_argument("--csv", type=Path, required=True)
-    arguments = parser.parse_args(argv)
-    try:
-        write_text(arguments.csv, frame(load(arguments)).to_csv(index=False))
-    except (OSError, ValueError) as error:
-        print(f"selection: {error}", file=sys.stderr)
-        return 1
-    return 0
+def main(comparison: GivenPath, csv: Path) -> None:
+    """Write every rate's validation score, and the budget of the selection.
+
+    Args:
+        comparison: The comparison, `results/NAME/comparison.json`.
+        csv: The table.
+    """
+    write_text(csv, frame(load(comparison)).to_csv(index=False))
 
 
 def _budget(results: Results, table: pd.DataFrame) -> str:
@@ -159,4 +145,4 @@ def _score(row: Any) -> Cell:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(run(main))

@@ -1,40 +1,32 @@
-"""A dataset's table: a row per method, a column per client, then mean and average rank, as in the paper.
+"""Job: a federation's table: a row per method, a column per client, then mean and average rank, as in the paper.
 
-    python -m benchmark.reporting.tables RESULTS --dataset NAME --published FILE --csv FILE --md FILE --tex
-    FILE
-
-RESULTS are the arguments of `benchmark.reporting.inputs`; runs and selections of this dataset suffice.
-`--published` is the CSV file of published values: dataset, method, quantity (`mean`, `average_rank` or
-`client:ID`), value, source. A published value of a single client is a note, not a cell: papers number clients
-in their own ways.
+Published values stand in a CSV file: federation, method, quantity (`mean`, `average_rank` or `client:ID`), value,
+source. A published value of a single client is a note, not a cell: papers number clients in their own ways.
 """
 
-import argparse
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import pandas as pd
+import tyro
 
-from benchmark.evaluation.ranks import dataset_ranks
+from benchmark.evaluation.ranks import federation_ranks
 from benchmark.files import write_text
+from benchmark.job import GivenPath, run
 from benchmark.reporting.grid import Cell, Column, Grid, latex, markdown, measured
-from benchmark.reporting.inputs import Method, Results, add_arguments, load
+from benchmark.reporting.inputs import Method, Results, load
 from benchmark.reporting.measure import Measure, over_seeds, rank_of, within
 from benchmark.reporting.origin import mark, origin_notes
 
 EDGE_NOTE = "† The chosen rate is the smallest or largest of the grid: a better one may lie outside."
-INTERVALS = (
-    "In brackets: 95 % intervals, by a bootstrap of each client's lesions or patients in the test set, and of seeds,"
-    " the same for all methods"
-)
 MISSING_NOTE = "missing: a seed's result is not there; nothing is averaged over the rest."
 
 
 @dataclass(frozen=True)
 class Row:
-    """A method's results on a dataset.
+    """A method's results on a federation.
 
     Attributes:
         method: The method.
@@ -53,36 +45,46 @@ class Row:
     published: dict[str, str]
 
 
+def intervals(results: Results, federations: Iterable[str]) -> str:
+    """What stands in brackets; nothing where there are no intervals."""
+    return (
+        f"In brackets: 95 % intervals, by a bootstrap of each client's {results.groups(federations)} in the test set,"
+        " and of seeds, the same for all methods"
+        if len(results.statistics.intervals)
+        else ""
+    )
+
+
 def read_published(path: Path) -> pd.DataFrame:
     """Published values, as text, so that `3.50` stays `3.50`."""
     return pd.read_csv(path, dtype=str)
 
 
-def rows(results: Results, dataset: str, published: pd.DataFrame) -> list[Row]:
+def rows(results: Results, federation: str, published: pd.DataFrame) -> list[Row]:
     """The table's rows: ranked methods by average rank, then controls by name.
 
     Args:
         results: The results.
-        dataset: The dataset.
+        federation: The federation.
         published: The published values.
 
     Returns:
         One row per method that there are runs of.
     """
-    ranks = dataset_ranks(results.ranks).T.get(dataset, pd.Series(dtype=float))
+    ranks = federation_ranks(results.ranks).T.get(federation, pd.Series(dtype=float))
     interval = results.statistics.interval
-    here = published[published["dataset"] == dataset]
-    trained = {run["method"]["name"] for run in results.runs if run["federation"] == dataset}
+    here = published[published["federation"] == federation]
+    trained = {run["method"]["name"] for run in results.runs if run["federation"] == federation}
     found = []
     for name in sorted(trained):
         values = here[here["method"] == name].set_index("quantity")["value"]
         found.append(
             Row(
                 method=results.methods[name],
-                clients={c: over_seeds(results.cells_of(dataset, name, c)) for c in results.sites(dataset)},
-                mean=within(over_seeds(results.cells_of(dataset, name)), interval(name, "mean", dataset)),
-                rank=within(rank_of(ranks, name), interval(name, "average_rank", dataset)),
-                rate=results.rate(dataset, name),
+                clients={c: over_seeds(results.cells_of(federation, name, c)) for c in results.sites(federation)},
+                mean=within(over_seeds(results.cells_of(federation, name)), interval(name, "mean", federation)),
+                rank=within(rank_of(ranks, name), interval(name, "average_rank", federation)),
+                rate=results.rate(federation, name),
                 published={str(quantity): str(value) for quantity, value in values.items()},
             )
         )
@@ -97,18 +99,18 @@ def rows(results: Results, dataset: str, published: pd.DataFrame) -> list[Row]:
     )
 
 
-def frame(results: Results, dataset: str, published: pd.DataFrame) -> pd.DataFrame:
+def frame(results: Results, federation: str, published: pd.DataFrame) -> pd.DataFrame:
     """The table as numbers with all their digits, for the CSV file.
 
     Args:
         results: The results.
-        dataset: The dataset.
+        federation: The federation.
         published: The published values.
 
     Returns:
         One row per method. Where there is no number stands `missing` or `diverged`.
     """
-    sites = results.sites(dataset)
+    sites = results.sites(federation)
     return pd.DataFrame(
         [
             {
@@ -129,28 +131,28 @@ def frame(results: Results, dataset: str, published: pd.DataFrame) -> pd.DataFra
                 "rate": row.rate.rstrip("†"),
                 "at_grid_edge": row.rate.endswith("†"),
             }
-            for row in rows(results, dataset, published)
+            for row in rows(results, federation, published)
         ]
     )
 
 
-def grid(results: Results, dataset: str, published: pd.DataFrame) -> Grid:
+def grid(results: Results, federation: str, published: pd.DataFrame) -> Grid:
     """The table as people read it.
 
     Args:
         results: The results.
-        dataset: The dataset.
+        federation: The federation.
         published: The published values.
 
     Returns:
         The table, with its caption and notes.
     """
-    found, best = rows(results, dataset, published), results.best
+    found, best = rows(results, federation, published), results.best(federation)
     ranked = [row for row in found if not row.method.control]
     beside = {q: any(q in row.published for row in found) for q in ("mean", "average_rank")}
     columns = [
         Column("Method", number=False),
-        *(Column(site, best) for site in results.sites(dataset).values()),
+        *(Column(site, best) for site in results.sites(federation).values()),
         Column("Mean", best),
         *([Column("published")] if beside["mean"] else []),
         Column(f"Average rank (of {len(ranked)})", "min"),
@@ -160,7 +162,7 @@ def grid(results: Results, dataset: str, published: pd.DataFrame) -> Grid:
 
     def cells(row: Row) -> list[Cell]:
         return [
-            Cell(row.method.title + mark(results, row.method.name, dataset)),
+            Cell(row.method.title + mark(results, row.method.name, federation)),
             *(measured(measure) for measure in row.clients.values()),
             measured(row.mean),
             *([Cell(row.published.get("mean", ""))] if beside["mean"] else []),
@@ -173,72 +175,78 @@ def grid(results: Results, dataset: str, published: pd.DataFrame) -> Grid:
         columns=columns,
         rows=[cells(row) for row in ranked],
         controls=[cells(row) for row in found if row.method.control],
-        caption=caption(results, dataset, len(ranked)),
-        notes=_notes(results, dataset, found, published),
+        caption=caption(results, federation, len(ranked)),
+        notes=_notes(results, federation, found, published),
     )
 
 
-def caption(results: Results, dataset: str, ranked: int) -> str:
+def caption(results: Results, federation: str, ranked: int) -> str:
     """What the table shows and how it was measured.
 
     Args:
         results: The results.
-        dataset: The dataset.
+        federation: The federation.
         ranked: Number of ranked methods.
 
     Returns:
         A few sentences.
     """
-    manifest, seeds = results.manifests[dataset], ", ".join(map(str, results.seeds))
+    manifest, seeds = results.manifests[federation], ", ".join(map(str, results.seeds))
     spread = "mean ± standard deviation over seeds" if len(results.seeds) > 1 else "one seed"
     parts = [
-        f"{results.title(dataset)}: {results.score} on the test images of every client",
+        f"{results.title(federation)}: {results.score(federation)} on the test images of every client",
         str(manifest.get("caption", "")).rstrip("."),
         f"Protocol: {manifest['protocol']}. {ranked} ranked methods, each at the learning rate with the best"
         f" validation score. Seeds: {seeds} ({spread})",
         f"Average rank: mean over seeds and clients of the rank among the {ranked} ranked methods, 1 being"
         " the best; equal scores share their mean rank",
-        INTERVALS if len(results.statistics.intervals) else "",
+        intervals(results, [federation]),
     ]
     return " ".join(f"{part}." for part in parts if part)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the job; see the module's text for its arguments."""
-    parser = argparse.ArgumentParser(prog="tables", description="A dataset's table as CSV, Markdown and LaTeX.")
-    add_arguments(parser)
-    parser.add_argument("--dataset", required=True)
-    parser.add_argument("--published", type=Path, required=True, help="published values, CSV")
-    for kind in ("csv", "md", "tex"):
-        parser.add_argument(f"--{kind}", type=Path, required=True)
-    arguments = parser.parse_args(argv)
-    try:
-        results, published = load(arguments), read_published(arguments.published)
-        if arguments.dataset not in results.datasets:
-            raise ValueError(f"no runs of dataset {arguments.dataset!r}, only of {results.datasets}")
-        table = grid(results, arguments.dataset, published)
-        write_text(arguments.csv, frame(results, arguments.dataset, published).to_csv(index=False))
-        write_text(arguments.md, markdown(table))
-        write_text(arguments.tex, latex(table))
-    except (OSError, ValueError) as error:
-        print(f"tables: {error}", file=sys.stderr)
-        return 1
-    return 0
+def main(
+    comparison: GivenPath,
+    federation: Annotated[str, tyro.conf.Positional],
+    published: Path,
+    csv: Path,
+    md: Path,
+    tex: Path,
+) -> None:
+    """Write a federation's table as CSV, Markdown and LaTeX.
+
+    Args:
+        comparison: The comparison, `results/NAME/comparison.json`.
+        federation: The federation.
+        published: Published values, CSV.
+        csv: The table's numbers with all their digits.
+        md: The table in Markdown.
+        tex: The table in LaTeX.
+    """
+    results, beside = load(comparison, statistics=True), read_published(published)
+    if federation not in results.federations:
+        raise ValueError(f"no runs of federation {federation!r}, only of {results.federations}")
+    table = grid(results, federation, beside)
+    write_text(csv, frame(results, federation, beside).to_csv(index=False))
+    write_text(md, markdown(table))
+    write_text(tex, latex(table))
 
 
-def _notes(results: Results, dataset: str, found: list[Row], published: pd.DataFrame) -> list[str]:
+def _notes(results: Results, federation: str, found: list[Row], published: pd.DataFrame) -> list[str]:
     """What a reader must know of single cells."""
     notes = []
     if any(row.rate.endswith("†") for row in found):
         notes.append(EDGE_NOTE)
-    notes += origin_notes(results, dataset)
+    notes += origin_notes(results, federation)
     if any(measure.missing for row in found for measure in row.clients.values()):
         notes.append(MISSING_NOTE)
-    few = results.statistics.few_groups(dataset)
+    few = results.statistics.few_groups(federation)
     if few:
         counted = ", ".join(f"client {client} ({n})" for client, n in few.items())
-        notes.append(f"Few lesions or patients in the test set, so that intervals are too narrow: {counted}.")
-    here = published[(published["dataset"] == dataset) & published["method"].isin(results.methods)]
+        notes.append(
+            f"Few {results.groups([federation])} in the test set, so that intervals are too narrow: {counted}."
+        )
+    here = published[(published["federation"] == federation) & published["method"].isin(results.methods)]
     if len(here):
         notes.append(f"published: {'; '.join(here['source'].unique())}.")
     for value in here[here["quantity"].str.startswith("client:")].itertuples():
@@ -252,4 +260,4 @@ def _notes(results: Results, dataset: str, found: list[Row], published: pd.DataF
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(run(main))

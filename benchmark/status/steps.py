@@ -29,7 +29,7 @@ def steps(plan: Plan) -> list[Step]:
         "backbone": [f"{plan.backbone}/model.safetensors"],
         "runs": plan.every(*plan.of_runs("run.json")),
         "selections": plan.every(plan.selected),
-        "tests": plan.every(*plan.of_seeds("predictions.parquet")),
+        "tests": plan.every(*plan.tested),
         "tables and figures": [path for path in plan.targets if not path.endswith("run.json")],
     }
     return [Step(name, sum(Path(path).is_file() for path in paths), len(paths)) for name, paths in files.items()]

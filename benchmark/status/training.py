@@ -13,7 +13,7 @@ from benchmark.files import read_json
 from benchmark.lock import is_held
 from benchmark.methods import method_file
 from benchmark.plan import Plan
-from benchmark.sources import ROOT, closure, fingerprint, fingerprint_of
+from benchmark.sources import engine, fingerprint_of
 
 STATES = ("running", "failed", "interrupted", "outdated", "waiting", "done")
 """In the order in which they matter to who asks."""
@@ -100,11 +100,10 @@ class Training:
 
 def trainings(plan: Plan) -> list[Training]:
     """Every training of a plan, as its files show it now; rows from the reference are none."""
-    engine = fingerprint(ROOT / path for path in closure("benchmark.federation.train"))
-    return [_training(plan, *row, engine) for row in plan.baselines.trained]
+    return [_training(plan, *row) for row in plan.baselines.trained]
 
 
-def _training(plan: Plan, federation: str, method: str, engine: str) -> Training:
+def _training(plan: Plan, federation: str, method: str) -> Training:
     folder = Path(plan.places.runs(federation, method))
     parts = [path.parent for path in folder.glob(f"{FOLDER}/*/{PROGRESS}")]
     said = [_read(path / PROGRESS, "finished", "failure", "group") for path in (parts or [folder])]
@@ -112,7 +111,10 @@ def _training(plan: Plan, federation: str, method: str, engine: str) -> Training
     runs = tuple(run for path in files if (run := _read(path, "settings", "hashes", "costs", "rounds")))
     settings = json.loads(plan.training(federation, method))
     expected = {name: value for name, value in settings.items() if name not in ("rates", "seeds")}
-    sources = {"method": fingerprint_of(method_file(method)), "engine": engine}
+    sources = {
+        "method": fingerprint_of(method_file(method)),
+        "engine": engine(settings["network"], plan.task(federation)),
+    }
     return Training(
         federation=federation,
         method=method,

@@ -1,6 +1,6 @@
 """Classification: one label for every image, cross-entropy or one of its kin, and balanced accuracy."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -57,6 +57,11 @@ class Classification(Task):
         """The labels: every class is kept in proportion."""
         return targets.astype(np.int64)
 
+    @property
+    def strata_names(self) -> Sequence[str]:
+        """The classes."""
+        return self.classes
+
     # What is trained.
 
     @property
@@ -86,7 +91,9 @@ class Classification(Task):
             return F.cross_entropy(prediction, target)
         if kind == "focal":
             losses = F.cross_entropy(prediction, target, reduction="none")
-            return ((1 - torch.exp(-losses)).clamp(min=0) ** self.setting("gamma") * losses).mean()
+            # 1 - p; never zero, where a power below 1 has no gradient.
+            unsure = (-torch.expm1(-losses)).clamp(min=torch.finfo(losses.dtype).tiny)
+            return (unsure ** self.setting("gamma") * losses).mean()
         images = priors["images"].to(prediction.dtype)
         if kind == "balanced_softmax":
             return F.cross_entropy(prediction + images.log(), target)
@@ -112,7 +119,9 @@ class Classification(Task):
         hits, totals = (_summed(one, weights) for one in (hit, true))
         present = totals > 0
         recalls = np.where(present, hits, 0.0) / np.where(present, totals, 1.0)
-        scores: Floats = recalls.sum(-1) / np.maximum(present.sum(-1), 1)
+        # Without the classes that no unit shows, so that they change no digit of the sum.
+        shown = np.flatnonzero(present.reshape(-1, present.shape[-1]).any(0))
+        scores: Floats = np.take(recalls, shown, axis=-1).sum(-1) / np.maximum(present.sum(-1), 1)
         # A diverged model's counts are NaN in every class, also in those that nothing was drawn of.
         return np.where(np.isnan(hits).any(-1), np.nan, scores)
 

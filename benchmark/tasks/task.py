@@ -92,6 +92,11 @@ class Task(ABC):
         """
         return np.zeros(len(targets), dtype=np.int64)
 
+    @property
+    def strata_names(self) -> Sequence[str]:
+        """What strata are called, by their numbers; one without a name where nothing is kept in proportion."""
+        return ("",)
+
     # What is trained.
 
     @property

@@ -110,7 +110,13 @@ def _engine(device: str, side: int, images: int) -> Engine:
     pixels = torch.randint(0, 256, (images, side, side, 3), dtype=torch.uint8).to(device)
     labels = torch.randint(len(CLASSES), (images,)).to(device)
     client = Client("noise", Rows.of(pixels), labels, Rows.of(pixels[:1]), labels[:1])
-    return Engine(model, [client], TrainingSettings(batch_size=16, momentum=0.9), AugmentationSettings(), "shared")
+    return Engine(
+        model,
+        [client],
+        TrainingSettings(batch_size=16, optimiser=OptimiserSettings(momentum=0.9)),
+        AugmentationSettings(),
+        "shared",
+    )
 
 
 def _draw(table: pd.DataFrame, lines: Sequence[str], path: Path) -> None:

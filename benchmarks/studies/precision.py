@@ -58,20 +58,20 @@ def table(scores: pd.DataFrame, noise: pd.Series) -> str:  # type: ignore[type-a
     """Every client's score in both precisions, as Markdown.
 
     Args:
-        scores: Columns float32 and bfloat16, by dataset, method, seed and client.
+        scores: Columns float32 and bfloat16, by federation, method, seed and client.
         noise: By the same, the standard deviation of the float32 score over drawn test sets.
 
     Returns:
         Lines of text: the mean over seeds, and for each method the mean over its clients.
     """
     both = scores.assign(difference=scores["bfloat16"] - scores["float32"], noise=noise)
-    clients = both.groupby(["dataset", "method", "client"], sort=False).mean()
-    means = clients.groupby(["dataset", "method"], sort=False)[[*PRECISIONS, "difference"]].mean()
+    clients = both.groupby(["federation", "method", "client"], sort=False).mean()
+    means = clients.groupby(["federation", "method"], sort=False)[[*PRECISIONS, "difference"]].mean()
     lines = [
-        "| dataset | method | client | float32 | bfloat16 | difference | noise of the test images |",
+        "| federation | method | client | float32 | bfloat16 | difference | noise of the test images |",
         "|:--|:--|:--|--:|--:|--:|--:|",
     ]
-    for (dataset, method), own in clients.groupby(["dataset", "method"], sort=False):
+    for (dataset, method), own in clients.groupby(["federation", "method"], sort=False):
         lines += [_row(dataset, method, name[-1], row, f"{row['noise']:.4f}") for name, row in own.iterrows()]
         lines.append(_row(dataset, method, "**mean**", means.loc[(dataset, method)], ""))
     return "\n".join(lines)
@@ -87,7 +87,7 @@ def summary(scores: pd.DataFrame) -> str:
         Lines of text.
     """
     apart = (scores["bfloat16"] - scores["float32"]).abs()
-    means = apart.groupby(["dataset", "method"]).mean()
+    means = apart.groupby(["federation", "method"]).mean()
     ranks = pd.concat([_ranks(scores[name]) for name in PRECISIONS], axis=1, keys=PRECISIONS)
     lines = [
         f"largest difference of a client: {apart.max():.4f} ({' '.join(map(str, apart.idxmax()))})",
@@ -98,7 +98,7 @@ def summary(scores: pd.DataFrame) -> str:
             for name, row in ranks.iterrows()
         ),
     ]
-    seeds = scores["float32"].groupby(["dataset", "method", "client"]).std().dropna()
+    seeds = scores["float32"].groupby(["federation", "method", "client"]).std().dropna()
     noise = f"{seeds.mean():.4f} on average, {seeds.max():.4f} at most" if len(seeds) else "unknown: there is one seed"
     return "\n".join([*lines, f"standard deviation of a client's score over seeds: {noise}"])
 
@@ -122,9 +122,9 @@ def _run(values: Mapping[str, Any], precision: str, cores: int) -> Plan:
 
 
 def _scores(plan: Plan) -> pd.Series:  # type: ignore[type-arg]
-    """Every client's test score, by dataset, method, seed and client."""
+    """Every client's test score, by federation, method, seed and client."""
     rows = pd.read_parquet(ROOT / plan.results / "clients.parquet")
-    return rows[rows["metric"] == SCORE].set_index(["dataset", "method", "seed", "client"])["value"]
+    return rows[rows["metric"] == SCORE].set_index(["federation", "method", "seed", "client"])["value"]
 
 
 def _noise(plan: Plan) -> pd.Series:  # type: ignore[type-arg]
@@ -134,9 +134,8 @@ def _noise(plan: Plan) -> pd.Series:  # type: ignore[type-arg]
         for method in plan.methods:
             for seed in plan.config.seeds:
                 folder = ROOT / plan.results / "test" / dataset / method / f"seed={seed}"
-                for client, own in pd.read_parquet(folder / "predictions.parquet").groupby("client"):
-                    labels = own["label"].to_numpy()
-                    hit = own.filter(like="probability_").to_numpy().argmax(1) == labels
+                for client, own in pd.read_parquet(folder / "counts.parquet").query("true == 1").groupby("client"):
+                    labels, hit = own["part"].to_numpy(), own["hit"].to_numpy()
                     drawn = source.integers(0, len(own), (RESAMPLED, len(own)))
                     scores = [_balanced(labels[rows], hit[rows]) for rows in drawn]
                     found[dataset, method, seed, str(client)] = float(np.std(scores))
@@ -150,8 +149,8 @@ def _balanced(labels: np.ndarray[Any, Any], hit: np.ndarray[Any, Any]) -> float:
 
 def _ranks(scores: pd.Series) -> pd.Series:  # type: ignore[type-arg]
     """Every method's rank among those compared, averaged over seeds and clients, by dataset and method."""
-    ranks = scores.groupby(["dataset", "seed", "client"]).rank(ascending=False)
-    return ranks.groupby(["dataset", "method"]).mean()
+    ranks = scores.groupby(["federation", "seed", "client"]).rank(ascending=False)
+    return ranks.groupby(["federation", "method"]).mean()
 
 
 def _selected(plans: Sequence[Plan]) -> str:

@@ -6,6 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from benchmark.comparison import Comparison
+from benchmark.evaluation.ranks import CELLS
+from tests.reporting import synthetic
+
 METHODS, CLIENTS, SEEDS = ("a", "b", "c"), ("x", "y", "z"), (0, 1)
 
 # Every client has four images, one per lesion: two of class 0, then two of class 1. What is written is which of them a
@@ -44,39 +48,42 @@ def score(hits: str) -> float:
     return hits.count("1") / 4
 
 
-def cells(dataset: str = "d") -> pd.DataFrame:
-    """The scores as the expected cells: dataset, method, seed, client, value, missing."""
+def cells(federation: str = "d", higher_is_better: bool = True) -> pd.DataFrame:
+    """The scores as the expected cells, columns `ranks.CELLS`."""
     rows = [
-        (dataset, method, seed, client, score(hits), False)
+        (federation, method, seed, client, score(hits), False, higher_is_better)
         for (method, seed), line in HITS.items()
         for client, hits in zip(CLIENTS, line, strict=True)
     ]
-    return pd.DataFrame(rows, columns=["dataset", "method", "seed", "client", "value", "missing"])
+    return pd.DataFrame(rows, columns=CELLS)
 
 
-def write(root: Path, dataset: str = "d", order: Sequence[str] = CLIENTS) -> list[Path]:
-    """Write the predictions that give these scores.
+def write(root: Path, federation: str = "d", order: Sequence[str] = CLIENTS) -> Comparison:
+    """Write the tests that give these scores.
 
     Args:
         root: The folder that stands for `results/{name}`.
-        dataset: The dataset.
+        federation: The federation.
         order: The clients, in the order of the files' rows.
 
     Returns:
-        The files.
+        The comparison.
     """
-    paths = []
+    manifest = {"task": "classification", "classes": ["no", "yes"]}
+    found = Comparison(
+        root, "hand", "By hand", [(federation, m) for m in METHODS], ["1e-3"], SEEDS, manifests={federation: manifest}
+    )
+    labels = np.array([0, 0, 1, 1])
     for (method, seed), line in HITS.items():
         hits = dict(zip(CLIENTS, line, strict=True))
-        parts = []
+        abouts, ones = [], []
         for client in order:
-            labels = np.array([0, 0, 1, 1])
             right = np.array([hit == "1" for hit in hits[client]])
-            one = np.where(right, labels, 1 - labels).astype(float)
+            ones.append(np.where(right, labels, 1 - labels).astype(np.float32))
             about = {"sample": [f"{client}{i}" for i in range(4)], "client": client, "label": labels}
-            about["group"] = [f"lesion {client}{i}" for i in range(4)]
-            parts.append(pd.DataFrame({**about, "probability_0": 1 - one, "probability_1": one}))
-        paths.append(root / "test" / dataset / method / f"seed={seed}" / "predictions.parquet")
-        paths[-1].parent.mkdir(parents=True)
-        pd.concat(parts, ignore_index=True).to_parquet(paths[-1])
-    return paths
+            abouts.append(pd.DataFrame({**about, "group": [f"lesion {client}{i}" for i in range(4)]}))
+        folder = Path(found.places.test(federation, method, seed, ""))
+        folder.mkdir(parents=True)
+        one = np.concatenate(ones)
+        synthetic.write_test(folder, pd.concat(abouts, ignore_index=True), np.stack([1 - one, one], axis=1))
+    return found

@@ -7,25 +7,39 @@ from itertools import product
 import numpy as np
 import pytest
 
-from benchmark.evaluation.bootstrap import draws, group_draws, interval, resample
-from benchmark.evaluation.counts import Counts, Floats
+from benchmark.evaluation.bootstrap import draws, group_draws, interval, quantities, resample
+from benchmark.evaluation.counts import Counts
 from benchmark.evaluation.ranks import client_ranks, overall_ranks
 from benchmark.evaluation.statistics import ALL
+from benchmark.tasks.classification import Classification
+from benchmark.tasks.task import Floats
 from tests.evaluation import hand
+from tests.evaluation.distance import Distance
 from tests.evaluation.hand import AVERAGE_RANKS, CLIENTS, HITS, METHODS, SEEDS
 
 B = 300
 
 
-def client(name: str, methods: Sequence[str] = METHODS, dataset: str = "d") -> Counts:
+def counted(
+    hits: Floats, totals: Floats, methods: Sequence[str] = METHODS, client: str = "x", federation: str = "d"
+) -> Counts:
+    """One client's counts from hits (M, S, G, C) and totals (G, C); what was predicted plays no part here."""
+    true = np.broadcast_to(totals, hits.shape)
+    task = Classification([f"class {c}" for c in range(totals.shape[1])])
+    groups = [str(group) for group in range(len(totals))]
+    values = np.stack([hits, np.where(np.isnan(hits), np.nan, 0), true], axis=-1)
+    there = np.zeros(hits.shape[:2], dtype=bool)
+    seeds = list(range(hits.shape[1]))
+    return Counts(federation, client, task, groups, np.arange(len(groups)), list(methods), seeds, values, there)
+
+
+def client(name: str, methods: Sequence[str] = METHODS, federation: str = "d") -> Counts:
     """A client of the example: every lesion is a group of one image."""
     hits = np.zeros((len(methods), len(SEEDS), 4, 2))
     for (m, method), (s, seed) in product(enumerate(methods), enumerate(SEEDS)):
         for image, right in enumerate(HITS[method, seed][CLIENTS.index(name)]):
             hits[m, s, image, image // 2] = right == "1"
-    totals = np.repeat(np.eye(2), 2, axis=0)
-    groups = [f"lesion {name}{i}" for i in range(4)]
-    return Counts(dataset, name, groups, totals, methods, SEEDS, hits, np.zeros((len(methods), len(SEEDS)), bool))
+    return counted(hits, np.repeat(np.eye(2), 2, axis=0), methods, name, federation)
 
 
 def drawn(seed: int, groups: int, classes: int) -> Counts:
@@ -33,8 +47,20 @@ def drawn(seed: int, groups: int, classes: int) -> Counts:
     generator = np.random.default_rng(seed)
     totals = generator.integers(0, 3, (groups, classes)).astype(float)
     hits = generator.binomial(totals.astype(int), 0.6, (3, 2, groups, classes)).astype(float)
-    names = [str(i) for i in range(groups)]
-    return Counts("d", f"drawn {seed}", names, totals, METHODS, SEEDS, hits, np.zeros((3, 2), bool))
+    return counted(hits, totals, client=f"drawn {seed}")
+
+
+def lost(counts: Counts, *cell: int) -> Counts:
+    """The same, but for a model that diverged: of what it was tested on all is known, of what it predicted nothing."""
+    values = counts.values.copy()
+    values[(*cell, ..., slice(0, 2))] = np.nan
+    return replace(counts, values=values)
+
+
+class Falling(Classification):
+    """Classification where a small balanced accuracy is the better one."""
+
+    higher_is_better = False
 
 
 def test_without_resampling_all_is_as_by_hand() -> None:
@@ -62,7 +88,7 @@ def test_resampled_scores_are_those_of_a_loop() -> None:
         for s in range(2):
             images: dict[int, list[int]] = {}
             for g, c in product(range(7), range(3)):
-                total, right = int(counts.totals[g, c]), int(counts.hits[m, s, g, c])
+                right, _, total = map(int, counts.values[m, s, g, c])
                 images.setdefault(c, []).extend(([1] * right + [0] * (total - right)) * int(weights[b, g]))
             scores.append(np.mean([np.mean(hits) for hits in images.values() if hits]))
         assert found.scores["d", "drawn 0"][b, m] == pytest.approx(np.dot(seeds[b], scores) / 2)
@@ -70,8 +96,7 @@ def test_resampled_scores_are_those_of_a_loop() -> None:
 
 def test_a_client_whose_groups_are_all_alike_has_an_interval_without_width() -> None:
     alike = np.tile([[1.0, 2.0]], (3, 2, 5, 1))
-    counts = Counts("d", "x", list("abcde"), np.full((5, 2), 2.0), METHODS, SEEDS, alike, np.zeros((3, 2), bool))
-    values = resample([counts], [], resamples=B).scores["d", "x"]
+    values = resample([counted(alike, np.full((5, 2), 2.0))], [], resamples=B).scores["d", "x"]
     assert (values == 0.75).all()
 
 
@@ -79,8 +104,7 @@ def test_the_interval_of_one_class_is_that_of_a_mean() -> None:
     """One class of n lesions of which a share p is right: a resampled recall has the standard deviation sqrt(pq/n)."""
     n, p, resamples = 50, 0.3, 4000
     hits = np.tile((np.arange(n) < p * n).astype(float)[:, None], (1, 1, 1, 1))
-    counts = Counts("d", "x", [str(i) for i in range(n)], np.ones((n, 1)), ["a"], [0], hits, np.zeros((1, 1), bool))
-    values = resample([counts], [], resamples=resamples).scores["d", "x"][1:, 0]
+    values = resample([counted(hits, np.ones((n, 1)), ["a"])], [], resamples=resamples).scores["d", "x"][1:, 0]
     assert values.mean() == pytest.approx(p, abs=0.01)
     assert values.std() == pytest.approx(np.sqrt(p * (1 - p) / n), rel=0.05)
 
@@ -111,23 +135,20 @@ def test_another_method_or_client_changes_no_score_of_the_others() -> None:
     assert (together.scores["d", "x"] == all_three.scores["d", "x"]).all()
 
 
-def test_clients_of_the_same_name_in_two_datasets_are_drawn_independently() -> None:
-    first, second = (group_draws(client("x", dataset=dataset), B) for dataset in ("d", "e"))
+def test_clients_of_the_same_name_in_two_federations_are_drawn_independently() -> None:
+    first, second = (group_draws(client("x", federation=federation), B) for federation in ("d", "e"))
     assert not (first == second).all()
 
 
 def test_a_diverged_model_is_last_in_every_resample() -> None:
-    counts = client("x")
-    counts.hits[0] = np.nan
-    found = resample([counts], [], resamples=B)
+    found, without = (resample([counts], [], resamples=B) for counts in (lost(client("x"), 0), client("x")))
     assert np.isnan(found.scores["d", "x"][:, 0]).all()
+    assert (found.scores["d", "x"][:, 1:] == without.scores["d", "x"][:, 1:]).all(), "it changes no other"
     assert (found.ranks["d", "x"][:, 0] == 3).all()
 
 
 def test_a_model_that_diverged_in_one_seed_has_no_score_but_a_rank() -> None:
-    counts = client("x")
-    counts.hits[0, 1] = np.nan
-    found = resample([counts], [], resamples=B)
+    found = resample([lost(client("x"), 0, 1)], [], resamples=B)
     assert np.isnan(found.scores["d", "x"][:, 0]).all()
     # First in seed 0, last in seed 1.
     assert found.ranks["d", "x"][0, 0] == 2
@@ -137,28 +158,50 @@ def test_a_missing_cell_makes_the_methods_rank_missing_and_no_other() -> None:
     counts = client("x")
     missing = counts.missing.copy()
     missing[0, 0] = True
-    counts.hits[0, 0] = np.nan
+    counts.values[0, 0] = np.nan
     ranks = resample([replace(counts, missing=missing)], [], resamples=B).ranks["d", "x"]
     assert np.isnan(ranks[:, 0]).all()
     assert not np.isnan(ranks[:, 1:]).any()
 
 
 def test_a_client_that_nothing_is_there_of_is_missing() -> None:
-    nothing: Floats = np.full((3, 2, 0, 0), np.nan)
-    counts = Counts("d", "w", [], np.zeros((0, 0)), METHODS, SEEDS, nothing, np.ones((3, 2), bool))
+    nothing, task = np.full((3, 2, 0, 0, 0), np.nan), client("x").task
+    absent = np.ones((3, 2), dtype=bool)
+    counts = Counts("d", "w", task, [], np.arange(0), list(METHODS), list(SEEDS), nothing, absent)
     found = resample([client("x"), counts], [], resamples=B)
     assert np.isnan(found.average_rank("d")).all()
 
 
-def test_datasets_weigh_the_same() -> None:
-    found = resample([client("x"), client("y"), client("z", dataset="e")], [], resamples=B)
+def test_federations_weigh_the_same() -> None:
+    found = resample([client("x"), client("y"), client("z", federation="e")], [], resamples=B)
     expected = (found.average_rank("d") + found.average_rank("e")) / 2
     np.testing.assert_array_equal(found.average_rank(ALL), expected)
 
 
 def test_where_less_is_better_ranks_turn_round() -> None:
-    up, down = (resample([client("x")], [], higher_is_better=higher, resamples=B) for higher in (True, False))
+    own = client("x")
+    up, down = (resample([counts], [], resamples=B) for counts in (own, replace(own, task=Falling(own.task.classes))))
     np.testing.assert_allclose(down.ranks["d", "x"], 4 - up.ranks["d", "x"])
+
+
+def test_cases_are_drawn_with_the_group_that_they_belong_to() -> None:
+    """Three cases of two patients; a score for each case, averaged as often as its patient is drawn."""
+    values = np.array([1.0, 3.0, 8.0]).reshape(1, 1, 3, 1, 1)
+    counts = Counts(
+        "d", "x", Distance(["e"]), ["a", "b"], np.array([0, 0, 1]), ["m"], [0], values, np.zeros((1, 1), dtype=bool)
+    )
+    weights = group_draws(counts, B)
+    assert weights.shape == (B + 1, 2)
+    expected = (4 * weights[:, 0] + 8 * weights[:, 1]) / (2 * weights[:, 0] + weights[:, 1])
+    assert resample([counts], [], resamples=B).scores["d", "x"][:, 0] == pytest.approx(expected)
+
+
+def test_means_over_federations_with_different_scores_do_not_exist() -> None:
+    other = replace(client("x", federation="e"), task=Distance(["e"]))
+    together, apart = (resample([client("x"), one], [], resamples=B) for one in (client("x", federation="e"), other))
+    wanted = {(ALL, "mean"), (ALL, "average_rank")}
+    assert {(f, quantity) for f, _, quantity, *_ in quantities(together)} >= wanted
+    assert {(f, quantity) for f, _, quantity, *_ in quantities(apart)} & wanted == {(ALL, "average_rank")}
 
 
 def test_draws_hold_the_whole_first_and_their_number_after() -> None:

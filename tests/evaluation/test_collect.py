@@ -5,19 +5,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import (
-    accuracy_score,
-    balanced_accuracy_score,
-    confusion_matrix,
-    log_loss,
-    recall_score,
-    roc_auc_score,
-)
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, log_loss, recall_score, roc_auc_score
 
 from benchmark.evaluation import collect
+from benchmark.evaluation.counts import FILE
+from benchmark.tasks.classification import Classification
+from tests.evaluation.distance import Distance
 from tests.reporting import synthetic
 
-CLASSES = ["naevus", "melanoma", "keratosis"]
+TASK = Classification(["naevus", "melanoma", "keratosis"])
 
 
 @pytest.fixture
@@ -30,8 +26,20 @@ def drawn() -> tuple[np.ndarray, np.ndarray]:
     return labels, np.clip(probabilities, 1e-6, 1)
 
 
+def metrics(labels: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:
+    """The metrics of one client, as they follow from files: value and n by metric."""
+    about = pd.DataFrame({"sample": [str(i) for i in range(len(labels))], "client": "x", "group": "g"})
+    about["case"] = about["sample"]
+    predicted = np.eye(3)[probabilities.argmax(axis=1)]
+    predicted[np.isnan(probabilities).any(axis=1)] = np.nan
+    true = np.eye(3)[labels]
+    kept = pd.DataFrame(probabilities).add_prefix("probability_")
+    found = collect.metrics(TASK, about, np.stack([predicted * true, predicted, true], -1), kept)
+    return pd.DataFrame(found, columns=["metric", "value", "n"]).set_index("metric")
+
+
 def values(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
-    return {name: value for name, value, _ in collect.client_metrics(labels, probabilities, CLASSES)}
+    return dict(metrics(labels, probabilities)["value"])
 
 
 def test_metrics_are_scikit_learns(drawn: tuple[np.ndarray, np.ndarray]) -> None:
@@ -82,73 +90,47 @@ def test_a_probability_of_zero_costs_much_but_is_finite() -> None:
 
 def test_n_counts_what_was_measured(drawn: tuple[np.ndarray, np.ndarray]) -> None:
     labels, probabilities = drawn
-    counts = {name: n for name, _, n in collect.client_metrics(labels, probabilities, CLASSES)}
+    counts = metrics(labels, probabilities)["n"]
     assert counts["balanced_accuracy"] == len(labels)
     assert counts["recall[melanoma]"] == (labels == 1).sum()
 
 
-def test_dataset_method_and_seed_are_read_from_the_path() -> None:
-    path = Path("results/quick/test/toy_lesions/fedopal_r/seed=12/predictions.parquet")
-    assert collect.key(path) == ("toy_lesions", "fedopal_r", 12)
-    with pytest.raises(ValueError, match=r"DATASET/METHOD/seed=SEED"):
-        collect.key(Path("toy_lesions/fedopal_r/12/predictions.parquet"))
-
-
-def test_the_job_collects_every_file(tmp_path: Path) -> None:
+@pytest.mark.filterwarnings("ignore:y_pred contains classes")
+def test_the_job_collects_every_row_and_seed(tmp_path: Path) -> None:
     tree = synthetic.write(tmp_path)
     table = pd.read_parquet(tree.clients)
     assert list(table.columns) == collect.COLUMNS
-    balanced = table[table["metric"] == "balanced_accuracy"].set_index(["dataset", "method", "seed", "client"])["value"]
+    balanced = table[table["metric"] == "balanced_accuracy"].set_index(["federation", "method", "seed", "client"])
     assert balanced.index.is_unique
-    for path in tree.predictions:
-        for client, samples in pd.read_parquet(path).groupby("client"):
-            probabilities = samples.filter(like="probability_").to_numpy()
-            expected = np.mean(
-                [(probabilities[samples["label"] == c].argmax(axis=1) == c).mean() for c in set(samples["label"])]
-            )
-            assert balanced[(*collect.key(path), client)] == pytest.approx(expected)
-    confusion = pd.read_parquet(tree.confusion)
-    assert list(confusion.columns) == collect.CONFUSION
-    assert confusion["n"].sum() == sum(len(pd.read_parquet(path)) for path in tree.predictions)
-    assert len(balanced) == sum(len(pd.read_parquet(p)["client"].unique()) for p in tree.predictions)
+    cells = 0
+    for folder in tree.tests:
+        federation, method, seed = folder.parts[-3:]
+        truth = pd.read_parquet(folder / FILE).query("true == 1").set_index("sample")["part"]
+        for client, samples in pd.read_parquet(folder / "predictions.parquet").groupby("client"):
+            guesses = samples.filter(like="probability_").to_numpy().argmax(axis=1)
+            expected = balanced_accuracy_score(truth[samples["sample"]], guesses)
+            found = balanced.loc[(federation, method, int(seed.removeprefix("seed=")), client), "value"]
+            assert found == pytest.approx(expected)
+            cells += 1
+    assert len(balanced) == cells
 
 
-def test_confusions_are_scikit_learns(drawn: tuple[np.ndarray, np.ndarray]) -> None:
-    """Counts of every client; pairs that never occur have no row. A diverged prediction is of no class."""
-    labels, probabilities = drawn
-    table = pd.DataFrame({"client": np.arange(len(labels)) % 2, "label": labels})
-    table = table.join(pd.DataFrame(probabilities).add_prefix("probability_"))
-    found = collect.confusion(table, CLASSES)
-    assert (found["n"] > 0).all()
-    for client, rows in found.groupby("client"):
-        own = table["client"] == int(client)
-        matrix = np.zeros((3, 3), dtype=int)
-        matrix[rows["label"], rows["predicted"]] = rows["n"]
-        expected = confusion_matrix(labels[own], probabilities[own].argmax(axis=1), labels=[0, 1, 2])
-        np.testing.assert_array_equal(matrix, expected)
-    table.loc[0, "probability_1"] = np.nan
-    lost = collect.confusion(table, CLASSES)
-    assert lost.loc[lost["predicted"] == -1, "n"].sum() == 1
-    assert lost["n"].sum() == len(labels)
-
-
-def test_predictions_over_other_classes_are_an_error_of_one_line(
+def test_predictions_of_other_samples_are_an_error_of_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tree = synthetic.write(tmp_path)
-    pd.read_parquet(tree.predictions[0]).drop(columns="probability_2").to_parquet(tree.predictions[0])
-    manifests = ["--manifests", *map(str, tree.manifests)]
-    arguments = [
-        "--predictions",
-        str(tree.predictions[0]),
-        *manifests,
-        "--output",
-        str(tmp_path / "new.parquet"),
-        "--confusion",
-        str(tmp_path / "confusion.parquet"),
-    ]
-    assert collect.main(arguments) == 1
+    tree = synthetic.write(tmp_path, methods=["fedit"], diverged=())
+    path = tree.tests[0] / "predictions.parquet"
+    pd.read_parquet(path).iloc[1:].to_parquet(path)
+    assert tree.job("evaluation.collect", "--output", tmp_path / "new.parquet") == 1
     error = capsys.readouterr().err
-    assert str(tree.predictions[0]) in error
-    assert "3 classes" in error
+    assert str(tree.tests[0]) in error
+    assert "other samples of client bcn" in error
     assert error.count("\n") == 1
+    assert not (tmp_path / "new.parquet").exists()
+
+
+def test_a_task_without_metrics_of_its_own_has_its_score_alone() -> None:
+    """Cases (1, 1) and (4) have the means 1 and 4; no chance is known."""
+    about = pd.DataFrame({"sample": list("abc"), "client": "x", "group": "g", "case": list("ppq")})
+    found = collect.metrics(Distance([]), about, np.array([0.5, 0.5, 4.0]).reshape(3, 1, 1), about)
+    assert found == [("mean_distance", 2.5, 3)]

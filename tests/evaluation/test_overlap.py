@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from safetensors.numpy import save_file
 
+from benchmark import job
 from benchmark.evaluation import overlap
 from benchmark.files import write_json
 
@@ -117,11 +118,12 @@ def state(folder: Path, rate: str, seed: int, adapters: tuple[str, ...]) -> Path
 
 
 def run(folder: Path, *adapters: str) -> pd.DataFrame:
-    states = [state(folder, rate, seed, adapters) for rate in ("1e-3", "1e-2") for seed in (0, 1)]
+    for rate in ("1e-3", "1e-2"):
+        for seed in (0, 1):
+            state(folder, rate, seed, adapters)
     write_json(folder / "selected.json", {"rate": "1e-2"})
-    files = {"--selected": folder / "selected.json", "--output": folder / "x.csv"}
-    options = [part for option, path in files.items() for part in (option, str(path))]
-    assert overlap.main([*options, "--states", *map(str, states)]) == 0
+    options = ["--selected", str(folder / "selected.json"), "--output", str(folder / "x.csv")]
+    assert job.run(overlap.main, [str(folder), *options]) == 0
     return pd.read_csv(folder / "x.csv")
 
 
@@ -141,14 +143,14 @@ def test_a_method_with_one_adapter_has_no_rows(tmp_path: Path) -> None:
     assert table.empty
 
 
-@pytest.mark.parametrize(("name", "said"), [("x.safetensors", "expected a path that ends in"), (None, "1e-1")])
-def test_states_that_do_not_fit_are_an_error_of_one_line(
-    name: str | None, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("seeds", "said"), [([], "no state.safetensors of the selected rate"), (["0", "7"], "seed=7")])
+def test_states_that_are_not_there_are_an_error_of_one_line(
+    seeds: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_json(tmp_path / "selected.json", {"rate": "1e-1"})
-    path = tmp_path / name if name else state(tmp_path, "1e-3", 0, ("global",))
+    state(tmp_path, "1e-1" if seeds else "1e-3", 0, ("global",))
     options = ["--selected", str(tmp_path / "selected.json"), "--output", str(tmp_path / "x.csv")]
-    assert overlap.main([*options, "--states", str(path)]) == 1
+    assert job.run(overlap.main, [str(tmp_path), *options, *(["--seeds", *seeds] if seeds else [])]) == 1
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") == 1

@@ -7,18 +7,18 @@ import pandas as pd
 import pytest
 from scipy.stats import rankdata
 
-from benchmark.evaluation.ranks import client_ranks, dataset_ranks, expected_cells, overall_ranks
+from benchmark.evaluation.ranks import CELLS, client_ranks, expected_cells, federation_ranks, overall_ranks
 from tests.reporting import synthetic
 
 
-def cells(values: dict[str, list[float]], dataset: str = "d", seed: int = 0) -> pd.DataFrame:
-    """One dataset's cells from each method's scores on clients 0, 1, ..."""
+def cells(values: dict[str, list[float]], federation: str = "d", seed: int = 0) -> pd.DataFrame:
+    """One federation's cells from each method's scores on clients 0, 1, ..."""
     rows = [
-        (dataset, method, seed, str(client), value, False)
+        (federation, method, seed, str(client), value, False, True)
         for method, scores in values.items()
         for client, value in enumerate(scores)
     ]
-    return pd.DataFrame(rows, columns=["dataset", "method", "seed", "client", "value", "missing"])
+    return pd.DataFrame(rows, columns=CELLS)
 
 
 # Six clients. Ranks of a: 1, 1, 2, 1, 3, 2.5 -> 10.5/6; b: 2, 3, 1, 2.5, 1, 2.5 -> 12/6; c: 3, 2, 3, 2.5, 2,
@@ -37,14 +37,20 @@ def average(ranks: "pd.Series[float]") -> dict[str, float]:
 
 def test_average_ranks_are_those_by_hand() -> None:
     ranks = client_ranks(cells(BY_HAND), [])
-    assert average(dataset_ranks(ranks).loc["d"]) == pytest.approx(RANKS)
+    assert average(federation_ranks(ranks).loc["d"]) == pytest.approx(RANKS)
     assert average(overall_ranks(ranks)) == pytest.approx(RANKS)
 
 
 def test_where_less_is_better_ranks_turn_round() -> None:
     # Of three methods, rank r from above is rank 4 - r from below; ties stay ties.
-    ranks = client_ranks(cells(BY_HAND), [], higher_is_better=False)
+    ranks = client_ranks(cells(BY_HAND).assign(higher_is_better=False), [])
     assert average(overall_ranks(ranks)) == pytest.approx({method: 4 - rank for method, rank in RANKS.items()})
+
+
+def test_each_federation_has_its_own_direction() -> None:
+    up, down = cells(BY_HAND), cells(BY_HAND, federation="e").assign(higher_is_better=False)
+    ranks = client_ranks(pd.concat([up, down], ignore_index=True), [])
+    assert average(overall_ranks(ranks)) == pytest.approx(dict.fromkeys("abc", 2))
 
 
 def test_permuting_clients_permutes_ranks_and_changes_nothing_else() -> None:
@@ -87,25 +93,28 @@ def test_a_method_that_lacks_a_cell_has_no_average_rank() -> None:
     assert math.isnan(average(overall_ranks(client_ranks(both, [])))["b"])
 
 
-def test_seeds_and_clients_are_averaged_within_a_dataset_and_datasets_weigh_the_same() -> None:
+def test_seeds_and_clients_are_averaged_within_a_federation_and_federations_weigh_the_same() -> None:
     generator = np.random.default_rng(0)
     scores = {(d, s): generator.random((3, n)) for d, n in (("one", 5), ("two", 2)) for s in (0, 1)}
     table = pd.concat(
-        [cells(dict(zip("abc", matrix, strict=True)), dataset, seed) for (dataset, seed), matrix in scores.items()]
+        [
+            cells(dict(zip("abc", matrix, strict=True)), federation, seed)
+            for (federation, seed), matrix in scores.items()
+        ]
     ).reset_index(drop=True)
-    by_dataset = {
+    by_federation = {
         d: np.mean([rankdata(-scores[d, s], axis=0).mean(axis=1) for s in (0, 1)], axis=0) for d in ("one", "two")
     }
     ranks = client_ranks(table, [])
-    for dataset, expected in by_dataset.items():
-        assert list(dataset_ranks(ranks).loc[dataset]) == pytest.approx(list(expected))
-    expected = (by_dataset["one"] + by_dataset["two"]) / 2
+    for federation, expected in by_federation.items():
+        assert list(federation_ranks(ranks).loc[federation]) == pytest.approx(list(expected))
+    expected = (by_federation["one"] + by_federation["two"]) / 2
     assert list(overall_ranks(ranks)) == pytest.approx(list(expected))
 
 
 def test_cells_are_expected_from_the_runs() -> None:
     runs = [synthetic.run("d", "fedit", rate, seed, ["x", "y"]) for rate in ("1e-3", "1e-2") for seed in (0, 1)]
-    columns = ["dataset", "method", "seed", "client", "metric", "value"]
+    columns = ["federation", "method", "seed", "client", "metric", "value"]
     found = pd.DataFrame(
         [
             ("d", "fedit", 0, "x", "balanced_accuracy", 0.7),

@@ -2,12 +2,14 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from benchmark import job
 from benchmark.evaluation import select
 from tests.reporting import synthetic
 
@@ -113,28 +115,40 @@ def test_metrics_that_lack_a_client_are_refused(metrics: pd.DataFrame) -> None:
         final(metrics, clients=["a", "b", "c"])
 
 
-def test_the_job_takes_folders_or_files_and_writes_the_selection(tmp_path: Path) -> None:
-    tree = synthetic.write(tmp_path / "results")
-    runs = [folder for folder in tree.runs if "toy_slides/fedpal" in str(folder)]
-    outputs = [tmp_path / "folders.json", tmp_path / "files.json"]
-    assert select.main(["--runs", *map(str, runs), "--output", str(outputs[0])]) == 0
-    assert select.main(["--runs", *(f"{run}/run.json" for run in runs), "--output", str(outputs[1])]) == 0
-    assert outputs[0].read_text() == outputs[1].read_text()
-    found = json.loads(outputs[0].read_text())
-    assert (found["dataset"], found["method"], found["score"]) == (
-        "toy_slides",
-        "fedpal",
-        "balanced_accuracy",
-    )
+def test_the_job_takes_the_rows_folder_and_the_rates_that_count(tmp_path: Path) -> None:
+    root = synthetic.write(tmp_path / "results").root
+    folder, output = root / "runs/toy_slides/fedpal", tmp_path / "selection.json"
+    assert run([str(folder), "--output", str(output)]) == 0
+    found = json.loads(output.read_text())
+    assert (found["federation"], found["method"], found["score"]) == ("toy_slides", "fedpal", "balanced_accuracy")
     assert found["rate"] == "1e-3"  # 1e-2 diverged.
     assert set(found["scores"]["1e-3"]["per_client"]) == {"0", "1"}
+    assert run([str(folder), "--rates", "1e-2", "--seeds", "1", "--output", str(output)]) == 0
+    found = json.loads(output.read_text())["scores"]
+    assert set(found) == {"1e-2"}
+    assert set(found["1e-2"]["per_seed"]) == {"1"}
 
 
-def test_runs_of_two_methods_are_an_error_of_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    tree = synthetic.write(tmp_path / "results")
-    output = tmp_path / "selection.json"
-    assert select.main(["--runs", *map(str, tree.runs), "--output", str(output)]) == 1
+@pytest.mark.parametrize(("place", "said"), [("runs", "holds no run"), ("", "select: runs of")])
+def test_a_folder_that_is_not_one_rows_is_an_error_of_one_line(
+    place: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, output = synthetic.write(tmp_path / "results").root, tmp_path / "selection.json"
+    mixed = tmp_path / "mixed"
+    shutil.copytree(root / "runs/toy_slides/fedit/lr=1e-3", mixed / "lr=1e-3")
+    shutil.copytree(root / "runs/toy_slides/local/lr=1e-2", mixed / "lr=1e-2")
+    assert run([str(root / place if place else mixed), "--output", str(output)]) == 1
     error = capsys.readouterr().err
-    assert error.startswith("select: runs of")
+    assert said in error
     assert error.count("\n") == 1
     assert not output.exists()
+
+
+def test_the_best_of_several_rates() -> None:
+    assert select.best_of({"1e-2": 0.5, "1e-3": 0.5, "1e-1": math.nan}, higher_is_better=True) == "1e-3"
+    assert select.best_of({"1e-2": 0.5, "1e-3": 0.4}, higher_is_better=False) == "1e-3"
+    assert select.best_of({"1e-2": math.nan, "1e-3": math.nan}, higher_is_better=True) == "1e-3"
+
+
+def run(argv: list[str]) -> int:
+    return job.run(select.main, argv)

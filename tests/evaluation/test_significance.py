@@ -33,7 +33,7 @@ def test_the_critical_difference_is_demsars() -> None:
 def test_pairs_that_nemenyi_tells_apart_are_on_no_common_bar() -> None:
     generator = np.random.default_rng(0)
     rows = [
-        ("d", f"m{m}", 0, str(client), min(1.0, 0.1 * m + 0.05 * generator.random()), False)
+        ("d", f"m{m}", 0, str(client), min(1.0, 0.1 * m + 0.05 * generator.random()), False, True)
         for m in range(6)
         for client in range(12)
     ]
@@ -61,10 +61,11 @@ def test_equal_methods_are_told_apart_by_nothing() -> None:
 
 
 def test_a_diverged_model_is_last() -> None:
-    table = hand.cells()
-    table.loc[table["method"] == "a", "value"] = math.nan
-    for higher in (True, False):
-        assert significance(table, [], higher_is_better=higher)["average_ranks"]["a"] == 3
+    """Also where less is better, and scores lie beyond 1."""
+    for higher, factor in ((True, 1), (False, 1), (False, 9)):
+        table = hand.cells(higher_is_better=higher).assign(value=lambda t, factor=factor: factor * t["value"])
+        table.loc[table["method"] == "a", "value"] = math.nan
+        assert significance(table, [])["average_ranks"]["a"] == 3
 
 
 @pytest.mark.parametrize(

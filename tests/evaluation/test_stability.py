@@ -55,12 +55,12 @@ def test_where_all_rates_diverged_the_smallest_is_chosen() -> None:
 
 
 def test_ranks_of_single_seeds_are_those_by_hand() -> None:
-    rows = list(stability.ranks(hand.cells(), [], higher_is_better=True))
-    found = {(dataset, method, setting): value for dataset, method, _, setting, _, _, value in rows}
+    rows = list(stability.ranks(hand.cells(), []))
+    found = {(federation, method, setting): value for federation, method, _, setting, _, _, value in rows}
     by_seed = {"0": {"a": 4.5 / 3, "b": 4.5 / 3, "c": 3}, "1": {"a": 4 / 3, "b": 5.5 / 3, "c": 8.5 / 3}}
-    for dataset in ("d", ALL):
+    for federation in ("d", ALL):
         for seed, expected in by_seed.items():
-            assert {m: found[dataset, m, seed] for m in hand.METHODS} == pytest.approx(expected)
+            assert {m: found[federation, m, seed] for m in hand.METHODS} == pytest.approx(expected)
 
 
 def test_places_are_shared_where_ranks_are_equal() -> None:
@@ -71,18 +71,15 @@ def test_places_are_shared_where_ranks_are_equal() -> None:
 def test_places_of_the_example_add_up() -> None:
     rows = list(stability.placed(resample([client(name) for name in hand.CLIENTS], [], resamples=B)))
     table = pd.DataFrame(rows, columns=STABILITY)
-    wide = table[table["dataset"] == ALL].pivot(index="method", columns="setting", values="value")
+    wide = table[table["federation"] == ALL].pivot(index="method", columns="setting", values="value")
     assert wide.sum(axis=0).to_numpy() == pytest.approx(1)
     assert wide.sum(axis=1).to_numpy() == pytest.approx(1)
 
 
 def test_the_job_says_what_every_window_and_seed_would_choose(tmp_path: Path) -> None:
-    datasets = {"toy_slides": synthetic.DATASETS["toy_slides"]}
-    tree = synthetic.write(tmp_path, datasets=datasets, methods=["fedit", "fedpal", "local"])
-    arguments = ["--clients", str(tree.clients), "--output", str(tmp_path / "stability.csv"), "--resamples", "50"]
-    for option, paths in {"predictions": tree.predictions, "selected": tree.selected, "runs": tree.runs}.items():
-        arguments += [f"--{option}", *map(str, paths)]
-    assert stability.main(arguments) == 0
+    federations = {"toy_slides": synthetic.FEDERATIONS["toy_slides"]}
+    tree = synthetic.write(tmp_path, federations=federations, methods=["fedit", "fedpal", "local"])
+    assert tree.job("evaluation.stability", "--resamples", 50) == 0
     table = pd.read_csv(tmp_path / "stability.csv", dtype={"setting": str})
     assert list(table) == STABILITY
     # A diverged rate is never chosen, by no seed, window or client.

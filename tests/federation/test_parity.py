@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from benchmark.config import AugmentationSettings, LoraSettings, TrainingSettings
+from benchmark.config import AugmentationSettings, LoraSettings, OptimiserSettings, TrainingSettings
 from benchmark.federation.client import Lane
-from benchmark.models.backbone import LEAVES
+from benchmark.models.network import LEAVES
 from tests.federation.small import (
     ARGUMENTS,
     CLASSES,
@@ -43,7 +43,8 @@ differently, but no worse. The distance differs between methods: FedOPAL-R's cos
 few hundred times more than the other losses do."""
 
 PLAIN = TrainingSettings(batch_size=8, precision="float64")
-HEAVY = TrainingSettings(batch_size=8, local_epochs=2, momentum=0.9, weight_decay=0.02, precision="float64")
+MOMENTUM = OptimiserSettings(momentum=0.9, weight_decay=0.02)
+HEAVY = TrainingSettings(batch_size=8, local_epochs=2, optimiser=MOMENTUM, precision="float64")
 SHORT = HEAVY.model_copy(update={"local_epochs": 1})
 
 NO_REFERENCE = "tests/reference/methods.py has no {}: the plain path knows the published methods only"
@@ -216,8 +217,8 @@ def plain_path(
         rounds=ROUNDS,
         epochs=training.local_epochs,
         batch_size=training.batch_size,
-        momentum=training.momentum,
-        weight_decay=training.weight_decay,
+        momentum=training.optimiser.momentum,
+        weight_decay=training.optimiser.weight_decay,
         head=head,
         augmentation=AugmentationSettings(),
         dtype=LEAVES[training.precision],

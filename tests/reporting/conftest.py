@@ -1,13 +1,12 @@
 """Results that the tests of this folder read."""
 
-import argparse
 from pathlib import Path
 
 import pytest
 
-from benchmark.evaluation import checks
-from benchmark.reporting import figures, report
-from benchmark.reporting.inputs import Results, add_arguments, load
+from benchmark.reporting import gallery
+from benchmark.reporting.inputs import Results, load
+from benchmark.tasks.classification import Classification
 from tests.reporting import synthetic
 
 ROOT = Path(__file__).parents[2]
@@ -15,21 +14,14 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="session")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> synthetic.Tree:
-    """Results and statistics of two datasets, three ranked methods, a control, two rates, two seeds: never changed."""
+    """Results and statistics of two federations, three ranked methods, a control, two rates, two seeds."""
     return synthetic.with_statistics(synthetic.write(tmp_path_factory.mktemp("results")))
 
 
 @pytest.fixture(scope="session")
 def results(tree: synthetic.Tree) -> Results:
     """The same, read."""
-    return read(tree)
-
-
-def read(tree: synthetic.Tree) -> Results:
-    """Read results as the jobs do."""
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    return load(parser.parse_args([*tree.arguments(), *tree.extras()]))
+    return load(tree.comparison, statistics=True, overlaps=True)
 
 
 @pytest.fixture
@@ -40,23 +32,15 @@ def published() -> Path:
 
 @pytest.fixture(scope="session")
 def html(tree: synthetic.Tree, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The page that reports on the results, with two figures."""
+    """The page that reports on the results; a grey rectangle stands for each figure that takes long to draw."""
     folder = tmp_path_factory.mktemp("report")
-    findings, page = folder / "checks.csv", folder / "report.html"
-    assert checks.main([*tree.arguments(), "--output", str(findings)]) == 0
-    drawn = []
+    for name in gallery.names([Classification.figures]):
+        (folder / f"{name}.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
     for name in ("clients", "average_rank"):
-        drawn.append(folder / f"{name}.svg")
-        options = ["--pdf", str(folder / "x.pdf"), "--svg", str(drawn[-1]), "--csv", str(folder / "x.csv")]
-        assert figures.main([name, *tree.arguments(), *tree.extras(), *options]) == 0
-    arguments = [
-        *tree.arguments(),
-        *("--title", "A <title> & more"),
-        *("--published", str(ROOT / "results" / "reference" / "published.csv")),
-        *("--checks", str(findings)),
-        *("--figures", *map(str, drawn)),
-        *("--captions", *map(str, sorted((ROOT / "report").glob("*.rst")))),
-        *("--output", str(page)),
-    ]
-    assert report.main(arguments) == 0
+        options = ["--pdf", folder / "x.pdf", "--svg", folder / f"{name}.svg", "--csv", folder / "x.csv"]
+        assert tree.job("reporting.figures", name, *options) == 0
+    assert tree.job("evaluation.checks", "--output", tree.root / "checks.csv") == 0
+    committed = ROOT / "results" / "reference" / "published.csv"
+    page = folder / "report.html"
+    assert tree.job("reporting.report", "--published", committed, "--figures", folder, "--output", page) == 0
     return page.read_text(encoding="utf-8")

@@ -3,16 +3,20 @@
 import json
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from safetensors.numpy import save_file
 
-from benchmark.evaluation import collect, overlap, select, stability, uncertainty
-from benchmark.files import write_json
+from benchmark.comparison import Places
+from benchmark.evaluation import counts, overlap, select
+from benchmark.files import read_json, write_json
+from benchmark.job import run as run_job
 
 TITLES = {
     "fedit": "FedIT",
@@ -23,7 +27,7 @@ TITLES = {
 }
 TWO_ADAPTERS = ("feddpa_t", "feddpa_f", "fedpal", "fedopal_w", "fedopal_r", "ditto", "apfl")
 # Of three classes or more, the last client lacks the last one.
-DATASETS: Mapping[str, tuple[Sequence[str], Sequence[str]]] = {
+FEDERATIONS: Mapping[str, tuple[Sequence[str], Sequence[str]]] = {
     "toy_lesions": (["naevus", "melanoma", "keratosis"], ["bcn", "vidir", "msk"]),
     "toy_slides": (["normal", "tumour"], ["0", "1"]),
 }
@@ -35,33 +39,33 @@ class Tree:
     """Where the drawn results stand."""
 
     root: Path
-    runs: list[Path]
-    selected: list[Path]
-    predictions: list[Path]
-    manifests: list[Path]
-    clients: Path
-    confusion: Path
-    overlap: list[Path]
-    statistics: list[Path] = field(default_factory=list)
+    runs: list[Path] = field(default_factory=list)
+    tests: list[Path] = field(default_factory=list)
 
-    def arguments(self) -> list[str]:
-        """The arguments that reporting jobs share."""
-        lists = {"--selected": self.selected, "--runs": self.runs, "--manifests": self.manifests}
-        lists |= {"--statistics": self.statistics} if self.statistics else {}
-        shared = ["--clients", str(self.clients)]
-        for option, paths in lists.items():
-            shared += [option, *map(str, paths)]
-        return shared
+    @property
+    def comparison(self) -> Path:
+        """The file that all jobs take."""
+        return self.root / "comparison.json"
 
-    def extras(self) -> list[str]:
-        """The arguments that only figures need."""
-        return ["--confusion", str(self.confusion), "--overlap", *map(str, self.overlap)]
+    @property
+    def clients(self) -> Path:
+        """The table of test metrics."""
+        return self.root / "clients.parquet"
+
+    def change(self, **values: Any) -> None:
+        """Write other values into the comparison's file."""
+        write_json(self.comparison, {**read_json(self.comparison), **values})
+
+    def job(self, module: str, *options: object) -> int:
+        """Run a job on the comparison; its exit status."""
+        work = import_module(f"benchmark.{module}").main
+        return run_job(work, [str(self.comparison), *map(str, options)])
 
 
 def write(
     root: Path,
     *,
-    datasets: Mapping[str, tuple[Sequence[str], Sequence[str]]] = DATASETS,
+    federations: Mapping[str, tuple[Sequence[str], Sequence[str]]] = FEDERATIONS,
     methods: Sequence[str] = ("fedit", "fedpal", "fedopal_r", "local"),
     rates: Sequence[str] = ("1e-3", "1e-2"),
     seeds: Sequence[int] = (0, 1),
@@ -71,60 +75,68 @@ def write(
 
     Args:
         root: The folder that stands for `results/{name}`.
-        datasets: Classes and clients of each dataset.
+        federations: Classes and clients of each federation.
         methods: Methods; `local` and `pooled` are controls.
         rates: Learning rates.
         seeds: Seeds.
-        diverged: What diverged: dataset, method and rate.
+        diverged: What diverged: federation, method and rate.
 
     Returns:
-        Where everything stands. Selections and the table of metrics come from the jobs themselves.
+        Where everything stands. Selections, overlaps and the table of metrics come from the jobs themselves.
     """
-    tree = Tree(root, [], [], [], [], root / "clients.parquet", root / "confusion.parquet", [])
-    for dataset, (classes, clients) in datasets.items():
-        tree.manifests.append(root / "data" / dataset / "manifest.json")
-        write_json(tree.manifests[-1], manifest(dataset, classes, clients))
+    tree, places = Tree(root), Places(str(root))
+    for federation, (classes, clients) in federations.items():
         for method in methods:
-            folders = []
             for rate in rates:
                 for seed in seeds:
-                    folder = root / "runs" / dataset / method / f"lr={rate}" / f"seed={seed}"
-                    lost = (dataset, method, rate) in diverged
-                    write_run(folder, run(dataset, method, rate, seed, clients, lost), lost)
-                    folders.append(folder)
-            tree.runs.extend(folders)
-            tree.selected.append(root / "selected" / dataset / f"{method}.json")
-            assert not select.main(["--runs", *map(str, folders), "--output", str(tree.selected[-1])])
-            states = [str(folder / "state.safetensors") for folder in folders]
-            tree.overlap.append(root / "overlap" / dataset / f"{method}.csv")
-            options = ["--selected", str(tree.selected[-1]), "--output", str(tree.overlap[-1])]
-            assert not overlap.main([*options, "--states", *states])
+                    folder = Path(places.run(federation, method, rate, seed))
+                    lost = (federation, method, rate) in diverged
+                    write_run(folder, run(federation, method, rate, seed, clients, lost), lost)
+                    tree.runs.append(folder)
+            runs, selected = places.runs(federation, method), places.selected(federation, method)
+            assert not run_job(select.main, [runs, "--output", selected])
+            options = ["--selected", selected, "--output", places.overlap(federation, method)]
+            assert not run_job(overlap.main, [runs, *options])
             for seed in seeds:
-                path = root / "test" / dataset / method / f"seed={seed}" / "predictions.parquet"
-                path.parent.mkdir(parents=True)
-                predictions(dataset, method, seed, classes, clients).to_parquet(path)
-                tree.predictions.append(path)
-    assert not collect.main(
-        [
-            *("--predictions", *map(str, tree.predictions)),
-            *("--manifests", *map(str, tree.manifests)),
-            *("--output", str(tree.clients)),
-            *("--confusion", str(tree.confusion)),
-        ]
+                folder = Path(places.test(federation, method, seed, ""))
+                folder.mkdir(parents=True)
+                write_test(folder, *predictions(federation, method, seed, classes, clients))
+                tree.tests.append(folder)
+    write_json(
+        tree.comparison,
+        {
+            "name": "drawn",
+            "title": "A <title> & more",
+            "rows": [(federation, method) for federation in federations for method in methods],
+            "rates": rates,
+            "seeds": seeds,
+            "last_rounds": 1,
+            "appendix": [],
+            "unused": [],
+            "manifests": {name: manifest(name, *content) for name, content in federations.items()},
+        },
     )
+    assert not tree.job("evaluation.collect")
     return tree
 
 
 def with_statistics(tree: Tree) -> Tree:
     """Add intervals, comparisons, tests and stability, as the jobs compute them, with few resamples."""
-    names = ("intervals.parquet", "comparisons.csv", "significance.json", "stability.csv")
-    files = [tree.root / name for name in names]
-    shared = ["--predictions", *map(str, tree.predictions), "--clients", str(tree.clients)]
-    shared += ["--runs", *map(str, tree.runs), "--resamples", "200"]
-    written = [part for path in files[:3] for part in (f"--{path.stem}", str(path))]
-    assert not uncertainty.main([*shared, *written])
-    assert not stability.main([*shared, "--selected", *map(str, tree.selected), "--output", str(files[3])])
-    return replace(tree, statistics=files)
+    for job in ("uncertainty", "stability"):
+        assert not tree.job(f"evaluation.{job}", "--resamples", 200)
+    return tree
+
+
+def write_test(folder: Path, about: pd.DataFrame, probabilities: npt.NDArray[np.float32]) -> None:
+    """Write what `evaluate` would: counts and predictions of samples (sample, client, label, group)."""
+    classes = np.eye(probabilities.shape[1])
+    true, predicted = classes[about["label"]], classes[probabilities.argmax(1)]
+    predicted[np.isnan(probabilities).any(axis=1)] = np.nan
+    about = about.assign(case=about["sample"])[counts.ABOUT]
+    values = np.stack([predicted * true, predicted, true], axis=-1)
+    counts.frame(about, values, ("hit", "predicted", "true")).to_parquet(folder / "counts.parquet")
+    columns = {f"probability_{c}": probabilities[:, c] for c in range(len(classes))}
+    about.assign(**columns).to_parquet(folder / "predictions.parquet")
 
 
 def generator(*key: object) -> np.random.Generator:
@@ -132,8 +144,8 @@ def generator(*key: object) -> np.random.Generator:
     return np.random.default_rng(zlib.crc32(repr(key).encode()))
 
 
-def manifest(dataset: str, classes: Sequence[str], clients: Sequence[str]) -> dict[str, Any]:
-    """A dataset's manifest; its clients' counts fall from one client to the next."""
+def manifest(federation: str, classes: Sequence[str], clients: Sequence[str]) -> dict[str, Any]:
+    """A federation's manifest; its clients' counts fall from one client to the next."""
     lacks = len(classes) > 2
     counts = {
         client: {
@@ -143,10 +155,11 @@ def manifest(dataset: str, classes: Sequence[str], clients: Sequence[str]) -> di
         for place, client in enumerate(clients)
     }
     return {
-        "dataset": dataset,
-        "title": dataset.replace("_", " ").capitalize(),
+        "dataset": federation,
+        "title": federation.replace("_", " ").capitalize(),
         "task": "classification",
         "classes": list(classes),
+        "group_name": "lesions" if "lesions" in federation else "patients",
         "clients": {client: {"name": f"Site {client}", "counts": counts[client]} for client in clients},
         "missing_clients": [],
         "image_size": 32,
@@ -158,11 +171,11 @@ def manifest(dataset: str, classes: Sequence[str], clients: Sequence[str]) -> di
 
 
 def run(
-    dataset: str, method: str, rate: str, seed: int, clients: Sequence[str], diverged: bool = False
+    federation: str, method: str, rate: str, seed: int, clients: Sequence[str], diverged: bool = False
 ) -> dict[str, Any]:
     """A run's `run.json`."""
     return {
-        "federation": dataset,
+        "federation": federation,
         "method": {
             "name": method,
             "title": TITLES.get(method, method),
@@ -184,6 +197,8 @@ def run(
             "trainable_parameters": 1000,
             "bytes_up": 0 if method == "local" else 36_864 * 4,
             "bytes_down": 0 if method == "local" else 36_864 * 4,
+            "bytes_up_total": 0 if method == "local" else ROUNDS * 36_864 * 4,
+            "bytes_down_total": 0 if method == "local" else ROUNDS * 36_864 * 4,
             "seconds": 12.5,
             "peak_memory_bytes": 10**9,
         },
@@ -225,18 +240,19 @@ def write_state(path: Path, content: dict[str, Any]) -> None:
     save_file(leaves, path, {"clients": json.dumps(clients)})
 
 
-def predictions(dataset: str, method: str, seed: int, classes: Sequence[str], clients: Sequence[str]) -> pd.DataFrame:
-    """Predictions of models that are right more often than by chance."""
-    parts = []
-    described = manifest(dataset, classes, clients)
+def predictions(
+    federation: str, method: str, seed: int, classes: Sequence[str], clients: Sequence[str]
+) -> tuple[pd.DataFrame, npt.NDArray[np.float32]]:
+    """Samples (sample, client, label, group), and probabilities of models that are right more often than by chance."""
+    parts, probabilities = [], []
+    described = manifest(federation, classes, clients)
     for client in clients:
-        counts = described["clients"][client]["counts"]["test"]
-        labels = np.repeat(np.arange(len(classes)), counts)
-        draw = generator(dataset, method, client, seed)
+        images = described["clients"][client]["counts"]["test"]
+        labels = np.repeat(np.arange(len(classes)), images)
+        draw = generator(federation, method, client, seed)
         scores = draw.normal(size=(len(labels), len(classes)))
         scores += draw.uniform(1, 2) * np.eye(len(classes))[labels]
-        probabilities = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
-        columns = {f"probability_{c}": probabilities[:, c].astype(np.float32) for c in range(len(classes))}
+        probabilities.append((np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)).astype(np.float32))
         samples = [f"{client}-{i}" for i in range(len(labels))]
-        parts.append(pd.DataFrame({"sample": samples, "client": client, "label": labels, "group": samples, **columns}))
-    return pd.concat(parts, ignore_index=True)
+        parts.append(pd.DataFrame({"sample": samples, "client": client, "label": labels, "group": samples}))
+    return pd.concat(parts, ignore_index=True), np.concatenate(probabilities)

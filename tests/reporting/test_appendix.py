@@ -6,10 +6,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmark.reporting.appendix import RULES, best, chosen, frame, grid, read_scores
-from benchmark.reporting.inputs import Results
+from benchmark.reporting.appendix import RULES, chosen, frame, grid, read_scores
+from benchmark.reporting.inputs import Results, load
 from tests.reporting import synthetic
-from tests.reporting.conftest import read
 
 CLIENTS = ("bcn", "vidir", "msk")
 TEST = {
@@ -25,8 +24,10 @@ VALIDATION = {"1e-3": (0.9, 0.1, 0.9), "1e-2": (0.2, 0.2, 0.2)}
 @pytest.fixture
 def drawn(tmp_path: Path) -> tuple[Results, pd.DataFrame]:
     """Results with these validation scores, and these test scores of every rate."""
-    datasets = {"toy_lesions": synthetic.DATASETS["toy_lesions"]}
-    results = read(synthetic.write(tmp_path, datasets=datasets, methods=tuple(TEST), seeds=(0,), diverged=()))
+    federations = {"toy_lesions": synthetic.FEDERATIONS["toy_lesions"]}
+    tree = synthetic.write(tmp_path, federations=federations, methods=tuple(TEST), seeds=(0,), diverged=())
+    tree.change(appendix=[("toy_lesions", method) for method in TEST])
+    results = load(tree.comparison)
     for choice in results.selected.values():
         choice["rate"] = "1e-3"
         for rate, values in VALIDATION.items():
@@ -37,10 +38,12 @@ def drawn(tmp_path: Path) -> tuple[Results, pd.DataFrame]:
         for rate, values in rates.items()
         for client, value in zip(CLIENTS, values, strict=True)
     ]
-    path = tmp_path / "scores.csv"
-    columns = ["dataset", "method", "rate", "seed", "client", "value"]
-    pd.DataFrame(rows, columns=columns).to_csv(path, index=False)
-    return results, read_scores([path])
+    columns = ["federation", "method", "rate", "seed", "client", "value"]
+    for method, own in pd.DataFrame(rows, columns=columns).groupby("method"):
+        path = Path(results.comparison.places.all_rates("toy_lesions", str(method)))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        own.to_csv(path, index=False)
+    return results, read_scores(results.comparison)
 
 
 def test_each_rule_chooses_as_it_says(drawn: tuple[Results, pd.DataFrame]) -> None:
@@ -89,9 +92,3 @@ def test_the_table_says_optimistic_and_who_is_left_out(drawn: tuple[Results, pd.
     assert [row[0].text for row in table.rows] == ["FedIT"]
     assert [row[0].text for row in table.controls] == ["Local"]
     assert "fedpal" in table.notes[0]
-
-
-def test_the_best_rate() -> None:
-    assert best({"1e-2": 0.5, "1e-3": 0.5, "1e-1": nan}, higher_is_better=True) == "1e-3"
-    assert best({"1e-2": 0.5, "1e-3": 0.4}, higher_is_better=False) == "1e-3"
-    assert best({"1e-2": nan, "1e-3": nan}, higher_is_better=True) == "1e-3"

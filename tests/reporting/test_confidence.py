@@ -10,17 +10,19 @@ from benchmark.reporting.inputs import Results
 
 
 def test_shares_of_better_are_those_of_the_comparisons(results: Results) -> None:
-    overall, *by_dataset = confidence.better(results)
-    assert len(by_dataset) == len(results.datasets)
+    overall, *by_federation = confidence.better(results)
+    assert len(by_federation) == len(results.federations)
     assert "among 3 ranked methods" in overall.caption
     ranked = results.order[:3]
     assert [column.head for column in overall.columns[1:]] == [results.methods[name].title for name in ranked]
-    table = results.statistics.comparisons.set_index(["dataset", "quantity", "method", "other"])["probability_better"]
+    table = results.statistics.comparisons.set_index(["federation", "quantity", "method", "other"])[
+        "probability_better"
+    ]
     for row, method in enumerate(ranked):
         for column, other in enumerate(ranked, 1):
             text = overall.rows[row][column].text
             assert text == ("" if method == other else f"{table[ALL, 'average_rank', method, other].item():.2f}")
-    assert [row[0].text for row in by_dataset[0].controls] == ["Local"]
+    assert [row[0].text for row in by_federation[0].controls] == ["Local"]
 
 
 def test_the_sentence_says_what_was_found_or_why_not(results: Results) -> None:
@@ -42,9 +44,9 @@ def test_places_and_rates_are_those_of_the_stability_table(results: Results) -> 
         "Average rank, seed 0 alone",
         "Average rank, seed 1 alone",
     ]
-    for dataset, grid in zip(results.datasets, rates, strict=True):
+    for federation, grid in zip(results.federations, rates, strict=True):
         assert [row[1].text for row in grid.rows] == [
-            results.selected[dataset, name]["rate"] for name in results.order[:3]
+            results.selected[federation, name]["rate"] for name in results.order[:3]
         ]
 
 

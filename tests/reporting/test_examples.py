@@ -1,13 +1,15 @@
 """The figure of example images."""
 
-import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from benchmark.data.packed import open_training
 from benchmark.files import write_json
+from benchmark.job import run
 from benchmark.reporting import examples
 from tests.reporting import synthetic
 
@@ -36,43 +38,76 @@ def pack(tmp_path: Path) -> Path:
     return folder
 
 
-def test_training_images_of_every_client_and_class_are_chosen(pack: Path) -> None:
-    table = pd.read_parquet(pack / "train.parquet")
-    shown = examples.chosen(table, synthetic.manifest("toy", CLASSES, CLIENTS))
-    assert set(table.loc[shown["row"], "split"]) == {"train"}
-    assert list(table.loc[shown["row"], "sample"]) == list(shown["sample"])
-    counts = shown.groupby(["client", "class"]).size()
+@pytest.fixture
+def shown(pack: Path) -> examples.Shown:
+    """Its training images."""
+    return examples.Shown.of("Toy", synthetic.manifest("toy", CLASSES, CLIENTS), open_training(pack))
+
+
+def test_training_images_of_every_client_and_class_are_chosen(pack: Path, shown: examples.Shown) -> None:
+    table, found = pd.read_parquet(pack / "train.parquet"), examples.chosen(shown)
+    assert set(table.loc[found["row"], "split"]) == {"train"}
+    assert list(table.loc[found["row"], "sample"]) == list(found["sample"])
+    counts = found.groupby(["client", "stratum"]).size()
     # Eight columns hold two images of each of four classes.
     assert counts.to_dict() == {(c, k): 2 for c in CLIENTS for k in CLASSES if (c, k) != ("1", "d")}
-    assert set(shown["images"]) == {3}
+    assert set(found["images"]) == {3}
 
 
-def test_the_mosaic_puts_images_in_their_clients_row_and_white_where_there_is_none(pack: Path) -> None:
-    manifest = synthetic.manifest("toy", CLASSES, CLIENTS)
-    shown = examples.chosen(pd.read_parquet(pack / "train.parquet"), manifest)
-    image = examples.mosaic(np.load(pack / "train.npy"), shown, manifest)
+def test_a_client_that_is_not_of_the_federation_is_not_shown(shown: examples.Shown) -> None:
+    only = replace(shown, clients={"1": shown.clients["1"]})
+    assert set(examples.chosen(only)["client"]) == {"1"}
+
+
+def test_without_strata_a_client_has_one_row_of_images(pack: Path) -> None:
+    split = open_training(pack)
+    own = examples.Shown("Toy", {c: {"name": c} for c in CLIENTS}, ("",), split.images, split.table.assign(kind=0))
+    assert examples.chosen(own).groupby("client").size().to_dict() == dict.fromkeys(CLIENTS, 8)
+
+
+def test_the_mosaic_puts_images_in_their_clients_row_and_white_where_there_is_none(shown: examples.Shown) -> None:
+    found = examples.chosen(shown)
+    image = examples.mosaic(shown, found)
     height, width = image.shape[0] // len(CLIENTS), image.shape[1] // 8
-    for row in shown.itertuples():
-        column = CLASSES.index(shown.loc[row.Index, "class"]) * 2 + row.place
+    for row in found.itertuples():
+        column = CLASSES.index(row.stratum) * 2 + row.place
         assert (image[CLIENTS.index(row.client) * height, column * width] == row.row).all()
     assert (image[height:, 6 * width :] == 255).all()
 
 
-def test_the_job_never_needs_test_images_and_writes_the_same_bytes_twice(pack: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def comparison(tmp_path: Path) -> Path:
+    """Two federations of the same images."""
+    manifest = synthetic.manifest("toy", CLASSES, CLIENTS)
+    held = {"name": "x", "title": "x", "rows": [("toy", "m"), ("other", "m")], "rates": [], "seeds": []}
+    write_json(
+        tmp_path / "comparison.json",
+        {**held, "appendix": [], "unused": [], "manifests": {"toy": manifest, "other": manifest}},
+    )
+    return tmp_path / "comparison.json"
+
+
+def job(comparison: Path, folder: Path, *packs: Path) -> int:
+    files = [part for kind in ("pdf", "svg", "csv", "png") for part in (f"--{kind}", str(folder / f"examples.{kind}"))]
+    return run(examples.main, [str(comparison), "--packs", *map(str, packs), *files])
+
+
+def test_the_job_never_needs_test_images_and_writes_the_same_bytes_twice(
+    pack: Path, comparison: Path, tmp_path: Path
+) -> None:
     outputs = []
     for folder in (tmp_path / "1", tmp_path / "2"):
-        files = [folder / f"examples.{kind}" for kind in ("pdf", "svg", "csv", "png")]
-        options = [part for path in files for part in (f"--{path.suffix[1:]}", str(path))]
-        assert examples.main(["--packs", str(pack), f"other={pack}", *options]) == 0
-        outputs.append([path.read_bytes() for path in files])
+        assert job(comparison, folder, pack, pack) == 0
+        outputs.append([path.read_bytes() for path in sorted(folder.iterdir())])
     assert outputs[0] == outputs[1]
-    assert set(pd.read_csv(tmp_path / "1" / "examples.csv")["dataset"]) == {"toy", "other"}
+    assert set(pd.read_csv(tmp_path / "1" / "examples.csv")["federation"]) == {"toy", "other"}
 
 
-def test_an_absent_pack_is_an_error_of_one_line(pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    shutil.rmtree(pack)
-    options = [part for kind in ("pdf", "svg", "csv") for part in (f"--{kind}", str(tmp_path / kind))]
-    assert examples.main(["--packs", str(pack), *options]) == 1
-    error = capsys.readouterr().err
-    assert "manifest.json" in error
-    assert error.count("\n") == 1
+def test_an_absent_pack_is_an_error_of_one_line(
+    pack: Path, comparison: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for packs, said in (([pack], "1 folders for 2"), ([pack, tmp_path / "absent"], "absent")):
+        assert job(comparison, tmp_path, *packs) == 1
+        error = capsys.readouterr().err
+        assert said in error
+        assert error.count("\n") == 1

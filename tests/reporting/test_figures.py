@@ -8,29 +8,30 @@ import pytest
 from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from benchmark import plan
-from benchmark.evaluation.ranks import dataset_ranks, overall_ranks
-from benchmark.reporting import figures, report, style
+from benchmark.evaluation.ranks import federation_ranks, overall_ranks
+from benchmark.reporting import figures, gallery, style
 from benchmark.reporting.drawings import traffic
-from benchmark.reporting.inputs import Results
+from benchmark.reporting.inputs import Results, load
+from benchmark.tasks import task as tasks
+from tests.evaluation.distance import Distance
 from tests.reporting import synthetic
-from tests.reporting.conftest import read
 from tests.reporting.test_tables import scores
 
 
 def job(name: str, tree: synthetic.Tree, folder: Path) -> dict[str, Path]:
     files = {kind: folder / f"{name}.{kind}" for kind in ("pdf", "svg", "csv")}
-    options = [part for kind, path in files.items() for part in (f"--{kind}", str(path))]
-    assert figures.main([name, *tree.arguments(), *tree.extras(), *options]) == 0
+    options = [part for kind, path in files.items() for part in (f"--{kind}", path)]
+    assert tree.job("reporting.figures", name, *options) == 0
     return files
 
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> synthetic.Tree:
-    """One dataset with two methods: to draw takes longest of all."""
-    slides = {"toy_slides": synthetic.DATASETS["toy_slides"]}
+    """One federation with two methods: to draw takes longest of all."""
+    slides = {"toy_slides": synthetic.FEDERATIONS["toy_slides"]}
     folder = tmp_path_factory.mktemp("small")
-    return synthetic.write(folder, datasets=slides, methods=["fedpal", "local"], seeds=[0], diverged=[])
+    drawn = synthetic.write(folder, federations=slides, methods=["fedpal", "local"], seeds=[0], diverged=[])
+    return synthetic.with_statistics(drawn)
 
 
 @pytest.mark.parametrize("name", sorted(figures.FIGURES))
@@ -45,8 +46,8 @@ def test_the_job_writes_the_same_bytes_twice(name: str, small: synthetic.Tree, t
 def test_rate_curves_show_every_rate_and_mark_the_chosen_one(results: Results) -> None:
     _, numbers = figures.FIGURES["rate_curves"](results)
     assert len(numbers) == sum(len(c["scores"]) for c in results.selected.values()) * len(results.seeds)
-    for (dataset, method), choice in results.selected.items():
-        here = numbers[(numbers["dataset"] == dataset) & (numbers["method"] == method)]
+    for (federation, method), choice in results.selected.items():
+        here = numbers[(numbers["federation"] == federation) & (numbers["method"] == method)]
         assert set(here.loc[here["chosen"], "rate"]) == {choice["rate"]}
         means = here.groupby("rate")["value"].mean()
         assert means[choice["rate"]] == pytest.approx(choice["scores"][choice["rate"]]["mean"])
@@ -55,26 +56,26 @@ def test_rate_curves_show_every_rate_and_mark_the_chosen_one(results: Results) -
 def test_learning_curves_end_at_the_score_that_was_selected(results: Results) -> None:
     _, numbers = figures.FIGURES["learning_curves"](results)
     assert set(numbers["round"]) == set(range(1, synthetic.ROUNDS + 1))
-    last = numbers[numbers["round"] == synthetic.ROUNDS].groupby(["dataset", "method"])["value"].mean()
+    last = numbers[numbers["round"] == synthetic.ROUNDS].groupby(["federation", "method"])["value"].mean()
     for key, choice in results.selected.items():
         assert last[key] == pytest.approx(choice["scores"][choice["rate"]]["mean"])
 
 
 def test_clients_shows_every_cell_and_the_mean(results: Results, tree: synthetic.Tree) -> None:
     _, numbers = figures.FIGURES["clients"](results)
-    table = numbers.set_index(["dataset", "method", "client"])["value"]
-    for dataset in results.datasets:
-        oracle = scores(tree, dataset).groupby("method").mean()
+    table = numbers.set_index(["federation", "method", "client"])["value"]
+    for federation in results.federations:
+        oracle = scores(tree, federation).groupby("method").mean()
         for method in results.methods:
-            assert table[dataset, method, "mean"] == pytest.approx(oracle.loc[method].mean())
+            assert table[federation, method, "mean"] == pytest.approx(oracle.loc[method].mean())
             for client in oracle.columns:
-                assert table[dataset, method, client] == pytest.approx(oracle.loc[method, client])
+                assert table[federation, method, client] == pytest.approx(oracle.loc[method, client])
 
 
 def test_average_rank_shows_ranked_methods_only(results: Results) -> None:
     figure, numbers = figures.FIGURES["average_rank"](results)
     assert "local" not in set(numbers["method"])
-    overall = numbers[numbers["dataset"] == "all"].set_index("method")["average_rank"]
+    overall = numbers[numbers["federation"] == "all"].set_index("method")["average_rank"]
     pd.testing.assert_series_equal(overall, overall_ranks(results.ranks))
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert labels == [synthetic.TITLES[name] for name in overall.sort_values(kind="stable").index]
@@ -89,7 +90,7 @@ def test_bytes_are_those_of_all_rounds_and_the_front_is_undominated(results: Res
         assert row["bytes"] == synthetic.ROUNDS * (costs["bytes_up"] + costs["bytes_down"])
         assert not (row["front"] and row["method"] in results.controls)
     assert set(numbers.loc[numbers["method"] == "local", "bytes"]) == {0}
-    for _, table in numbers[~numbers["method"].isin(results.controls)].groupby("dataset"):
+    for _, table in numbers[~numbers["method"].isin(results.controls)].groupby("federation"):
         best = table[table["front"]]
         assert table["value"].max() in set(best["value"])
         for size, value in zip(table["bytes"], table["value"], strict=True):
@@ -103,10 +104,19 @@ def test_the_front_of_points_that_are_known() -> None:
     assert list(traffic.front(points.assign(value=-points["value"]), higher_is_better=False).index) == [0, 2, 3]
 
 
+def test_a_tasks_figures_show_the_federations_of_that_task_alone(
+    results: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classification, other = results.task("toy_slides"), Distance([])
+    monkeypatch.setattr(Results, "task", lambda self, name: other if name == "toy_lesions" else classification)
+    for name in classification.figures:
+        assert set(figures.FIGURES[name](results)[1]["federation"]) == {"toy_slides"}
+
+
 def test_labels_are_the_manifests(results: Results) -> None:
     _, numbers = figures.FIGURES["labels"](results)
-    for (dataset, client, split), table in numbers.groupby(["dataset", "client", "split"], sort=False):
-        manifest = results.manifests[dataset]
+    for (federation, client, split), table in numbers.groupby(["federation", "client", "split"], sort=False):
+        manifest = results.manifests[federation]
         assert table["class"].tolist() == manifest["classes"]
         assert table["images"].tolist() == manifest["clients"][client]["counts"][split]
     assert numbers["images"].sum() == sum(
@@ -117,11 +127,11 @@ def test_labels_are_the_manifests(results: Results) -> None:
 def test_the_diagonal_of_the_best_methods_confusion_is_its_score(results: Results, tree: synthetic.Tree) -> None:
     """The mean recall over classes, of all seeds pooled: each seed has the same test images."""
     _, numbers = figures.FIGURES["confusion"](results)
-    for dataset in results.datasets:
-        here = numbers[numbers["dataset"] == dataset]
-        ranks = dataset_ranks(results.ranks).loc[dataset]
+    for federation in results.federations:
+        here = numbers[numbers["federation"] == federation]
+        ranks = federation_ranks(results.ranks).loc[federation]
         assert set(here["method"]) == {ranks.idxmin()}
-        expected = scores(tree, dataset).groupby("method").mean().loc[ranks.idxmin()]
+        expected = scores(tree, federation).groupby("method").mean().loc[ranks.idxmin()]
         for client, table in here.groupby("client"):
             images = table.groupby("label")["n"].sum()
             hits = table[table["label"] == table["predicted"]].set_index("label")["n"]
@@ -134,8 +144,8 @@ def test_the_diagonal_of_the_best_methods_confusion_is_its_score(results: Result
 def test_overlap_shows_methods_with_two_adapters_only(results: Results) -> None:
     figure, numbers = figures.FIGURES["overlap"](results)
     assert set(numbers["method"]) == set(synthetic.TWO_ADAPTERS) & set(results.methods)
-    raw = results.overlap.groupby(["dataset", "method", "measure", "layer"])["value"].mean()
-    shown = numbers.set_index(["dataset", "method", "measure", "layer"])["value"]
+    raw = results.overlap.groupby(["federation", "method", "measure", "layer"])["value"].mean()
+    shown = numbers.set_index(["federation", "method", "measure", "layer"])["value"]
     pd.testing.assert_series_equal(shown.sort_index(), raw.sort_index().astype(float))
     entries = [text.get_text() for text in figure.legends[0].get_texts()]
     assert entries[0] == "random directions"
@@ -148,9 +158,9 @@ def test_without_a_pair_of_adapters_the_overlap_says_so(results: Results) -> Non
     assert "No method" in figure.texts[0].get_text()
 
 
-def test_every_figure_of_the_plan_can_be_drawn_and_stands_below_a_heading() -> None:
-    assert set(plan.FIGURES) == set(figures.FIGURES)
-    assert {*plan.FIGURES, "examples"} <= {name for names in report.GROUPS.values() for name in names}
+def test_every_figure_that_there_is_can_be_drawn() -> None:
+    of_tasks = [tasks.find(name).figures for name in tasks.names()]
+    assert set(gallery.names(of_tasks)) == {*figures.FIGURES, gallery.FROM_IMAGES}
 
 
 def test_twenty_one_methods_have_panels_of_their_own(results: Results) -> None:
@@ -159,7 +169,7 @@ def test_twenty_one_methods_have_panels_of_their_own(results: Results) -> None:
     many = _copies(replace(results, runs=[r for r in results.runs if r["federation"] == "toy_slides"]), names)
     figure, _ = figures.FIGURES["learning_curves"](many)
     drawn = [axes for axes in figure.axes if axes.get_visible()]
-    assert len(drawn) == len(many.datasets) * len(many.methods)
+    assert len(drawn) == len(many.federations) * len(many.methods)
     figure, _ = figures.FIGURES["clients"](many)
     assert len(figure.axes[0].get_yticks()) == len(many.methods)
     with rc_context(style.RC):
@@ -188,7 +198,7 @@ def _copies(results: Results, names: list[str]) -> Results:
 
 def test_average_rank_has_the_bootstraps_intervals(results: Results) -> None:
     figure, numbers = figures.FIGURES["average_rank"](results)
-    row = numbers.set_index(["dataset", "method"]).loc[("toy_slides", "fedit")]
+    row = numbers.set_index(["federation", "method"]).loc[("toy_slides", "fedit")]
     assert (row["low"], row["high"]) == results.statistics.interval("fedit", "average_rank", "toy_slides")
     assert "among 3 methods" in figure.axes[0].get_xlabel()
 
@@ -223,7 +233,8 @@ def test_stability_shows_all_places_and_every_window(results: Results) -> None:
 
 def test_a_diverged_rate_and_a_single_seed_can_be_drawn(tmp_path: Path) -> None:
     lost = [("toy_slides", "fedpal", rate) for rate in ("1e-3", "1e-2")]
-    results = read(synthetic.with_statistics(synthetic.write(tmp_path, seeds=[0], diverged=lost)))
+    tree = synthetic.with_statistics(synthetic.write(tmp_path, seeds=[0], diverged=lost))
+    results = load(tree.comparison, statistics=True, overlaps=True)
     for draw in figures.FIGURES.values():
         figure, numbers = draw(results)
         figure.canvas.draw()

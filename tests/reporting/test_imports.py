@@ -6,14 +6,14 @@ import sys
 import pytest
 
 JOBS = [
-    *(f"benchmark.evaluation.{name}" for name in ("select", "collect", "ranks", "checks", "stability", "overlap")),
+    *(f"benchmark.evaluation.{name}" for name in ("select", "overlap", "collect", "stability", "checks")),
     *(f"benchmark.reporting.{name}" for name in ("tables", "leaderboard", "figures", "examples", "report", "readme")),
 ]
 
 
 @pytest.fixture(scope="module")
 def loaded() -> set[str]:
-    program = f"import sys, {', '.join(JOBS)}; print(*sys.modules)"
+    program = f"import sys, benchmark.tasks.classification, {', '.join(JOBS)}; print(*sys.modules)"
     return set(
         subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
     )

@@ -1,53 +1,53 @@
 """Reading results."""
 
-from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from benchmark.evaluation.collect import read_manifests
-from benchmark.files import write_json
-from benchmark.reporting.inputs import Results, check
+from benchmark.files import read_json, write_json
+from benchmark.reporting.inputs import Results, load
+from tests.evaluation.distance import Distance
 from tests.reporting import synthetic
-from tests.reporting.conftest import read
 
 
 def test_what_there_is_comes_from_the_runs(results: Results) -> None:
-    assert results.datasets == ["toy_lesions", "toy_slides"]
+    assert results.federations == ["toy_lesions", "toy_slides"]
     assert set(results.methods) == {"fedit", "fedpal", "fedopal_r", "local"}
     assert results.controls == ["local"]
     assert results.seeds == [0, 1]
-    assert results.score == "balanced accuracy"
+    assert results.scores == results.score("toy_lesions") == "balanced accuracy"
     assert not results.cells["missing"].any()
 
 
-def test_runs_that_cannot_stand_in_one_report_are_refused(results: Results) -> None:
-    other = deepcopy(dict(results.runs[0]))
-    other["task"] = {"name": "segmentation", "score": "dice", "higher_is_better": True}
-    with pytest.raises(ValueError, match="different tasks"):
-        check([*results.runs, other], results.manifests)
-    with pytest.raises(ValueError, match="'toy_lesions', but manifests only of"):
-        check(results.runs, {"toy_slides": results.manifests["toy_slides"]})
-    stranger = {**results.runs[0], "clients": ["bcn", "elsewhere"]}
-    with pytest.raises(ValueError, match="elsewhere"):
-        check([stranger], results.manifests)
+def test_scores_that_differ_are_named_with_their_federations(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
+    tasks = {"toy_lesions": results.task("toy_lesions"), "toy_slides": Distance([])}
+    monkeypatch.setattr(Results, "task", lambda self, name: tasks[name])
+    assert not results.one_score
+    assert results.scores == "balanced accuracy on toy_lesions, mean distance on toy_slides"
+    assert [results.best(name) for name in results.federations] == ["max", "min"]
 
 
-def test_a_manifest_can_be_given_for_a_federation_of_another_name(tmp_path: Path) -> None:
-    path = tmp_path / "a=b" / "manifest.json"
-    write_json(path, synthetic.manifest("toy_lesions", ["x"], ["0"]))
-    assert list(read_manifests([str(path), f"without_msk={path}"])) == ["toy_lesions", "without_msk"]
+def test_groups_are_called_what_each_federation_calls_them(results: Results) -> None:
+    assert results.groups(["toy_lesions"]) == "lesions"
+    assert results.groups(results.federations) == "lesions or patients"
+
+
+def test_runs_that_cannot_stand_in_the_comparison_are_refused(tmp_path: Path) -> None:
+    tree = synthetic.write(tmp_path, methods=["fedit"], diverged=())
+    path = tree.runs[0] / "run.json"
+    write_json(path, {**read_json(path), "clients": ["bcn", "elsewhere"]})
+    with pytest.raises(ValueError, match=r"no clients \['elsewhere'\]"):
+        load(tree.comparison)
 
 
 def test_a_federation_of_another_name_says_so_in_its_title(results: Results) -> None:
-    manifests = {"without_msk": results.manifests["toy_lesions"]}
-    found = Results(results.metrics, results.runs, results.selected, manifests)
-    assert found.title("without_msk") == "Toy lesions (without_msk)"
+    comparison = replace(results.comparison, manifests={"without_msk": results.manifests["toy_lesions"]})
+    assert replace(results, comparison=comparison).title("without_msk") == "Toy lesions (without_msk)"
     assert results.title("toy_lesions") == "Toy lesions"
 
 
-def test_a_selection_without_runs_is_left_out(tree: synthetic.Tree) -> None:
-    runs = [run for run in tree.runs if "/fedit/" in str(run)]
-    found = read(replace(tree, runs=runs))
-    assert {method for _, method in found.selected} == set(found.methods) == {"fedit"}
+def test_what_is_not_asked_for_is_not_read(tree: synthetic.Tree) -> None:
+    bare = load(tree.comparison)
+    assert bare.overlap.empty
+    assert bare.statistics.intervals.empty

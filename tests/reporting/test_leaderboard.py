@@ -1,4 +1,4 @@
-"""All datasets in one table."""
+"""All federations in one table."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -9,15 +9,18 @@ import pytest
 
 from benchmark.disk import readable
 from benchmark.reporting import leaderboard, tables
-from benchmark.reporting.inputs import Results
+from benchmark.reporting.inputs import Results, load
+from benchmark.tasks.classification import Classification
+from tests.evaluation.distance import Distance
 from tests.reporting import synthetic
-from tests.reporting.conftest import read
 from tests.reporting.test_tables import NOTHING, scores
 
+TASK = Classification(["a", "b"])
 
-def test_datasets_weigh_the_same(results: Results, tree: synthetic.Tree) -> None:
+
+def test_federations_weigh_the_same(results: Results, tree: synthetic.Tree) -> None:
     board = leaderboard.frame(results).set_index("method")
-    single = [tables.frame(results, dataset, NOTHING).set_index("method") for dataset in results.datasets]
+    single = [tables.frame(results, federation, NOTHING).set_index("method") for federation in results.federations]
     for method in results.methods:
         assert board.loc[method, "mean"] == pytest.approx(np.mean([table.loc[method, "mean"] for table in single]))
         if method != "local":
@@ -25,12 +28,12 @@ def test_datasets_weigh_the_same(results: Results, tree: synthetic.Tree) -> None
             assert board.loc[method, "average_rank"] == pytest.approx(expected)
 
 
-def test_the_worst_client_and_the_clients_hurt_are_counted_over_all_datasets(
+def test_the_worst_client_and_the_clients_hurt_are_counted_over_all_federations(
     results: Results, tree: synthetic.Tree
 ) -> None:
     board = leaderboard.frame(results).set_index("method")
-    # Mean over seeds: a row per method, a column per (dataset, client).
-    means = pd.concat({d: scores(tree, d).groupby("method").mean() for d in results.datasets}, axis=1)
+    # Mean over seeds: a row per method, a column per (federation, client).
+    means = pd.concat({d: scores(tree, d).groupby("method").mean() for d in results.federations}, axis=1)
     for method in ["fedit", "fedpal", "fedopal_r"]:
         assert board.loc[method, "worst_client"] == pytest.approx(means.loc[method].min())
         assert board.loc[method, "worst_client_is"] == " ".join(means.loc[method].idxmin())
@@ -39,10 +42,10 @@ def test_the_worst_client_and_the_clients_hurt_are_counted_over_all_datasets(
     assert pd.isna(board.loc["local", "clients_hurt"])
 
 
-def test_the_spread_is_within_datasets_and_then_averaged(results: Results, tree: synthetic.Tree) -> None:
+def test_the_spread_is_within_federations_and_then_averaged(results: Results, tree: synthetic.Tree) -> None:
     board = leaderboard.frame(results).set_index("method")
     for method in results.methods:
-        means = [scores(tree, d).groupby("method").mean().loc[method] for d in results.datasets]
+        means = [scores(tree, d).groupby("method").mean().loc[method] for d in results.federations]
         expected = np.mean([own.max() - own.min() for own in means])
         assert board.loc[method, "spread_over_clients"] == pytest.approx(expected)
 
@@ -66,6 +69,30 @@ def test_costs_are_bytes_of_one_client_and_seconds_of_everything(results: Result
     assert board.loc["fedit", "seconds"] == pytest.approx(12.5 * len(runs))
 
 
+def test_federations_with_different_scores_have_means_of_their_own(
+    results: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And ranks together; less is better on one of them, where another method is hurt."""
+    own, before = Distance([]), leaderboard.frame(results).set_index("method")
+    monkeypatch.setattr(Results, "task", lambda self, name: own if name == "toy_slides" else TASK)
+    turned = [
+        {**run, "task": {**run["task"], "higher_is_better": run["federation"] != "toy_slides"}} for run in results.runs
+    ]
+    found = replace(results, runs=turned)
+    board = leaderboard.frame(found).set_index("method")
+    table = tables.frame(found, "toy_slides", NOTHING).set_index("method")
+    assert board.loc["fedit", "mean:toy_slides"] == table.loc["fedit", "mean"]
+    assert not {"mean", "worst_client", "spread_over_clients"} & set(board)
+    for method in ("fedit", "fedpal", "fedopal_r"):
+        both = {name: found.ranks.loc[name][method].mean() for name in found.federations}
+        assert board.loc[method, "average_rank"] == pytest.approx(np.mean(list(both.values())))
+        assert both["toy_slides"] == pytest.approx(4 - results.ranks.loc["toy_slides"][method].mean())
+    assert list(board["clients_hurt"]) != list(before.loc[board.index, "clients_hurt"])
+    heads = [column.head for column in leaderboard.grid(found).columns]
+    assert heads[3:5] == ["Mean balanced accuracy, toy_lesions", "Mean mean distance, toy_slides"]
+    assert "balanced accuracy on toy_lesions, mean distance on toy_slides" in leaderboard.grid(found).caption
+
+
 def test_equal_ranks_share_a_place_and_controls_have_none(results: Results) -> None:
     metrics = results.metrics.copy()
     metrics.loc[metrics["metric"] == "balanced_accuracy", "value"] = 0.5
@@ -85,7 +112,7 @@ def test_a_method_with_a_missing_cell_has_no_place_but_keeps_its_row(results: Re
 
 
 def test_controls_alone_make_a_leaderboard_without_ranks(tmp_path: Path) -> None:
-    results = read(synthetic.write(tmp_path, methods=["local", "pooled"], diverged=()))
+    results = load(synthetic.write(tmp_path, methods=["local", "pooled"], diverged=()).comparison)
     assert list(leaderboard.frame(results)["method"]) == ["local", "pooled"]
     assert leaderboard.grid(results).rows == []
 
@@ -102,7 +129,7 @@ def test_seconds_as_people_read_them(seconds: float, text: str) -> None:
 
 def test_the_job_writes_integers_as_integers(tree: synthetic.Tree, tmp_path: Path) -> None:
     csv, md = tmp_path / "leaderboard.csv", tmp_path / "leaderboard.md"
-    assert leaderboard.main([*tree.arguments(), "--csv", str(csv), "--md", str(md)]) == 0
+    assert tree.job("reporting.leaderboard", "--csv", csv, "--md", md) == 0
     table = pd.read_csv(csv, dtype=str)
     assert list(table["place"].dropna()) == ["1", "2", "3"]
     assert set(table["bytes_per_round:toy_slides"]) == {"294912", "0"}

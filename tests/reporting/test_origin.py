@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import pandas as pd
 
-from benchmark.evaluation.checks import reference_rows
+from benchmark.evaluation.findings import reference_rows
 from benchmark.reporting import leaderboard, tables
 from benchmark.reporting.grid import latex, markdown
 from benchmark.reporting.inputs import Results
 
 
 def taken(results: Results) -> Results:
-    """The same results, with `fedit` on one dataset from the reference."""
+    """The same results, with `fedit` on one federation from the reference."""
     row = ("toy_lesions", "fedit")
     runs = [
         {**run, "origin": "reference", "commit": "0123456789abcdef", "device": "Far GPU"}
@@ -23,8 +23,8 @@ def taken(results: Results) -> Results:
 
 
 def test_tables_and_leaderboard_mark_the_row(results: Results) -> None:
-    """On its dataset and on the leaderboard; nowhere else."""
-    published = pd.DataFrame(columns=["dataset", "method", "quantity", "value", "source"])
+    """On its federation and on the leaderboard; nowhere else."""
+    published = pd.DataFrame(columns=["federation", "method", "quantity", "value", "source"])
     found = taken(results)
     here, there = (tables.grid(found, name, published) for name in ("toy_lesions", "toy_slides"))
     note = "‡ Not trained here, but taken from the reference: commit 0123456789ab, measured on Far GPU."

@@ -11,15 +11,16 @@ TEXT = f"# Title\n\n{readme.BEGIN}\nold\n{readme.END}\n\nrest\n"
 
 
 @pytest.fixture
-def arguments(tree: synthetic.Tree, tmp_path: Path) -> list[str]:
-    (tmp_path / "leaderboard.md").write_text("| # | Method |\n", encoding="utf-8")
+def tree(tmp_path: Path) -> synthetic.Tree:
+    """Results with a leaderboard of one line, beside a README."""
+    found = synthetic.write(tmp_path / "results", methods=["fedit"], diverged=())
+    (found.root / "leaderboard.md").write_text("| # | Method |\n", encoding="utf-8")
     (tmp_path / "README.md").write_text(TEXT, encoding="utf-8")
-    files = {"--leaderboard": tmp_path / "leaderboard.md", "--readme": tmp_path / "README.md", "--run": tree.runs[0]}
-    return [part for option, path in files.items() for part in (option, str(path))]
+    return found
 
 
-def test_the_table_is_replaced_and_the_rest_stays(arguments: list[str], tmp_path: Path) -> None:
-    assert readme.main(arguments) == 0
+def test_the_table_is_replaced_and_the_rest_stays(tree: synthetic.Tree, tmp_path: Path) -> None:
+    assert tree.job("reporting.readme", "--readme", tmp_path / "README.md") == 0
     text = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert text.startswith(f"# Title\n\n{readme.BEGIN}\n| # | Method |\n")
     assert text.endswith(f"{readme.END}\n\nrest\n")
@@ -29,13 +30,14 @@ def test_the_table_is_replaced_and_the_rest_stays(arguments: list[str], tmp_path
 
 
 def test_check_writes_nothing_and_tells_a_difference(
-    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tree: synthetic.Tree, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert readme.main([*arguments, "--check"]) == 1
+    options = ["--readme", tmp_path / "README.md"]
+    assert tree.job("reporting.readme", *options, "--check") == 1
     assert capsys.readouterr().err.count("\n") == 1
     assert (tmp_path / "README.md").read_text(encoding="utf-8") == TEXT
-    assert readme.main(arguments) == 0
-    assert readme.main([*arguments, "--check"]) == 0
+    assert tree.job("reporting.readme", *options) == 0
+    assert tree.job("reporting.readme", *options, "--check") == 0
 
 
 @pytest.mark.parametrize("text", ["", readme.BEGIN, readme.END + readme.BEGIN, TEXT + TEXT])

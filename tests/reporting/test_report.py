@@ -10,9 +10,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmark.reporting import figures, report, selection
+from benchmark.reporting import figures, gallery, report, selection
 from benchmark.reporting.inputs import Results
 from benchmark.reporting.tables import read_published
+from benchmark.tasks.classification import Classification
 from tests.reporting import synthetic
 
 ROOT = Path(__file__).parents[2]
@@ -75,11 +76,11 @@ def test_the_page_is_accessible(html: str) -> None:
 
 def test_the_page_shows_everything(html: str, results: Results) -> None:
     page = Page(html)
-    assert page.count("img") == 2
+    assert page.count("img") == len(gallery.names([Classification.figures]))
     for method in results.methods.values():
         assert method.title in page.text
-    for dataset in results.datasets:
-        assert results.title(dataset) in page.text
+    for federation in results.federations:
+        assert results.title(federation) in page.text
     for choice in results.selected.values():
         for details in choice["scores"].values():
             assert (f"{details['mean']:.3f}" if details["mean"] is not None else "diverged") in page.text
@@ -96,38 +97,37 @@ def test_the_page_names_no_folder_of_this_machine(html: str, tree: synthetic.Tre
 def test_every_figure_has_a_caption(tmp_path: Path) -> None:
     for name in [*figures.FIGURES, "examples"]:
         assert (ROOT / "report" / f"{name}.rst").is_file()
-    figure = tmp_path / "unknown.svg"
-    figure.write_text("<svg/>")
-    with pytest.raises(ValueError, match=r"unknown\.rst"):
-        report.pictures([figure], [])
+    (tmp_path / "unknown.svg").write_text("<svg/>")
+    with pytest.raises(OSError, match=r"unknown\.rst"):
+        report.pictures(tmp_path, ["unknown"])
 
 
 def test_figures_stand_below_their_headings() -> None:
-    """In the order of the groups, whatever the order of the files; an unknown one comes last."""
-    found = [report.Picture(name, "", "") for name in ("mine", "overlap", "bytes", "clients")]
+    """In the order of the groups, whatever the order of the files; those of a task come last."""
+    found = [report.Picture(name, "", "") for name in ("labels", "overlap", "bytes", "clients")]
     named = {group: [picture.name for picture in pictures] for group, pictures in report.grouped(found).items()}
-    assert named == {"Results": ["clients", "bytes"], "Adapters": ["overlap"], "More": ["mine"]}
+    assert named == {"Results": ["clients", "bytes"], "Adapters": ["overlap"], "Tasks": ["labels"]}
 
 
 def test_the_selection_shows_the_rule_every_rate_and_the_budget(html: str, results: Results) -> None:
     section = html[html.index('<section id="selection">') : html.index('<section id="data">')]
     assert "ties go to the smaller rate" in Page(section).text
-    for dataset in results.datasets:
-        table = selection.grid(results, dataset)
+    for federation in results.federations:
+        table = selection.grid(results, federation)
         assert all(text in Page(section).text for text in (table.caption, *table.notes))
         for cell in (cell for row in (*table.rows, *table.controls) for cell in row[1:]):
             assert f'data-value="{cell.text if cell.value is None else cell.value}">{cell.text}</td>' in section
     assert section.count('<td class="best"') == len(results.selected), "one chosen rate in every row"
-    assert section.count('role="region"') == section.count('<table class="sortable">') == len(results.datasets)
+    assert section.count('role="region"') == section.count('<table class="sortable">') == len(results.federations)
 
 
-def test_unequal_budgets_are_said_once_for_each_dataset(html: str, results: Results) -> None:
+def test_unequal_budgets_are_said_once_for_each_federation(html: str, results: Results) -> None:
     runs = [{**run, "rounds": 9} if run["method"]["name"] == "fedit" else run for run in results.runs]
     published, checks = read_published(ROOT / "results/reference/published.csv"), pd.DataFrame({"severity": []})
     page = report.render(replace(results, runs=runs), title="x", published=published, checks=checks, figures=[])
     assert "had the same budget" in html
     assert "had the same budget" not in page
-    assert page.count("different budgets") == len(results.datasets)
+    assert page.count("different budgets") == len(results.federations)
 
 
 def test_provenance_counts_values_that_differ() -> None:

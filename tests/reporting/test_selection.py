@@ -13,9 +13,9 @@ from benchmark.reporting.selection import frame, grid
 def test_every_rate_stands_with_its_score_and_its_cost(results: Results) -> None:
     """Means and standard deviations are those of the selection; the chosen rate is marked once per row."""
     table = frame(results)
-    assert len(table) == 2 * 4 * 2, "two datasets, four methods, two rates"
+    assert len(table) == 2 * 4 * 2, "two federations, four methods, two rates"
     for row in table.itertuples():
-        choice = results.selected[row.dataset, row.method]
+        choice = results.selected[row.federation, row.method]
         details = choice["scores"][row.rate]
         assert row.chosen == (row.rate == choice["rate"])
         assert row.at_grid_edge == (row.chosen and choice["at_grid_edge"])
@@ -24,7 +24,9 @@ def test_every_rate_stands_with_its_score_and_its_cost(results: Results) -> None
             assert row.mean == details["mean"]
             assert row.sd == pytest.approx(stdev(details["per_seed"].values()))
     lost = table[table["diverged"]]
-    assert list(zip(lost["dataset"], lost["method"], lost["rate"], strict=True)) == [("toy_slides", "fedpal", "1e-2")]
+    assert list(zip(lost["federation"], lost["method"], lost["rate"], strict=True)) == [
+        ("toy_slides", "fedpal", "1e-2")
+    ]
     assert lost["mean"].isna().all()
     assert list(table[table["method"] == "fedit"]["rate"]) == ["1e-3", "1e-2"] * 2, "rates are numbers"
 

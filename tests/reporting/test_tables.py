@@ -1,4 +1,4 @@
-"""A dataset's table."""
+"""A federation's table."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,17 +10,16 @@ from scipy.stats import rankdata
 
 from benchmark.evaluation.statistics import Statistics
 from benchmark.reporting import tables
-from benchmark.reporting.inputs import Results
+from benchmark.reporting.inputs import Results, load
 from tests.reporting import synthetic
-from tests.reporting.conftest import read
 
-NOTHING = pd.DataFrame(columns=["dataset", "method", "quantity", "value", "source"])
+NOTHING = pd.DataFrame(columns=["federation", "method", "quantity", "value", "source"])
 
 
-def scores(tree: synthetic.Tree, dataset: str) -> pd.DataFrame:
+def scores(tree: synthetic.Tree, federation: str) -> pd.DataFrame:
     """Balanced accuracy: a row per (method, seed), a column per client."""
     table = pd.read_parquet(tree.clients)
-    table = table[(table["dataset"] == dataset) & (table["metric"] == "balanced_accuracy")]
+    table = table[(table["federation"] == federation) & (table["metric"] == "balanced_accuracy")]
     return table.pivot(index=["method", "seed"], columns="client", values="value")
 
 
@@ -69,8 +68,8 @@ def test_without_statistics_there_are_no_intervals(results: Results) -> None:
 
 
 def test_rows_are_ordered_by_rank_and_controls_stand_last(results: Results) -> None:
-    for dataset in results.datasets:
-        table = tables.frame(results, dataset, NOTHING)
+    for federation in results.federations:
+        table = tables.frame(results, federation, NOTHING)
         assert list(table["control"]) == [False, False, False, True]
         assert table["average_rank"][:3].is_monotonic_increasing
 
@@ -94,7 +93,7 @@ def test_a_missing_seed_is_shown_and_never_averaged_over(tmp_path: Path) -> None
     table = pd.read_parquet(tree.clients)
     lost = (table["method"] == "fedpal") & (table["client"] == "vidir") & (table["seed"] == 1)
     table[~lost].to_parquet(tree.clients)
-    results = read(tree)
+    results = load(tree.comparison)
     rows = tables.frame(results, "toy_lesions", NOTHING).set_index("method")
     assert rows.loc["fedpal", "client vidir Site vidir"] == "missing"
     assert rows.loc["fedpal", "mean"] == rows.loc["fedpal", "average_rank"] == "missing"
@@ -109,14 +108,14 @@ def test_a_diverged_model_is_shown_as_such(tmp_path: Path) -> None:
     table = pd.read_parquet(tree.clients)
     table.loc[(table["method"] == "fedpal") & (table["client"] == "vidir"), "value"] = np.nan
     table.to_parquet(tree.clients)
-    rows = tables.frame(read(tree), "toy_lesions", NOTHING).set_index("method")
+    rows = tables.frame(load(tree.comparison), "toy_lesions", NOTHING).set_index("method")
     assert rows.loc["fedpal", "client vidir Site vidir"] == rows.loc["fedpal", "mean"] == "diverged"
     assert rows.loc["fedpal", "average_rank"] != "missing"
 
 
 def test_a_rate_at_the_edge_has_a_dagger_and_a_note(tmp_path: Path) -> None:
     for rates, expected in [(["1e-3", "1e-2"], True), (["1e-3"], False)]:
-        results = read(synthetic.write(tmp_path / str(len(rates)), rates=rates, diverged=()))
+        results = load(synthetic.write(tmp_path / str(len(rates)), rates=rates, diverged=()).comparison)
         grid = tables.grid(results, "toy_lesions", NOTHING)
         assert grid.rows[0][-1].text.endswith("†") is expected
         assert (tables.EDGE_NOTE in grid.notes) is expected
@@ -145,10 +144,10 @@ def test_published_values_stand_beside_ours_as_they_were_printed(results: Result
 def test_the_committed_values_are_those_of_average_ranks(published: Path) -> None:
     table = tables.read_published(published)
     assert not table.isna().any(axis=None)
-    assert not table.duplicated(["dataset", "method", "quantity"]).any()
+    assert not table.duplicated(["federation", "method", "quantity"]).any()
     # A mean of ranks over n clients is a whole number of n-ths, ties of two methods aside (halves of n-ths).
     for row in table[table["quantity"] == "average_rank"].itertuples():
-        n = {"fed_isic2019": 6, "camelyon17": 5}[str(row.dataset)]
+        n = {"fed_isic2019": 6, "camelyon17": 5}[str(row.federation)]
         assert f"{round(float(row.value) * n) / n:.2f}" == row.value
 
 
@@ -161,15 +160,15 @@ def test_the_caption_says_how_the_numbers_were_measured(results: Results) -> Non
         "Seeds: 0, 1",
         "among the 3 ranked methods",
         "share their mean rank",
-        "In brackets: 95 % intervals",
+        "In brackets: 95 % intervals, by a bootstrap of each client's lesions in the test set",
     ]:
         assert part in caption
 
 
 def test_the_job_writes_three_files_that_agree(tree: synthetic.Tree, published: Path, tmp_path: Path) -> None:
     files = {kind: tmp_path / f"t.{kind}" for kind in ("csv", "md", "tex")}
-    options = [part for kind, path in files.items() for part in (f"--{kind}", str(path))]
-    assert not tables.main([*tree.arguments(), "--dataset", "toy_slides", "--published", str(published), *options])
+    options = [part for kind, path in files.items() for part in (f"--{kind}", path)]
+    assert not tree.job("reporting.tables", "toy_slides", "--published", published, *options)
     table = pd.read_csv(files["csv"])
     for kind in ("md", "tex"):
         text = files[kind].read_text()
@@ -178,10 +177,10 @@ def test_the_job_writes_three_files_that_agree(tree: synthetic.Tree, published: 
         assert places == sorted(places)
 
 
-def test_an_unknown_dataset_is_an_error_of_one_line(
+def test_an_unknown_federation_is_an_error_of_one_line(
     tree: synthetic.Tree, published: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = [part for kind in ("csv", "md", "tex") for part in (f"--{kind}", str(tmp_path / kind))]
-    assert tables.main([*tree.arguments(), "--dataset", "toy", "--published", str(published), *options]) == 1
-    assert capsys.readouterr().err == "tables: no runs of dataset 'toy', only of ['toy_lesions', 'toy_slides']\n"
+    options = [part for kind in ("csv", "md", "tex") for part in (f"--{kind}", tmp_path / kind)]
+    assert tree.job("reporting.tables", "toy", "--published", published, *options) == 1
+    assert capsys.readouterr().err == "tables: no runs of federation 'toy', only of ['toy_lesions', 'toy_slides']\n"
     assert not list(tmp_path.iterdir())

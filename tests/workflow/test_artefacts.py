@@ -78,13 +78,17 @@ def test_deployed_adapters_load_with_peft_and_predict_what_was_tested(finished: 
 
 
 def test_tables_say_what_the_predictions_say(finished: Project) -> None:
-    """Balanced accuracy per client, by scikit-learn from predictions.parquet, is the table's cell."""
+    """Balanced accuracy per client, by scikit-learn from predictions and the pack's targets, is the table's cell."""
     results = finished.folder / "results/small"
     clients = pd.read_parquet(results / "clients.parquet")
     predictions = pd.read_parquet(results / "test/toy_lesions/local/seed=0/predictions.parquet")
+    pack = finished.folder / "results/packs" / Plan.of(SMALL).pack("toy_lesions")
+    labels = dict(
+        zip(pd.read_parquet(pack / "test.parquet")["sample"], np.load(pack / "test.targets.npy"), strict=True)
+    )
     for client, rows in predictions.groupby("client"):
-        guess = rows.filter(like="probability_").to_numpy().argmax(1)
-        expected = balanced_accuracy_score(rows["label"], np.where(np.isin(guess, rows["label"]), guess, -1))
+        guess, true = rows.filter(like="probability_").to_numpy().argmax(1), rows["sample"].map(labels)
+        expected = balanced_accuracy_score(true, np.where(np.isin(guess, true), guess, -1))
         own = clients[(clients["method"] == "local") & (clients["client"] == client)]
         mine = own[own["metric"] == "balanced_accuracy"]
         assert mine["value"].item() == pytest.approx(expected)
@@ -139,7 +143,7 @@ def test_some_clients_of_a_dataset_are_another_federation_over_the_same_pack(pro
     printed = project.snakemake("results/small/clients.parquet", "results/small/tables/some.csv")
     assert "Pack" not in printed
     clients = pd.read_parquet(project.folder / "results/small/clients.parquet")
-    assert set(clients["dataset"]) == {"some"}
+    assert set(clients["federation"]) == {"some"}
     assert set(clients["client"]) == {"0", "3"}
     table = (project.folder / "results/small/tables/some.csv").read_text()
     assert "vidir_molemax" not in table

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmark.plan import FIGURES, Plan
+from benchmark.plan import Plan
 from tests.workflow.conftest import SMALL, Project
 
 pytestmark = pytest.mark.workflow
@@ -36,14 +36,14 @@ def test_a_run_writes_every_artefact(finished: Project) -> None:
         "checks.csv",
         "report.html",
         "clients.parquet",
-        "confusion.parquet",
+        "comparison.json",
     ):
         assert (results / name).stat().st_size > 0
     for name in ("intervals.parquet", "comparisons.csv", "significance.json", "stability.csv"):
         assert (results / name).stat().st_size > 0
     for kind in ("csv", "md", "tex"):
         assert (results / f"tables/toy_lesions.{kind}").stat().st_size > 0
-    for name in FIGURES:
+    for name in (*Plan.of(SMALL).figure_names, "examples"):
         assert f'id="figure-{name}"' in (results / "report.html").read_text()
     run = results / "runs/toy_lesions/fedit/lr=1e-3/seed=0"
     metrics = pd.read_parquet(run / "metrics.parquet")
@@ -128,7 +128,7 @@ def test_parts_of_a_training_are_jobs_of_their_own(untrained: Project) -> None:
 
 
 def test_a_setting_that_decides_a_result_retrains(finished: Project) -> None:
-    finished.configure(training={"momentum": 0.5})
+    finished.configure(training={"optimiser": {"momentum": 0.5}})
     jobs = finished.planned()
     finished.configure()
     assert trained(jobs) == {"fedit", "local"}
@@ -159,8 +159,10 @@ def test_only_evaluate_and_the_appendix_ask_for_the_test_split(finished: Project
     text = "\n\n".join(path.read_text() for path in (finished.folder / "workflow/rules").glob("*.smk"))
     rules = re.split(r"^rule (\w+):\n", text, flags=re.MULTILINE)
     asking = {name: text for name, text in zip(rules[1::2], rules[2::2], strict=True) if "test.npy" in text}
-    assert set(asking) == {"evaluate", "appendix_predictions"}
-    assert all("selected=plan.selected," in asking[name] for name in ("evaluate", "appendix_predictions"))
+    assert set(asking) == {"evaluate"}
+    assert "selected=plan.selected," in asking["evaluate"]
+    (shared,) = re.findall(r"^use rule evaluate as appendix_predictions with:\n(.*?)(?=\n\n\n)", text, re.M | re.S)
+    assert "input:" not in shared, "the same input, the selection too"
 
 
 def test_without_metadata_a_fresh_clone_keeps_the_published_numbers(finished: Project) -> None:

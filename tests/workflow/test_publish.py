@@ -68,7 +68,7 @@ def test_a_publication_holds_what_it_takes_to_believe_it(
         *("leaderboard.csv", "leaderboard.md", "clients.parquet", "clients.csv", "tables/toy_lesions.csv"),
         *("selection.csv", "selected/toy_lesions/fedit.json", "checks.csv", "figures/clients.svg", "report.html"),
         *("config.yaml", "requirements.lock", "provenance.json", "methods/fedopal/fedit.py", "REPRODUCE.md"),
-        *("data/toy_lesions/manifest.json", "runs/toy_lesions/fedit/lr=1e-3/seed=0/run.json"),
+        *("comparison.json", "runs/toy_lesions/fedit/lr=1e-3/seed=0/run.json"),
     ):
         assert (publication / name).stat().st_size > 0
     subprocess.run(["sha256sum", "--check", "--strict", "--quiet", sums.NAME], cwd=publication, check=True)

@@ -23,36 +23,31 @@ rule comparison:
 
 rule collect:
     input:
-        predictions=plan.every(*plan.of_seeds("predictions.parquet")),
-        manifests=expand(plan.manifest, federation=plan.federations),
-        code=plan.sources("benchmark.evaluation.collect"),
+        comparison=plan.places.of("comparison.json"),
+        tests=plan.every(*plan.tested),
+        code=plan.sources("benchmark.evaluation.collect", tasks=plan.tasks),
     output:
-        clients=f"{plan.results}/clients.parquet",
-        confusion=f"{plan.results}/confusion.parquet",
+        plan.places.of("clients.parquet"),
     log:
         plan.log("collect"),
     conda:
         "../../environment.yml"
-    params:
-        manifests=expand(f"{{federation}}={plan.manifest}", federation=plan.federations),
     message:
         "Collect the scores of every client"
     shell:
-        "python -m benchmark.evaluation.collect --predictions {input.predictions} --manifests {params.manifests} "
-        "--output {output.clients} --confusion {output.confusion} > {log} 2>&1"
+        "python -m benchmark.evaluation.collect {input.comparison} > {log} 2>&1"
 
 
 # How sure and how stable all of it is. Every method sees the same resampled test sets.
 rule uncertainty:
     input:
-        predictions=plan.every(*plan.of_seeds("predictions.parquet")),
-        clients=f"{plan.results}/clients.parquet",
-        runs=plan.every(*plan.of_runs("run.json")),
-        code=plan.sources("benchmark.evaluation.uncertainty"),
+        **plan.collected,
+        tests=plan.every(*plan.of_seeds("counts.parquet")),
+        code=plan.sources("benchmark.evaluation.uncertainty", tasks=plan.tasks),
     output:
-        intervals=f"{plan.results}/intervals.parquet",
-        comparisons=f"{plan.results}/comparisons.csv",
-        significance=f"{plan.results}/significance.json",
+        plan.places.of("intervals.parquet"),
+        plan.places.of("comparisons.csv"),
+        plan.places.of("significance.json"),
     log:
         plan.log("uncertainty"),
     conda:
@@ -60,21 +55,17 @@ rule uncertainty:
     message:
         "Compute intervals and tests"
     shell:
-        "python -m benchmark.evaluation.uncertainty --predictions {input.predictions} --clients {input.clients} "
-        "--runs {input.runs} --intervals {output.intervals} --comparisons {output.comparisons} "
-        "--significance {output.significance} > {log} 2>&1"
+        "python -m benchmark.evaluation.uncertainty {input.comparison} > {log} 2>&1"
 
 
 rule stability:
     input:
-        predictions=plan.every(*plan.of_seeds("predictions.parquet")),
-        clients=f"{plan.results}/clients.parquet",
-        selected=plan.every(plan.selected),
-        runs=plan.every(*plan.of_runs("run.json")),
+        **plan.collected,
+        tests=plan.every(*plan.of_seeds("counts.parquet")),
         metrics=plan.every(*plan.of_runs("metrics.parquet")),
-        code=plan.sources("benchmark.evaluation.stability"),
+        code=plan.sources("benchmark.evaluation.stability", tasks=plan.tasks),
     output:
-        f"{plan.results}/stability.csv",
+        plan.places.of("stability.csv"),
     log:
         plan.log("stability"),
     conda:
@@ -82,100 +73,77 @@ rule stability:
     message:
         "See how stable rates and ranks are"
     shell:
-        "python -m benchmark.evaluation.stability --predictions {input.predictions} --clients {input.clients} "
-        "--selected {input.selected} --runs {input.runs} --output {output} > {log} 2>&1"
+        "python -m benchmark.evaluation.stability {input.comparison} > {log} 2>&1"
 
 
 rule selection:
     input:
-        clients=f"{plan.results}/clients.parquet",
-        selected=plan.every(plan.selected),
-        runs=plan.every(*plan.of_runs("run.json")),
-        manifests=expand(plan.manifest, federation=plan.federations),
-        code=plan.sources("benchmark.reporting.selection"),
+        **plan.collected,
+        code=plan.sources("benchmark.reporting.selection", tasks=plan.tasks),
     output:
-        f"{plan.results}/selection.csv",
+        plan.places.of("selection.csv"),
     log:
         plan.log("selection"),
     conda:
         "../../environment.yml"
-    params:
-        manifests=expand(f"{{federation}}={plan.manifest}", federation=plan.federations),
     message:
         "Table what was selected"
     shell:
-        "python -m benchmark.reporting.selection --clients {input.clients} --selected {input.selected} "
-        "--runs {input.runs} --manifests {params.manifests} --csv {output} > {log} 2>&1"
+        "python -m benchmark.reporting.selection {input.comparison} --csv {output} > {log} 2>&1"
 
 
 rule appendix:
     input:
-        clients=f"{plan.results}/clients.parquet",
-        selected=plan.every(plan.selected),
-        runs=plan.every(*plan.of_runs("run.json")),
-        manifests=expand(plan.manifest, federation=plan.federations),
+        **plan.collected,
         scores=plan.appendix,
-        code=plan.sources("benchmark.reporting.appendix"),
+        code=plan.sources("benchmark.reporting.appendix", tasks=plan.tasks),
     output:
-        f"{plan.results}/appendix/selection.csv",
+        plan.places.of("appendix/selection.csv"),
     log:
         plan.log("appendix"),
     conda:
         "../../environment.yml"
-    params:
-        manifests=expand(f"{{federation}}={plan.manifest}", federation=plan.federations),
     message:
         "Table what other rates would have given"
     shell:
-        "python -m benchmark.reporting.appendix --clients {input.clients} --selected {input.selected} "
-        "--runs {input.runs} --manifests {params.manifests} --scores {input.scores} --csv {output} > {log} 2>&1"
+        "python -m benchmark.reporting.appendix {input.comparison} --csv {output} > {log} 2>&1"
 
 
 rule table:
     input:
-        clients=f"{plan.results}/clients.parquet",
-        selected=expand(plan.selected, method=plan.methods, allow_missing=True),
-        runs=expand(plan.of_runs("run.json"), method=plan.methods, allow_missing=True),
-        manifests=plan.manifest,
-        published="results/reference/published.csv",
+        **plan.collected,
         statistics=plan.statistics,
-        code=plan.sources("benchmark.reporting.tables"),
+        published="results/reference/published.csv",
+        code=plan.sources("benchmark.reporting.tables", tasks=plan.tasks),
     output:
-        csv=f"{plan.results}/tables/{{federation}}.csv",
+        csv=plan.places.table("{federation}", "csv"),
         md=report(
-            f"{plan.results}/tables/{{federation}}.md",
+            plan.places.table("{federation}", "md"),
             caption="../../report/table.rst",
             category="Tables",
             labels={"federation": "{federation}"},
         ),
-        tex=f"{plan.results}/tables/{{federation}}.tex",
+        tex=plan.places.table("{federation}", "tex"),
     log:
         plan.log("table/{federation}"),
     conda:
         "../../environment.yml"
-    params:
-        manifests=lambda wildcards, input: f"{wildcards.federation}={input.manifests}",
     message:
         "Table {wildcards.federation}"
     shell:
-        "python -m benchmark.reporting.tables --clients {input.clients} --selected {input.selected} "
-        "--runs {input.runs} --manifests {params.manifests} "
-        "--statistics {input.statistics} --dataset {wildcards.federation} "
-        "--published {input.published} --csv {output.csv} --md {output.md} --tex {output.tex} > {log} 2>&1"
+        "python -m benchmark.reporting.tables {input.comparison} {wildcards.federation} --published {input.published}"
+        " --csv {output.csv} --md {output.md} --tex {output.tex} > {log} 2>&1"
 
 
 rule leaderboard:
     input:
-        clients=f"{plan.results}/clients.parquet",
-        selected=plan.every(plan.selected),
-        runs=plan.every(*plan.of_runs("run.json")),
-        manifests=expand(plan.manifest, federation=plan.federations),
+        **plan.collected,
         statistics=plan.statistics,
-        code=plan.sources("benchmark.reporting.leaderboard"),
+        code=plan.sources("benchmark.reporting.leaderboard", tasks=plan.tasks),
     output:
-        csv=f"{plan.results}/leaderboard.csv",
+        csv=plan.places.of("leaderboard.csv"),
         md=report(
-            f"{plan.results}/leaderboard.md",
+            plan.places.of("leaderboard.md"),
             caption="../../report/leaderboard.rst",
             category="Leaderboard",
         ),
@@ -183,27 +151,20 @@ rule leaderboard:
         plan.log("leaderboard"),
     conda:
         "../../environment.yml"
-    params:
-        manifests=expand(f"{{federation}}={plan.manifest}", federation=plan.federations),
     message:
         "Write the leaderboard"
     shell:
-        "python -m benchmark.reporting.leaderboard --clients {input.clients} --selected {input.selected} "
-        "--runs {input.runs} --manifests {params.manifests} "
-        "--statistics {input.statistics} --csv {output.csv} --md {output.md} > {log} 2>&1"
+        "python -m benchmark.reporting.leaderboard {input.comparison} --csv {output.csv} --md {output.md} > {log} 2>&1"
 
 
 rule checks:
     input:
-        clients=f"{plan.results}/clients.parquet",
-        selected=plan.every(plan.selected),
-        runs=plan.every(*plan.of_runs("run.json")),
-        manifests=expand(plan.manifest, federation=plan.federations),
+        **plan.collected,
         statistics=plan.statistics,
         code=plan.sources("benchmark.evaluation.checks"),
     output:
         report(
-            f"{plan.results}/checks.csv",
+            plan.places.of("checks.csv"),
             caption="../../report/checks.rst",
             category="Checks",
         ),
@@ -212,29 +173,23 @@ rule checks:
     conda:
         "../../environment.yml"
     params:
-        manifests=expand(f"{{federation}}={plan.manifest}", federation=plan.federations),
         # Not an input: `rule reference` makes it of these very results, when asked to.
         reference=plan.reference,
-        unused=plan.notes,
     message:
         "Check the results"
     shell:
-        "python -m benchmark.evaluation.checks --clients {input.clients} --selected {input.selected} "
-        "--runs {input.runs} --manifests {params.manifests} "
-        "--statistics {input.statistics} --reference {params.reference} --unused {params.unused:q} "
-        "--output {output} > {log} 2>&1"
+        "python -m benchmark.evaluation.checks {input.comparison} --reference {params.reference} --output {output}"
+        " > {log} 2>&1"
 
 
 rule figure:
     input:
-        clients=f"{plan.results}/clients.parquet",
-        selected=plan.every(plan.selected),
-        runs=plan.every(*plan.of_runs("run.json")),
-        manifests=expand(plan.manifest, federation=plan.federations),
-        confusion=f"{plan.results}/confusion.parquet",
-        overlap=plan.every(plan.overlap),
+        **plan.collected,
         statistics=plan.statistics,
-        code=plan.sources("benchmark.reporting.figures"),
+        metrics=plan.every(*plan.of_runs("metrics.parquet")),
+        tests=plan.every(*plan.of_seeds("counts.parquet")),
+        overlap=plan.every(plan.overlap),
+        code=plan.sources("benchmark.reporting.figures", tasks=plan.tasks),
     output:
         pdf=f"{plan.figures}/{{figure}}.pdf",
         svg=report(
@@ -251,23 +206,20 @@ rule figure:
     params:
         # A caption's path cannot hold wildcards.
         caption=lambda wildcards: plan.caption(wildcards.figure),
-        manifests=expand(f"{{federation}}={plan.manifest}", federation=plan.federations),
     message:
         "Draw {wildcards.figure}"
     shell:
-        "python -m benchmark.reporting.figures {wildcards.figure} --clients {input.clients} "
-        "--selected {input.selected} --runs {input.runs} --manifests {params.manifests} "
-        "--confusion {input.confusion} --overlap {input.overlap} "
-        "--statistics {input.statistics} "
-        "--pdf {output.pdf} --svg {output.svg} --csv {output.csv} > {log} 2>&1"
+        "python -m benchmark.reporting.figures {input.comparison} {wildcards.figure}"
+        " --pdf {output.pdf} --svg {output.svg} --csv {output.csv} > {log} 2>&1"
 
 
 rule examples:
     input:
+        comparison=plan.places.of("comparison.json"),
         packs=[
             f"results/packs/{plan.pack(name)}/train.npy" for name in plan.federations
         ],
-        code=plan.sources("benchmark.reporting.examples"),
+        code=plan.sources("benchmark.reporting.examples", tasks=plan.tasks),
     output:
         pdf=f"{plan.figures}/examples.pdf",
         svg=report(
@@ -282,34 +234,29 @@ rule examples:
         plan.log("examples"),
     conda:
         "../../environment.yml"
-    params:
-        packs=[f"{name}=results/packs/{plan.pack(name)}" for name in plan.federations],
     message:
         "Draw examples of the images"
     shell:
-        "python -m benchmark.reporting.examples --packs {params.packs} "
-        "--pdf {output.pdf} --svg {output.svg} --csv {output.csv} --png {output.png} > {log} 2>&1"
+        "python -m benchmark.reporting.examples {input.comparison} --packs $(dirname {input.packs})"
+        " --pdf {output.pdf} --svg {output.svg} --csv {output.csv} --png {output.png} > {log} 2>&1"
 
 
 rule report:
     input:
-        clients=f"{plan.results}/clients.parquet",
-        selected=plan.every(plan.selected),
-        runs=plan.every(*plan.of_runs("run.json")),
-        manifests=expand(plan.manifest, federation=plan.federations),
+        **plan.collected,
+        statistics=plan.statistics,
         published="results/reference/published.csv",
-        checks=f"{plan.results}/checks.csv",
+        checks=plan.places.of("checks.csv"),
         figures=expand(
             f"{plan.figures}/{{figure}}.svg", figure=[*plan.figure_names, "examples"]
         ),
         captions=expand("report/{figure}.rst", figure=[*plan.figure_names, "examples"]),
         appendix=plan.appendix,
         templates=plan.templates,
-        statistics=plan.statistics,
-        code=plan.sources("benchmark.reporting.report"),
+        code=plan.sources("benchmark.reporting.report", tasks=plan.tasks),
     output:
         report(
-            f"{plan.results}/report.html",
+            plan.places.of("report.html"),
             caption="../../report/report.rst",
             category="Leaderboard",
         ),
@@ -317,14 +264,8 @@ rule report:
         plan.log("report"),
     conda:
         "../../environment.yml"
-    params:
-        manifests=expand(f"{{federation}}={plan.manifest}", federation=plan.federations),
-        title=plan.config.title or plan.config.name,
     message:
         "Write the report"
     shell:
-        "python -m benchmark.reporting.report --clients {input.clients} --selected {input.selected} "
-        "--runs {input.runs} --manifests {params.manifests} "
-        "--statistics {input.statistics} --title {params.title:q} "
-        "--published {input.published} --checks {input.checks} --figures {input.figures} "
-        "--captions {input.captions} --appendix {input.appendix} --output {output} > {log} 2>&1"
+        "python -m benchmark.reporting.report {input.comparison} --published {input.published}"
+        " --figures $(dirname {input.figures[0]}) --output {output} > {log} 2>&1"

@@ -34,7 +34,7 @@ rule pack:
         code=lambda wildcards: plan.sources(
             "benchmark.data.pack",
             dataset=plan.dataset(plan.packs[wildcards.pack]),
-            task=plan.task(plan.packs[wildcards.pack]),
+            tasks=[plan.task(plan.packs[wildcards.pack])],
         ),
     output:
         multiext(
@@ -56,28 +56,9 @@ rule pack:
         "--output results/packs/{wildcards.pack} > {log} 2>&1"
 
 
-rule manifest:
-    input:
-        pack=plan.packed("manifest.json"),
-        code=plan.sources("benchmark.data.manifest"),
-    output:
-        plan.manifest,
-    log:
-        plan.log("manifest/{federation}"),
-    conda:
-        "../../environment.yml"
-    params:
-        clients=lambda wildcards: plan.clients(wildcards.federation),
-    message:
-        "Say what {wildcards.federation} holds"
-    shell:
-        "python -m benchmark.data.manifest --pack {input.pack} --federation {wildcards.federation} "
-        "--clients {params.clients:q} --output {output} > {log} 2>&1"
-
-
 rule backbone:
     input:
-        code=plan.sources("benchmark.models.fetch"),
+        code=plan.sources(*plan.fetching_modules),
     output:
         weights=f"{plan.backbone}/model.safetensors",
         about=f"{plan.backbone}/backbone.json",

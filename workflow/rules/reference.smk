@@ -25,18 +25,15 @@ rule keep:
 
 rule reference:
     input:
-        clients=f"{plan.results}/clients.parquet",
-        selected=plan.every(plan.selected),
-        runs=plan.every(*plan.of_runs("run.json")),
-        manifests=expand(plan.manifest, federation=plan.federations),
+        **plan.collected,
         tables=expand(
-            f"{plan.results}/tables/{{federation}}.{{kind}}",
+            plan.places.table("{federation}", "{kind}"),
             federation=plan.federations,
             kind=["csv", "md"],
         ),
-        leaderboard=multiext(f"{plan.results}/leaderboard", ".csv", ".md"),
+        leaderboard=multiext(plan.places.of("leaderboard"), ".csv", ".md"),
         rows=plan.every(plan.kept),
-        code=plan.sources("benchmark.reporting.reference"),
+        code=plan.sources("benchmark.reporting.reference", tasks=plan.tasks),
     output:
         clients=f"results/reference/{plan.config.name}/clients.csv",
         selected=f"results/reference/{plan.config.name}/selected.csv",
@@ -47,20 +44,19 @@ rule reference:
     conda:
         "../../environment.yml"
     params:
-        manifests=expand(f"{{federation}}={plan.manifest}", federation=plan.federations),
         command=f"snakemake --cores 8 all --configfile config/{plan.config.name}.yaml",
     message:
         "Write the reference's numbers"
     shell:
-        "python -m benchmark.reporting.reference --clients {input.clients} --selected {input.selected} "
-        "--runs {input.runs} --manifests {params.manifests} --command {params.command:q} "
-        "--copy {input.tables} {input.leaderboard} --output $(dirname {output.about}) > {log} 2>&1"
+        "python -m benchmark.reporting.reference {input.comparison} --command {params.command:q}"
+        " --output $(dirname {output.about}) > {log} 2>&1"
 
 
 # The README's table and figures, from the quickstart's.
 rule readme:
     input:
-        leaderboard=f"{plan.results}/leaderboard.md",
+        comparison=plan.places.of("comparison.json"),
+        leaderboard=plan.places.of("leaderboard.md"),
         run=plan.every(plan.of_runs("run.json")[0])[0],
         clients=f"{plan.figures}/clients.svg",
         examples=f"{plan.figures}/examples.png",
@@ -75,5 +71,5 @@ rule readme:
     message:
         "Write the README's table and figures"
     shell:
-        "python -m benchmark.reporting.readme --leaderboard {input.leaderboard} --run {input.run} "
-        "--readme README.md > {log} 2>&1 && cp {input.clients} {output.clients} && cp {input.examples} {output.examples}"
+        "python -m benchmark.reporting.readme {input.comparison} --readme README.md > {log} 2>&1"
+        " && cp {input.clients} {output.clients} && cp {input.examples} {output.examples}"

@@ -7,7 +7,7 @@ rule train_part:
         method=lambda wildcards: method_file(wildcards.method),
         images=plan.packed("train.npy"),
         backbone=f"{plan.backbone}/model.safetensors",
-        code=plan.sources("benchmark.federation.train"),
+        code=plan.of_model("benchmark.federation.train"),
     output:
         temp(plan.part),
     log:
@@ -42,7 +42,7 @@ rule train:
         # Not the test split: it cannot even be listed here by accident, since `evaluate` alone asks for it.
         images=plan.packed("train.npy"),
         backbone=f"{plan.backbone}/model.safetensors",
-        code=plan.sources("benchmark.federation.train"),
+        code=plan.of_model("benchmark.federation.train"),
     output:
         plan.of_runs("metrics.parquet"),
         plan.of_runs("state.safetensors"),
@@ -86,12 +86,15 @@ rule select:
     conda:
         "../../environment.yml"
     params:
+        runs=lambda wildcards: plan.runs.format(**wildcards),
+        rates=plan.config.rates,
+        seeds=plan.config.seeds,
         last_rounds=plan.config.selection.last_rounds,
     message:
         "Select the rate of {wildcards.method} on {wildcards.federation}"
     shell:
-        "python -m benchmark.evaluation.select --runs {input.runs} --last-rounds {params.last_rounds} "
-        "--output {output} > {log} 2>&1"
+        "python -m benchmark.evaluation.select {params.runs} --rates {params.rates} --seeds {params.seeds}"
+        " --last-rounds {params.last_rounds} --output {output} > {log} 2>&1"
 
 
 # Opens the test split, for the selected rate only. No rule but this one and `appendix_predictions` does.
@@ -103,9 +106,9 @@ rule evaluate:
         backbone=f"{plan.backbone}/model.safetensors",
         states=plan.of_runs("state.safetensors"),
         selected=plan.selected,
-        code=plan.sources("benchmark.evaluation.evaluate"),
+        code=plan.of_model("benchmark.evaluation.evaluate"),
     output:
-        plan.of_seeds("predictions.parquet"),
+        plan.tested,
     log:
         plan.log("evaluate/{federation}/{method}"),
     wildcard_constraints:
@@ -118,48 +121,31 @@ rule evaluate:
         device=plan.config.device,
     params:
         settings=lambda wildcards: plan.training(wildcards.federation, wildcards.method),
+        rates="selected",
         runs=lambda wildcards: plan.runs.format(**wildcards),
-        tests=lambda wildcards: f"{plan.results}/test/{wildcards.federation}/{wildcards.method}",
+        output=lambda wildcards: plan.places.tests(**wildcards),
     message:
         "Test {wildcards.method} on {wildcards.federation}; progress in {log}"
     shell:
-        "python -m benchmark.device -- python -m benchmark.evaluation.evaluate --settings {params.settings:q} "
-        "--method {input.method} --pack $(dirname {input.test}) --backbone $(dirname {input.backbone}) "
-        "--selected {input.selected} --runs {params.runs} --output {params.tests} "
-        "--device {resources.device} > {log} 2>&1"
+        "python -m benchmark.device -- python -m benchmark.evaluation.evaluate {params.runs} --rates {params.rates}"
+        " --selected {input.selected} --settings {params.settings:q} --method {input.method}"
+        " --pack $(dirname {input.test}) --backbone $(dirname {input.backbone}) --output {params.output}"
+        " --device {resources.device} > {log} 2>&1"
 
 
 # What other selections would have given. The selection comes first, and nothing but the appendix reads the scores.
-rule appendix_predictions:
-    input:
-        method=lambda wildcards: method_file(wildcards.method),
-        images=plan.packed("train.npy"),
-        test=plan.packed("test.npy"),
-        backbone=f"{plan.backbone}/model.safetensors",
-        states=plan.of_runs("state.safetensors"),
-        selected=plan.selected,
-        code=plan.sources("benchmark.evaluation.appendix"),
+use rule evaluate as appendix_predictions with:
     output:
         plan.all_rates,
     log:
         plan.log("appendix/{federation}/{method}"),
-    wildcard_constraints:
-        federation=plan.where_trained,
-    conda:
-        "../../environment.yml"
-    threads: plan.threads(workflow.resource_settings.cores)
-    resources:
-        gpu=1,
-        device=plan.config.device,
     params:
         settings=lambda wildcards: plan.training(wildcards.federation, wildcards.method),
+        rates="all",
         runs=lambda wildcards: plan.runs.format(**wildcards),
+        output=lambda wildcards: plan.all_rates.format(**wildcards),
     message:
         "Test every rate of {wildcards.method} on {wildcards.federation} for the appendix; progress in {log}"
-    shell:
-        "python -m benchmark.device -- python -m benchmark.evaluation.appendix --settings {params.settings:q} "
-        "--method {input.method} --pack $(dirname {input.test}) --backbone $(dirname {input.backbone}) "
-        "--runs {params.runs} --output {output} --device {resources.device} > {log} 2>&1"
 
 
 # How orthogonal global and personal adapters became, at the selected rate.
@@ -176,11 +162,14 @@ rule overlap:
         federation=plan.where_trained,
     conda:
         "../../environment.yml"
+    params:
+        runs=lambda wildcards: plan.runs.format(**wildcards),
+        seeds=plan.config.seeds,
     message:
         "Measure the overlap of adapters of {wildcards.method} on {wildcards.federation}"
     shell:
-        "python -m benchmark.evaluation.overlap --selected {input.selected} --states {input.states} "
-        "--output {output} > {log} 2>&1"
+        "python -m benchmark.evaluation.overlap {params.runs} --selected {input.selected} --seeds {params.seeds}"
+        " --output {output} > {log} 2>&1"
 
 
 # In place of the last four for rows that are taken from the reference. The archive is no input: a rule makes it, from

@@ -41,6 +41,7 @@ class Camelyon17(Dataset):
         "cc0", "CC0 1.0", "https://creativecommons.org/publicdomain/zero/1.0/", must_be_accepted=False
     )
     homepage: ClassVar[str] = "https://wilds.stanford.edu/datasets/#camelyon17"
+    group_name: ClassVar[str] = "patients"
     protocols: ClassVar[Mapping[str, str]] = {
         "patient_disjoint": "Our own split: whole patients train, validate or test, both classes in every split of "
         "every hospital, since WILDS has no test set within a hospital.",

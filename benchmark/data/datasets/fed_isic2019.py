@@ -48,6 +48,7 @@ class FedIsic2019(Dataset):
         "isic2019", "CC BY-NC 4.0", "https://challenge.isic-archive.com/data/#2019", must_be_accepted=True
     )
     homepage: ClassVar[str] = "https://owkin.github.io/FLamby/fed_isic.html"
+    group_name: ClassVar[str] = "lesions"
     protocols: ClassVar[Mapping[str, str]] = {
         "flamby": "FLamby's own split, drawn per image. It leaks: many test images show a lesion that is "
         "also in the training set, so scores are too high for new lesions.",

@@ -29,26 +29,26 @@ _BEST: dict[str, Any] = {
 def clients(results: Results) -> tuple[Figure, pd.DataFrame]:
     """Every method's test score on every client; the last panel is the mean."""
     names, rows = results.order, []
-    for dataset in results.datasets:
+    for federation in results.federations:
         for method in names:
-            for client in results.sites(dataset):
-                measure = over_seeds(results.cells_of(dataset, method, client))
-                rows.append((dataset, method, client, measure.mean, measure.sd))
-            measure = over_seeds(results.cells_of(dataset, method))
-            rows.append((dataset, method, "mean", measure.mean, measure.sd))
-    numbers = pd.DataFrame(rows, columns=["dataset", "method", "client", "value", "sd"])
-    titles = {d: {**results.sites(d), "mean": "mean over clients"} for d in results.datasets}
+            for client in results.sites(federation):
+                measure = over_seeds(results.cells_of(federation, method, client))
+                rows.append((federation, method, client, measure.mean, measure.sd))
+            measure = over_seeds(results.cells_of(federation, method))
+            rows.append((federation, method, "mean", measure.mean, measure.sd))
+    numbers = pd.DataFrame(rows, columns=["federation", "method", "client", "value", "sd"])
+    titles = {d: {**results.sites(d), "mean": "mean over clients"} for d in results.federations}
     columns = min(_COLUMNS, max(map(len, titles.values())))
     heights = [-(-len(t) // columns) * (0.75 + 0.165 * len(names)) + 0.3 for t in titles.values()]
     figure, parts = stacked(results, heights, max(4.5, 1.3 + 1.12 * columns))
-    for dataset, part in parts.items():
-        here = numbers[numbers["dataset"] == dataset]
-        panels = multiples(part, len(titles[dataset]), columns)
-        for (client, title), axes in zip(titles[dataset].items(), panels, strict=True):
+    for federation, part in parts.items():
+        here = numbers[numbers["federation"] == federation]
+        panels = multiples(part, len(titles[federation]), columns)
+        for (client, title), axes in zip(titles[federation].items(), panels, strict=True):
             axes.set_title(fill(title, 15), fontsize=8, fontweight="normal", pad=3)
-            _dots(axes, results, here[here["client"] == client].set_index("method"), names)
-            _reference(axes, results, dataset, client)
-        part.supxlabel(f"test {results.score}", fontsize=8)
+            _dots(axes, results, federation, here[here["client"] == client].set_index("method"))
+            _reference(axes, results, federation, client)
+        part.supxlabel(f"test {results.score(federation)}", fontsize=8)
     handles = [
         Line2D([], [], label="best ranked method", **_BEST),
         Line2D([], [], label="chance", **_CHANCE),
@@ -59,13 +59,14 @@ def clients(results: Results) -> tuple[Figure, pd.DataFrame]:
     return figure, numbers
 
 
-def _dots(axes: Axes, results: Results, table: pd.DataFrame, names: list[str]) -> None:
+def _dots(axes: Axes, results: Results, federation: str, table: pd.DataFrame) -> None:
     """One client's scores, the best ranked method ringed, controls below a line."""
+    names = results.order
     values, spreads = table["value"].astype(float), table["sd"].astype(float).fillna(0)
     for place, name in enumerate(names):
         axes.errorbar(values[name], place, xerr=spreads[name], elinewidth=0.9, **look(results, name).mark)
     ranked = values.drop(results.controls)
-    best = ranked.max() if results.higher_is_better else ranked.min()
+    best = ranked.max() if results.best(federation) == "max" else ranked.min()
     for name in ranked.index[ranked == best]:
         axes.plot(best, names.index(str(name)), **_BEST)
     if results.controls:
@@ -78,10 +79,10 @@ def _dots(axes: Axes, results: Results, table: pd.DataFrame, names: list[str]) -
         axes.axvline(values["local"], zorder=0.9, **_ALONE)
 
 
-def _reference(axes: Axes, results: Results, dataset: str, client: str) -> None:
+def _reference(axes: Axes, results: Results, federation: str, client: str) -> None:
     """A dashed line at the client's chance level, or the mean of all clients'."""
     metrics = results.metrics
-    chance = metrics[(metrics["dataset"] == dataset) & (metrics["metric"] == "chance")]
+    chance = metrics[(metrics["federation"] == federation) & (metrics["metric"] == "chance")]
     chance = chance if client == "mean" else chance[chance["client"] == client]
     if len(chance):
         axes.axvline(chance.groupby("client")["value"].mean().mean(), zorder=0.9, **_CHANCE)

@@ -1,5 +1,6 @@
 """What the best method takes images for: confusion matrices, pooled over clients and for each of them."""
 
+from pathlib import Path
 from textwrap import fill
 
 import numpy as np
@@ -7,7 +8,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmark.evaluation.ranks import dataset_ranks
+from benchmark.evaluation import counts
+from benchmark.evaluation.ranks import federation_ranks
 from benchmark.reporting.drawings.panels import multiples, stacked
 from benchmark.reporting.inputs import Results
 
@@ -17,16 +19,18 @@ _ALL = "all clients"
 
 def confusion(results: Results) -> tuple[Figure, pd.DataFrame]:
     """The share of each class's test images that the best ranked method takes for each class, over all seeds."""
-    parts_of = {dataset: _counts(results, dataset) for dataset in results.datasets}
+    federations = results.of_task("confusion")
+    parts_of = {federation: _counts(results, federation) for federation in federations}
     numbers = pd.concat(parts_of.values(), ignore_index=True)
-    shapes = {dataset: _shape(results, dataset) for dataset in results.datasets}
-    figure, parts = stacked(results, [0.6 + lines * height for _, lines, height in shapes.values()], _WIDTH)
-    for dataset, part in parts.items():
-        table, classes = parts_of[dataset], results.manifests[dataset]["classes"]
+    shapes = {federation: _shape(results, federation) for federation in federations}
+    heights = [0.6 + lines * height for _, lines, height in shapes.values()]
+    figure, parts = stacked(results, heights, _WIDTH, federations)
+    for federation, part in parts.items():
+        table, classes = parts_of[federation], results.manifests[federation]["classes"]
         best = results.methods[table["method"].iloc[0]].title
-        part.suptitle(f"{results.title(dataset)}: {best}", x=0.01, ha="left", fontsize=10, fontweight="bold")
-        titles = {_ALL: _ALL, **results.sites(dataset)}
-        panels = multiples(part, len(titles), shapes[dataset][0])
+        part.suptitle(f"{results.title(federation)}: {best}", x=0.01, ha="left", fontsize=10, fontweight="bold")
+        titles = {_ALL: _ALL, **results.sites(federation)}
+        panels = multiples(part, len(titles), shapes[federation][0])
         for (client, title), axes in zip(titles.items(), panels, strict=True):
             axes.set_title(fill(title, 18), fontsize=8, fontweight="normal", pad=3)
             _matrix(axes, table[table["client"] == client], classes)
@@ -35,32 +39,34 @@ def confusion(results: Results) -> tuple[Figure, pd.DataFrame]:
     return figure, numbers
 
 
-def best_method(results: Results, dataset: str) -> str:
-    """The method with the best average rank on a dataset; the leaderboard's first where none has one."""
-    known = dataset_ranks(results.ranks).T.get(dataset, pd.Series(dtype=float)).dropna()
+def best_method(results: Results, federation: str) -> str:
+    """The method with the best average rank on a federation; the leaderboard's first where none has one."""
+    known = federation_ranks(results.ranks).T.get(federation, pd.Series(dtype=float)).dropna()
     return str(known.idxmin()) if len(known) else results.order[0]
 
 
-def _counts(results: Results, dataset: str) -> pd.DataFrame:
+def _counts(results: Results, federation: str) -> pd.DataFrame:
     """Images of every client, true class and predicted class, and of all clients together; zeros too."""
-    method, classes = best_method(results, dataset), results.manifests[dataset]["classes"]
-    table = results.confusion
-    own = table[(table["dataset"] == dataset) & (table["method"] == method)]
-    pooled = pd.concat([own.assign(client=_ALL), own])
-    every = pd.MultiIndex.from_product(
-        [[_ALL, *results.sites(dataset)], range(len(classes)), range(len(classes))],
-        names=["client", "label", "predicted"],
-    )
-    found = pooled.groupby(["client", "label", "predicted"])["n"].sum().reindex(every, fill_value=0).reset_index()
-    named = {column: found[column].map(dict(enumerate(classes))) for column in ("label", "predicted")}
-    return found.assign(dataset=dataset, method=method, **named)[
-        ["dataset", "method", "client", "label", "predicted", "n"]
+    method, classes = best_method(results, federation), results.manifests[federation]["classes"]
+    clients, task = results.sites(federation), results.task(federation)
+    true, predicted = (task.counted.index(name) for name in ("true", "predicted"))
+    counted = dict.fromkeys(clients, np.zeros((len(classes), len(classes))))
+    for seed in sorted({run["seed"] for run in results.runs_of(federation, method)}):
+        path = Path(results.comparison.places.test(federation, method, seed, counts.FILE))
+        for client, _, values in counts.of_clients(path, task):
+            # One-hot rows: true against predicted. A diverged model takes an image for no class.
+            counted[client] = counted[client] + values[..., true].T @ np.nan_to_num(values[..., predicted])
+    rows = [
+        (federation, method, client, classes[label], classes[guess], int(n))
+        for client, table in {_ALL: sum(counted.values()), **counted}.items()
+        for (label, guess), n in np.ndenumerate(table)
     ]
+    return pd.DataFrame(rows, columns=["federation", "method", "client", "label", "predicted", "n"])
 
 
-def _shape(results: Results, dataset: str) -> tuple[int, int, float]:
+def _shape(results: Results, federation: str) -> tuple[int, int, float]:
     """Panels in a row, rows, and the height of a row in inches: many classes need large panels."""
-    count, classes = 1 + len(results.sites(dataset)), results.manifests[dataset]["classes"]
+    count, classes = 1 + len(results.sites(federation)), results.manifests[federation]["classes"]
     side = min(2.1, max(1.1, 0.24 * len(classes)))
     labels = 0.3 + 0.08 * max(map(len, classes))
     columns = min(count, int((_WIDTH - labels) / side))

@@ -15,15 +15,15 @@ _BAND, _MIDDLE = "#ebebeb", "#9a9a9a"
 def rate_curves(results: Results) -> tuple[Figure, pd.DataFrame]:
     """The validation score against the rate; the chosen rates are ringed."""
     rows = [
-        (dataset, method, rate, seed, score, rate == choice["rate"])
-        for (dataset, method), choice in results.selected.items()
+        (federation, method, rate, seed, score, rate == choice["rate"])
+        for (federation, method), choice in results.selected.items()
         for rate, details in choice["scores"].items()
         for seed, score in details["per_seed"].items()
     ]
-    numbers = pd.DataFrame(rows, columns=["dataset", "method", "rate", "seed", "value", "chosen"])
+    numbers = pd.DataFrame(rows, columns=["federation", "method", "rate", "seed", "value", "chosen"])
     figure, panels = _curves(results, numbers.astype({"rate": float, "value": float}), "rate", "learning rate")
-    for (dataset, method), axes in panels.items():
-        here = numbers[numbers["dataset"] == dataset].astype({"value": float})
+    for (federation, method), axes in panels.items():
+        here = numbers[numbers["federation"] == federation].astype({"value": float})
         chosen = here[here["chosen"] & (here["method"] == method)].groupby("rate")["value"].mean()
         axes.plot(
             chosen.index.astype(float),
@@ -54,9 +54,9 @@ def learning_curves(results: Results) -> tuple[Figure, pd.DataFrame]:
             shown = (metrics["split"] == "validation") & (metrics["metric"] == run["task"]["score"])
             per_round = metrics[shown].pivot(index="round", columns="client", values="value").mean(axis=1, skipna=False)
             parts.append(
-                per_round.rename("value").reset_index().assign(dataset=key[0], method=key[1], seed=run["seed"])
+                per_round.rename("value").reset_index().assign(federation=key[0], method=key[1], seed=run["seed"])
             )
-    numbers = pd.concat(parts, ignore_index=True)[["dataset", "method", "seed", "round", "value"]]
+    numbers = pd.concat(parts, ignore_index=True)[["federation", "method", "seed", "round", "value"]]
     figure, panels = _curves(results, numbers, "round", "round")
     for axes in panels.values():
         axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
@@ -68,18 +68,18 @@ def _curves(results: Results, numbers: pd.DataFrame, x: str, label: str) -> tupl
     names = results.order
     columns = min(_COLUMNS, len(names))
     lines = -(-len(names) // columns)
-    figure, parts = stacked(results, [0.75 + 1.25 * lines] * len(results.datasets), max(3.2, 0.4 + 1.5 * columns))
+    figure, parts = stacked(results, [0.75 + 1.25 * lines] * len(results.federations), max(3.2, 0.4 + 1.5 * columns))
     panels = {}
-    for dataset, part in parts.items():
+    for federation, part in parts.items():
         tables = {
             name: table.pivot(index=x, columns="seed", values="value").sort_index()
-            for name, table in numbers[numbers["dataset"] == dataset].groupby("method")
+            for name, table in numbers[numbers["federation"] == federation].groupby("method")
         }
         ranked = pd.DataFrame(
             {name: table.mean(axis=1, skipna=False) for name, table in tables.items() if name not in results.controls}
         )
         for name, axes in zip(names, multiples(part, len(names), columns), strict=True):
-            panels[dataset, name] = axes
+            panels[federation, name] = axes
             axes.set_title(results.methods[name].title, fontsize=8, fontweight="normal", pad=3)
             if not ranked.empty:
                 axes.fill_between(ranked.index, ranked.min(axis=1), ranked.max(axis=1), color=_BAND, linewidth=0)
@@ -87,7 +87,7 @@ def _curves(results: Results, numbers: pd.DataFrame, x: str, label: str) -> tupl
             if name in tables:
                 _curve(axes, results, name, tables[name], marks=x == "rate")
         part.supxlabel(label, fontsize=8)
-        part.supylabel(f"validation {results.score}", fontsize=8)
+        part.supylabel(f"validation {results.score(federation)}", fontsize=8)
     return figure, panels
 
 

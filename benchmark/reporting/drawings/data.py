@@ -1,4 +1,4 @@
-"""What the clients hold: the classes of their images."""
+"""What the clients of a classification hold: the classes of their images."""
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -14,33 +14,34 @@ _HEIGHT = 0.25
 
 def labels(results: Results) -> tuple[Figure, pd.DataFrame]:
     """The share of each class in every client's training, validation and test images."""
+    federations = results.of_task("labels")
     rows = [
-        (dataset, client, split, name, count)
-        for dataset in results.datasets
-        for client in results.sites(dataset)
+        (federation, client, split, name, count)
+        for federation in federations
+        for client in results.sites(federation)
         for split in _SPLITS
         for name, count in zip(
-            results.manifests[dataset]["classes"],
-            results.manifests[dataset]["clients"][client]["counts"][split],
+            results.manifests[federation]["classes"],
+            results.manifests[federation]["clients"][client]["counts"][split],
             strict=True,
         )
     ]
-    numbers = pd.DataFrame(rows, columns=["dataset", "client", "split", "class", "images"])
-    heights = [0.95 + 0.55 * len(results.sites(dataset)) for dataset in results.datasets]
-    figure, parts = stacked(results, heights, 8.4)
-    for dataset, part in parts.items():
+    numbers = pd.DataFrame(rows, columns=["federation", "client", "split", "class", "images"])
+    heights = [0.95 + 0.55 * len(results.sites(federation)) for federation in federations]
+    figure, parts = stacked(results, heights, 8.4, federations)
+    for federation, part in parts.items():
         axes = part.subplots()
-        _bars(axes, results, dataset, numbers[numbers["dataset"] == dataset])
-        classes = results.manifests[dataset]["classes"]
+        _bars(axes, results, federation, numbers[numbers["federation"] == federation])
+        classes = results.manifests[federation]["classes"]
         handles, names = axes.get_legend_handles_labels()
         columns = style.legend_columns(7.4, classes, most=8)
         part.legend(handles, names, loc="outside upper right", ncols=columns, fontsize=7.5)
     return figure, numbers
 
 
-def _bars(axes: Axes, results: Results, dataset: str, numbers: pd.DataFrame) -> None:
+def _bars(axes: Axes, results: Results, federation: str, numbers: pd.DataFrame) -> None:
     """Three bars per client, the training images' on top, with the number of images at the end."""
-    sites, classes = results.sites(dataset), results.manifests[dataset]["classes"]
+    sites, classes = results.sites(federation), results.manifests[federation]["classes"]
     colours = style.class_colours(len(classes))
     for row, client in enumerate(sites):
         for place, split in enumerate(_SPLITS):

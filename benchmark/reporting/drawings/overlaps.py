@@ -23,21 +23,21 @@ _RANDOM: dict[str, Any] = {"color": "#777777", "linestyle": "--", "linewidth": 1
 def overlap(results: Results) -> tuple[Figure, pd.DataFrame]:
     """Each measure against the depth of the layer, one line per method that has both adapters."""
     table = results.overlap
-    keys = ["dataset", "method", "measure", "layer"]
+    keys = ["federation", "method", "measure", "layer"]
     measured = table.astype({"value": float, "random": float})
     numbers = measured.groupby(keys, sort=False)[["value", "random"]].mean().reset_index()
     methods = [name for name in results.order if name in set(numbers["method"])]
-    datasets = [name for name in results.datasets if name in set(numbers["dataset"])]
-    if not datasets:
+    federations = [name for name in results.federations if name in set(numbers["federation"])]
+    if not federations:
         return _empty(), numbers
-    figure = Figure(figsize=(9.2, 2.8 * len(datasets) + 0.3 + 0.2 * -(-(len(methods) + 1) // 5)))
-    grid = figure.subplots(len(datasets), len(_MEASURES), squeeze=False)
-    for dataset, line in zip(datasets, grid, strict=True):
-        here = numbers[numbers["dataset"] == dataset]
+    figure = Figure(figsize=(9.2, 2.8 * len(federations) + 0.3 + 0.2 * -(-(len(methods) + 1) // 5)))
+    grid = figure.subplots(len(federations), len(_MEASURES), squeeze=False)
+    for federation, line in zip(federations, grid, strict=True):
+        here = numbers[numbers["federation"] == federation]
         for axes, (measure, text) in zip(line, _MEASURES.items(), strict=True):
             _lines(axes, results, here[here["measure"] == measure], methods)
             axes.set_ylabel(text)
-        line[0].set_title(results.title(dataset))
+        line[0].set_title(results.title(federation))
     handles = [Line2D([], [], label="random directions", **_RANDOM)]
     handles += style.handles([(results.methods[name].title, look(results, name)) for name in methods])
     figure.legend(handles=handles, loc="outside lower center", ncols=min(5, len(handles)))

@@ -9,27 +9,29 @@ from benchmark.reporting import style
 from benchmark.reporting.inputs import Results
 
 
-def per_dataset(results: Results, *, columns: int, width: float, height: float) -> tuple[Figure, dict[str, Axes]]:
-    """A figure with one panel of `width` by `height` inches per dataset, and room for a legend below."""
-    columns = min(columns, len(results.datasets))
-    lines = -(-len(results.datasets) // columns)
+def per_federation(results: Results, *, columns: int, width: float, height: float) -> tuple[Figure, dict[str, Axes]]:
+    """A figure with one panel of `width` by `height` inches per federation, and room for a legend below."""
+    columns = min(columns, len(results.federations))
+    lines = -(-len(results.federations) // columns)
     titles = [method.title for method in results.methods.values()]
     rows = -(-len(titles) // style.legend_columns(columns * width, titles))
     figure = Figure(figsize=(columns * width, lines * height + 0.25 + 0.2 * rows))
     panels = {}
-    for place, dataset in enumerate(results.datasets):
-        panels[dataset] = figure.add_subplot(lines, columns, place + 1)
-        panels[dataset].set_title(results.title(dataset))
+    for place, federation in enumerate(results.federations):
+        panels[federation] = figure.add_subplot(lines, columns, place + 1)
+        panels[federation].set_title(results.title(federation))
     return figure, panels
 
 
-def stacked(results: Results, heights: Sequence[float], width: float) -> tuple[Figure, dict[str, SubFigure]]:
-    """A figure with one part per dataset, below each other, of the given heights in inches, each with its title."""
+def stacked(
+    results: Results, heights: Sequence[float], width: float, federations: Sequence[str] | None = None
+) -> tuple[Figure, dict[str, SubFigure]]:
+    """A figure with one part per federation, below each other, of the given heights in inches, each with its title."""
     figure = Figure(figsize=(width, sum(heights)))
     parts = figure.subfigures(len(heights), 1, squeeze=False, height_ratios=list(heights))[:, 0]
-    found = dict(zip(results.datasets, parts, strict=True))
-    for dataset, part in found.items():
-        part.suptitle(results.title(dataset), x=0.01, ha="left", fontsize=10, fontweight="bold")
+    found = dict(zip(federations or results.federations, parts, strict=True))
+    for federation, part in found.items():
+        part.suptitle(results.title(federation), x=0.01, ha="left", fontsize=10, fontweight="bold")
     return figure, found
 
 

@@ -4,29 +4,29 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from benchmark.evaluation.ranks import dataset_ranks, overall_ranks
+from benchmark.evaluation.ranks import federation_ranks, overall_ranks
 from benchmark.evaluation.statistics import ALL
 from benchmark.reporting.drawings.panels import look
 from benchmark.reporting.inputs import Results
 
 
 def average_rank(results: Results) -> tuple[Figure, pd.DataFrame]:
-    """The average rank of every ranked method with its interval; small marks are single datasets."""
+    """The average rank of every ranked method with its interval; small marks are single federations."""
     overall = overall_ranks(results.ranks)
-    parts = {ALL: overall, **{str(dataset): row for dataset, row in dataset_ranks(results.ranks).iterrows()}}
+    parts = {ALL: overall, **{str(federation): row for federation, row in federation_ranks(results.ranks).iterrows()}}
     interval = results.statistics.interval
     numbers = pd.DataFrame(
         [
-            (dataset, method, rank, *interval(str(method), "average_rank", dataset))
-            for dataset, averages in parts.items()
+            (federation, method, rank, *interval(str(method), "average_rank", federation))
+            for federation, averages in parts.items()
             for method, rank in averages.items()
         ],
-        columns=["dataset", "method", "average_rank", "low", "high"],
+        columns=["federation", "method", "average_rank", "low", "high"],
     )
     names = results.order[: len(overall)]
     figure = Figure(figsize=(6.4, 1.1 + 0.32 * len(names)))
     axes = figure.add_subplot()
-    ranks = numbers[numbers["dataset"] == ALL].set_index("method")
+    ranks = numbers[numbers["federation"] == ALL].set_index("method")
     for place, name in enumerate(names):
         shown, rank = look(results, name), ranks.loc[name]
         axes.plot([rank["low"], rank["high"]], [place, place], color=shown.colour, linewidth=2.4, alpha=0.35)
@@ -39,7 +39,7 @@ def average_rank(results: Results) -> tuple[Figure, pd.DataFrame]:
             ha="center",
             fontsize=7.5,
         )
-        single = numbers[(numbers["method"] == name) & (numbers["dataset"] != ALL)]
+        single = numbers[(numbers["method"] == name) & (numbers["federation"] != ALL)]
         if len(single) > 1:
             axes.plot(
                 single["average_rank"],

@@ -19,7 +19,7 @@ _ROW, _COLUMN = 0.25, 0.52
 
 
 def draw(results: Results) -> tuple[Figure, pd.DataFrame]:
-    """One panel of places over all datasets, then one of rates per dataset.
+    """One panel of places over all federations, then one of rates per federation.
 
     Args:
         results: The results, with their statistics.
@@ -29,13 +29,13 @@ def draw(results: Results) -> tuple[Figure, pd.DataFrame]:
     """
     table = results.statistics.stability
     ranked = [name for name in results.order if not results.methods[name].control]
-    heights = [len(ranked) + 1.6, *(len(results.order) + 1.6 for _ in results.datasets)]
+    heights = [len(ranked) + 1.6, *(len(results.order) + 1.6 for _ in results.federations)]
     figure = Figure(figsize=(8.4, _ROW * (sum(heights) + 1) + 0.3 * len(heights)))
     panels = figure.subplots(len(heights), squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
-    shown = table[(table["quantity"] == "rate") | ((table["quantity"] == "place") & (table["dataset"] == ALL))]
+    shown = table[(table["quantity"] == "rate") | ((table["quantity"] == "place") & (table["federation"] == ALL))]
     _places(panels[0], results, ranked)
-    for axes, dataset in zip(panels[1:], results.datasets, strict=True):
-        _rates(axes, results, dataset)
+    for axes, federation in zip(panels[1:], results.federations, strict=True):
+        _rates(axes, results, federation)
     return figure, shown.reset_index(drop=True)
 
 
@@ -52,22 +52,22 @@ def _places(axes: Axes, results: Results, ranked: Sequence[str]) -> None:
     axes.set_yticks(range(len(shares)), [results.methods[name].title for name in shares.index])
 
 
-def _rates(axes: Axes, results: Results, dataset: str) -> None:
+def _rates(axes: Axes, results: Results, federation: str) -> None:
     """What each window, each seed and resampled clients would choose; coloured where it is not what was chosen."""
-    methods = [name for name in results.order if (dataset, name) in results.selected]
-    windows = sorted({int(k) for name in methods for k in results.statistics.rates_by("rounds", dataset, name)})
+    methods = [name for name in results.order if (federation, name) in results.selected]
+    windows = sorted({int(k) for name in methods for k in results.statistics.rates_by("rounds", federation, name)})
     seeds = [str(seed) for seed in results.seeds] if len(results.seeds) > 1 else []
     heads = ["chosen", *(f"k={k}" for k in windows), *(f"seed {seed}" for seed in seeds), "clients"]
     differs, texts = np.zeros((len(methods), len(heads))), []
     for row, method in enumerate(methods):
-        rate = results.selected[dataset, method]["rate"]
-        by_window, by_seed = (results.statistics.rates_by(varied, dataset, method) for varied in ("rounds", "seeds"))
+        rate = results.selected[federation, method]["rate"]
+        by_window, by_seed = (results.statistics.rates_by(varied, federation, method) for varied in ("rounds", "seeds"))
         others = [*(by_window.get(str(k), "") for k in windows), *(by_seed.get(seed, "") for seed in seeds)]
-        share = results.statistics.agreement(dataset, method, rate)
+        share = results.statistics.agreement(federation, method, rate)
         differs[row, 1:] = [*(float(other != rate) for other in others), 1 - share]
         texts.append([rate, *others, f"{100 * share:.0f} %"])
     axes.set_title(
-        f"{results.title(dataset)}: rate by last k rounds, {'by seed, ' if seeds else ''}and agreement of clients"
+        f"{results.title(federation)}: rate by last k rounds, {'by seed, ' if seeds else ''}and agreement of clients"
     )
     _matrix(axes, differs, _AGREES)
     for row, line in enumerate(texts):

@@ -7,7 +7,7 @@ from matplotlib.patheffects import withStroke
 
 from benchmark.disk import readable
 from benchmark.reporting.costs import bytes_of_training
-from benchmark.reporting.drawings.panels import legend, look, per_dataset
+from benchmark.reporting.drawings.panels import legend, look, per_federation
 from benchmark.reporting.inputs import Results
 from benchmark.reporting.measure import over_seeds
 
@@ -19,22 +19,24 @@ def bytes_sent(results: Results) -> tuple[Figure, pd.DataFrame]:
     """
     runs = {(run["federation"], run["method"]["name"]): run for run in results.runs}
     rows = []
-    for dataset in results.datasets:
+    for federation in results.federations:
         for method in results.order:
-            if (dataset, method) in runs:
-                measure = over_seeds(results.cells_of(dataset, method))
-                rows.append((dataset, method, sum(bytes_of_training(runs[dataset, method])), measure.mean, measure.sd))
-    numbers = pd.DataFrame(rows, columns=["dataset", "method", "bytes", "value", "sd"])
+            if (federation, method) in runs:
+                measure = over_seeds(results.cells_of(federation, method))
+                rows.append(
+                    (federation, method, sum(bytes_of_training(runs[federation, method])), measure.mean, measure.sd)
+                )
+    numbers = pd.DataFrame(rows, columns=["federation", "method", "bytes", "value", "sd"])
     numbers["front"] = False
-    figure, panels = per_dataset(results, columns=2, width=4.4, height=3.4)
-    for dataset, axes in panels.items():
-        here = numbers[numbers["dataset"] == dataset]
+    figure, panels = per_federation(results, columns=2, width=4.4, height=3.4)
+    for federation, axes in panels.items():
+        here = numbers[numbers["federation"] == federation]
         ranked = here[~here["method"].isin(results.controls)]
-        best = front(ranked, higher_is_better=results.higher_is_better)
+        best = front(ranked, higher_is_better=results.best(federation) == "max")
         numbers.loc[best.index, "front"] = True
         _scatter(axes, results, here, best)
         axes.set_xlabel("bytes sent and received by one client in all rounds")
-        axes.set_ylabel(f"test {results.score}")
+        axes.set_ylabel(f"test {results.score(federation)}")
     legend(figure, results)
     return figure, numbers
 

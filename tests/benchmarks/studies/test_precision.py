@@ -6,7 +6,7 @@ from benchmarks.studies.precision import summary, table
 
 INDEX = pd.MultiIndex.from_tuples(
     [("skin", method, seed, client) for method in ("a", "b") for seed in (0, 1) for client in ("north", "south")],
-    names=["dataset", "method", "seed", "client"],
+    names=["federation", "method", "seed", "client"],
 )
 SCORES = pd.DataFrame(
     {"float32": [0.5, 0.6, 0.7, 0.6, 0.4, 0.7, 0.4, 0.7], "bfloat16": [0.5, 0.6, 0.7, 0.6, 0.4, 0.7, 0.4, 0.5]}, INDEX

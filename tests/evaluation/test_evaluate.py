@@ -1,4 +1,4 @@
-"""Every rate's test scores: what testing each rate alone gives, scored by hand."""
+"""Tests of rows: every rate's scores are what testing each rate alone gives, scored by hand."""
 
 import json
 from pathlib import Path
@@ -8,13 +8,14 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import save_file
+from sklearn.metrics import balanced_accuracy_score
 
 from benchmark.config import TrainingJob
 from benchmark.data.packed import Split
-from benchmark.evaluation.appendix import COLUMNS, scores
-from benchmark.evaluation.evaluate import predictions
+from benchmark.evaluation.evaluate import ALL_RATES, of_every_rate, of_model
 from benchmark.federation.train import Job
 from benchmark.plan import Plan
+from benchmark.tasks.classification import Classification
 from tests.federation.jobs import CONFIGURATION
 from tests.federation.small import clients, engine, method
 
@@ -37,10 +38,11 @@ def held_out() -> Split:
     table = pd.DataFrame(rows, columns=["client", "label"])
     order = np.random.default_rng(0).permutation(len(table))
     names = [str(number) for number in order]
-    mixed = table.iloc[order].reset_index(drop=True).assign(sample=names, group=names)
+    mixed = table.iloc[order].reset_index(drop=True).assign(sample=names, group=names, case=names)
     return Split(images[order], mixed["label"].to_numpy(), mixed)
 
 
+@pytest.mark.filterwarnings("ignore:y_pred contains classes")
 def test_rates_tested_together_are_those_tested_alone(job: Job, held_out: Split, tmp_path: Path) -> None:
     """Balanced accuracy by hand, from the predictions of one rate, one seed and one client at a time."""
     source, names = torch.Generator().manual_seed(0), ["south", "north", "east"]
@@ -53,14 +55,21 @@ def test_rates_tested_together_are_those_tested_alone(job: Job, held_out: Split,
                 for name, leaf in job.engine.model.leaves.items()
             }
             save_file(leaves, path, {"clients": json.dumps(names)})
-    table = scores(job, held_out, tmp_path)
-    assert list(table.columns) == COLUMNS
+    task = Classification(job.engine.model.task.classes)
+    table = of_every_rate(job, task, held_out, tmp_path)
+    assert list(table.columns) == ALL_RATES
     found = table.set_index(["rate", "seed", "client"])["value"]
     assert len(found) == 3 * 2 * 3
     assert found.unstack("rate").nunique(axis=1).max() == len(RATES), "rates can be told apart"
+    labels = held_out.table.set_index("sample")["label"]
     for (rate, seed), _ in found.groupby(["rate", "seed"]):
-        alone = predictions(job, held_out, tmp_path / f"lr={rate}/seed={seed}/state.safetensors")
-        for client, rows in alone.groupby("client"):
-            hit = rows.filter(like="probability_").to_numpy().argmax(1) == rows["label"]
-            expected = hit.groupby(rows["label"]).mean().mean()
+        counted, kept = of_model(job, task, held_out, tmp_path / f"lr={rate}/seed={seed}/state.safetensors")
+        assert list(counted["sample"].unique()) == list(kept["sample"])
+        assert (counted[counted["true"] == 1].set_index("sample")["part"] == labels[kept["sample"]]).all()
+        for client, rows in kept.groupby("client"):
+            guesses = rows.filter(like="probability_").to_numpy().argmax(1)
+            own = counted[counted["client"] == client]
+            assert (own.loc[own["predicted"] == 1, "part"].to_numpy() == guesses).all()
+            assert (own["hit"] == own["predicted"] * own["true"]).all()
+            expected = balanced_accuracy_score(labels[rows["sample"]], guesses)
             assert found[rate, seed, client] == pytest.approx(expected)

@@ -1,0 +1,293 @@
+"""Findings: what a reader should know before believing a table, one function for each kind.
+
+A finding has a severity (error, warning or note), the check that made it, and a message; where it is about one of them,
+a federation, a method, a client and a value.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from numpy import fmax, fmin, isnan
+
+from benchmark.evaluation.merit import merit
+from benchmark.evaluation.ranks import client_ranks, federation_ranks
+from benchmark.evaluation.statistics import Statistics
+
+COLUMNS = ["severity", "check", "federation", "method", "client", "value", "message"]
+
+Finding = dict[str, Any]
+
+# Committed numbers have six decimals.
+_ROUNDING = 1e-5
+# Methods that a message names.
+_NAMED = 12
+
+
+def selection(choices: Iterable[Mapping[str, Any]]) -> list[Finding]:
+    """Chosen rates at the edge of the grid, and rates that diverged."""
+    findings = []
+    for choice in choices:
+        where = {"federation": choice["federation"], "method": choice["method"]}
+        if choice["at_grid_edge"]:
+            message = f"the chosen rate {choice['rate']} is at the edge of the grid: a better one may lie outside"
+            findings.append(finding("warning", "edge of grid", message, **where, value=float(choice["rate"])))
+        for rate, details in choice["scores"].items():
+            if details["diverged"]:
+                chosen = rate == choice["rate"]
+                message = f"rate {rate} diverged" + (" as all others did, and stands in the tables" if chosen else "")
+                severity = "error" if chosen else "note"
+                findings.append(finding(severity, "diverged", message, **where, value=float(rate)))
+    return findings
+
+
+def missing_cells(cells: pd.DataFrame) -> list[Finding]:
+    """Results that the runs should have led to, but that are not there."""
+    absent = cells[cells["missing"]].groupby(["federation", "method", "client"], sort=False)["seed"].agg(list)
+    return [
+        finding(
+            "error",
+            "missing cell",
+            f"no test result of seeds {row.seed}",
+            row.federation,
+            row.method,
+            row.client,
+        )
+        for row in absent.reset_index().itertuples()
+    ]
+
+
+def missing_clients(manifests: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
+    """Clients whose data was not there when it was packed."""
+    return [
+        finding(
+            "warning",
+            "missing client",
+            "its data was not found, so nothing was trained on it",
+            federation,
+            "",
+            c,
+        )
+        for federation, manifest in manifests.items()
+        for c in manifest["missing_clients"]
+    ]
+
+
+def below_chance(cells: pd.DataFrame, metrics: pd.DataFrame) -> list[Finding]:
+    """Clients on which a method is worse than a prediction that looks at no image.
+
+    Args:
+        cells: The expected test scores, columns `ranks.CELLS`.
+        metrics: The tidy table of test metrics, with the metric `chance`.
+
+    Returns:
+        A warning for each method and client.
+    """
+    keys = ["federation", "method", "client"]
+    chance = metrics[metrics["metric"] == "chance"].groupby(keys)["value"].mean().rename("chance")
+    scores = _means(cells, keys).join(chance, on=keys).dropna()
+    worse = _merit(scores, "value") < _merit(scores, "chance")
+    return [
+        finding(
+            "warning",
+            "below chance",
+            f"{row.value:.3f} is below chance, {row.chance:.3f}",
+            row.federation,
+            row.method,
+            row.client,
+            row.value,
+        )
+        for row in scores[worse].itertuples()
+    ]
+
+
+def worse_than_local(cells: pd.DataFrame) -> list[Finding]:
+    """Methods whose mean over clients is worse than that of training alone.
+
+    Args:
+        cells: The expected test scores, columns `ranks.CELLS`.
+
+    Returns:
+        A warning for each method and federation. A method with a missing or diverged cell has a finding of its
+        own.
+    """
+    means = _means(cells, ["federation", "method"])
+    local = means[means["method"] == "local"].set_index("federation")["value"].rename("local")
+    means = means.join(local, on="federation").dropna()
+    worse = _merit(means, "value") < _merit(means, "local")
+    return [
+        finding(
+            "warning",
+            "worse than local",
+            f"its mean {row.value:.3f} is worse than that of training alone, {row.local:.3f}",
+            row.federation,
+            row.method,
+            value=row.value,
+        )
+        for row in means[worse].itertuples()
+    ]
+
+
+def seed_spread(cells: pd.DataFrame, controls: Collection[str]) -> list[Finding]:
+    """Federations on which average ranks vary more from seed to seed than neighbours on the leaderboard differ.
+
+    Args:
+        cells: The expected test scores, columns `ranks.CELLS`.
+        controls: Methods that are not ranked.
+
+    Returns:
+        A warning for each federation, with the number of such methods; none with a single seed. The value is the
+        largest standard deviation over seeds (n - 1 below the line).
+    """
+    averages = {seed: federation_ranks(client_ranks(own, controls)) for seed, own in cells.groupby("seed")}
+    findings = []
+    for federation in cells["federation"].unique() if len(averages) > 1 else []:
+        table = pd.DataFrame({seed: ranks.loc[federation] for seed, ranks in averages.items()}).dropna()
+        table = table.loc[table.mean(axis=1).sort_values(kind="stable").index]
+        spread = pd.DataFrame({"sd": table.std(axis=1), "gap": table.mean(axis=1).diff(-1).abs()})
+        unsure = spread[spread["sd"] > spread["gap"]]
+        if len(unsure):
+            about = listed(f"{m} (± {sd:.2f}, ahead by {gap:.2f})" for m, sd, gap in unsure.itertuples())
+            message = (
+                f"the average ranks of {len(unsure)} of {len(table)} methods vary more over seeds than they are ahead"
+                f" of the next: {about}"
+            )
+            findings.append(finding("warning", "seed spread", message, federation, value=float(unsure["sd"].max())))
+    return findings
+
+
+def within_noise(statistics: Statistics, federations: Iterable[str]) -> list[Finding]:
+    """Neighbours on the leaderboard, or in a federation's table, whose average ranks' intervals overlap.
+
+    Args:
+        statistics: The statistics.
+        federations: The federations; `all` stands for all together.
+
+    Returns:
+        A note for each federation. The value is the number of neighbours that overlap.
+    """
+    findings = []
+    for federation in federations:
+        table = statistics.intervals
+        table = table[(table["federation"] == federation) & (table["quantity"] == "average_rank")].dropna(
+            subset="value"
+        )
+        table = table.sort_values("value", kind="stable")
+        low, high, names = table["low"].to_numpy(), table["high"].to_numpy(), list(table["method"])
+        overlap = [low[i + 1] <= high[i] and low[i] <= high[i + 1] for i in range(len(names) - 1)]
+        if any(overlap):
+            clear = [f"{a} before {b}" for a, b, same in zip(names, names[1:], overlap, strict=False) if not same]
+            message = (
+                f"of the {len(overlap)} neighbours among {len(names)} ranked methods {sum(overlap)} have average ranks"
+                f" whose 95 % intervals overlap: their order may be noise; clear: {listed(clear) or 'none'}"
+            )
+            findings.append(finding("note", "within noise", message, federation, value=sum(overlap)))
+    return findings
+
+
+def few_groups(statistics: Statistics, names: Mapping[str, str]) -> list[Finding]:
+    """Clients whose test sets hold so few groups that their intervals are too narrow.
+
+    Args:
+        statistics: The statistics.
+        names: What every federation calls its groups: lesions, patients, ...
+
+    Returns:
+        A note for each federation. The value is the smallest number of groups.
+    """
+    findings = []
+    for federation, name in names.items():
+        few = statistics.few_groups(federation)
+        if few:
+            counted = ", ".join(f"{client} ({n})" for client, n in few.items())
+            message = f"so few {name} in the test set that intervals are too narrow: clients {counted}"
+            findings.append(finding("note", "few groups", message, federation, value=min(few.values())))
+    return findings
+
+
+def drift(
+    cells: pd.DataFrame, statistics: Statistics, reference: pd.DataFrame, settings_differ: Sequence[str]
+) -> list[Finding]:
+    """Methods whose mean is not that of the committed numbers of the same configuration.
+
+    Args:
+        cells: The expected test scores, columns `ranks.CELLS`.
+        statistics: The statistics; a mean is the committed one where this lies in its interval.
+        reference: The committed table of test metrics, of the same score: federation, method, seed, client, value.
+        settings_differ: Names of settings that the committed numbers were not made with.
+
+    Returns:
+        A warning for each method and federation; a single note, and no comparison, where settings differ. Methods that
+        the committed table does not have on the very same clients are not compared.
+    """
+    if settings_differ:
+        message = f"not compared with the committed numbers, which have other settings: {', '.join(settings_differ)}"
+        return [finding("note", "drift from reference", message)]
+    findings = []
+    for (federation, method), own in cells.groupby(["federation", "method"], sort=False):
+        theirs = reference[(reference["federation"] == federation) & (reference["method"] == method)]
+        if set(theirs["client"]) != set(own["client"]):
+            continue
+        mean, committed = own["value"].mean(skipna=False), theirs["value"].mean(skipna=False)
+        low, high = statistics.interval(str(method), "mean", str(federation))
+        # `not <=`: NaN, a model that diverged here or there, is a drift. Where there is no interval, rounding counts.
+        if not (fmin(low, mean) - _ROUNDING <= committed <= fmax(high, mean) + _ROUNDING):
+            interval = "" if isnan(low) else f" ({low:.3f} to {high:.3f})"
+            message = f"its mean {mean:.3f}{interval} is not the committed {committed:.3f}"
+            findings.append(finding("warning", "drift from reference", message, federation, method, value=mean))
+    return findings
+
+
+def reference_rows(runs: Iterable[Mapping[str, Any]], unused: Iterable[Sequence[str]]) -> list[Finding]:
+    """Rows that were not trained here, and rows that were although the reference was asked for.
+
+    Args:
+        runs: The content of every run's `run.json`.
+        unused: Federation, method and why its kept row was not used.
+
+    Returns:
+        A note for each.
+    """
+    taken = {
+        (run["federation"], run["method"]["name"]): f"measured at {run['commit'][:12]} on {run['device']}, not here"
+        for run in runs
+        if run["origin"] == "reference"
+    }
+    return [
+        *(finding("note", "reference row", message, *row) for row, message in taken.items()),
+        *(
+            finding("note", "not used", f"trained here: {why}", federation, method)
+            for federation, method, why in unused
+        ),
+    ]
+
+
+def finding(
+    severity: str,
+    check: str,
+    message: str,
+    federation: Any = "",
+    method: Any = "",
+    client: Any = "",
+    value: Any = None,
+) -> Finding:
+    """A finding, by its `COLUMNS`."""
+    return dict(zip(COLUMNS, (severity, check, federation, method, client, value, message), strict=True))
+
+
+def listed(texts: Iterable[str]) -> str:
+    """The first of several texts, and how many there are besides."""
+    found = list(texts)
+    more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    return ", ".join(found[:_NAMED]) + more
+
+
+def _means(cells: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Mean scores by some of a cell's columns, NaN where a cell is missing or diverged, with the score's direction."""
+    grouped = cells.groupby(keys, sort=False)
+    higher = grouped["higher_is_better"].first()
+    return grouped["value"].mean(skipna=False).to_frame().join(higher).reset_index()
+
+
+def _merit(scores: pd.DataFrame, column: str) -> Any:
+    return merit(scores[column], higher_is_better=scores["higher_is_better"])

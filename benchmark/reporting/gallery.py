@@ -1,0 +1,28 @@
+"""The names of all figures, and the headings below which they stand. What draws them is in `figures`."""
+
+from collections.abc import Iterable, Sequence
+
+GROUPS = {
+    "Results": ("average_rank", "critical_difference", "stability", "clients", "bytes"),
+    "Training": ("rate_curves", "learning_curves"),
+    "Adapters": ("overlap",),
+    "Data": ("examples",),
+}
+"""The figures that every comparison has, below their headings, in order."""
+OF_TASKS = "Tasks"
+"""The heading of the figures that single tasks have: `Task.figures`."""
+FROM_IMAGES = "examples"
+"""The figure that is drawn from packed images and not from results."""
+
+
+def names(of_tasks: Iterable[Sequence[str]]) -> list[str]:
+    """All figures of a comparison.
+
+    Args:
+        of_tasks: The figures of each of its tasks.
+
+    Returns:
+        Their names, each once.
+    """
+    general = [name for figures in GROUPS.values() for name in figures]
+    return list(dict.fromkeys([*general, *(name for figures in of_tasks for name in figures)]))

@@ -1,0 +1,136 @@
+"""Findings, each on results that deserve one and on results that do not."""
+
+import math
+
+import pandas as pd
+import pytest
+
+from benchmark.evaluation import findings
+from benchmark.evaluation.ranks import CELLS
+from benchmark.evaluation.statistics import INTERVALS, Statistics
+
+
+def cells(values: dict[str, list[float]]) -> pd.DataFrame:
+    """Cells of one federation from each method's scores on clients 0, 1, ...; None of them missing."""
+    rows = [
+        ("d", method, 0, str(client), value, False, True)
+        for method, scores in values.items()
+        for client, value in enumerate(scores)
+    ]
+    return pd.DataFrame(rows, columns=CELLS)
+
+
+def choice(scores: dict[str, bool], rate: str, edge: bool) -> dict[str, object]:
+    details = {r: {"diverged": diverged} for r, diverged in scores.items()}
+    return {"federation": "d", "method": "a", "rate": rate, "at_grid_edge": edge, "scores": details}
+
+
+def test_a_chosen_rate_at_the_edge_is_a_warning() -> None:
+    (finding,) = findings.selection([choice({"1e-3": False, "1e-2": False}, "1e-2", True)])
+    assert (finding["severity"], finding["check"], finding["value"]) == ("warning", "edge of grid", 0.01)
+    assert findings.selection([choice({"1e-3": False}, "1e-3", False)]) == []
+
+
+@pytest.mark.parametrize(("chosen", "severity"), [("1e-3", "note"), ("1e-2", "error")])
+def test_a_diverged_rate_is_a_note_and_an_error_where_it_was_chosen(chosen: str, severity: str) -> None:
+    (finding,) = findings.selection([choice({"1e-3": False, "1e-2": True}, chosen, False)])
+    assert (finding["severity"], finding["check"], finding["value"]) == (severity, "diverged", 0.01)
+
+
+def test_chance_is_each_clients_own() -> None:
+    # Client 0 has two classes (1/2), client 1 has four (1/4), client 2 has one and no chance level.
+    metrics = pd.DataFrame(
+        [("d", "a", 0, "0", "chance", 1 / 2), ("d", "a", 0, "1", "chance", 1 / 4)],
+        columns=["federation", "method", "seed", "client", "metric", "value"],
+    )
+    (finding,) = findings.below_chance(cells({"a": [0.4, 0.4, 0.0]}), metrics)
+    assert (finding["client"], finding["value"]) == ("0", 0.4)
+    assert findings.below_chance(cells({"a": [0.5, math.nan, 0.0]}), metrics) == []
+    less = cells({"a": [0.4, 0.4, 0.0]}).assign(higher_is_better=False)
+    assert [finding["client"] for finding in findings.below_chance(less, metrics)] == ["1"]
+
+
+def test_a_mean_worse_than_locals_is_a_warning() -> None:
+    table = cells({"local": [0.5, 0.7], "a": [0.9, 0.2], "b": [0.6, 0.6], "c": [0.1, math.nan]})
+    (finding,) = findings.worse_than_local(table)
+    assert (finding["method"], finding["value"]) == ("a", pytest.approx((0.9 + 0.2) / 2))
+    assert findings.worse_than_local(table.assign(higher_is_better=False)) == []
+    assert findings.worse_than_local(table[table["method"] != "local"]) == []
+
+
+def test_a_missing_cell_is_an_error() -> None:
+    table = cells({"a": [0.5, 0.5]})
+    assert findings.missing_cells(table) == []
+    table.loc[1, "missing"] = True
+    (finding,) = findings.missing_cells(table)
+    assert (finding["severity"], finding["client"]) == ("error", "1")
+    assert "[0]" in finding["message"]
+
+
+def test_a_missing_client_is_a_warning() -> None:
+    (finding,) = findings.missing_clients({"d": {"missing_clients": ["4"]}, "e": {"missing_clients": []}})
+    assert (finding["severity"], finding["federation"], finding["client"]) == ("warning", "d", "4")
+
+
+def seeds(values: dict[str, list[list[float]]]) -> pd.DataFrame:
+    """Cells of one federation from one matrix (seeds, clients) per method."""
+    parts = [
+        cells({method: matrix[seed] for method, matrix in values.items()}).assign(seed=seed)
+        for seed in range(len(next(iter(values.values()))))
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def test_ranks_that_vary_more_over_seeds_than_they_differ_are_one_warning_per_federation() -> None:
+    # Ranks by seed: a 1, 2; b 2, 1; c 3, 3. Means 1.5, 1.5, 3; sd of a and b 0.71; a is ahead of b by 0, b of c by 1.5.
+    table = seeds({"a": [[0.9], [0.5]], "b": [[0.5], [0.9]], "c": [[0.1], [0.1]], "local": [[1.0], [0.0]]})
+    (finding,) = findings.seed_spread(table, ["local"])
+    assert (finding["severity"], finding["federation"]) == ("warning", "d")
+    assert finding["value"] == pytest.approx(math.sqrt(0.5))
+    assert "1 of 3 methods" in finding["message"]
+    assert "a (± 0.71, ahead by 0.00)" in finding["message"]
+    steady = seeds({"a": [[0.9], [0.9]], "b": [[0.5], [0.5]]})
+    assert findings.seed_spread(steady, []) == []
+    assert findings.seed_spread(table[table["seed"] == 0], ["local"]) == []
+
+
+def statistics(rows: list[tuple[str, str, float, float, float]], groups: int = 99) -> Statistics:
+    """Intervals of methods on federation d: method, quantity, value, low, high."""
+    table = [("d", "mean", *row, groups) for row in rows]
+    return Statistics(intervals=pd.DataFrame(table, columns=INTERVALS))
+
+
+def test_neighbours_whose_intervals_overlap_are_one_note() -> None:
+    ranks = [("c", 3.0, 2.5, 3.5), ("a", 1.0, 1.0, 1.2), ("b", 2.0, 1.5, 2.6)]
+    given = statistics([(method, "average_rank", *interval) for method, *interval in ranks])
+    (finding,) = findings.within_noise(given, ["d"])
+    assert (finding["severity"], finding["check"], finding["value"]) == ("note", "within noise", 1)
+    assert "2 neighbours among 3 ranked methods" in finding["message"]
+    assert finding["message"].endswith("clear: a before b")
+    assert findings.within_noise(Statistics(), ["d"]) == []
+
+
+def test_clients_with_few_groups_are_one_note() -> None:
+    table = pd.DataFrame([("d", "0", "a", "score", 0.5, 0.5, 0.5, 3)], columns=INTERVALS)
+    (finding,) = findings.few_groups(Statistics(intervals=table), {"d": "lesions", "e": "patients"})
+    assert (finding["value"], finding["message"].partition("clients ")[2]) == (3, "0 (3)")
+    assert "so few lesions in the test set" in finding["message"]
+
+
+def test_a_mean_outside_its_interval_of_the_committed_one_is_a_warning() -> None:
+    own = cells({"a": [0.5, 0.7], "b": [0.5, 0.7], "c": [0.5, math.nan]})
+    given = statistics([(method, "mean", 0.6, 0.55, 0.66) for method in "ab"])
+    committed = cells({"a": [0.5, 0.8], "b": [0.6, 0.8], "c": [0.5, 0.7], "gone": [0, 0]})
+    found = findings.drift(own, given, committed, [])
+    # a: 0.65 lies in 0.55 to 0.66; b: 0.7 does not; c diverged.
+    assert [(f["severity"], f["check"], f["method"]) for f in found] == [
+        ("warning", "drift from reference", "b"),
+        ("warning", "drift from reference", "c"),
+    ]
+    assert findings.drift(own[own["method"] != "c"], Statistics(), own, []) == [], "equal numbers need no interval"
+    assert findings.drift(own, given, committed[committed["client"] == "0"], []) == [], "other clients, another mean"
+
+
+def test_committed_numbers_of_other_settings_are_not_compared_and_a_note_says_so() -> None:
+    (finding,) = findings.drift(cells({"a": [0.1]}), Statistics(), cells({"a": [0.9]}), ["rounds"])
+    assert (finding["severity"], finding["message"].endswith("rounds")) == ("note", True)
