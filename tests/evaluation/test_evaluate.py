@@ -33,8 +33,8 @@ def job() -> Job:
 @pytest.fixture
 def held_out() -> Split:
     """The hospitals' training images in place of test images, mixed."""
-    images = np.concatenate([own.images[:].numpy() for own in clients()])
-    rows = [(own.name, int(label)) for own in clients() for label in own.labels]
+    images = np.concatenate([own.training.images[:].numpy() for own in clients()])
+    rows = [(own.name, int(label)) for own in clients() for label in own.training.targets]
     table = pd.DataFrame(rows, columns=["client", "label"])
     order = np.random.default_rng(0).permutation(len(table))
     names = [str(number) for number in order]

@@ -78,8 +78,8 @@ def workplace(folder: Path, method: Path) -> Workplace:
     images, rows = [], []
     for client in clients():
         parts = {
-            "train": (client.images, client.labels),
-            "validation": (client.validation_images, client.validation_labels),
+            "train": (client.training.images, client.training.targets),
+            "validation": (client.validation.images, client.validation.targets),
         }
         for split, (pictures, labels) in parts.items():
             images.append(pictures[:].numpy())
@@ -89,7 +89,10 @@ def workplace(folder: Path, method: Path) -> Workplace:
     np.save(pack / "train.targets.npy", table["label"].to_numpy())
     table.assign(sample=table.index.astype(str), group=table.index.astype(str)).to_parquet(pack / "train.parquet")
     hashes = {name: sha256(pack / name) for name in ("train.npy", "train.targets.npy", "train.parquet")}
-    write_json(pack / "manifest.json", {"image_size": SIZE, "classes": list(CLASSES), "hashes": hashes})
+    write_json(
+        pack / "manifest.json",
+        {"task": "classification", "image_size": SIZE, "classes": list(CLASSES), "hashes": hashes},
+    )
     save_file(weights(), backbone / "model.safetensors")
     write_json(backbone / "backbone.json", {"sha256": sha256(backbone / "model.safetensors")})
     return Workplace(folder, method)

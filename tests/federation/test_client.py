@@ -6,48 +6,20 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from benchmark.config import AugmentationSettings, TrainingSettings
+from benchmark.config import AugmentationSettings
 from benchmark.federation.client import Lane, LocalTraining
-from benchmark.federation.step import descend
 from benchmark.method import Batch, Leaves, Method, Phase, part
 from tests.federation.small import LANES, TRAINING, client, engine, method
-
-
-@pytest.mark.parametrize("momentum", [0.0, 0.9])
-@pytest.mark.parametrize("decay", [0.0, 0.1])
-def test_a_step_is_that_of_torch_sgd(momentum: float, decay: float) -> None:
-    """Five steps of lanes at three rates, against one optimiser for each."""
-    rates, source = (0.1, 0.01, 1.0), torch.Generator().manual_seed(0)
-    shapes = [(2, 3), (4,)]
-    leaves = [torch.randn(len(rates), *shape, generator=source, dtype=torch.float64) for shape in shapes]
-    steps = [[torch.randn(leaf.shape, generator=source, dtype=torch.float64) for leaf in leaves] for _ in range(5)]
-    expected = []
-    for lane, rate in enumerate(rates):
-        own = [leaf[lane].clone().requires_grad_() for leaf in leaves]
-        optimizer = torch.optim.SGD(own, lr=rate, momentum=momentum, weight_decay=decay)
-        for gradients in steps:
-            for leaf, gradient in zip(own, gradients, strict=True):
-                leaf.grad = gradient[lane].clone()
-            optimizer.step()
-        expected.append([leaf.detach() for leaf in own])
-    settings = TrainingSettings(momentum=momentum, weight_decay=decay)
-    buffers = [torch.zeros_like(leaf) for leaf in leaves]
-    scaled = [torch.tensor(rates, dtype=torch.float64).view(-1, *[1] * len(shape)) for shape in shapes]
-    for gradients in steps:
-        descend(settings, leaves, gradients, buffers, scaled)
-    for lane, own in enumerate(expected):
-        for leaf, wanted in zip(leaves, own, strict=True):
-            assert (leaf[lane] - wanted).abs().max() < 1e-13
 
 
 def test_a_pass_takes_every_image_once_and_the_last_batch_is_smaller() -> None:
     """Thirteen images in batches of eight: eight and five, each image once, in every epoch, in a new order."""
     hospital = client("north", 13)
-    hospital = replace(hospital, labels=torch.arange(13))
+    hospital = replace(hospital, training=replace(hospital.training, targets=torch.arange(13)))
     ours = engine(method("fedit"))
     local = LocalTraining(ours.model, TRAINING, AugmentationSettings(), torch.float64)
-    batches = [labels for _, labels in local._batches(hospital, 0, "round 0 pass 0", 2)]
-    assert [len(labels) for labels in batches] == [8, 5, 8, 5]
+    batches = [targets for _, targets in local._batches(hospital, 0, "round 0 pass 0", 2)]
+    assert [len(targets) for targets in batches] == [8, 5, 8, 5]
     first, second = torch.cat(batches[:2]), torch.cat(batches[2:])
     assert sorted(first.tolist()) == sorted(second.tolist()) == list(range(13))
     assert first.tolist() != second.tolist()
@@ -94,8 +66,8 @@ def test_the_objective_is_the_mean_over_images() -> None:
     images, labels = (
         torch.cat(tensors) for tensors in zip(*local._batches(hospital, 0, "round 0 pass 0", 1), strict=True)
     )
-    features, _ = ours.model.backbone(images, params, {"global": 1.0})
-    expected = F.cross_entropy(F.linear(features, params["head/weight"], params["head/bias"]), labels)
+    logits = ours.model.network(images, params, {"head": 1.0}, {"global": 1.0}).prediction
+    expected = F.cross_entropy(logits, labels)
     _, objective = ours.round(state, lanes)
     assert float(objective[0, 0]) == pytest.approx(float(expected), abs=1e-12)
 
@@ -106,7 +78,9 @@ def test_support_images_are_the_same_every_time_and_no_more_than_there_are() -> 
     chosen = hospital.support(5, torch.float64)
     assert chosen.shape == (5, 3, 32, 32)
     assert torch.equal(chosen, hospital.support(5, torch.float64))
-    pixels = {tuple(image.flatten().tolist()) for image in (hospital.images[:].permute(0, 3, 1, 2).double() / 255)}
+    pixels = {
+        tuple(image.flatten().tolist()) for image in (hospital.training.images[:].permute(0, 3, 1, 2).double() / 255)
+    }
     assert {tuple(image.flatten().tolist()) for image in chosen} <= pixels
     assert len(hospital.support(99, torch.float64)) == 13
 

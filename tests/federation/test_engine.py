@@ -14,7 +14,7 @@ from benchmark.federation.client import Lane
 from benchmark.federation.engine import SUPPORT, State, stack
 from benchmark.federation.model import Images, predict
 from benchmark.method import Batch, Leaf, Leaves, Method
-from tests.federation.small import LANES, TRAINING, apart, client, clients, engine, logits, method, same, train
+from tests.federation.small import LANES, TRAINING, apart, client, clients, engine, method, predictions, same, train
 
 
 def test_lanes_start_from_their_seed_and_clients_from_the_same() -> None:
@@ -39,8 +39,8 @@ def test_validation_is_that_of_the_logits() -> None:
     """Loss and score, lane by lane and client by client, by torch and scikit-learn from the predicted logits."""
     ours = engine(method("feddpa_t"))
     state = train(ours, LANES, 2)
-    for hospital, rows, measured in zip(ours.clients, logits(ours, state), ours.validate(state), strict=True):
-        target = hospital.validation_labels
+    for hospital, rows, measured in zip(ours.clients, predictions(ours, state), ours.validate(state), strict=True):
+        target = hospital.validation.targets
         assert measured["loss"].dtype == measured["balanced_accuracy"].dtype == torch.float64
         for number in range(len(LANES)):
             loss = F.cross_entropy(rows[number], target)
@@ -54,8 +54,10 @@ def test_predictions_do_not_depend_on_the_chunk() -> None:
     ours = engine(method("feddpa_f"))
     state = train(ours, LANES, 1)
     hospital, params = ours.clients[0], ours.deployed(state)[0]
-    images, support = hospital.validation_images, hospital.support(SUPPORT, torch.float64)
-    few, many = (predict(ours.model, images, support, params, chunk) for chunk in (2, 64))
+    images, support = hospital.validation.images, hospital.support(SUPPORT, torch.float64)
+    few, many = (
+        torch.cat([found for _, found in predict(ours.model, images, support, params, chunk)], 1) for chunk in (2, 64)
+    )
     assert few.shape == (len(LANES), len(images), 4)
     assert (few - many).abs().max() < 1e-12
 
@@ -84,7 +86,7 @@ def test_averages_are_weighted_by_training_images() -> None:
 
     ours = engine(Look())
     ours.round(ours.start(LANES), LANES)
-    sizes = torch.tensor([len(hospital.labels) for hospital in clients()], dtype=torch.float64)
+    sizes = torch.tensor([len(hospital.training.targets) for hospital in clients()], dtype=torch.float64)
     assert torch.allclose(seen[0], sizes / sizes.sum(), rtol=1e-15)
 
 
@@ -110,7 +112,7 @@ def test_a_method_remembers_what_it_says_and_deploys_from_it() -> None:
     alone, _ = local.round(local.start(LANES), LANES)
     assert torch.equal(first.memory["way"], alone.params["head/bias"]), "the bias starts at zero"
     second, _ = ours.round(first, LANES)
-    sizes = torch.tensor([len(hospital.labels) for hospital in clients()], dtype=torch.float64)
+    sizes = torch.tensor([len(hospital.training.targets) for hospital in clients()], dtype=torch.float64)
     mean = torch.tensordot(sizes / sizes.sum(), second.memory["way"], dims=1)
     assert torch.allclose(mean, second.params["head/bias"][0], atol=1e-12), "the mean of all ways is the shared bias"
     for k, deployed in enumerate(ours.deployed(second)):
@@ -155,7 +157,7 @@ def test_predicting_with_targets_is_an_error() -> None:
     """A method that looks for the labels while predicting is told so."""
     ours = engine(method("fedit"))
     params = {name: leaf[0, 0] for name, leaf in ours.start(LANES).params.items()}
-    batch = Images(ours.model, to_float(ours.clients[0].images[:], torch.float64), None, {"global": 1.0})
+    batch = Images(ours.model, to_float(ours.clients[0].training.images[:], torch.float64), None, {"global": 1.0})
     with pytest.raises(ValueError, match="no targets"):
         batch.task_loss(batch(params))
 
@@ -164,10 +166,10 @@ def test_factors_come_in_the_order_of_the_sites() -> None:
     """Both adapters' factors pair up, site by site."""
     ours = engine(method("fedpal"))
     params = {name: leaf[0, 0] for name, leaf in ours.start(LANES).params.items()}
-    batch = Images(ours.model, to_float(ours.clients[0].images[:], torch.float64), None, {})
+    batch = Images(ours.model, to_float(ours.clients[0].training.images[:], torch.float64), None, {})
     for adapter in ("global", "personal"):
         for factor in ("A", "B"):
-            expected = [params[f"{adapter}/{site.name}.{factor}"] for site, _ in ours.model.backbone.sites]
+            expected = [params[f"{adapter}/{site}.{factor}"] for site in ours.model.network.sites]
             found = batch.factors(params, adapter, factor)
             assert len(found) == len(expected) == 4
             assert all(left is right for left, right in zip(found, expected, strict=True))
@@ -186,7 +188,7 @@ def test_pooled_is_evaluated_on_every_client() -> None:
     state = train(ours, LANES, 1)
     assert all(leaf.shape[0] == 1 for leaf in state.params.values())
     (union,) = ours.participants
-    assert len(union.labels) == sum(len(hospital.labels) for hospital in ours.clients)
+    assert len(union.training.targets) == sum(len(hospital.training.targets) for hospital in ours.clients)
     measured = ours.validate(state)
     assert len(measured) == len(ours.clients)
     assert len({float(values["loss"][0]) for values in measured}) == len(ours.clients)
@@ -206,10 +208,10 @@ def test_bfloat16_is_the_frozen_backbones_alone() -> None:
     for precision in ("float32", "bfloat16"):
         ours = engine(method("fedpal"), training=TRAINING.model_copy(update={"precision": precision}))
         state = train(ours, LANES, 1)
-        assert {leaf.dtype for leaf in (*state.params.values(), *logits(ours, state))} == {torch.float32}
+        assert {leaf.dtype for leaf in (*state.params.values(), *predictions(ours, state))} == {torch.float32}
         found[precision] = state.params
-    assert ours.model.backbone.vit.blocks[0].mlp.fc1.weight.dtype == torch.bfloat16
-    assert ours.model.backbone.mean.dtype == torch.float32
+    assert ours.model.network.backbone.vit.blocks[0].mlp.fc1.weight.dtype == torch.bfloat16
+    assert ours.model.network.backbone.mean.dtype == torch.float32
     assert 0 < apart(*found.values()) < 2e-2
 
 
@@ -279,7 +281,7 @@ def test_leaves_know_their_partners() -> None:
 
 def test_clients_weigh_by_their_images_or_all_the_same() -> None:
     """`averaging`: with one step each and plain SGD, a shared leaf moves by the weighted mean of the clients' moves."""
-    counts = torch.tensor([len(own.labels) for own in clients()], dtype=torch.float64)
+    counts = torch.tensor([len(own.training.targets) for own in clients()], dtype=torch.float64)
     for averaging, weights in (("samples", counts / counts.sum()), ("uniform", torch.full((3,), 1 / 3).double())):
         ours = replace(engine(method("fedit")), averaging=averaging)
         begin = ours.start(LANES)

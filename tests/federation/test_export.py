@@ -11,8 +11,7 @@ from peft import PeftModel
 from benchmark.config import LoraSettings
 from benchmark.data.augmentation import to_float
 from benchmark.federation.client import Lane
-from benchmark.federation.export import save
-from tests.federation.small import ARGUMENTS, CLASSES, SIZE, VIT, engine, logits, method, train, weights
+from tests.federation.small import ARGUMENTS, CLASSES, SIZE, VIT, engine, method, predictions, train, weights
 
 LANE = (Lane("1e-1", 0),)
 
@@ -36,11 +35,12 @@ def test_peft_loads_what_is_deployed(
     ours = engine(method(name, **settings), lora=LoraSettings(targets=targets, rank=3, alpha=5.0))
     state = train(ours, LANE, 2)
     for k in (0, 2):
-        save(tmp_path / str(k), ours.model, {leaf: value[0] for leaf, value in ours.deployed(state)[k].items()})
+        leaves = {leaf: value[0] for leaf, value in ours.deployed(state)[k].items()}
+        ours.model.network.export(tmp_path / str(k), leaves, *ours.model.parted(ours.model.method.mix(leaves)))
         vit = timm.create_model(VIT, num_classes=len(CLASSES), img_size=SIZE, **ARGUMENTS)
         vit.load_state_dict(weights(), strict=False)
         loaded = PeftModel.from_pretrained(vit, tmp_path / str(k)).double().eval()
-        images = to_float(ours.clients[k].validation_images[:], torch.float64)
+        images = to_float(ours.clients[k].validation.images[:], torch.float64)
         with torch.no_grad():
             found = loaded((images - 0.5) / 0.5)
-        assert (found - logits(ours, state)[k][0]).abs().max() < 1e-5  # PEFT loads float32.
+        assert (found - predictions(ours, state)[k][0]).abs().max() < 1e-5  # PEFT loads float32.

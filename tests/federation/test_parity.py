@@ -20,8 +20,8 @@ from tests.federation.small import (
     VIT,
     clients,
     engine,
-    logits,
     method,
+    predictions,
     weights,
 )
 from tests.reference import methods as reference
@@ -184,7 +184,7 @@ def engine_path(
                 rows[number],
                 {f"round {round} all passes": float(values[k, number]) for round, values in enumerate(objectives)},
             )
-            for k, rows in zip(holders, logits(ours, state), strict=True)
+            for k, rows in zip(holders, predictions(ours, state), strict=True)
         ]
         for number in range(len(lanes))
     ]
@@ -209,7 +209,10 @@ def plain_path(
     setting = Setting(
         vit=(VIT, {**ARGUMENTS, "img_size": SIZE}),
         weights=weights(),
-        data=[Images(own.name, own.images[:], own.labels, own.validation_images[:]) for own in clients()],
+        data=[
+            Images(own.name, own.training.images[:], own.training.targets, own.validation.images[:])
+            for own in clients()
+        ],
         classes=len(CLASSES),
         targets=targets,
         rank=RANK,

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from benchmark.federation.client import Samples
 from benchmark.federation.engine import Engine, State
 from benchmark.federation.lane_batches import LaneBatches
 from benchmark.federation.recorded import Recorder, Work, kind
@@ -94,7 +95,7 @@ def test_clients_and_rounds_share_what_was_recorded() -> None:
     """FedIT has one kind of pass: a recording for each size of a batch, and no more in later rounds."""
     graphs = LoggedGraphs()
     ours = replace(engine(method("fedit")), recorder=Recorder(graphs))
-    sizes = {size for own in ours.clients for size in _sizes(len(own.labels), ours.training.batch_size)}
+    sizes = {size for own in ours.clients for size in _sizes(len(own.training.targets), ours.training.batch_size)}
     trained(ours, rounds=3)
     assert graphs.recorded == len(sizes)
     assert ours.recorder is not None
@@ -143,7 +144,7 @@ def test_a_step_that_cannot_be_recorded_is_done_anew_and_it_is_said(capsys: pyte
     said = capsys.readouterr().err.splitlines()
     assert said == [
         "a step cannot be recorded and is done anew each time: operation not permitted when stream is capturing"
-    ] * len(set(_sizes(len(ours.clients[0].labels), ours.training.batch_size)))
+    ] * len(set(_sizes(len(ours.clients[0].training.targets), ours.training.batch_size)))
 
 
 def test_memory_that_does_not_suffice_halves_the_lanes_and_frees_what_was_recorded() -> None:
@@ -210,10 +211,12 @@ def test_the_device_is_not_waited_for_between_batches(name: str) -> None:
 def _on_meta(ours: Engine) -> Engine:
     far = []
     for own in ours.clients:
-        images = replace(own.images, pack=own.images.pack.to("meta"), own=own.images.own.to("meta"))
-        far.append(replace(own, images=images, labels=own.labels.to("meta")))
-    return replace(ours, clients=far, model=replace(ours.model, backbone=ours.model.backbone.to("meta")))
+        here = own.training.images
+        images = replace(here, pack=here.pack.to("meta"), own=here.own.to("meta"))
+        far.append(replace(own, training=Samples(images, own.training.targets.to("meta"))))
+    ours.model.network.on("meta", ours.training.precision)
+    return replace(ours, clients=far)
 
 
 def _meta(state: State) -> State:
-    return State(state.round, {n: leaf.to("meta") for n, leaf in state.params.items()}, dict(state.memory))
+    return state.map(lambda tensor: tensor.to("meta"))

@@ -77,11 +77,11 @@ def assert_first_failure(path: Path, check: str, said: str) -> None:
             r"phases\(\), a Phase's `mix` returned {'own': 1.0}; expected weights by name, of global, personal, head",
         ),
         (
-            "def loss(self, batch, params, start, memory):\n    return batch(params).logits.mean(1)",
+            "def loss(self, batch, params, start, memory):\n    return batch(params).prediction.mean(1)",
             r"loss\(\) returned \(4,\) float64; expected a scalar",
         ),
         (
-            "def loss(self, batch, params, start, memory):\n    return (batch(params).logits * 0 - 1).log().mean()",
+            "def loss(self, batch, params, start, memory):\n    return (batch(params).prediction * 0 - 1).log().mean()",
             r"loss\(\) returned nan \(client north\); expected a finite number",
         ),
         (
@@ -127,7 +127,8 @@ def assert_first_failure(path: Path, check: str, said: str) -> None:
             r"predict\(\) returned \(4, 48\) float64; expected shape \(4, 4\)",
         ),
         (
-            "def loss(self, batch, params, start, memory):\n    return batch(params).logits.mean() + 1 / len(memory)",
+            "def loss(self, batch, params, start, memory):\n"
+            "    return batch(params).prediction.mean() + 1 / len(memory)",
             r"mine.py:19: in loss\(\) \(client north\): ZeroDivisionError: division by zero",
         ),
     ],
@@ -208,7 +209,7 @@ def test_what_cannot_be_trained_is_named(tmp_path: Path, hook: str, check: str, 
             r"mine.py:18: download\(\): shared leaf '.*' of client .* is not that of client north after a round",
         ),
         (
-            "def predict(self, batch, support, params):\n    return batch(params).logits.nan_to_num()",
+            "def predict(self, batch, support, params):\n    return batch(params).prediction.nan_to_num()",
             "a lane that diverges disturbs no other",
             r"predict\(\): loss of client north is .* expected NaN for that lane alone",
         ),

@@ -11,7 +11,7 @@ from benchmark.federation.client import Lane
 from benchmark.federation.engine import Engine, State
 from benchmark.federation.model import Images
 from benchmark.method import similarity
-from tests.federation.small import TRAINING, apart, clients, engine, logits, method, same, train
+from tests.federation.small import TRAINING, apart, clients, engine, method, predictions, same, train
 
 LANES = (Lane("1e-1", 0), Lane("2e-2", 1))
 
@@ -25,7 +25,7 @@ def test_fedopal_without_strength_is_fedpal(name: str, bound: float) -> None:
     penalised, plain = engine(method(name, strength=0.0)), engine(method("fedpal"))
     found, expected = train(penalised, LANES, 2), train(plain, LANES, 2)
     assert apart(found.params, expected.params) <= bound
-    for left, right in zip(logits(penalised, found), logits(plain, expected), strict=True):
+    for left, right in zip(predictions(penalised, found), predictions(plain, expected), strict=True):
         assert (left - right).abs().max() <= 10 * bound
 
 
@@ -111,7 +111,7 @@ def test_fedit_of_one_client_is_local_training() -> None:
 def test_pooled_of_one_client_called_pooled_is_local_training() -> None:
     """Pooling one client's images changes nothing but the name that keys its draws."""
     (only,) = clients()[:1]
-    only = type(only)("pooled", only.images, only.labels, only.validation_images, only.validation_labels)
+    only = type(only)("pooled", only.images, only.labels, only.validation.images, only.validation.targets)
     found, expected = (train(engine(method(name), [only]), LANES, 2) for name in ("pooled", "local"))
     assert same(found.params, expected.params)
 
@@ -120,7 +120,7 @@ def test_pooled_of_one_client_called_pooled_is_local_training() -> None:
 def test_the_average_of_ffa_lora_is_exact_and_that_of_fedit_is_not(name: str, exact: bool) -> None:
     """With one A for all, mean_k(B_k A) = mean_k(B_k) A; averages of A and B apart miss the mean of B_k A_k."""
     hospitals = clients()
-    sizes = torch.tensor([len(own.labels) for own in hospitals], dtype=torch.float64)
+    sizes = torch.tensor([len(own.training.targets) for own in hospitals], dtype=torch.float64)
     ours = engine(method(name), hospitals)
     begin = train(ours, LANES, 1)
     together, _ = ours.round(begin, LANES)
@@ -129,7 +129,7 @@ def test_the_average_of_ffa_lora_is_exact_and_that_of_fedit_is_not(name: str, ex
         start = State(begin.round, {leaf: value[k : k + 1] for leaf, value in begin.params.items()}, {})
         alone.append(engine(method(name), hospitals[k : k + 1]).round(start, LANES)[0].params)
     distances = []
-    for site, _ in ours.model.backbone.sites:
+    for site in ours.model.network.sites:
         A, B = f"global/{site.name}.A", f"global/{site.name}.B"
         sent = sum(n / sizes.sum() * own[B][0] @ own[A][0] for n, own in zip(sizes, alone, strict=True))
         received = together.params[B][0] @ together.params[A][0]
@@ -215,12 +215,12 @@ def test_feddpa_weights_every_image_by_its_similarity_to_the_clients_own(name: s
         feature = image(params, {"personal": 1.0}).features[0]
         cosines = [float(feature @ other) / math.sqrt(float(feature @ feature) * float(other @ other)) for other in own]
         personal = 0.4 * sum(cosines) / len(cosines)
-        rows.append(image(params, {"global": 1 - personal, "personal": personal}).logits)
+        rows.append(image(params, {"global": 1 - personal, "personal": personal}).prediction)
     found = ours.model.method.predict(batch, support, params)
     assert (found - torch.cat(rows)).abs().max() < 1e-10
     fixed = method(name, weight=0.4, instance_wise=False)
     plain = engine(fixed)
-    expected = _batch(plain)(params, {"global": 0.6, "personal": 0.4}).logits
+    expected = _batch(plain)(params, {"global": 0.6, "personal": 0.4}).prediction
     assert torch.equal(plain.model.method.predict(_batch(plain), support, params), expected)
     assert (found - expected).abs().max() > 1e-6
 
@@ -243,14 +243,14 @@ def test_fedpal_of_equal_adapters_is_one_adapter_of_twice_the_scale() -> None:
     single = engine(method("fedit"), lora=LoraSettings(rank=4, alpha=16.0))
     params = _random_leaves(single.start(LANES))
     both = params | {leaf.replace("global/", "personal/"): value for leaf, value in params.items()}
-    assert (_batch(dual)(both).logits - _batch(single)(params).logits).abs().max() < 1e-12
+    assert (_batch(dual)(both).prediction - _batch(single)(params).prediction).abs().max() < 1e-12
 
 
 def _batch(ours: Engine) -> Images:
     """Some training images of the first client, with the mix of the method."""
     hospital, count = ours.clients[0], TRAINING.batch_size
-    images = hospital.images[:count].permute(0, 3, 1, 2).to(torch.float64) / 255
-    return Images(ours.model, images, hospital.labels[:count], None)
+    images = hospital.training.images[:count].permute(0, 3, 1, 2).to(torch.float64) / 255
+    return Images(ours.model, images, hospital.training.targets[:count], None)
 
 
 def _random_leaves(state: State) -> dict[str, Tensor]:

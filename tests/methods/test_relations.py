@@ -7,7 +7,7 @@ import torch
 from benchmark.federation.client import Lane
 from benchmark.federation.engine import Engine, State
 from benchmark.method import Leaves, Pair, belonging, offset_name, pairs, stacked, truncated
-from tests.federation.small import TRAINING, apart, clients, engine, logits, method, same, train
+from tests.federation.small import TRAINING, apart, clients, engine, method, predictions, same, train
 
 LANES = (Lane("1e-1", 0), Lane("2e-2", 1))
 ROUNDING = 1e-12
@@ -64,13 +64,13 @@ def test_scaffold_begins_as_fedit_and_its_controls_are_option_two() -> None:
     for k, (hospital, only) in enumerate(zip(clients(), alone, strict=True)):
         own = State(1, *({n: v[k : k + 1] for n, v in kind.items()} for kind in (first.params, first.memory)))
         trained, _ = only.round(own, LANES)  # One client: the server returns what the client trained.
-        steps = -(-len(hospital.labels) // TRAINING.batch_size)
+        steps = -(-len(hospital.training.targets) // TRAINING.batch_size)
         for lane, rate in enumerate(float(lane.rate) for lane in LANES):
             for name, leaf in trained.params.items():
                 way = (first.params[name][k, lane] - leaf[0, lane]) / (steps * rate)
                 control = first.memory[f"own/{name}"][k, lane] - first.memory[f"common/{name}"][k, lane] + way
                 assert (second.memory[f"own/{name}"][k, lane] - control).abs().max() < 1e-10
-    sizes = torch.tensor([len(hospital.labels) for hospital in clients()]).double()
+    sizes = torch.tensor([len(hospital.training.targets) for hospital in clients()]).double()
     for name, control in belonging(second.memory, "own").items():
         mean = torch.tensordot(sizes / sizes.sum(), control, dims=1)
         assert (second.memory[f"common/{name}"] - mean).abs().max() < ROUNDING
@@ -100,7 +100,7 @@ def test_apfl_predicts_with_the_global_model_where_alpha_is_zero() -> None:
 
 def test_exact_aggregation_is_exact() -> None:
     """After a round of FedEx-LoRA or FLoRA, what is added to a frozen weight is the mean of what clients added."""
-    sizes = torch.tensor([len(hospital.labels) for hospital in clients()]).double()
+    sizes = torch.tensor([len(hospital.training.targets) for hospital in clients()]).double()
     alone = rounds(engine(method("local"), head="shared"), 1).params
     parts = [products(alone, k) for k in range(len(sizes))]
     expected = {s: sum(w * p[s] for w, p in zip(sizes / sizes.sum(), parts, strict=True)) for s in parts[0]}
@@ -116,7 +116,7 @@ def test_exact_aggregation_is_exact() -> None:
 def test_exactly_aggregated_models_predict_the_same_after_a_round() -> None:
     """FedEx-LoRA and FLoRA hold the same sum in different parts."""
     left, right = (engine(method(name)) for name in ("fedex_lora", "flora"))
-    for ours, theirs in zip(logits(left, rounds(left, 1)), logits(right, rounds(right, 1)), strict=True):
+    for ours, theirs in zip(predictions(left, rounds(left, 1)), predictions(right, rounds(right, 1)), strict=True):
         assert (ours - theirs).abs().max() < 1e-10
 
 

@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 import timm
 import torch
-from benchmark.models.backbone import build, load
 from safetensors.torch import load_file, save_file
 
-from benchmark.config import BackboneSettings, LoraSettings
+from benchmark.config import BackboneSettings
 from benchmark.job import run
 from benchmark.models import fetch as module
+from benchmark.models.vit import build
 from tests.federation.small import ROOT
+from tests.models.small import features, loaded
 
 NAME = "vit_tiny_patch16_224"
 ARGUMENTS: dict[str, Any] = {"patch_size": 32, "embed_dim": 48, "depth": 2, "num_heads": 3}
@@ -54,7 +55,7 @@ def test_a_file_becomes_the_backbone_without_its_classifier(tmp_path: Path, suff
     about = json.loads((tmp_path / "out" / "backbone.json").read_text())
     assert about["origin"]["source"] == f"mine{suffix}"
     assert about["parameters"] == sum(tensor.numel() for tensor in expected.values())
-    assert load(tmp_path / "out" / "model.safetensors", NAME, ARGUMENTS, 224, LoraSettings()).dim == 48
+    assert loaded(tmp_path / "out" / "model.safetensors", NAME, ARGUMENTS, 224).head.inputs == 48
 
 
 def _missing(path: Path) -> None:
@@ -97,12 +98,12 @@ def test_the_pretrained_vit_tiny_loads(tmp_path: Path) -> None:
     """All weights of the paper's backbone, and the features of timm's own loading, at the native size."""
     name = "vit_tiny_patch16_224.augreg_in21k"
     assert fetch(PRETRAINED, tmp_path, name, {}) == 0
-    backbone = load(tmp_path / "model.safetensors", name, {}, 224, LoraSettings())
+    ours = loaded(tmp_path / "model.safetensors", name, {}, 224)
     about = json.loads((tmp_path / "backbone.json").read_text())
     assert about["parameters"] == sum(p.numel() for p in build(name, {}, 224).parameters())
     plain = timm.create_model(name, pretrained=False, num_classes=0).eval()
     plain.load_state_dict(load_file(PRETRAINED), strict=False)
     images = torch.rand(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        found, expected = backbone(images, {}, {})[0], plain((images - 0.5) / 0.5)
+        found, expected = features(ours, images, {}, {})[0], plain((images - 0.5) / 0.5)
     assert (found - expected).abs().max() < 1e-4 * expected.abs().max()

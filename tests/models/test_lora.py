@@ -7,9 +7,10 @@ from torch import Tensor, nn
 from benchmark.config import LoraSettings
 from benchmark.leaf import Leaves, lora_name
 from benchmark.method import Mix
-from benchmark.models.backbone import Backbone
 from benchmark.models.lora import AdaptedLinear, adapt
+from benchmark.models.vit import ViT
 from tests.federation.small import transformer
+from tests.models.small import features, network
 
 DIM, RANK, ALPHA = 48, 3, 6.0
 SCALE = ALPHA / RANK
@@ -33,12 +34,12 @@ MIXES: dict[str, Mix] = {
 }
 
 
-def adapted(*targets: str) -> tuple[Backbone, dict[str, Tensor]]:
+def adapted(*targets: str) -> tuple[ViT, dict[str, Tensor]]:
     """A backbone with these targets, and random leaves of three adapters."""
-    backbone = Backbone(transformer(), LoraSettings(targets=targets, rank=RANK, alpha=ALPHA)).double()
+    vit = network(transformer(), LoraSettings(targets=targets, rank=RANK, alpha=ALPHA))
     source = torch.Generator().manual_seed(0)
-    leaves = backbone.leaves(ADAPTERS)
-    return backbone, {f.name: 0.3 * torch.randn(f.shape, generator=source, dtype=torch.float64) for f in leaves}
+    leaves = vit.leaves(ADAPTERS, [], ["lora"])
+    return vit, {f.name: 0.3 * torch.randn(f.shape, generator=source, dtype=torch.float64) for f in leaves}
 
 
 def by_hand(layer: AdaptedLinear, x: Tensor, params: Leaves, mix: Mix, block: int, targets: tuple[str, ...]) -> Tensor:
@@ -62,13 +63,13 @@ def by_hand(layer: AdaptedLinear, x: Tensor, params: Leaves, mix: Mix, block: in
 @pytest.mark.parametrize("targets", [(t,) for t in WHERE] + [("q", "v"), ("v", "k", "q")], ids="-".join)
 def test_an_adapted_layer_is_the_formula(targets: tuple[str, ...], mix: Mix) -> None:
     """Every target, alone and with other thirds of the fused projection; one, several or no adapters."""
-    backbone, params = adapted(*targets)
+    vit, params = adapted(*targets)
     path, _ = WHERE[targets[0]]
     for block in (0, 1):
-        layer = backbone.vit.get_submodule(f"blocks.{block}.{path}")
+        layer = vit.backbone.vit.get_submodule(f"blocks.{block}.{path}")
         source = torch.Generator().manual_seed(block)
         x = torch.randn(3, 5, layer.frozen.in_features, generator=source, dtype=torch.float64)
-        with backbone.adaptation.using(params, mix, trace=False):
+        with vit._adaptation.using(params, mix, trace=False):
             found = layer(x)
         assert (found - by_hand(layer, x, params, mix, block, targets)).abs().max() < 1e-12
 
@@ -77,18 +78,18 @@ def test_an_adapted_layer_is_the_formula(targets: tuple[str, ...], mix: Mix) -> 
 @pytest.mark.parametrize("kind", ["sum", "weights", "per image"])
 def test_the_trace_is_every_adapters_unweighted_output_at_every_site(targets: tuple[str, ...], kind: str) -> None:
     """(alpha / rank) B A x, whatever the mix, in the order of the sites; x is caught at the layer's door."""
-    backbone, params = adapted(*targets)
+    vit, params = adapted(*targets)
     mix = MIXES[kind]
     inputs: dict[str, Tensor] = {}
-    for name, module in backbone.vit.named_modules():
+    for name, module in vit.backbone.vit.named_modules():
         if isinstance(module, AdaptedLinear):
             module.register_forward_pre_hook(lambda _, arguments, name=name: inputs.update({name: arguments[0]}))
     images = torch.rand(3, 3, 32, 32, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    _, trace = backbone(images, params, mix, trace=True)
+    _, trace = features(vit, images, params, mix, trace=True)
     assert trace.keys() == mix.keys()
     for adapter, outputs in trace.items():
-        assert len(outputs) == len(backbone.sites) == 2 * len(targets)
-        for (site, _), output in zip(backbone.sites, outputs, strict=True):
+        assert len(outputs) == len(vit.backbone.sites) == 2 * len(targets)
+        for (site, _), output in zip(vit.backbone.sites, outputs, strict=True):
             parent, _, last = site.name.rpartition(".")
             x = inputs[f"{parent}.qkv" if last in ("q", "k", "v") else site.name]
             A, B = (params[lora_name(adapter, site.name, factor)] for factor in "AB")
@@ -97,9 +98,11 @@ def test_the_trace_is_every_adapters_unweighted_output_at_every_site(targets: tu
 
 def test_tracing_changes_nothing() -> None:
     """Features are the same with and without it, though the last block computes fewer tokens without a trace."""
-    backbone, params = adapted("q", "v")
+    vit, params = adapted("q", "v")
     images = torch.rand(3, 3, 32, 32, dtype=torch.float64)
-    (with_trace, _), (without, empty) = (backbone(images, params, MIXES["weights"], trace=t) for t in (True, False))
+    (with_trace, _), (without, empty) = (
+        features(vit, images, params, MIXES["weights"], trace=t) for t in (True, False)
+    )
     assert (with_trace - without).abs().max() < 1e-12
     assert not empty
 
@@ -107,18 +110,18 @@ def test_tracing_changes_nothing() -> None:
 @pytest.mark.parametrize("targets", [("q", "v"), ("qkv", "proj", "fc1", "fc2")], ids="-".join)
 def test_the_last_block_is_computed_for_the_class_token_alone(targets: tuple[str, ...]) -> None:
     """Its projection and MLP see one token, and the features and their gradients are those of the whole block."""
-    backbone, params = adapted(*targets)
+    vit, params = adapted(*targets)
     seen: list[int] = []
-    last = backbone.vit.blocks[-1]
+    last = vit.backbone.vit.blocks[-1]
     last.attn.proj.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape[1]))
     last.mlp.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape[1]))
     images = torch.rand(3, 3, 32, 32, dtype=torch.float64)
     leaves = {name: leaf.requires_grad_() for name, leaf in params.items()}
     found = []
     for trace in (False, True):
-        features, _ = backbone(images, leaves, {"global": 1.0}, trace=trace)
+        output, _ = features(vit, images, leaves, {"global": 1.0}, trace=trace)
         own = [leaf for name, leaf in leaves.items() if name.startswith("global")]
-        found.append([features, *torch.autograd.grad(features.sum(), own)])
+        found.append([output, *torch.autograd.grad(output.sum(), own)])
     assert seen == [1, 1, 17, 17]
     for short, whole in zip(*found, strict=True):
         assert (short - whole).abs().max() < 1e-12
@@ -126,24 +129,24 @@ def test_the_last_block_is_computed_for_the_class_token_alone(targets: tuple[str
 
 def test_adapters_with_b_zero_are_timms_own_model() -> None:
     """The common start changes nothing, and neither does an empty mix."""
-    backbone, params = adapted("q", "k", "v", "proj", "fc1", "fc2")
+    vit, params = adapted("q", "k", "v", "proj", "fc1", "fc2")
     images = torch.rand(3, 3, 32, 32, dtype=torch.float64)
     plain = transformer().double().eval()
-    expected = plain((images - backbone.mean) / backbone.std)
+    expected = plain((images - vit.backbone.mean) / vit.backbone.std)
     zero = {name: torch.zeros_like(leaf) if name.endswith(".B") else leaf for name, leaf in params.items()}
-    assert (backbone(images, zero, MIXES["sum"])[0] - expected).abs().max() < 1e-12
-    assert (backbone(images, params, {})[0] - expected).abs().max() < 1e-12
-    assert (backbone(images, params, MIXES["sum"])[0] - expected).abs().max() > 1e-3
+    assert (features(vit, images, zero, MIXES["sum"])[0] - expected).abs().max() < 1e-12
+    assert (features(vit, images, params, {})[0] - expected).abs().max() < 1e-12
+    assert (features(vit, images, params, MIXES["sum"])[0] - expected).abs().max() > 1e-3
 
 
 def test_nothing_of_a_pass_is_left_behind() -> None:
     """Leaves are forgotten after every pass, also after one that fails: no tensor leaks into the next."""
-    backbone, params = adapted("q")
+    vit, params = adapted("q")
     images = torch.rand(2, 3, 32, 32, dtype=torch.float64)
-    backbone(images, params, MIXES["sum"], trace=True)
+    features(vit, images, params, MIXES["sum"], trace=True)
     with pytest.raises(KeyError):
-        backbone(images, {}, MIXES["sum"])
-    left = backbone.adaptation
+        features(vit, images, {n: leaf for n, leaf in params.items() if not n.endswith(".B")}, MIXES["sum"])
+    left = vit._adaptation
     assert not left.params
     assert not left.mix
     assert left.trace is None
@@ -152,10 +155,10 @@ def test_nothing_of_a_pass_is_left_behind() -> None:
 @pytest.mark.parametrize("targets", [("q", "v"), ("qkv",), ("k", "proj", "fc1", "fc2")], ids="-".join)
 def test_leaves_have_the_shapes_of_their_projections(targets: tuple[str, ...]) -> None:
     """A (rank, in), B (out, rank), at every site of every block, for every adapter."""
-    backbone, _ = adapted(*targets)
+    vit, _ = adapted(*targets)
     outputs = {target: rows.stop - rows.start for target, (_, rows) in WHERE.items()}
     inputs = {target: 4 * DIM if target == "fc2" else DIM for target in WHERE}
-    leaves = backbone.leaves(["global", "personal"])
+    leaves = vit.leaves(["global", "personal"], [], ["lora"])
     assert len(leaves) == 2 * 2 * 2 * len(targets)
     assert len({leaf.name for leaf in leaves}) == len(leaves)
     for leaf in leaves:
@@ -167,8 +170,8 @@ def test_leaves_have_the_shapes_of_their_projections(targets: tuple[str, ...]) -
 
 def test_a_target_that_the_model_lacks_is_an_error_that_names_it() -> None:
     """A transformer with another kind of MLP has no fc1."""
-    vit = transformer()
-    vit.blocks[0].mlp = nn.Identity()
-    backbone, _ = adapted("q")
+    plain = transformer()
+    plain.blocks[0].mlp = nn.Identity()
+    vit, _ = adapted("q")
     with pytest.raises(ValueError, match=r"lora.targets: VisionTransformer has no linear layer blocks.0.mlp.fc1"):
-        adapt(vit, ["fc1"], backbone.adaptation)
+        adapt(plain, ["fc1"], vit._adaptation)

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from benchmark.config import LoraSettings
-from benchmark.models.backbone import Backbone, build
+from benchmark.models.vit import build
 from benchmark.models.widened import Widened, widen
+from tests.models.small import features, network
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, amx: bool) -> None:
@@ -61,12 +61,12 @@ def test_layers_are_widened_in_bfloat16_alone_and_compute_the_same(monkeypatch: 
         pretend(monkeypatch, amx)
         torch.manual_seed(0)
         arguments = {"patch_size": 16, "embed_dim": 64, "depth": 2, "num_heads": 2}
-        backbone = Backbone(build("vit_tiny_patch16_224", arguments, 32), LoraSettings()).on("cpu", precision)
-        widened = any(isinstance(layer, Widened) for layer in backbone.modules())
+        ours = network(build("vit_tiny_patch16_224", arguments, 32), precision=precision)
+        widened = any(isinstance(layer, Widened) for layer in ours.backbone.modules())
         assert widened is (precision == "bfloat16" and not amx)
-        found.append(backbone(images, {}, {})[0])
-    for features in found[:2]:
-        torch.testing.assert_close(features, found[2], rtol=0.0, atol=2.0**-5)
+        found.append(features(ours, images, {}, {})[0])
+    for lower in found[:2]:
+        torch.testing.assert_close(lower, found[2], rtol=0.0, atol=2.0**-5)
 
 
 @pytest.mark.parametrize(("inside", "outside"), [(192, 576), (48, 33), (33, 64)])

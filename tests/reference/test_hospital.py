@@ -8,7 +8,7 @@ from torch import Tensor
 from tests.federation.small import ARGUMENTS, CLASSES, SIZE, VIT, clients, weights
 from tests.reference.hospital import Hospital, Images, SeparateQKV, Setting, average, cosine
 
-DATA = [Images(own.name, own.images[:], own.labels, own.validation_images[:]) for own in clients()]
+DATA = [Images(own.name, own.training.images[:], own.training.targets, own.validation.images[:]) for own in clients()]
 SETTING = Setting((VIT, {**ARGUMENTS, "img_size": SIZE}), weights(), DATA, len(CLASSES), rank=4, alpha=8.0)
 
 

@@ -5,11 +5,10 @@ import warnings
 import pytest
 import torch
 import torch.nn.functional as F
+from benchmark.tasks._before import Classification
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score
-
-from benchmark.tasks._before import Classification
 
 CLASSES = 5
 TASK = Classification([f"class {k}" for k in range(CLASSES)])

@@ -1,4 +1,4 @@
-"""The frozen backbone: normalisation, image sizes, weights."""
+"""The vision transformer: normalisation, image sizes, weights."""
 
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,9 @@ import torch
 from safetensors.torch import save_file
 
 from benchmark.config import LoraSettings
-from benchmark.models.backbone import Backbone, build, load
+from benchmark.models.vit import build
 from tests.federation.small import ARGUMENTS, SIZE, VIT, transformer, weights
+from tests.models.small import features, loaded, network
 
 TINY_DEIT: dict[str, Any] = {"patch_size": 8, "embed_dim": 48, "depth": 1, "num_heads": 3}
 
@@ -27,14 +28,14 @@ def stored(tmp_path: Path) -> Path:
 def test_images_are_normalised_as_the_backbone_was_pretrained(name: str) -> None:
     """Mean and standard deviation are timm's for this very model: (0.5, 0.5, 0.5) here, ImageNet's there."""
     vit = build(name, TINY_DEIT, SIZE)
-    backbone = Backbone(vit, LoraSettings()).double()
+    ours = network(vit)
     expected = timm.data.resolve_model_data_config(vit)
     images = torch.rand(2, 3, SIZE, SIZE, dtype=torch.float64)
     normal = torch.stack([(images[:, c] - expected["mean"][c]) / expected["std"][c] for c in range(3)], 1)
-    features = vit.forward_head(vit.forward_features(normal), pre_logits=True)
-    assert (backbone(images, {}, {})[0] - features).abs().max() < 1e-5
+    wanted = vit.forward_head(vit.forward_features(normal), pre_logits=True)
+    assert (features(ours, images, {}, {})[0] - wanted).abs().max() < 1e-5
     wrong = vit.forward_head(vit.forward_features(images), pre_logits=True)
-    assert (features - wrong).abs().max() > 1e-3
+    assert (wanted - wrong).abs().max() > 1e-3
 
 
 def test_normalisation_differs_between_models() -> None:
@@ -46,24 +47,24 @@ def test_normalisation_differs_between_models() -> None:
 @pytest.mark.parametrize("size", [32, 48, 64])
 def test_position_embeddings_are_resampled_to_the_images(stored: Path, size: int) -> None:
     """One embedding per patch and one for the class token, which has no place and stays as it is."""
-    backbone = load(stored, VIT, ARGUMENTS, size, LoraSettings())
-    embedding, native = backbone.vit.pos_embed, weights()["pos_embed"]
+    ours = loaded(stored, VIT, ARGUMENTS, size)
+    embedding, native = ours.backbone.vit.pos_embed, weights()["pos_embed"]
     assert embedding.shape == (1, (size // 8) ** 2 + 1, 48)
     assert torch.equal(embedding[:, :1], native[:, :1])
-    features, _ = backbone(torch.rand(2, 3, size, size), {}, {})
-    assert features.shape == (2, 48)
-    assert torch.isfinite(features).all()
+    found, _ = features(ours, torch.rand(2, 3, size, size), {}, {})
+    assert found.shape == (2, 48)
+    assert torch.isfinite(found).all()
     # Resampling keeps the picture: its mean stays, and shrinking the enlarged one gives back nearly the original.
     assert torch.allclose(embedding[:, 1:].mean(1), native[:, 1:].mean(1), atol=0.05)
 
 
 def test_native_size_leaves_every_weight_as_it_is(stored: Path) -> None:
     """To the bit."""
-    loaded = load(stored, VIT, ARGUMENTS, SIZE, LoraSettings(targets=("q",))).vit.state_dict()
-    loaded = {name.replace(".frozen.", "."): tensor for name, tensor in loaded.items()}
-    assert loaded.keys() == weights().keys()
+    state = loaded(stored, VIT, ARGUMENTS, SIZE, LoraSettings(targets=("q",))).backbone.vit.state_dict()
+    state = {name.replace(".frozen.", "."): tensor for name, tensor in state.items()}
+    assert state.keys() == weights().keys()
     for name, tensor in weights().items():
-        assert torch.equal(loaded[name], tensor), name
+        assert torch.equal(state[name], tensor), name
 
 
 def test_a_constant_position_embedding_stays_constant(tmp_path: Path) -> None:
@@ -71,13 +72,13 @@ def test_a_constant_position_embedding_stays_constant(tmp_path: Path) -> None:
     state = {name: tensor.clone() for name, tensor in weights().items()}
     state["pos_embed"][:, 1:] = torch.linspace(-1, 1, 48)
     save_file(state, tmp_path / "flat.safetensors")
-    embedding = load(tmp_path / "flat.safetensors", VIT, ARGUMENTS, 64, LoraSettings()).vit.pos_embed
+    embedding = loaded(tmp_path / "flat.safetensors", VIT, ARGUMENTS, 64).backbone.vit.pos_embed
     assert torch.allclose(embedding[0, 1:], torch.linspace(-1, 1, 48).expand(64, 48), atol=1e-5)
 
 
 def test_everything_is_frozen(stored: Path) -> None:
     """No parameter asks for a gradient, and dropout and the like are off."""
-    backbone = load(stored, VIT, ARGUMENTS, SIZE, LoraSettings())
+    backbone = loaded(stored, VIT, ARGUMENTS, SIZE).backbone
     assert not any(parameter.requires_grad for parameter in backbone.parameters())
     assert not backbone.vit.training
 
@@ -87,7 +88,7 @@ def test_weights_of_another_model_are_an_error_of_one_line(tmp_path: Path) -> No
     path = tmp_path / "other.safetensors"
     save_file({name: tensor for name, tensor in weights().items() if "blocks.1" not in name}, path)
     with pytest.raises(ValueError, match="not the weights of vit_tiny_patch16_224") as caught:
-        load(path, VIT, ARGUMENTS, SIZE, LoraSettings())
+        loaded(path, VIT, ARGUMENTS, SIZE)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
 
