@@ -427,19 +427,20 @@ class Plan:
         """
         return max(1, (cores or 1) // (os.cpu_count() or 1))
 
-    def sources(self, module: str, *, dataset: str = "", task: str = "") -> list[str]:
+    def sources(self, module: str, *, dataset: str = "", tasks: Sequence[str] = ()) -> list[str]:
         """The project's files that a job runs: its inputs, since Snakemake does not follow imports.
 
         Args:
             module: The job's module.
             dataset: The dataset whose module the job imports by name.
-            task: The task whose module it imports by name.
+            tasks: The tasks whose modules it imports by name.
 
         Returns:
             Paths from the project's root, sorted.
         """
-        named = {f"benchmark.data.datasets.{dataset}": dataset, f"benchmark.tasks.{task}": task}
-        return sorted({*closure(module), *(path for name, wanted in named.items() if wanted for path in closure(name))})
+        named = [f"benchmark.tasks.{task}" for task in tasks]
+        named += [f"benchmark.data.datasets.{dataset}"] if dataset else []
+        return sorted({path for name in (module, *named) for path in closure(name)})
 
     def _local(self, path: str) -> str:
         """A path of the user's, which is relative to `local_files`."""

@@ -34,7 +34,7 @@ rule pack:
         code=lambda wildcards: plan.sources(
             "benchmark.data.pack",
             dataset=plan.dataset(plan.packs[wildcards.pack]),
-            task=plan.task(plan.packs[wildcards.pack]),
+            tasks=[plan.task(plan.packs[wildcards.pack])],
         ),
     output:
         multiext(
