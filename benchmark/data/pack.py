@@ -181,17 +181,18 @@ def _write(
         DataError: Arrays differ in shape or dtype.
     """
     failed: list[Item] = []
-    found, kinds = hashlib.sha256(), set()
+    found, kinds = hashlib.sha256(), set[str]()
     with atomic(target) as path, path.open("wb") as stream:
         done = 0
         for arrays in in_batches(work, items, threads, batch, f"pack {target.stem}"):
             failed += [item for item, array in zip(items[done:], arrays, strict=False) if array is None]
             if not failed:
-                block = np.stack([array for array in arrays if array is not None])
-                kinds |= {(array.shape, array.dtype) for array in arrays if array is not None}
+                made = [array for array in arrays if array is not None]
+                kinds |= {f"{array.dtype} {array.shape}" for array in made}
                 if len(kinds) > 1:
-                    shown = some(sorted(f"{dtype} {shape}" for shape, dtype in kinds))
+                    shown = some(sorted(kinds))
                     raise DataError(f"{target.name}: all must be of one shape and dtype, but there are {shown}")
+                block = np.stack(made)
                 for content in ([] if done else [_header(block, len(items))]) + [block.data]:
                     found.update(content)
                     stream.write(content)

@@ -103,7 +103,7 @@ class Results:
         names = {name: self.score(name) for name in self.federations}
         if self.one_score:
             return names[self.federations[0]]
-        return ", ".join(f"{score} on {name}" for name, score in names.items())
+        return ", ".join(f"{score} ({name})" for name, score in names.items())
 
     def best(self, federation: str) -> Literal["max", "min"]:
         """Whether the largest or the smallest score of a federation is the best."""

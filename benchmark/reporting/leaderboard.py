@@ -1,7 +1,7 @@
 """Job: the leaderboard: all federations in one table, a row per method.
 
 A federation counts once, however many clients it has: the average rank and the mean are means over federations of means
-over clients. `hurt` counts the clients on which a method scores less than the control `local`, training alone, does.
+over clients. `hurt` counts the clients on which a method does worse than the control `local`, training alone.
 `spread` is the difference between a method's best and worst client of a federation, averaged over federations. Where
 federations have different scores, each has a mean of its own, and there is neither a worst client nor a spread.
 """
@@ -43,7 +43,7 @@ class Entry:
         worst: Its score on the client where it is worst.
         worst_client: That client: federation and id.
         spread: Its best client's score less its worst one's, averaged over federations.
-        hurt: Number of clients on which it scores less than `local`; None for `local` and where there is none.
+        hurt: Number of clients on which it does worse than `local`; None for `local` and where there is none.
         compared: Number of clients on which it was compared with `local`.
         rates: The chosen rates, by federation, with a dagger at the edge of the grid.
         bytes_per_round: Bytes that one client sends and receives per round, by federation.
@@ -173,7 +173,7 @@ def grid(results: Results) -> Grid:
         f" Mean: over clients{', then federations' if results.one_score else ''}."
         f"{f' {brackets}.' if brackets else ''}"
         f"{f' {_SPREAD}' if results.one_score else ''}"
-        " Clients hurt: where the method scores less than training alone (`local`). Bytes per"
+        " Clients hurt: where the method does worse than training alone (`local`). Bytes per"
         " round: sent and received by one client. Training time: all federations, rates and seeds together."
     )
     edge = any(rate.endswith("†") for entry in found for rate in entry.rates.values())
@@ -276,7 +276,7 @@ def _spread(scores: dict[tuple[str, str], Measure], federations: Sequence[str]) 
 
 
 def _hurt(results: Results, scores: dict[str, dict[tuple[str, str], Measure]], method: str) -> tuple[int | None, int]:
-    """On how many clients a method scores less than `local`, and on how many the two were compared.
+    """On how many clients a method does worse than `local`, and on how many the two were compared.
 
     A diverged model is hurt; a missing cell is not compared.
     """

@@ -53,6 +53,7 @@ def test_toy_lesions_end_to_end(lesions: Path, tmp_path: Path, settings: Callabl
     assert run(pack, job) == 0
     folder = tmp_path / "pack"
     manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["group_name"] == "lesions"
     training, test = open_training(folder), open_test(folder)
     index = checked_index(find("toy_lesions"), lesions, "flamby", 0).set_index("sample")
 

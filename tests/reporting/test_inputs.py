@@ -24,7 +24,7 @@ def test_scores_that_differ_are_named_with_their_federations(results: Results, m
     tasks = {"toy_lesions": results.task("toy_lesions"), "toy_slides": Distance([])}
     monkeypatch.setattr(Results, "task", lambda self, name: tasks[name])
     assert not results.one_score
-    assert results.scores == "balanced accuracy on toy_lesions, mean distance on toy_slides"
+    assert results.scores == "balanced accuracy (toy_lesions), mean distance (toy_slides)"
     assert [results.best(name) for name in results.federations] == ["max", "min"]
 
 

@@ -90,7 +90,7 @@ def test_federations_with_different_scores_have_means_of_their_own(
     assert list(board["clients_hurt"]) != list(before.loc[board.index, "clients_hurt"])
     heads = [column.head for column in leaderboard.grid(found).columns]
     assert heads[3:5] == ["Mean balanced accuracy, toy_lesions", "Mean mean distance, toy_slides"]
-    assert "balanced accuracy on toy_lesions, mean distance on toy_slides" in leaderboard.grid(found).caption
+    assert "balanced accuracy (toy_lesions), mean distance (toy_slides)" in leaderboard.grid(found).caption
 
 
 def test_equal_ranks_share_a_place_and_controls_have_none(results: Results) -> None:

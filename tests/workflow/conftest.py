@@ -81,6 +81,7 @@ class Project:
         counted = re.search(r"^Job stats:\njob +count\n[- ]+\n((?:\w+ +\d+\n)+)", printed, re.MULTILINE)
         rules = {(line.split()[0],) for line in counted[1].splitlines()} - {("total",)} if counted else set()
         named = re.findall(r"^Job \d+: (Train|Test) (\w+) on (\w+);", printed, re.MULTILINE)
+        rules -= {("train",), ("evaluate",)}
         rules |= {("train" if verb == "Train" else "evaluate", where, method) for verb, method, where in named}
         assert rules or "Nothing to be done" in printed, printed
         return rules

@@ -75,7 +75,7 @@ def test_other_images_are_refused_in_one_line(compared: Project) -> None:
     printed = compared.snakemake("results/small/selected/toy_lesions/fedit.json", ok=False)
     path.write_bytes(before)
     was = manifest["hashes"]["test.npy"][:6]
-    assert f"baseline: {ROWS}/fedit.zip: made from other images: test.npy was {was}, and is 000000 here;" in printed
+    assert f"take: {ROWS}/fedit.zip: made from other images: test.npy was {was}, and is 000000 here;" in printed
 
 
 def test_without_the_reference_lanes_come_from_the_store(compared: Project) -> None:
