@@ -58,8 +58,8 @@ def train(
     if part:
         lanes, name = Part.of(part).share(lanes), f"{name}, part {part}"
     progress = Progress(output, name, settings.rounds, len(lanes))
-    with progress.running():
-        try:
+    try:
+        with progress.running():
             sweep(output)
             job = _told_how(Job.of(settings, method, pack, backbone, running.device), running)
             limit = None if running.lanes == "auto" else int(running.lanes)
@@ -77,11 +77,11 @@ def train(
                 write_json(output / LANES, said)
             else:
                 shutil.rmtree(output / FOLDER, ignore_errors=True)
-        except Exception as error:
-            said_of = fault.report(error, method)
-            with suppress(OSError):
-                progress.failed(said_of.splitlines()[-1])
-            raise JobError(said_of) from error
+    except Exception as error:
+        reason = fault.report(error, method)
+        with suppress(OSError):
+            progress.failed(reason.splitlines()[-1])
+        raise JobError(reason) from error
 
 
 def _told_how(job: Job, running: RunningSettings) -> Job:

@@ -13,9 +13,8 @@ from sklearn.metrics import balanced_accuracy_score
 from benchmark.config import TrainingJob
 from benchmark.data.packed import Split
 from benchmark.evaluation.evaluate import ALL_RATES, of_every_rate, of_model
-from benchmark.federation.train import Job
+from benchmark.federation.job import Job
 from benchmark.plan import Plan
-from benchmark.tasks.classification import Classification
 from tests.federation.jobs import CONFIGURATION
 from tests.federation.small import clients, engine, method
 
@@ -55,15 +54,14 @@ def test_rates_tested_together_are_those_tested_alone(job: Job, held_out: Split,
                 for name, leaf in job.engine.model.leaves.items()
             }
             save_file(leaves, path, {"clients": json.dumps(names)})
-    task = Classification(job.engine.model.task.classes)
-    table = of_every_rate(job, task, held_out, tmp_path)
+    table = of_every_rate(job, held_out, tmp_path)
     assert list(table.columns) == ALL_RATES
     found = table.set_index(["rate", "seed", "client"])["value"]
     assert len(found) == 3 * 2 * 3
     assert found.unstack("rate").nunique(axis=1).max() == len(RATES), "rates can be told apart"
     labels = held_out.table.set_index("sample")["label"]
     for (rate, seed), _ in found.groupby(["rate", "seed"]):
-        counted, kept = of_model(job, task, held_out, tmp_path / f"lr={rate}/seed={seed}/state.safetensors")
+        counted, kept = of_model(job, held_out, tmp_path / f"lr={rate}/seed={seed}/state.safetensors")
         assert list(counted["sample"].unique()) == list(kept["sample"])
         assert (counted[counted["true"] == 1].set_index("sample")["part"] == labels[kept["sample"]]).all()
         for client, rows in kept.groupby("client"):

@@ -9,12 +9,17 @@ from hypothesis import strategies as st
 
 from benchmark.federation.draws import generator, initial
 from benchmark.leaf import Leaf
+from benchmark.models import lora
+from benchmark.models.heads import Linear
+from benchmark.models.lora import Site
 
 keys = st.lists(st.one_of(st.integers(0, 99), st.text(max_size=8)), min_size=1, max_size=4).map(tuple)
 
-A = Leaf("global/blocks.0.attn.q.A", "global", "lora", (8, 192), "blocks.0.attn.q", "A", "global/blocks.0.attn.q.B")
-B = Leaf("global/blocks.0.attn.q.B", "global", "lora", (192, 8), "blocks.0.attn.q", "B", "global/blocks.0.attn.q.A")
-WEIGHT, BIAS = Leaf("head/weight", "head", "head", (8, 192)), Leaf("head/bias", "head", "head", (8,))
+SITES = [(Site("blocks.0.attn.q", 0, 192), 192)]
+A, B = lora.leaves("global", SITES, 8, "kaiming")
+PERSONAL, _ = lora.leaves("personal", SITES, 8, "kaiming")
+GAUSSIAN, _ = lora.leaves("global", SITES, 8, "gaussian")
+WEIGHT, BIAS = Linear(192, 8).leaves("head")
 
 
 @given(key=keys, other=keys)
@@ -50,6 +55,11 @@ def test_a_is_drawn_as_peft_draws_it() -> None:
     assert abs(float(drawn.mean())) < 4 * bound / math.sqrt(3 * drawn.numel())
 
 
+def test_a_may_be_drawn_as_peft_draws_its_gaussian() -> None:
+    """Normal, with the standard deviation 1/rank."""
+    assert float(initial(GAUSSIAN, 0, torch.float64).std()) == pytest.approx(1 / 8, rel=0.1)
+
+
 def test_b_and_bias_are_zero_and_the_head_is_small() -> None:
     """Adapters change nothing at first."""
     assert not initial(B, 0, torch.float32).any()
@@ -59,8 +69,7 @@ def test_b_and_bias_are_zero_and_the_head_is_small() -> None:
 
 def test_initialisation_is_keyed_by_seed_and_name() -> None:
     """Another seed, another layer or another adapter is another draw."""
-    personal = Leaf("personal/blocks.0.attn.q.A", "personal", "lora", (8, 192), "blocks.0.attn.q", "A")
-    drawn = [initial(A, 0, torch.float64), initial(A, 1, torch.float64), initial(personal, 0, torch.float64)]
+    drawn = [initial(A, 0, torch.float64), initial(A, 1, torch.float64), initial(PERSONAL, 0, torch.float64)]
     assert len({tuple(tensor.flatten().tolist()) for tensor in drawn}) == 3
 
 

@@ -15,40 +15,45 @@ from tests.federation.small import ROOT
 
 JOB = TrainingJob.model_validate_json(Plan.of(CONFIGURATION).training("hospitals", "fedit"))
 CLIENTS = ("east", "north")
-HASHES = dict.fromkeys(("images", "table", "backbone", "method", "engine"), "0")
+HASHES = dict.fromkeys(("images", "targets", "table", "backbone", "method", "engine"), "0")
 LANE = Lane("1e-1", 0)
 
 COUNTS: dict[str, list[Any]] = {
     "method_settings": [{"strength": 1.0}],
     "backbone": ["vit_small_patch16_224"],
     "arguments": [{"depth": 3}],
-    "lora": [{"rank": 5}, {"alpha": 2}, {"targets": ["q"]}],
+    "task": [{"loss": "focal"}],
+    "network": ["another"],
+    "lora": [{"rank": 5}, {"alpha": 2}, {"targets": ["q"]}, {"dropout": 0.1}],
+    "trains": [("head",)],
+    "initialisation": [{"lora": "gaussian"}, {"head": 0.1}],
     "head": ["personal"],
     "averaging": ["uniform"],
     "training": [
         {"batch_size": 7},
         {"local_epochs": 2},
-        {"momentum": 0.5},
-        {"weight_decay": 0.1},
+        {"optimiser": {"momentum": 0.5}},
         {"precision": "float64"},
     ],
     "augmentation": [{"flip": False}, {"rotate": False}, {"brightness": 0.5}, {"contrast": 0.5}],
     "evaluate_every": [2],
 }
 """Other values of every setting that determines a result."""
+PARTS = ("lora", "initialisation", "training", "augmentation")
+"""Settings that have settings."""
 
 
 def changed(name: str, value: Any) -> TrainingJob:
     """The job with another value of one setting."""
     values = JOB.model_dump()
-    values[name] = {**values[name], **value} if name in {"lora", "training", "augmentation"} else value
+    values[name] = {**values[name], **value} if name in PARTS else value
     return TrainingJob.model_validate(values)
 
 
 def test_every_setting_counts_or_is_a_label() -> None:
     """A new setting of a job, or of a part of it, is not forgotten here."""
     assert set(COUNTS) | LABELS == set(TrainingJob.model_fields)
-    for part in ("lora", "training", "augmentation"):
+    for part in PARTS:
         assert {name for value in COUNTS[part] for name in value} == set(JOB.model_dump()[part])
 
 
@@ -76,6 +81,13 @@ def test_a_label_does_not_count(name: str, value: Any) -> None:
 @pytest.mark.parametrize("name", list(HASHES))
 def test_every_hash_counts(name: str) -> None:
     assert key(JOB, CLIENTS, {**HASHES, name: "1"}, LANE) != key(JOB, CLIENTS, HASHES, LANE)
+
+
+def test_rounds_count_where_the_rate_follows_a_schedule_over_them() -> None:
+    for optimiser, counts in (({}, False), ({"schedule": "cosine"}, True), ({"warmup": 3}, True)):
+        few = changed("training", {"optimiser": optimiser})
+        many = few.model_copy(update={"rounds": few.rounds + 1})
+        assert (key(few, CLIENTS, HASHES, LANE) != key(many, CLIENTS, HASHES, LANE)) is counts
 
 
 def test_clients_rate_and_seed_count_but_not_how_they_are_written() -> None:
