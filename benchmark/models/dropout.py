@@ -24,7 +24,7 @@ def dropped(x: Tensor, share: float, key: Tensor, place: int) -> Tensor:
         The same shape.
     """
     number = torch.arange(x.numel(), device=x.device).view(x.shape)
-    bits = number * _STEP + (key + place * _MIX[0])
+    bits = number * _STEP + (key + (place << 40))
     for shift, factor in ((30, _MIX[0]), (27, _MIX[1])):
         bits = (bits ^ _shifted(bits, shift)) * factor
     uniform = _shifted(bits ^ _shifted(bits, 31), 11).to(torch.float64) * 2.0**-53

@@ -1,5 +1,6 @@
 """One hospital of the plain path: its images, its copy of the model, and its training."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,8 +13,7 @@ from torch import Tensor, nn
 
 from benchmark.config import AugmentationSettings
 from benchmark.data.augmentation import augment, to_float
-from benchmark.federation.draws import generator, initial
-from benchmark.leaf import Leaf
+from benchmark.federation.draws import generator
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,17 @@ class Setting:
     augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
     dtype: torch.dtype = torch.float64
     frozen: torch.dtype | None = None
+
+
+def drawn(name: str, like: Tensor, seed: int, round: int = 0) -> Tensor:
+    """What a parameter of this name begins with: A as PEFT draws it, a head's weights small, all else zero."""
+    start = torch.zeros(like.shape, dtype=torch.float64)
+    source = generator(seed, "initialisation", name, *([round] if round else []))
+    if name.endswith(".A"):
+        nn.init.kaiming_uniform_(start, a=math.sqrt(5), generator=source)
+    elif name.endswith("/weight"):
+        nn.init.normal_(start, 0, 0.02, generator=source)
+    return start.to(like.dtype)
 
 
 class SeparateQKV(nn.Module):
@@ -142,11 +153,7 @@ class Hospital:
         """The run's common initialisation, drawn by the keys that the engine uses."""
         with torch.no_grad():
             for name, parameter in self.named().items():
-                part, _, tail = name.partition("/")
-                site, _, factor = tail.rpartition(".") if part != "head" else ("", "", "")
-                role = "head" if part == "head" else "lora"
-                leaf = Leaf(name, part, role, tuple(parameter.shape), site, factor)
-                parameter.copy_(initial(leaf, self.seed, self.setting.dtype))
+                parameter.copy_(drawn(name, parameter, self.seed))
 
     def A(self, adapter: str) -> list[nn.Parameter]:  # noqa: N802
         """The matrices A (rank, in) of an adapter, one per adapted layer."""

@@ -11,9 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmark.federation.draws import initial
-from benchmark.leaf import Leaf
-from tests.reference.hospital import Hospital, Images, Setting, average, cosine
+from tests.reference.hospital import Hospital, Images, Setting, average, cosine, drawn
 
 
 @dataclass(frozen=True)
@@ -268,7 +266,7 @@ def apfl(setting: Setting, rate: float, seed: int, learned: bool = True) -> list
     hospitals = _hospitals(setting, seed, ["global", "personal"])
     heads, alphas = [], []
     for hospital in hospitals:
-        heads.append([nn.Parameter(_drawn(f"personal_head/{n}", p, seed)) for n, p in _head(hospital).items()])
+        heads.append([nn.Parameter(drawn(f"personal_head/{n}", p, seed)) for n, p in _head(hospital).items()])
         alphas.append(nn.Parameter(torch.tensor(0.5, dtype=setting.dtype)))
     for round in range(setting.rounds):
         for hospital, head, alpha in zip(hospitals, heads, alphas, strict=True):
@@ -329,9 +327,7 @@ def flora(setting: Setting, rate: float, seed: int) -> list[Result]:
             _merge(hospital, exact)
             with torch.no_grad():
                 for site, A, B in zip(hospital.layers, hospital.A("global"), hospital.B("global"), strict=True):
-                    name = f"global/{site}.A"
-                    leaf = Leaf(name, "global", "lora", tuple(A.shape), site, "A")
-                    A.copy_(initial(leaf, seed, A.dtype, round + 1))
+                    A.copy_(drawn(f"global/{site}.A", A, seed, round + 1))
                     B.zero_()
     return _with_offsets(hospitals)
 
@@ -382,11 +378,6 @@ def _correction(hospital: Hospital, by: dict[str, Tensor]) -> Callable[[], Tenso
 
 def _head(hospital: Hospital) -> dict[str, nn.Parameter]:
     return dict(hospital.model.base_model.model.head.named_parameters())
-
-
-def _drawn(name: str, like: Tensor, seed: int) -> Tensor:
-    """A second head's initial value."""
-    return initial(Leaf(name, "personal_head", "head", tuple(like.shape)), seed, like.dtype)
 
 
 def _mixed(hospital: Hospital, head: Sequence[Tensor], alpha: Tensor, images: Tensor) -> Tensor:
