@@ -1,19 +1,20 @@
-"""The method contract: all that the author of a federated method writes, and needs to know.
+"""The method contract: what you write to add a federated method, and all that you need to know for it.
 
-A method is a class in a file of its own in `methods/`; the file's name is the method's name. It says what a client
-holds, what it trains in a round, what it sends, what the server makes of that, and how a client predicts. Every hook
-has a default, and the defaults together are FedAvg of one LoRA adapter.
+A method is one class in one file in `methods/`; the file's name is the method's name. Every hook of `Method` has a
+default, and the defaults together are FedAvg of one LoRA adapter: write the hooks in which your method differs.
 
-A round, of each client: `phases` say which leaves are trained, `loss` is minimised, `after` remembers; the client sends
-its `shared` leaves and what `upload` adds; `server` makes one message of all clients' for all of them; `download` takes
-it over.
+Read `Method` from top to bottom: its hooks stand in the order of a round, and an example runs one by hand.
 
-Client hooks see one client in one lane: leaves have the shapes their `Leaf` gives. The server hook sees all clients of
-one lane, stacked on dimension 0. No hook sees learning rates, seeds, devices or dtypes: the engine maps the hooks over
-lanes, so that lanes cannot leak into each other.
+Three rules make hooks short:
 
-Hooks are mapped with `torch.vmap`: write pure functions of tensors, without `.item()`, in-place changes of arguments
-or branches on values.
+* **A client hook sees one client, at one learning rate and one seed.** Leaves have the shapes that their `Leaf` gives.
+  `server` alone sees all K clients, stacked on dimension 0.
+* **No hook sees rates, seeds, devices or dtypes.** The engine maps your hooks over all of them at once with
+  `torch.vmap`, so runs cannot leak into each other.
+* **Hooks are pure functions of tensors.** No `.item()`, no change of an argument in place, no `if` on a tensor's value:
+  use `torch.where`. Derivatives are allowed anywhere: `torch.func.grad` inside `loss` takes second-order steps.
+
+`python -m benchmark check methods/mine.py` says which rule a file breaks, in which line, and what to do.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -91,10 +92,10 @@ class Phase:
     """One pass of local training.
 
     Attributes:
-        trains: Which leaves this pass trains; everything but offsets where it is not said.
+        trains: Which leaves this pass trains; all but offsets by default.
         mix: How the adapters' outputs are weighted; the method's own `mix` where none is given.
         epochs: Passes over the client's images; the configured local epochs where none are given.
-        copies: Parts that start this phase as a copy of another: `{"personal": "global"}`.
+        copies: Parts that begin this pass as a copy of another: `{"personal": "global"}` copies global into personal.
     """
 
     trains: Callable[[Leaf], bool] = lambda leaf: leaf.role != "offset"
@@ -106,27 +107,75 @@ class Phase:
 class Method:
     """FedAvg of one LoRA adapter, and the base of every method.
 
-    Settings of a method are the fields of its class, made a frozen dataclass; the configuration's `method_settings`
-    changes them.
+    A run begins with the same leaves on all clients, drawn from the seed. Then, in every round:
+
+    1. Each client trains. `phases` lists its passes over its images; each names the leaves that it trains. `loss` is
+       what a step minimises, `mix` how the outputs of several adapters are weighted. Then `after` says what the client
+       remembers until the next round.
+    2. Each client sends its leaves that are `shared`, and what `upload` adds.
+    3. `server` makes one message of what all clients sent.
+    4. Each client takes the message over: `download`.
+
+    After the last round each client may train once more, alone: `closing`. It predicts with the leaves that `deployed`
+    names, by `predict`.
+
+    Example:
+        FedProx is FedAvg with another loss. Here it runs for three rounds by hand, on a model of one number, which each
+        of two clients wants elsewhere. What the loops do, the engine does; what `method.` does, you write or inherit.
+
+        >>> class Near(Method):
+        ...     "Clients stay near what they received."
+        ...     title, paper = "Near", "arXiv:1812.06127"
+        ...     def loss(self, batch, params, start, memory):
+        ...         return batch.task_loss(batch(params)) + 1 / 2 * squared_distance(params, start)
+        >>> class Images:
+        ...     "A batch of images whose loss is the squared distance of the one number from the client's own."
+        ...     def __init__(self, own):
+        ...         self.own = own
+        ...     def __call__(self, params, mix=None, *, trace=False):
+        ...         return Output(prediction=params["w"], features=params["w"], adapters={}, buffers={})
+        ...     def task_loss(self, output):
+        ...         return (output.prediction - self.own) ** 2
+        >>> method, clients = Near(), [Images(1.0), Images(4.0)]
+        >>> weights, held = torch.tensor([0.75, 0.25]), {"w": torch.tensor(0.0)}
+        >>> for round in range(3):
+        ...     sent = []
+        ...     for batch in clients:
+        ...         leaves = held
+        ...         for step in range(2):  # One pass of two steps, at the rate 0.1.
+        ...             gradient = torch.func.grad(lambda params: method.loss(batch, params, held, {}))(leaves)
+        ...             leaves = {"w": leaves["w"] - 0.1 * gradient["w"]}
+        ...         sent.append(leaves["w"])
+        ...     message = method.server({"w": torch.stack(sent)}, held, weights)
+        ...     held = {**held, **method.download(message, held, {}, held)[0]}
+        ...     print(f"after round {round}: {held['w']:.3f}")
+        after round 0: 0.595
+        after round 1: 0.988
+        after round 2: 1.247
+
+        It goes towards the weighted mean of what the clients want, 1.75.
+
+    Settings of a method are the fields of its class, made a frozen dataclass: `mu: float = 0.01`. The configuration
+    changes them: `method_settings: {mine: {mu: 0.1}}`.
 
     Attributes:
         title: The name in tables.
         paper: Where it is published: an arXiv number, or why there is none.
-        control: A control is shown in tables but not ranked.
-        pooled: All clients' images are trained on as if one client held them (controls only).
-        adapters: The adapters each client holds: each is a set of leaves, a LoRA pair for every adapted projection and,
-            where weights of the network itself are trained, those weights. Adapters of one name start equal on all
-            clients; the pairs of different ones are drawn independently.
-        heads: The task heads each client holds, likewise. The one named `head` follows the policy below; any other
-            stays with its client, unless `shared` says that it travels.
+        control: True for a bound that is shown in tables and not ranked.
+        pooled: True where all clients' images are trained on as if one client held them (controls only).
+        adapters: Names of the adapters that each client holds. An adapter is a set of leaves: a LoRA pair for every
+            adapted projection and, where weights of the network itself are trained, those weights. At the start an
+            adapter is equal on all clients; the pairs of two adapters are drawn independently.
+        heads: Names of the task heads that each client holds, likewise. Whether the one named `head` travels, `head`
+            below says; any other stays with its client, unless `shared` says that it travels.
         scalars: Numbers that each client trains, with their initial values. Each is a leaf of that name.
-        offset: Whether each client holds, for every adapted projection, a dense leaf (out, in) that is added to the
-            frozen weight with the adapters' scale: `W0 + alpha/rank * (offset + B A)`. It starts at zero; `download`
-            changes it.
+        offset: True where each client holds, for every adapted projection, a matrix (out, in) that is added to the
+            frozen weight with the adapters' scale: `W0 + alpha/rank * (offset + B A)`. It begins at zero, no pass
+            trains it, and `download` changes it.
         head: `shared` or `personal` where the published method defines it; otherwise the configuration decides.
         trains: The roles of what is trained, where the published method defines them: `("lora", "head")`; otherwise
             the configuration decides.
-        needs: Roles that must be among what is trained, for the method to mean anything.
+        needs: Roles without which the method means nothing: a configuration that does not train them is refused.
     """
 
     title: ClassVar[str]
@@ -141,24 +190,28 @@ class Method:
     trains: ClassVar[tuple[str, ...] | None] = None
     needs: ClassVar[tuple[str, ...]] = ()
 
-    # What a client holds.
+    # Once, before the first round.
 
     def shared(self, leaf: Leaf) -> bool:
-        """Whether a leaf travels to the server and back; all others stay with their client.
+        """Whether a leaf is sent to the server and replaced by its answer; all others never leave their client.
 
-        The leaves of `head` are not asked about: their policy is a setting. A shared leaf that no pass of a round
-        trains is equal on all clients already, and does not travel in that round.
+        By default the adapter `global` is. You are not asked about `head`: the attribute `head` or the configuration
+        says it. In a round in which no pass trains a shared leaf it is equal on all clients, and is not sent.
         """
         return leaf.part == "global"
 
     def memory(self, params: Leaves) -> Leaves:
-        """What a client remembers before the first round, beside its leaves."""
+        """What a client remembers beside its leaves, before the first round: tensors by names of your own."""
         return {}
 
-    # What it trains.
+    # A round. First each client trains.
+
+    def phases(self, round: int) -> Sequence[Phase]:
+        """What a client trains in a round, pass after pass; rounds are counted from 0."""
+        return [Phase()]
 
     def mix(self, params: Leaves) -> Mix:
-        """How the outputs of adapters and heads are weighted, where neither phase nor hook says otherwise.
+        """How the outputs of adapters and heads are weighted, wherever a `Phase` or a call of a batch names no mix.
 
         Args:
             params: The client's leaves, where the weights depend on them.
@@ -168,14 +221,6 @@ class Method:
             itself is W0 + sum_a m_a (W_a - W0), W0 being the pretrained one.
         """
         return dict.fromkeys(self.adapters, 1.0)
-
-    def phases(self, round: int) -> Sequence[Phase]:
-        """A client's training in one round (counted from 0), as one or more passes over its images."""
-        return [Phase()]
-
-    def closing(self) -> Sequence[Phase]:
-        """Passes that each client trains once, after the last round's averaging. Nothing is sent afterwards."""
-        return []
 
     def loss(self, batch: Batch, params: Leaves, start: Leaves, memory: Leaves) -> Tensor:
         """The loss of one step.
@@ -192,7 +237,7 @@ class Method:
         return batch.task_loss(batch(params))
 
     def after(self, params: Leaves, start: Leaves, memory: Leaves, gradients: Leaves) -> Leaves:
-        """What a client remembers of a round, before anything is sent.
+        """What a client remembers once it has trained and before it sends.
 
         Args:
             params: The client's leaves after its training.
@@ -205,14 +250,16 @@ class Method:
         """
         return memory
 
-    # What travels.
+    # Then it sends its shared leaves, and what it adds.
 
     def upload(self, params: Leaves, memory: Leaves) -> Leaves:
-        """What a client sends beside its shared leaves, under names that no leaf has."""
+        """What a client sends in addition to its shared leaves. Give it names that no leaf has."""
         return {}
 
+    # The server makes one message of all.
+
     def server(self, sent: Leaves, start: Leaves, weights: Tensor) -> Leaves:
-        """What all clients receive.
+        """The one message that every client receives, made of what all of them sent.
 
         Args:
             sent: What all K clients sent, each of shape (K, ...).
@@ -220,12 +267,14 @@ class Method:
             weights: Each client's share of all training images, shape (K,); they sum to one.
 
         Returns:
-            The message without a client dimension: every client receives the same.
+            The message, without the clients' dimension 0.
         """
         return mean_over_clients(sent, weights)
 
+    # Each client takes it over.
+
     def download(self, received: Leaves, params: Leaves, memory: Leaves, fresh: Leaves) -> tuple[Leaves, Leaves]:
-        """What a client makes of the message.
+        """What changes on a client when it receives the message.
 
         Args:
             received: What `server` returned.
@@ -238,14 +287,20 @@ class Method:
         """
         return {name: leaf for name, leaf in received.items() if name in params}, memory
 
-    # What it predicts with.
+    # Once, after the last round.
+
+    def closing(self) -> Sequence[Phase]:
+        """Passes that each client trains after the last round, alone: nothing is sent any more."""
+        return []
+
+    # Whenever a client predicts.
 
     def deployed(self, params: Leaves, memory: Leaves) -> Leaves:
-        """The leaves that a client predicts with."""
+        """The leaves that a client predicts with, made of those it holds (a merged model, say)."""
         return params
 
     def predict(self, batch: Batch, support: Batch, params: Leaves) -> Tensor:
-        """The prediction of a batch's images.
+        """What a client predicts for a batch of images.
 
         Args:
             batch: The images to predict, without targets.

@@ -257,7 +257,7 @@ class Plan:
         return self._where(self.baselines.taken)
 
     def _where(self, rows: list[tuple[str, str]]) -> str:
-        """A regular expression for a federation that is followed by the method of one of these rows."""
+        """Regex that restricts the wildcard `federation` to paths whose method belongs to `rows`."""
         methods = {name: [method for federation, method in rows if federation == name] for name in self.federations}
         return "|".join(f"{name}(?=/(?:{'|'.join(own)})[/.])" for name, own in methods.items() if own) or "(?!)"
 
@@ -482,7 +482,8 @@ class Plan:
     def _unfit(self) -> list[str]:
         """Networks and tasks that there are not, their settings likewise, and methods that lack what they need."""
         config, faults = self.config, []
-        if not (ROOT / f"benchmark/models/{config.backbone.network}.py").is_file():
+        network = ROOT / f"benchmark/models/{config.backbone.network}.py"
+        if not network.is_file():
             faults.append(f"backbone.network: there is no benchmark/models/{config.backbone.network}.py")
         for task, settings in config.tasks.items():
             file = ROOT / f"benchmark/tasks/{task}.py"
@@ -499,6 +500,11 @@ class Plan:
         for method in self.methods if not faults else ():
             file = ROOT / method_file(method)
             trained = _literal(file, "trains", None) or config.trains
+            if "lora" in trained and not _literal(network, "adaptable", False):
+                faults.append(
+                    f"trains: {method} trains {', '.join(trained)}, but the network {config.backbone.network} has no "
+                    f"projections for lora; leave {method} out of `methods`, or set `trains`: [all], say"
+                )
             if lacking := [role for role in _literal(file, "needs", ()) if role not in trained]:
                 faults.append(
                     f"trains: {method} needs {', '.join(lacking)}, but what is trained is {', '.join(trained)}; leave "

@@ -10,7 +10,7 @@ from statistics import median
 import torch
 
 from benchmark.files import write_json
-from benchmark.models.backbone import build
+from benchmark.models.vit import build
 from benchmark.provenance import peak_memory
 from benchmarks.workload import VIT, Workload
 

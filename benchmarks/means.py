@@ -29,31 +29,26 @@ sys.path.insert(0, str(ROOT))
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
-from benchmark.models.backbone import Backbone, build  # noqa: E402
-from benchmark.tasks._before import Classification  # noqa: E402
 from PIL import Image  # noqa: E402
 from torch import Tensor  # noqa: E402
 from torch.fx.experimental.proxy_tensor import make_fx  # noqa: E402
 
 from benchmark import provenance  # noqa: E402
-from benchmark.config import AugmentationSettings, LoraSettings, TrainingSettings  # noqa: E402
+from benchmark.federation import engine, optimisers  # noqa: E402
 from benchmark.federation.beside import Beside  # noqa: E402
-from benchmark.federation.client import Client, Lane  # noqa: E402
-from benchmark.federation.engine import Engine, State  # noqa: E402
-from benchmark.federation.methods import load  # noqa: E402
-from benchmark.federation.model import Model  # noqa: E402
+from benchmark.federation.client import Lane  # noqa: E402
+from benchmark.federation.engine import Engine  # noqa: E402
 from benchmark.federation.recorded import CudaGraphs, Recorder  # noqa: E402
-from benchmark.federation.rows import Rows  # noqa: E402
-from benchmark.federation.step import Step, descend  # noqa: E402
-from benchmark.federation.store import Record, Store  # noqa: E402
+from benchmark.federation.step import Held, Step  # noqa: E402
+from benchmark.federation.store import Store  # noqa: E402
+from benchmark.federation.training import Record  # noqa: E402
+from benchmark.leaf import lora_name  # noqa: E402
 from benchmark.method import Phase  # noqa: E402
-from benchmark.methods import method_file  # noqa: E402
 from benchmark.models import attention  # noqa: E402
 from benchmark.models.last_block import LastBlock  # noqa: E402
-from benchmark.models.lora import AdaptedLinear, lora_name  # noqa: E402
+from benchmark.models.lora import AdaptedLinear  # noqa: E402
+from benchmarks import noise  # noqa: E402
 
-VIT = "vit_tiny_patch16_224"
-CLASSES = tuple("abcdefgh")
 RATES = tuple(Lane(f"{number}e-3", 0) for number in range(1, 6))
 SEEDS = tuple(Lane("1e-3", seed) for seed in range(5))
 SMALL, LARGE = 64, 224
@@ -84,15 +79,8 @@ class Setup:
     ) -> Engine:
         """Clients with so many training images each, and as many for validation."""
         images = images or (self.images if side == SMALL else self.images // 4)
-        backbone = Backbone(build(VIT, {}, side), LoraSettings()).on(self.device, precision)
-        model = Model.of(backbone, Classification(CLASSES), load(ROOT / method_file(method), {}))
-        source = torch.Generator().manual_seed(0)
-        noise = torch.randint(0, 256, (images, side, side, 3), dtype=torch.uint8, generator=source)
-        pixels = Rows.of(noise.to(self.device))
-        labels = torch.randint(len(CLASSES), (images,), generator=source).to(self.device)
-        everyone = [Client(str(number), pixels, labels, pixels, labels) for number in range(clients)]
-        training = TrainingSettings(batch_size=batch, optimiser=OptimiserSettings(momentum=0.9), precision=precision)
-        return Engine(model, everyone, training, AugmentationSettings(), "shared")
+        config = noise.config(training={"batch_size": batch, "optimiser": {"momentum": 0.9}, "precision": precision})
+        return noise.engine(config, method, images, side, self.device, clients)
 
 
 @dataclass(frozen=True)
@@ -245,32 +233,37 @@ def evaluation(setup: Setup) -> Iterator[Pair]:
     apart = [partial(ours.validate, state.lane(number)) for number in range(len(RATES))]
     yield Pair("validation: five lanes together | lane by lane", together, lambda: [work() for work in apart])
     for chunk in (16, 32, 128):
-        yield Pair(f"validation: 64 images at once | {chunk}", together, partial(ours.validate, state, chunk))
+        yield Pair(f"validation: 64 images at once | {chunk}", together, partial(_in_chunks, chunk, together))
+
+
+def _in_chunks(images: int, work: Work) -> None:
+    with changed(engine, "CHUNK", images):
+        work()
 
 
 def optimiser(setup: Setup) -> Iterator[Pair]:
     """A hundred steps of SGD for all lanes and leaves together, or by one of torch's optimisers for each lane."""
     ours = setup.engine(1)
     leaves = [leaf[0].clone() for leaf in ours.start(RATES).params.values()]
-    gradients, buffers = ([torch.ones_like(leaf) for leaf in leaves] for _ in range(2))
+    gradients = [torch.ones_like(leaf) for leaf in leaves]
+    fused = optimisers.of(ours.training.optimiser)
+    state = fused.state(leaves)
     rates = torch.tensor([float(lane.rate) for lane in RATES], device=setup.device)
     scaled = [rates.view(-1, *[1] * (leaf.dim() - 1)) for leaf in leaves]
     single = [[leaf[number].clone().requires_grad_() for leaf in leaves] for number in range(len(RATES))]
-    optimisers = [
-        torch.optim.SGD(own, lr=float(lane.rate), momentum=0.9) for own, lane in zip(single, RATES, strict=True)
-    ]
+    alone = [torch.optim.SGD(own, lr=float(lane.rate), momentum=0.9) for own, lane in zip(single, RATES, strict=True)]
     for own in single:
         for leaf in own:
             leaf.grad = torch.ones_like(leaf)
 
     def together() -> None:
         for _ in range(100):
-            descend(ours.training, leaves, list(gradients), buffers, scaled)
+            fused.step(leaves, gradients, state, scaled)
 
     def apart() -> None:
         for _ in range(100):
-            for optimiser in optimisers:
-                optimiser.step()
+            for one in alone:
+                one.step()
 
     yield Pair(
         "100 steps of SGD, all lanes and leaves in four operations | torch.optim.SGD for each lane", together, apart
@@ -282,7 +275,7 @@ def fused_attention(setup: Setup) -> Iterator[Pair]:
     for side, batch in ((SMALL, 16), (SMALL, 32), (LARGE, 16)):
         ours = setup.engine(side=side, batch=batch)
         turns = [partial(_with_attention, fused, one_round(ours)) for fused in (True, False)]
-        size = min(batch, len(ours.clients[0].labels))
+        size = min(batch, len(ours.clients[0].training))
         yield Pair(f"fused attention, {side} px, batches of {size} | products and softmax", *turns)
 
 
@@ -299,7 +292,7 @@ def checkpoints(setup: Setup) -> Iterator[Pair]:
     def trained(store: Store, beside: Beside | None) -> None:
         for number in range(3):
             work()
-            kept = State(number, {name: leaf.to("cpu", copy=True) for name, leaf in state.params.items()}, {})
+            kept = replace(state.map(lambda leaf: leaf.to("cpu", copy=True)), round=number)
             records = {f"{i}{'0' * 9}": Record(kept.lane(i), [], 0.0) for i in range(len(RATES))}
             save = partial(store.checkpoint, records)
             beside.do(save) if beside else save()
@@ -345,17 +338,19 @@ def compiled(setup: Setup) -> Iterator[Pair]:
     ours = setup.engine()
     params = {name: leaf[0] for name, leaf in ours.start(RATES).params.items()}
     rates = [float(lane.rate) for lane in RATES]
-    step = Step(ours.model, ours.training, Phase(), rates, [0] * len(rates), params, params, {})
-    size = ours.training.batch_size
-    images = torch.rand(size, 3, SMALL, SMALL, device=setup.device)
-    labels = ours.clients[0].labels[:size]
+    targets = ours.clients[0].training.targets
+    held = Held(params, params, {}, {}, ours.model.task.priors(targets))
+    step = Step(ours.model, optimisers.of(ours.training.optimiser), Phase(), rates, [0] * len(rates), held)
+    labels = targets[: ours.training.batch_size]
+    images = torch.rand(len(labels), 3, SMALL, SMALL, device=setup.device)
     step.trained = {name: leaf.detach() for name, leaf in step.trained.items()}
     leaves = list(step.trained.values())
 
     def gradients(leaves: Sequence[Tensor], images: Tensor, labels: Tensor) -> tuple[Tensor, list[Tensor]]:
         names = list(step.trained)
         with changed(step, "trained", {name: leaf.requires_grad_() for name, leaf in zip(names, leaves, strict=True)}):
-            return step.gradients([images], [labels])
+            losses, found, _ = step.gradients([[images, labels]])
+            return losses, found
 
     tick = time.perf_counter()
     program = torch.compile(make_fx(gradients)(leaves, images, labels))

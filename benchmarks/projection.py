@@ -18,24 +18,18 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
-from benchmark.models.backbone import Backbone, build  # noqa: E402
-from benchmark.tasks._before import Classification  # noqa: E402
 
 from benchmark import provenance  # noqa: E402
 from benchmark.config import Config, read  # noqa: E402
-from benchmark.federation.client import Client, Lane  # noqa: E402
+from benchmark.federation.client import Lane  # noqa: E402
 from benchmark.federation.engine import Engine  # noqa: E402
-from benchmark.federation.methods import load  # noqa: E402
-from benchmark.federation.model import Model  # noqa: E402
-from benchmark.federation.rows import Rows  # noqa: E402
-from benchmark.methods import method_file  # noqa: E402
 from benchmark.plan import Plan  # noqa: E402
+from benchmarks.noise import engine, first  # noqa: E402
 
 FULL = {"fed_isic2019": (18_597, 0.15), "camelyon17": (0.8 * 455_954, 0.15 / 0.8)}
 """Of each dataset: images that are not for testing, and the share of these that are for validation.
 
 FLamby's split has 18,597 of 23,247; our assignment of Camelyon17's patients aims at 65, 15 and 20 % of 455,954."""
-CLASSES = tuple("abcdefgh")
 
 
 @dataclass(frozen=True)
@@ -86,7 +80,7 @@ def main() -> None:
     costs: dict[tuple[str, str], Cost] = {}
     for method in plan.methods:
         for name, federation in plan.config.federations.items():
-            ours = engine(plan.config, method, federation.image_size, arguments.device, arguments.images)
+            ours = engine(plan.config, method, arguments.images, federation.image_size, arguments.device)
             costs[name, method] = measured(ours, plan.config)
         speeds = [(1 / cost.training, 1 / cost.validation) for cost in (costs[n, method] for n in plan.federations)]
         print(f"| {method} | " + " | ".join(f"{a:.0f} | {b:.0f}" for a, b in speeds) + " |", flush=True)
@@ -117,40 +111,19 @@ def said(plan: Plan, costs: Mapping[tuple[str, str], Cost]) -> str:
     return f"config/{config.name}.yaml, {what}, validation included: {total}"
 
 
-def engine(config: Config, method: str, side: int, device: str, images: int) -> Engine:
-    """A method on one client of noise: costs do not depend on what the images show."""
-    backbone = Backbone(build(config.backbone.name, config.backbone.arguments, side), config.lora)
-    settings = config.method_settings.get(method, {})
-    model = Model.of(
-        backbone.on(device, config.training.precision),
-        Classification(CLASSES),
-        load(ROOT / method_file(method), settings),
-    )
-    pixels = Rows.of(torch.randint(0, 256, (images, side, side, 3), dtype=torch.uint8).to(device))
-    labels = torch.randint(len(CLASSES), (images,)).to(device)
-    client = Client("noise", pixels, labels, pixels, labels)
-    return Engine(model, [client], config.training, config.augmentation, config.head)
-
-
 def measured(ours: Engine, config: Config) -> Cost:
     """Seconds of one image in one lane."""
     lanes = [Lane(rate, seed) for seed in config.seeds for rate in config.rates]
-    few = replace(ours, clients=[_beginning(ours.clients[0], config.training.batch_size)])
+    few = replace(ours, clients=[first(ours.clients[0], config.training.batch_size)])
     # Later rounds than the first may have more passes.
     begun = replace(ours.start(lanes), round=1)
     few.round(begun, lanes)
     few.validate(begun)
-    share = 1 / (len(ours.clients[0].labels) * len(lanes))
+    share = 1 / (len(ours.clients[0].training) * len(lanes))
     closing = _seconds(ours, lambda: ours.close(begun, lanes)) if ours.model.method.closing() else 0.0
     training = _seconds(ours, lambda: ours.round(begun, lanes))
     validation = _seconds(ours, lambda: ours.validate(begun))
     return Cost(share * training, share * closing, share * validation)
-
-
-def _beginning(client: Client, count: int) -> Client:
-    """A client with its first images alone."""
-    rows = Rows(client.images.pack, client.images.own[:count])
-    return Client(client.name, rows, client.labels[:count], rows, client.labels[:count])
 
 
 def _seconds(ours: Engine, work: Callable[[], object]) -> float:

@@ -5,6 +5,7 @@ end with the same model; how the work is done is the user's own: images are deco
 one by one.
 """
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from benchmark.data.picture import decode
 from benchmark.federation.draws import generator, initial
-from benchmark.leaf import Leaf
+from benchmark.leaf import Initial, Leaf
 from benchmarks.workload import AUGMENTATION, LORA, VIT, Workload
 
 CLASSES = 8
@@ -146,6 +147,8 @@ def _leaf(name: str, parameter: nn.Parameter) -> Leaf:
     """The engine's leaf that a PEFT parameter is: their common initialisation is keyed by its name."""
     shape = tuple(parameter.shape)
     if ".head." in name:
-        return Leaf(f"head/{name.rpartition('.')[2]}", "head", "head", shape)
+        kind = name.rpartition(".")[2]
+        return Leaf(f"head/{kind}", "head", "head", shape, Initial("normal", 0.02) if kind == "weight" else Initial())
     site, _, rest = name.removeprefix("base_model.model.").partition(".lora_")
-    return Leaf(f"global/{site}.{rest[0]}", "global", "lora", shape, site, rest[0])
+    begins = Initial("uniform", 1 / math.sqrt(shape[1])) if rest[0] == "A" else Initial()
+    return Leaf(f"global/{site}.{rest[0]}", "global", "lora", shape, begins)

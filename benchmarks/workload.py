@@ -6,19 +6,20 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from benchmark.models.backbone import build
 from safetensors.torch import save_file
 
 from benchmark.config import (
     AugmentationSettings,
     FederationSettings,
     LoraSettings,
+    OptimiserSettings,
     TrainingJob,
     TrainingSettings,
 )
 from benchmark.data.pack import pack
 from benchmark.data.prepare import prepare
 from benchmark.files import read_json, sha256, write_json
+from benchmark.models.vit import build
 
 VIT = "vit_tiny_patch16_224"
 LORA = LoraSettings(targets=("qkv",), rank=4, alpha=4)

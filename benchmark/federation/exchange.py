@@ -93,7 +93,7 @@ class Exchange:
 
     @property
     def interprets(self) -> bool:
-        """Whether the method says itself what a client makes of the message."""
+        """True if the method overrides `download`."""
         return type(self.model.method).download is not Method.download
 
     def _check(self, hook: str, returned: Leaves, dimensions: int, exactly: Sequence[str] = ()) -> None:

@@ -13,7 +13,7 @@ from benchmark.federation.client import Lane
 from benchmark.files import digest
 
 LABELS = {"federation", "method", "clients", "rates", "seeds", "rounds"}
-"""Settings that do not count as they are written: names, and lists of which the lane has one value."""
+"""Excluded from the key: labels, and lists of which a lane uses one entry."""
 PACKAGES = ("torch", "timm")
 """What computes, besides the project's own files."""
 

@@ -78,7 +78,7 @@ def _company(records: Mapping[str, Mapping[int, Record]]) -> dict[str, list[str]
 
 def _resumed(keys: Sequence[str], records: Mapping[str, Mapping[int, Record]]) -> Iterator[Group]:
     """One group from the newest round that all lanes have; where there is none, one for each lane's newest."""
-    # Who has not yet had a checkpoint dropped can also begin anew.
+    # Lanes with fewer than KEPT checkpoints lost none, so round 0 is also a common start.
     known = {key: set(records[key]) | (set() if len(records[key]) == KEPT else {0}) for key in keys}
     if common := set.intersection(*known.values()):
         yield Group({key: records[key].get(max(common)) for key in keys})

@@ -112,7 +112,7 @@ class Training:
         return round % every == 0 or round == self.engine.rounds
 
     def _counts(self, row: Mapping[str, Any]) -> bool:
-        """Whether a row stays: a shorter training validated its last round, which may not be due in a longer one."""
+        """Whether a row stays. A run with fewer rounds validated its final round, which is dropped unless it is due."""
         return row["split"] == "train" or self._due(row["round"], self.evaluate_every)
 
 

@@ -31,10 +31,13 @@ class Network(ABC):
     Attributes:
         sites: Names of the projections that LoRA adapts, in the order of the forward pass; empty for a network that has
             none.
+        name: The module's file name.
+        adaptable: Whether it has projections that LoRA can adapt.
     """
 
     sites: Sequence[str] = ()
     name: ClassVar[str]
+    adaptable: ClassVar[bool] = False
 
     @classmethod
     @abstractmethod

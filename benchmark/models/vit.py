@@ -27,8 +27,8 @@ from benchmark.tasks.task import Task
 _ACTIVATIONS = 18
 """Floats that a transformer block with a fourfold MLP keeps for the backward pass, per token and feature.
 
-The gradients of its inputs need 10; the traces of two adapters on q and v, as FedOPAL-R's, some 7 more. A method that
-keeps more is met by fewer lanes at once, after memory was exhausted."""
+The gradients of its inputs need 10; the traces of two adapters on q and v, as FedOPAL-R's, some 7 more. If a method
+needs more, the first out-of-memory error halves the lanes at once."""
 
 
 class Backbone(nn.Module):
@@ -87,6 +87,7 @@ class ViT(Network):
     """
 
     name = "vit"
+    adaptable = True
 
     def __init__(
         self,

@@ -20,20 +20,15 @@ sys.path.insert(0, str(ROOT))
 import matplotlib.pyplot as plt  # noqa: E402
 import pandas as pd  # noqa: E402
 import torch  # noqa: E402
-from benchmark.models.backbone import Backbone, build  # noqa: E402
-from benchmark.tasks._before import Classification  # noqa: E402
 
 from benchmark import provenance  # noqa: E402
-from benchmark.config import AugmentationSettings, LoraSettings, TrainingSettings  # noqa: E402
-from benchmark.federation.client import Client, Lane  # noqa: E402
+from benchmark.federation.client import Lane  # noqa: E402
 from benchmark.federation.engine import Engine  # noqa: E402
-from benchmark.federation.methods import load  # noqa: E402
-from benchmark.federation.model import Model  # noqa: E402
-from benchmark.federation.rows import Rows  # noqa: E402
-from benchmark.methods import method_file  # noqa: E402
+from benchmarks import noise  # noqa: E402
 
-VIT = "vit_tiny_patch16_224"
-CLASSES = tuple("abcdefgh")
+CONFIG = noise.config(
+    lora={"rank": 4, "alpha": 4}, training={"batch_size": 16, "optimiser": {"momentum": 0.9}}, rounds=8
+)
 
 
 @dataclass(frozen=True)
@@ -53,9 +48,7 @@ class Size:
     def seconds(self, engine: Engine) -> float:
         """Train it."""
         lanes = [Lane(f"{number + 1}e-3", 0) for number in range(self.lanes)]
-        whole = engine.clients[0]
-        own = replace(whole, images=Rows(whole.images.pack, whole.images.own[: self.images]))
-        ours = replace(engine, clients=[replace(own, labels=whole.labels[: self.images])])
+        ours = replace(engine, clients=[noise.first(engine.clients[0], self.images)])
         # On a CPU, processor time: the machine's other users hardly change it.
         clock = time.perf_counter if engine.device.type == "cuda" else time.process_time
         state, tick = ours.start(lanes), clock()
@@ -83,7 +76,7 @@ def main() -> None:
         "rounds": [Size(unit, rounds=k) for k in (1, 2, 4, 8)],
         "lanes": [Size(unit, lanes=k) for k in (1, 2, 4, 8)],
     }
-    engine = _engine(arguments.device, side, 8 * unit)
+    engine = noise.engine(CONFIG, "fedit", 8 * unit, side, arguments.device)
     Size(unit, lanes=2).seconds(engine)  # Warm-up.
     found: dict[tuple[str, Size], list[float]] = {}
     for _ in range(arguments.repeats):
@@ -101,22 +94,6 @@ def main() -> None:
     arguments.output.mkdir(parents=True, exist_ok=True)
     table.to_csv(arguments.output / "linearity.csv", index=False)
     _draw(table, list(lines), arguments.output / "linearity.svg")
-
-
-def _engine(device: str, side: int, images: int) -> Engine:
-    """FedIT on one client of noise: costs do not depend on what the images show."""
-    backbone = Backbone(build(VIT, {}, side), LoraSettings(rank=4, alpha=4)).on(device, "float32")
-    model = Model.of(backbone, Classification(CLASSES), load(ROOT / method_file("fedit"), {}))
-    pixels = torch.randint(0, 256, (images, side, side, 3), dtype=torch.uint8).to(device)
-    labels = torch.randint(len(CLASSES), (images,)).to(device)
-    client = Client("noise", Rows.of(pixels), labels, Rows.of(pixels[:1]), labels[:1])
-    return Engine(
-        model,
-        [client],
-        TrainingSettings(batch_size=16, optimiser=OptimiserSettings(momentum=0.9)),
-        AugmentationSettings(),
-        "shared",
-    )
 
 
 def _draw(table: pd.DataFrame, lines: Sequence[str], path: Path) -> None:

@@ -133,8 +133,8 @@ def _noise(plan: Plan) -> pd.Series:  # type: ignore[type-arg]
     for dataset in plan.federations:
         for method in plan.methods:
             for seed in plan.config.seeds:
-                folder = ROOT / plan.results / "test" / dataset / method / f"seed={seed}"
-                for client, own in pd.read_parquet(folder / "counts.parquet").query("true == 1").groupby("client"):
+                counts = pd.read_parquet(ROOT / plan.places.test(dataset, method, seed, "counts.parquet"))
+                for client, own in counts.query("true == 1").groupby("client"):
                     labels, hit = own["part"].to_numpy(), own["hit"].to_numpy()
                     drawn = source.integers(0, len(own), (RESAMPLED, len(own)))
                     scores = [_balanced(labels[rows], hit[rows]) for rows in drawn]

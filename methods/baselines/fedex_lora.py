@@ -13,6 +13,7 @@ class FedExLoRA(Method):
 
     title = "FedEx-LoRA"
     paper = "arXiv:2410.09432"
+    needs = ("lora",)
     offset = True
 
     def server(self, sent: Leaves, start: Leaves, weights: Tensor) -> Leaves:

@@ -10,10 +10,11 @@ class FlexLoRA(Method):
 
     title = "FlexLoRA"
     paper = "arXiv:2402.11505"
+    needs = ("lora",)
 
     def server(self, sent: Leaves, start: Leaves, weights: Tensor) -> Leaves:
-        """The best adapter of its rank for the mean of the products; the head's mean."""
-        rest = {name: leaf for name, leaf in sent.items() if not name.startswith("global/")}
+        """The best adapter of its rank for the mean of the products; the mean of all else."""
         ranks = {site: pair.B.shape[-1] for site, pair in pairs(sent, "global").items()}
-        found = {site: truncated(pair, ranks[site]) for site, pair in stacked(sent, weights).items()}
-        return {**mean_over_clients(rest, weights), **named(found, "global")}
+        found = named({site: truncated(pair, ranks[site]) for site, pair in stacked(sent, weights).items()}, "global")
+        rest = {name: leaf for name, leaf in sent.items() if name not in found}
+        return {**mean_over_clients(rest, weights), **found}

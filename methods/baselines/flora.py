@@ -13,16 +13,18 @@ class FLoRA(Method):
 
     title = "FLoRA"
     paper = "arXiv:2409.05976"
+    needs = ("lora",)
     offset = True
 
     def server(self, sent: Leaves, start: Leaves, weights: Tensor) -> Leaves:
-        """All factors, stacked; the head's mean."""
-        rest = {name: leaf for name, leaf in sent.items() if not name.startswith("global/")}
+        """All factors, stacked; the mean of all else."""
+        factors = named(pairs(sent, "global"), "global")
+        rest = {name: leaf for name, leaf in sent.items() if name not in factors}
         return {**mean_over_clients(rest, weights), **named(stacked(sent, weights), "stacked")}
 
     def download(self, received: Leaves, params: Leaves, memory: Leaves, fresh: Leaves) -> tuple[Leaves, Leaves]:
         """Merge the stacked product, and begin a new adapter, equal on all clients."""
         merged = {offset_name(site): pair.product for site, pair in pairs(received, "stacked").items()}
         offset = {name: params[name] + product for name, product in merged.items()}
-        anew = {name: leaf for name, leaf in fresh.items() if name.startswith("global/")}
+        anew = named(pairs(fresh, "global"), "global")
         return {**{n: leaf for n, leaf in received.items() if n in params}, **offset, **anew}, memory

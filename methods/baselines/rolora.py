@@ -13,6 +13,7 @@ class RoLoRA(Method):
 
     title = "RoLoRA"
     paper = "arXiv:2502.01755"
+    needs = ("lora",)
 
     def phases(self, round: int) -> Sequence[Phase]:
         """All but the factor whose turn it is not."""

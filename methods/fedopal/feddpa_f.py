@@ -24,6 +24,7 @@ class FedDPAF(Method):
 
     title = "FedDPA-F"
     paper = "arXiv:2403.19211"
+    trains = ("lora", "head")
     adapters = ("global", "personal")
 
     def mix(self, params: Leaves) -> Mix:

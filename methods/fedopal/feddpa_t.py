@@ -25,6 +25,7 @@ class FedDPAT(Method):
 
     title = "FedDPA-T"
     paper = "arXiv:2403.19211"
+    trains = ("lora", "head")
     adapters = ("global", "personal")
 
     def mix(self, params: Leaves) -> Mix:

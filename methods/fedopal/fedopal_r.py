@@ -23,6 +23,7 @@ class FedOPALR(Method):
 
     title = "FedOPAL-R"
     paper = "arXiv:2510.12741"
+    needs = ("lora",)
     adapters = ("global", "personal")
 
     def loss(self, batch: Batch, params: Leaves, start: Leaves, memory: Leaves) -> Tensor:

@@ -22,6 +22,7 @@ class FedOPALW(Method):
 
     title = "FedOPAL-W"
     paper = "arXiv:2510.12741"
+    needs = ("lora",)
     adapters = ("global", "personal")
 
     def loss(self, batch: Batch, params: Leaves, start: Leaves, memory: Leaves) -> Tensor:

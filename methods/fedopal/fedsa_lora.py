@@ -11,6 +11,7 @@ class FedSALoRA(Method):
 
     title = "FedSA-LoRA"
     paper = "arXiv:2410.01463"
+    needs = ("lora",)
     head = "personal"
 
     def shared(self, leaf: Leaf) -> bool:

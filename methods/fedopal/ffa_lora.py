@@ -10,6 +10,7 @@ class FFALoRA(Method):
 
     title = "FFA-LoRA"
     paper = "arXiv:2403.12313"
+    needs = ("lora",)
 
     def shared(self, leaf: Leaf) -> bool:
         """A never changes, so only B travels."""

@@ -4,7 +4,8 @@ import pytest
 
 from benchmark.config import read
 from benchmark.plan import Plan
-from benchmarks.projection import FULL, ROOT, Cost, engine, measured, said
+from benchmarks.noise import engine
+from benchmarks.projection import FULL, ROOT, Cost, measured, said
 
 PLAN = Plan.of({**read(ROOT / "config" / "paper.yaml"), "methods": ["fedit", "feddpa_f"]})
 
@@ -33,7 +34,7 @@ def test_costs_are_measured(name: str) -> None:
             "backbone": PLAN.config.backbone.model_copy(update={"arguments": small, "name": "vit_tiny_patch16_224"})
         }
     )
-    cost = measured(engine(config, name, 16, "cpu", 32), config)
+    cost = measured(engine(config, name, 32, 16, "cpu"), config)
     assert cost.training > 0
     assert cost.validation > 0
     assert (cost.closing > 0) == (name == "feddpa_f")

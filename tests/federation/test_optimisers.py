@@ -54,7 +54,10 @@ def test_steps_are_those_of_torch_lane_by_lane(case: dict[str, Any]) -> None:
         by_torch(settings, [leaf[k] for leaf in leaves], [[g[k] for g in step] for step in steps], rate)
         for k, rate in enumerate(RATES)
     ]
-    ours, rates = optimisers.of(settings), [torch.tensor(RATES, dtype=torch.float64).view(-1, *[1] * len(s)) for s in SHAPES]
+    ours, rates = (
+        optimisers.of(settings),
+        [torch.tensor(RATES, dtype=torch.float64).view(-1, *[1] * len(s)) for s in SHAPES],
+    )
     state = ours.state(leaves)
     for gradients in steps:
         ours.step(leaves, [gradient.clone() for gradient in gradients], state, rates)

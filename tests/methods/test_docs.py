@@ -1,7 +1,9 @@
 """What docs/methods.md shows is what the method's file says."""
 
+import doctest
 import re
 
+from benchmark import method
 from benchmark.methods import method_file
 from tests.federation.small import ROOT
 
@@ -29,3 +31,10 @@ def test_every_hook_is_in_the_table() -> None:
     table = (ROOT / "docs/methods.md").read_text(encoding="utf-8")
     hooks = {name for name in vars(Method) if not name.startswith("_")} - {"control", "pooled"}
     assert {name for name in hooks if f"`{name}" not in table} == set()
+
+
+def test_the_example_of_the_contract_runs() -> None:
+    """A round by hand, printed as the docstring says."""
+    found = doctest.testmod(method)
+    assert found.attempted >= 5
+    assert found.failed == 0

@@ -111,7 +111,7 @@ def test_fedit_of_one_client_is_local_training() -> None:
 def test_pooled_of_one_client_called_pooled_is_local_training() -> None:
     """Pooling one client's images changes nothing but the name that keys its draws."""
     (only,) = clients()[:1]
-    only = type(only)("pooled", only.images, only.labels, only.validation.images, only.validation.targets)
+    only = type(only)("pooled", only.training, only.validation)
     found, expected = (train(engine(method(name), [only]), LANES, 2) for name in ("pooled", "local"))
     assert same(found.params, expected.params)
 
@@ -130,7 +130,7 @@ def test_the_average_of_ffa_lora_is_exact_and_that_of_fedit_is_not(name: str, ex
         alone.append(engine(method(name), hospitals[k : k + 1]).round(start, LANES)[0].params)
     distances = []
     for site in ours.model.network.sites:
-        A, B = f"global/{site.name}.A", f"global/{site.name}.B"
+        A, B = f"global/{site}.A", f"global/{site}.B"
         sent = sum(n / sizes.sum() * own[B][0] @ own[A][0] for n, own in zip(sizes, alone, strict=True))
         received = together.params[B][0] @ together.params[A][0]
         distances.append(float((sent - received).abs().max() / sent.abs().max()))
