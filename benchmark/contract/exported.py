@@ -7,10 +7,11 @@ import timm
 import torch
 
 from benchmark.contract.fault import ContractError, Remark
-from benchmark.contract.federation import ARGUMENTS, CLASSES, SIZE, VIT, predictions, weights
+from benchmark.contract.federation import ARGUMENTS, SIZE, VIT, predictions, weights
 from benchmark.contract.trial import Trial
 from benchmark.data.augmentation import to_float
 from benchmark.method import Method
+from benchmark.models.vit import ViT
 
 SINGLE = 1e-4
 """PEFT loads float32: how far logits of order one may be apart."""
@@ -21,11 +22,13 @@ def peft_loads_what_is_deployed(trial: Trial) -> Remark | None:
     from peft import PeftModel  # Imported where it is needed: that takes seconds.
 
     engine, state = trial.engine, trial.trained.closed
+    if not isinstance(engine.model.network, ViT):
+        return Remark("skipped", "what this network exports is no adapter of PEFT's")
     if type(engine.model.method).predict is not Method.predict:
         return Remark("skipped", "`predict` is the method's own: what is exported predicts with the weights of `mix`")
     k, lane = len(engine.clients) - 1, 0
     leaves = {name: leaf[lane] for name, leaf in engine.deployed(state)[k].items()}
-    vit = timm.create_model(VIT, num_classes=len(CLASSES), img_size=SIZE, **ARGUMENTS)
+    vit = timm.create_model(VIT, num_classes=engine.model.task.outputs, img_size=SIZE, **ARGUMENTS)
     vit.load_state_dict(weights(), strict=False)
     with tempfile.TemporaryDirectory() as folder:
         engine.model.network.export(Path(folder), leaves, *engine.model.parted(engine.model.method.mix(leaves)))

@@ -1,7 +1,7 @@
 """One method on trial: trained once on the small federation, for all checks to look at."""
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +13,7 @@ from benchmark.contract.federation import engine
 from benchmark.federation import methods
 from benchmark.federation.client import Client, Lane
 from benchmark.federation.engine import Engine, State
+from benchmark.method import Method
 
 LANES = (Lane("1e-1", 0), Lane("2e-2", 1), Lane("1e-1", 1))
 """Two rates, two seeds; the lane in the middle has a neighbour that shares its seed, and one that does not."""
@@ -49,11 +50,16 @@ class Trial:
     Args:
         path: The file.
         settings: The method's settings.
+        build: Makes the engine of a method and hospitals; of None, the three of the small federation.
     """
 
-    def __init__(self, path: Path, settings: Mapping[str, float | bool | str]) -> None:
-        self.path = path
-        self.settings = settings
+    def __init__(
+        self,
+        path: Path,
+        settings: Mapping[str, float | bool | str],
+        build: Callable[[Method, Sequence[Client] | None], Engine] = engine,
+    ) -> None:
+        self.path, self.settings, self._build = path, settings, build
 
     @cached_property
     def engine(self) -> Engine:
@@ -86,7 +92,7 @@ class Trial:
         Returns:
             The engine.
         """
-        return engine(methods.load(self.path, self.settings), clients)
+        return self._build(methods.load(self.path, self.settings), clients)
 
     def place(self, *hooks: str) -> str:
         """Where to look: file, line and hook; of several hooks, those that the file defines."""

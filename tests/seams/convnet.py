@@ -20,12 +20,12 @@ WIDTH = 8
 
 
 def build() -> nn.Sequential:
-    """Two convolutions, each normalised over the batch, and the mean over all places."""
+    """Two convolutions, each normalised over the batch (so without a bias), and the mean over all places."""
     return nn.Sequential(
-        nn.Conv2d(3, WIDTH, 3, stride=2),
+        nn.Conv2d(3, WIDTH, 3, stride=2, bias=False),
         nn.BatchNorm2d(WIDTH),
         nn.ReLU(),
-        nn.Conv2d(WIDTH, WIDTH, 3),
+        nn.Conv2d(WIDTH, WIDTH, 3, bias=False),
         nn.BatchNorm2d(WIDTH),
         nn.ReLU(),
         nn.AdaptiveAvgPool2d(1),

@@ -244,7 +244,7 @@ def test_a_method_that_needs_adapters_is_refused_without_them() -> None:
 def test_costs_count_buffers_and_heads_as_they_travel() -> None:
     """By hand: 2 convolutions, 2 norms with 2 buffers each, a head. Buffers travel, and are no parameters."""
     ours = conv_engine()
-    parameters = WIDTH * (3 * 9 + 1) + WIDTH * (WIDTH * 9 + 1) + 2 * 2 * WIDTH + len(CLASSES) * (WIDTH + 1)
+    parameters = WIDTH * 3 * 9 + WIDTH * WIDTH * 9 + 2 * 2 * WIDTH + len(CLASSES) * (WIDTH + 1)
     assert costs.trainable_parameters(ours, ROUNDS) == parameters
     assert costs.traffic(ours, 1).up[0] == 8 * (parameters + 2 * 2 * WIDTH)
 

@@ -1,0 +1,119 @@
+"""Methods keep their contract on a task and a network that nothing else in the project knows."""
+
+import functools
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from benchmark.contract.checks import CHECKS, Check
+from benchmark.contract.federation import clients, engine, transformer
+from benchmark.contract.trial import Trial
+from benchmark.federation import methods
+from benchmark.federation.client import Client
+from benchmark.federation.engine import Engine
+from benchmark.method import Method
+from benchmark.methods import method_file
+from benchmark.models.network import Network
+from benchmark.models.vit import ViT
+from benchmark.tasks.classification import Classification
+from tests.federation.small import CLASSES, METHODS, ROOT, TRAINING
+from tests.seams.brightness import Brightness
+from tests.seams.convnet import ConvNet, build
+
+NEEDING = [name for name in METHODS if {"lora"} & {*methods.load(ROOT / method_file(name), {}).needs}] + [
+    "feddpa_t",
+    "feddpa_f",
+]
+FREE = [name for name in METHODS if name not in NEEDING]
+"""Methods that train whatever there is."""
+
+
+def hospitals() -> list[Client]:
+    """The three of the small federation, who know how bright their images are."""
+    return [
+        replace(
+            own,
+            **{
+                kind: replace(held, targets=held.images[:].double().mean((1, 2, 3)) / 255)
+                for kind, held in (("training", own.training), ("validation", own.validation))
+            },
+        )
+        for own in clients()
+    ]
+
+
+def with_weights(task: Classification | Brightness) -> Network:
+    """The convolutional network with the weights that it fetches."""
+    body = build()
+    body.load_state_dict(ConvNet.fetch(None)[0], strict=False)  # type: ignore[arg-type]
+    return ConvNet(task, body)
+
+
+def bright_transformer(method: Method, own: Sequence[Client] | None) -> Engine:
+    """The new task on the vision transformer."""
+    task = Brightness(())
+    return engine(method, own or hospitals(), task=task, network=ViT(transformer(), task, LORA))
+
+
+def convolutional(method: Method, own: Sequence[Client] | None) -> Engine:
+    """Classification on the new network, trained whole."""
+    task = Classification(CLASSES)
+    return engine(method, own, task=task, network=with_weights(task), trains=("all",))
+
+
+def both(method: Method, own: Sequence[Client] | None) -> Engine:
+    """The new task on the new network, trained whole."""
+    task = Brightness(())
+    return engine(method, own or hospitals(), task=task, network=with_weights(task), trains=("all",))
+
+
+LORA = engine(methods.load(ROOT / method_file("fedit"), {})).model.network.settings  # type: ignore[attr-defined]
+BUILDS = {"new_task": bright_transformer, "new_network": convolutional, "both": both}
+CASES = [
+    *(("new_task", name) for name in ("fedit", "fedopal_r", "flora", "feddpa_f", "apfl")),
+    *(("new_network", name) for name in FREE),
+    *(("both", name) for name in ("fedit", "ditto")),
+]
+
+
+@functools.cache
+def trial(build: str, name: str) -> Trial:
+    """One method's training, the same for all checks."""
+    return Trial(ROOT / method_file(name), {}, BUILDS[build])
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name.replace(" ", "_"))
+@pytest.mark.parametrize(("build", "name"), CASES)
+def test_a_method_keeps_the_contract(build: str, name: str, check: Check) -> None:
+    """All checks of the contract, as on the task and the network of the published rows."""
+    remark = check.run(trial(build, name))
+    if remark is not None:
+        assert remark.word == "skipped", remark.text
+        pytest.skip(remark.text)
+
+
+def test_both_kinds_of_methods_are_there() -> None:
+    """Those that need adapters, and those that train whatever there is."""
+    assert {"fedit", "ditto", "fedpal", "local", "pooled"} <= set(FREE)
+    assert {"fedsa_lora", "fedopal_w", "flora", "feddpa_t"} <= set(NEEDING)
+
+
+def test_less_error_is_better_and_is_what_is_measured() -> None:
+    """The validation score is the mean absolute error, by NumPy; and training lessens it."""
+    ours = both(methods.load(ROOT / method_file("fedit"), {}), None)
+    from benchmark.federation.client import Lane
+
+    lanes = [Lane("3e-1", 0)]
+    state = ours.start(lanes)
+    before = [float(own["mean_absolute_error"][0]) for own in ours.validate(state)]
+    for _ in range(6):
+        state, _ = ours.round(state, lanes)
+    after = [float(own["mean_absolute_error"][0]) for own in ours.validate(state)]
+    assert np.mean(after) < np.mean(before)
+    for own, params, error in zip(ours.clients, ours.deployed(state), after, strict=True):
+        found = torch.cat([p for _, p in ours.predictions(own, own.validation.images, params)], 1)[0, :, 0]
+        assert error == pytest.approx(float((found - own.validation.targets).abs().mean()), abs=1e-12)
+    assert TRAINING.precision == "float64"
