@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.sources import ROOT, closure, fingerprint
+from benchmark.sources import ROOT, closure, computing, fetching, fingerprint
 
 RULES = "\n\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "workflow/rules").glob("*.smk")))
-JOBS = sorted(set(re.findall(r'plan\.sources\(\s*"([\w.]+)"', RULES)))
+JOBS = sorted(set(re.findall(r'plan\.(?:sources|of_model)\(\s*"([\w.]+)"', RULES)))
 
 LOADED = """
 import json, os, sys, importlib
@@ -51,7 +51,7 @@ def test_every_job_of_a_rule_declares_its_sources() -> None:
     """Each `python -m benchmark.x` of a rule stands in the same rule's input, but the wrapper that leases a device."""
     for rule in re.split(r"^rule ", RULES, flags=re.MULTILINE)[1:]:
         run = set(re.findall(r"python -m ([\w.]+)", rule)) - {"benchmark.device"}
-        assert run == set(re.findall(r'plan\.sources\(\s*"([\w.]+)"', rule)), rule.partition(":")[0]
+        assert run == set(re.findall(r'plan\.(?:sources|of_model)\(\s*"([\w.]+)"', rule)), rule.partition(":")[0]
 
 
 def test_an_unknown_module_is_named() -> None:
@@ -72,3 +72,39 @@ def test_a_fingerprint_ignores_what_computes_nothing(tmp_path: Path) -> None:
         path.write_text(text, encoding="utf-8")
         prints.append(fingerprint([path]))
     assert prints[0] == prints[1] != prints[2]
+
+
+def test_what_an_error_says_changes_no_fingerprint(tmp_path: Path) -> None:
+    """No finished lane depends on it; whether something is refused does count."""
+    texts = [
+        "def f(x):\n    if x < 0:\n        raise ValueError(f'{x} is negative')\n    return x\n",
+        "def f(x):\n    if x < 0:\n        raise KeyError('give another number') from None\n    return x\n",
+        "def f(x):\n    if x < 1:\n        raise ValueError(f'{x} is negative')\n    return x\n",
+    ]
+    prints = []
+    for number, text in enumerate(texts):
+        (tmp_path / f"{number}.py").write_text(text, encoding="utf-8")
+        prints.append(fingerprint([tmp_path / f"{number}.py"]))
+    assert prints[0] == prints[1] != prints[2]
+
+
+def test_what_computes_a_lane_is_neither_its_command_nor_its_bookkeeping() -> None:
+    """The round loop, the network and the task with all that they import; each file is named once."""
+    found = computing("vit", "classification")
+    rooms = {
+        "benchmark/federation/": {"training", "engine", "client", "step", "optimisers", "exchange", "draws", "model"}
+    }
+    rooms["benchmark/models/"] = {"vit", "lora", "dense", "heads", "attention", "widened", "dropout"}
+    rooms["benchmark/tasks/"] = {"classification", "task"}
+    for room, files in rooms.items():
+        assert {f"{room}{file}.py" for file in files} <= set(found)
+    kept_out = {"train", "job", "store", "progress", "fault", "key", "lanes", "part", "methods"}
+    assert not {f"benchmark/federation/{file}.py" for file in kept_out} & set(found)
+    assert not {"benchmark/lock.py", "benchmark/job.py", "benchmark/models/pretrain.py"} & set(found)
+
+
+def test_the_modules_that_fetch_weights_are_found_by_the_networks_name() -> None:
+    """How they are fetched names no lane, and reruns the job that fetches."""
+    names = ["fetch", "vit", "vit_weights"]
+    assert fetching("vit") == [f"benchmark.models.{name}" for name in names]
+    assert fetching("nothing") == ["benchmark.models.fetch"]

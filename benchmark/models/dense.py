@@ -172,10 +172,8 @@ class Dense:
         if self.roles[name] == "buffer":
             if not more:
                 return first[1].clone()
-            # Weights may be learned, but not from what is carried.
-            return (
-                torch.stack([weights[a] * leaf for a, leaf in held.items()]).sum(0) / sum(weights.values())
-            ).detach()
+            mean = torch.stack([weights[a] * leaf for a, leaf in held.items()]).sum(0) / sum(weights.values())
+            return mean.detach()  # Weights may be learned, but not from what is carried.
         if not more and not isinstance(weights[first[0]], Tensor) and weights[first[0]] == 1:
             return first[1].to(own.dtype)
         moved = torch.stack([weights[adapter] * (leaf - own.to(leaf.dtype)) for adapter, leaf in held.items()]).sum(0)

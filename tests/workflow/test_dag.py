@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pandas as pd
@@ -97,6 +98,29 @@ def test_a_cosmetic_edit_of_the_snakefile_trains_nothing(project: Project) -> No
         project.snakemake("results/small/runs/toy_lesions/fedit/lr=1e-3/seed=0/run.json")
     assert trained(jobs) == {"fedit", "local"}
     assert project.run("fedit", "1e-3")["origin"] == "store"
+
+
+COSMETIC = [
+    ("benchmark/federation/progress.py", '"finished"', '"finished" '),
+    ("benchmark/lock.py", "goes on when that ends", "please wait"),
+    ("benchmark/federation/fault.py", "run again, training goes on", "run it again, training goes on"),
+    ("benchmark/federation/part.py", "is no part: expected K/N", "names no part: expected K/N"),
+]
+
+
+def test_edits_of_messages_progress_and_locks_train_no_lane_and_one_of_a_formula_all(project: Project) -> None:
+    """The job reruns, for its code is an input; what names a lane is the code that computes."""
+    run = "results/small/runs/toy_lesions/fedit/lr=1e-3/seed=0/run.json"
+    with ExitStack() as edits:
+        for file, old, new in COSMETIC:
+            edits.enter_context(project.edited(file, old, new))
+        assert trained(project.planned()) == {"fedit", "local"}
+        project.snakemake(run)
+        assert project.run("fedit", "1e-3")["origin"] == "store"
+    formula = ("torch._foreach_mul(gradients, rates)", "torch._foreach_mul(torch._foreach_mul(gradients, 2.0), rates)")
+    with project.edited("benchmark/federation/optimisers.py", *formula):
+        project.snakemake(run)
+        assert project.run("fedit", "1e-3")["origin"] == "trained"
 
 
 def test_how_a_job_runs_is_no_reason_to_run_it(finished: Project) -> None:

@@ -58,7 +58,7 @@ rule pack:
 
 rule backbone:
     input:
-        code=plan.sources(*plan.fetching_modules),
+        code=plan.sources("benchmark.models.fetch", *plan.fetching_modules),
     output:
         weights=f"{plan.backbone}/model.safetensors",
         about=f"{plan.backbone}/backbone.json",
