@@ -126,11 +126,12 @@ class BackboneSettings(_Settings):
     """The network and its pretrained weights.
 
     Attributes:
-        network: A module of `benchmark/models/`.
-        name: A timm vision transformer, with its pretrained tag: `vit_tiny_patch16_224.augreg_in21k`.
-        weights: `hub` fetches the tag from timm's hub once, `drawn` trains on drawn images (quickstart), anything
-            else is the path of a file, relative to `local_files`.
-        arguments: Passed to `timm.create_model`: a smaller depth or patch size, say.
+        network: The network's module in `benchmark/models/`: `vit` is timm's vision transformers, or a file of one's
+            own.
+        name: Which variant of the network; of `vit`, timm's name of a vision transformer, with its pretrained tag.
+        weights: Of `vit`: `hub` fetches the tag from timm's hub once, `drawn` trains on drawn images (quickstart),
+            anything else is the path of a file, relative to `local_files`.
+        arguments: Of `vit`: passed to `timm.create_model`, such as a smaller depth or patch size.
         pretraining: Used with `weights: drawn` alone.
     """
 
@@ -148,7 +149,8 @@ class LoraSettings(_Settings):
         targets: Adapted projections of every block. `q`, `k` and `v` are thirds of the fused `qkv`.
         rank: Rank of every adapter.
         alpha: Scale; the adapter's output is multiplied by `alpha / rank`.
-        dropout: Share of a layer's inputs that its adapters do not see in a step of training.
+        dropout: Share of the adapters' inputs that is set to zero in a step of training. The others are divided by
+            1 - dropout. All adapters of a layer see the same inputs.
     """
 
     targets: tuple[LoraTarget, ...] = ("q", "v")
@@ -166,12 +168,12 @@ class LoraSettings(_Settings):
 
 
 class InitialisationSettings(_Settings):
-    """What leaves begin with that are not pretrained; B and biases are zero.
+    """What adapters and heads begin with. LoRA's B and biases begin at zero.
 
     Attributes:
-        lora: A of LoRA as PEFT has it: `kaiming`, uniform in (-1/sqrt(in), 1/sqrt(in)); `gaussian`, normal with the
-            standard deviation 1/rank.
-        head: Standard deviation of a head's weights, which are normal.
+        lora: How LoRA's A is drawn, as in PEFT: `kaiming` is uniform in (-1/sqrt(in), 1/sqrt(in)), `gaussian` is
+            normal with the standard deviation 1/rank.
+        head: Standard deviation of the normal distribution that a head's weights are drawn from.
     """
 
     lora: Literal["kaiming", "gaussian"] = "kaiming"
@@ -179,20 +181,25 @@ class InitialisationSettings(_Settings):
 
 
 class OptimiserSettings(_Settings):
-    """How a client's leaves follow their gradients: torch.optim's SGD, Adam or AdamW, at the lane's learning rate.
+    """What is done with gradients: torch.optim's SGD, Adam or AdamW, at one of `rates`.
 
     Attributes:
-        name: `sgd`, `adam` or `adamw`.
+        name: Which optimiser.
         momentum: Of SGD.
-        betas: Of Adam and AdamW: how long means of gradients and of their squares remember.
+        betas: Of Adam and AdamW: how much of the running means of gradients, and of their squares, each step keeps.
         eps: Of Adam and AdamW: what is added to the root of the mean square.
-        amsgrad: Of Adam and AdamW: whether the largest mean square so far counts (arXiv 1904.09237).
-        weight_decay: On every trained leaf; beside the gradient in AdamW, part of it otherwise.
-        state: `anew` begins momentum and means with every pass over the images, `kept` keeps them with the client.
-        schedule: The factor on the rate at step s of a client's S steps in all rounds: `constant`; `cosine`, from 1 to
-            0 along half a wave; `polynomial`, (1 - s/S) ** power. Both s and S are counted from the warm-up's end.
-        warmup: The client's first steps, in which the factor rises from 0 to 1.
-        power: Of the polynomial.
+        amsgrad: Of Adam and AdamW: whether the largest mean square so far takes the place of the present one (arXiv
+            1904.09237).
+        weight_decay: Pulls every trained tensor towards zero. AdamW shrinks it by rate times weight_decay; SGD and Adam
+            add weight_decay times the tensor to its gradient.
+        state: `anew` sets momentum and running means to zero in every round, and before each pass of a method that has
+            several in a round; `kept` keeps them with the client.
+        schedule: What the rate is multiplied with at step s of the S steps that a client takes in all rounds:
+            `constant`, 1; `cosine`, from 1 to 0 along half a wave; `polynomial`, (1 - s/S) ** power. The warm-up counts
+            neither in s nor in S. Fine-tuning after the last round begins the schedule, and the warm-up, anew.
+        warmup: How many of the client's first steps are a warm-up, in which the rate rises to its full value in equal
+            parts.
+        power: Of `polynomial`.
     """
 
     name: Literal["sgd", "adam", "adamw"] = "sgd"
@@ -229,8 +236,8 @@ class TrainingSettings(_Settings):
         batch_size: Images per step; a round's last, smaller batch is used too.
         local_epochs: Passes over the client's training images per round.
         optimiser: What is done with gradients.
-        precision: Of the frozen backbone. Leaves, their gradients and averages are float64 with `float64`, and float32
-            otherwise; so are the adapters' own products.
+        precision: Of the frozen network. What is trained, its gradients and averages are float64 with `float64`, and
+            float32 otherwise; so are the adapters' own products.
     """
 
     batch_size: int = Field(32, ge=1)
@@ -279,10 +286,12 @@ class Config(_Settings):
         rates: The learning rates that every method is trained with: an equal budget for all.
         seeds: Seeds of initialisation, order of images and augmentation.
         rounds: Rounds of training and averaging.
-        trains: What is trained, by role: `lora`, `head`, and whatever weights of its own the network has, such as
-            `norm`, `attention`, `last_block` or `all`; unless a method says it itself.
-        initialisation: What leaves begin with that are not pretrained.
-        tasks: Settings of tasks by their names, such as the loss: see the modules of `benchmark/tasks/`.
+        trains: What is trained: `lora` (adapters), `head`, and weights of the network itself. The network `vit` has
+            `norm`, `attention`, `backbone` (the other weights), `last_block`, and `all` (every weight of its own, and
+            the head). Where a method's paper fixes it, the method's file says so and this does not count.
+        initialisation: What adapters and heads begin with.
+        tasks: Settings of tasks, by the task's name and the setting's: `{classification: {loss: focal, gamma: 2.0}}`.
+            `docs/protocol.md` explains the losses.
         head: Whether the task head is averaged or stays with its client, where a method does not say it itself.
         averaging: Weights of the clients on the server: `samples` by their training images, `uniform` all the same.
         evaluate_every: Validation is measured after every so many rounds, and after the last.

@@ -360,8 +360,9 @@ def truncated(pair: Pair, rank: int) -> Pair:
 
 
 def squared_distance(left: Leaves, right: Leaves) -> Tensor:
-    """The sum of squared differences of all leaves that both sides name, a scalar."""
-    return torch.stack([((left[name] - right[name]) ** 2).sum() for name in left if name in right]).sum()
+    """The sum of squared differences of all leaves that both sides name, a scalar; zero where there are none."""
+    found = [((left[name] - right[name]) ** 2).sum() for name in left if name in right]
+    return torch.stack(found).sum() if found else torch.zeros(())
 
 
 def similarity(batch: Batch, support: Batch, params: Leaves, mix: Mix) -> Tensor:

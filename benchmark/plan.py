@@ -497,8 +497,11 @@ class Plan:
                 for name in settings
                 if name not in known
             ]
+        files = discovered().files
         for method in self.methods if not faults else ():
-            file = ROOT / method_file(method)
+            if method not in files:
+                continue
+            file = ROOT / files[method]
             trained = _literal(file, "trains", None) or config.trains
             if "lora" in trained and not _literal(network, "adaptable", False):
                 faults.append(

@@ -154,7 +154,7 @@ class LocalTraining:
         """
         params = dict(held.params)
         for copy, source in turn.phase.copies.items():
-            params.update(_copied(params, source, copy))
+            params.update(_copied(params, source, copy, (*self.model.method.adapters, *self.model.method.heads)))
         step, take = self._step(Held(params, held.start, held.memory, held.optimiser, held.priors), turn.phase, lanes)
         epochs = self.epochs(turn.phase)
         seeds = dict.fromkeys(lane.seed for lane in lanes)
@@ -210,10 +210,10 @@ class LocalTraining:
                 yield (*batch, key) if self.dropout else batch
 
 
-def _copied(params: Leaves, source: str, target: str) -> dict[str, Tensor]:
-    """The leaves of part `target`, with the values of part `source`."""
+def _copied(params: Leaves, source: str, target: str, parts: Sequence[str]) -> dict[str, Tensor]:
+    """The leaves of part `target`, with the values of part `source`; both are among these parts."""
     values, places = belonging(params, source), belonging(params, target)
-    if not places or values.keys() != places.keys():
+    if not {source, target} <= set(parts) or values.keys() != places.keys():
         raise ValueError(
             f"a phase copies {source!r} to {target!r}, which hold {sorted(values)[:2]} and {sorted(places)[:2]}: "
             "both are to be adapters, or heads, of this method"

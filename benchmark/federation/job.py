@@ -108,8 +108,10 @@ class Job:
             settings.lora,
             settings.initialisation,
         )
+        model = Model.of(built.on(device, settings.training.precision), learned, loaded, settings.trains)
+        _check_passes(model)
         engine = Engine(
-            model=Model.of(built.on(device, settings.training.precision), learned, loaded, settings.trains),
+            model=model,
             clients=_clients(settings, pack, torch.device(device), resident),
             training=settings.training,
             augmentation=settings.augmentation,
@@ -199,7 +201,8 @@ class Job:
         method, learned = self.engine.model.method, self.engine.model.task
         traffic = costs.traffic(self.engine, self.settings.rounds)
         rows = result.record.history
-        diverged = [row["round"] for row in rows if not math.isfinite(row["value"])]
+        # A loss may be infinite on a class that the client never saw, under a loss that knows how often it saw each.
+        diverged = [row["round"] for row in rows if row["metric"] != "loss" and not math.isfinite(row["value"])]
         return {
             "federation": self.settings.federation,
             "method": {
@@ -236,6 +239,18 @@ class Job:
             "origin": result.origin,
             "diverged_round": min(diverged, default=None),
         }
+
+
+def _check_passes(model: Model) -> None:
+    """Refuse a pass that trains nothing, before anything is trained."""
+    method = model.method
+    for phase in (*method.phases(0), *method.phases(1), *method.closing()):
+        if not model.trained(phase.trains):
+            roles = dict.fromkeys(leaf.role for leaf in model.leaves.values() if leaf.trainable)
+            raise ValueError(
+                f"{method.title} has a pass that trains nothing, since what is trained is {', '.join(roles)}: add to "
+                "`trains`, or leave the method out of `methods`"
+            )
 
 
 def _device(name: str) -> str:

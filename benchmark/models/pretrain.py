@@ -20,6 +20,7 @@ _COLOUR_WEIGHT = 10
 """Weighs squared errors of colours in [0, 1] against a cross-entropy of a few nats."""
 
 
+@torch.random.fork_rng(devices=[])  # What is drawn here is nobody else's.
 def pretrain(settings: BackboneSettings) -> tuple[VisionTransformer, float]:
     """Train a backbone on the drawn source domain.
 

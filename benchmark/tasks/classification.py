@@ -43,9 +43,9 @@ class Classification(Task):
     def __post_init__(self) -> None:
         loss, gamma = self.setting("loss"), self.setting("gamma")
         if loss not in LOSSES:
-            raise ValueError(f"task.loss: {loss!r} is no loss of {self.name}; allowed: {', '.join(LOSSES)}")
-        if not gamma >= 0:
-            raise ValueError(f"task.gamma: {gamma} is negative; the focal loss needs a number from 0")
+            raise ValueError(f"tasks.{self.name}.loss: {loss!r} is no loss; allowed: {', '.join(LOSSES)}")
+        if not isinstance(gamma, int | float) or not gamma >= 0:
+            raise ValueError(f"tasks.{self.name}.gamma: {gamma!r} is no number from 0, which the focal loss needs")
 
     # What a target is.
 

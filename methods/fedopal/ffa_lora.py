@@ -13,8 +13,8 @@ class FFALoRA(Method):
     needs = ("lora",)
 
     def shared(self, leaf: Leaf) -> bool:
-        """A never changes, so only B travels."""
-        return leaf.factor == "B"
+        """A never changes, so all but A travels."""
+        return leaf.part == "global" and leaf.factor != "A"
 
     def phases(self, round: int) -> Sequence[Phase]:
         """Everything but A is trained."""

@@ -12,8 +12,9 @@ from benchmark.contract.checks import CHECKS, Check
 from benchmark.contract.federation import clients, engine, transformer
 from benchmark.contract.trial import Trial
 from benchmark.federation import methods
-from benchmark.federation.client import Client
+from benchmark.federation.client import Client, Lane
 from benchmark.federation.engine import Engine
+from benchmark.federation.job import _check_passes
 from benchmark.method import Method
 from benchmark.methods import method_file
 from benchmark.models.network import Network
@@ -104,7 +105,6 @@ def test_both_kinds_of_methods_are_there() -> None:
 def test_less_error_is_better_and_is_what_is_measured() -> None:
     """The validation score is the mean absolute error, by NumPy; and training lessens it."""
     ours = both(methods.load(ROOT / method_file("fedit"), {}), None)
-    from benchmark.federation.client import Lane
 
     lanes = [Lane("3e-1", 0)]
     state = ours.start(lanes)
@@ -117,3 +117,19 @@ def test_less_error_is_better_and_is_what_is_measured() -> None:
         found = torch.cat([p for _, p in ours.predictions(own, own.validation.images, params)], 1)[0, :, 0]
         assert error == pytest.approx(float((found - own.validation.targets).abs().mean()), abs=1e-12)
     assert TRAINING.precision == "float64"
+
+
+def test_a_pass_that_trains_nothing_is_refused_before_anything_is_trained() -> None:
+    """FedRep's second pass trains what stands below the head: with the head alone there is nothing."""
+    alone = engine(methods.load(ROOT / method_file("fedrep"), {}), trains=("head",)).model
+    with pytest.raises(ValueError, match="FedRep has a pass that trains nothing, since what is trained is head: add"):
+        _check_passes(alone)
+    for name in ("fedrep", "ditto", "fedit"):
+        _check_passes(engine(methods.load(ROOT / method_file(name), {})).model)
+
+
+def test_what_has_no_leaves_is_copied_as_nothing() -> None:
+    """Ditto's personal adapter begins as the global one; where the head alone is trained, neither has a leaf."""
+    ours = engine(methods.load(ROOT / method_file("ditto"), {}), trains=("head",))
+    state, _ = ours.round(ours.start([Lane("1e-1", 0)]), [Lane("1e-1", 0)])
+    assert set(state.params) == {"head/weight", "head/bias", "personal_head/weight", "personal_head/bias"}

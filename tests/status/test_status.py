@@ -15,7 +15,7 @@ from benchmark.files import write_json
 from benchmark.lock import held
 from benchmark.methods import method_file
 from benchmark.plan import Plan
-from benchmark.sources import ROOT, closure, fingerprint
+from benchmark.sources import ROOT, engine, fingerprint
 from benchmark.stale import unlock
 from benchmark.status.report import duration, report, time_left
 from benchmark.status.training import trainings
@@ -42,7 +42,7 @@ def finish(plan: Plan, method: str, rate: str, **changes: Any) -> None:
     settings = json.loads(plan.training("toy_lesions", method))
     hashes = {
         "method": fingerprint([ROOT / method_file(method)]),
-        "engine": fingerprint(ROOT / path for path in closure("benchmark.federation.train")),
+        "engine": engine("vit", "classification"),
     }
     about = {
         "settings": {k: v for k, v in settings.items() if k not in ("rates", "seeds")},

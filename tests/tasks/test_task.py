@@ -183,8 +183,8 @@ def test_a_pack_says_its_task_by_name() -> None:
         ("regression", {}, "there is no task 'regression'; there are: "),
         ("task", {}, "there is no task 'task'"),
         ("classification", {"los": "focal"}, "has no setting los; allowed: loss, gamma"),
-        ("classification", {"loss": "hinge"}, "'hinge' is no loss of classification; allowed: cross_entropy"),
-        ("classification", {"gamma": -1}, "gamma: -1 is negative"),
+        ("classification", {"loss": "hinge"}, "tasks.classification.loss: 'hinge' is no loss; allowed: cross_entropy"),
+        ("classification", {"gamma": -1}, "tasks.classification.gamma: -1 is no number from 0"),
     ],
 )
 def test_what_there_is_not_is_refused_in_one_line(name: str, settings: dict[str, object], said: str) -> None:
