@@ -1,6 +1,6 @@
 """One client: its images, and its local training in all lanes together."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -202,12 +202,15 @@ class LocalTraining:
             # Sent to the device once for all batches: it is never waited for between them.
             shuffled = torch.randperm(len(samples), generator=order).to(device, non_blocking=True)
             drawn = draws(len(samples), changes).to(device, non_blocking=True)
-            dropped = torch.randint(2**62, (-(-len(samples) // size),), generator=keys).to(device, non_blocking=True)
+            steps = -(-len(samples) // size)
+            dropped: Iterable[Tensor | None] = [None] * steps
+            if self.dropout:
+                dropped = torch.randint(2**62, (steps,), generator=keys).to(device, non_blocking=True)
             for chosen, own, key in zip(shuffled.split(size), drawn.split(size), dropped, strict=True):
                 batch = self.model.task.augment(
                     samples.images[chosen], samples.targets[chosen], self.augmentation, own, self.dtype
                 )
-                yield (*batch, key) if self.dropout else batch
+                yield batch if key is None else (*batch, key)
 
 
 def _copied(params: Leaves, source: str, target: str, parts: Sequence[str]) -> dict[str, Tensor]:

@@ -186,14 +186,14 @@ class Engine:
         def measure(k: int) -> Mapping[str, Tensor]:
             client = self.clients[k]
             samples, unit = client.validation, client.validation.units(task)
+            units = int(unit.max()) + 1
             loss_of = torch.vmap(partial(task.loss, priors=task.priors(client.training.targets)), in_dims=(0, None))
             losses, counts = [], []
             for which, prediction in self.predictions(client, samples.images, deployed[k]):
                 target = samples.targets[which]
                 losses.append(loss_of(prediction, target).to(torch.float64) * len(target))
                 own = task.counts(prediction, target)  # (L, k, C, F)
-                units = own.new_zeros(len(own), int(unit.max()) + 1, *own.shape[2:])
-                counts.append(units.index_add(1, unit[which], own))
+                counts.append(own.new_zeros(len(own), units, *own.shape[2:]).index_add(1, unit[which], own))
             score = torch.from_numpy(task.score(torch.stack(counts).sum(0).cpu().numpy()))
             loss = torch.stack(losses).sum(0).cpu() / len(samples)
             return {"loss": loss.masked_fill(score.isnan(), torch.nan), task.score_name: score}
@@ -208,10 +208,10 @@ class Engine:
             images: Any n images.
             params: The leaves that it predicts with, each of shape (L, ...).
 
-        Yields:
-            Which of the images, and their predictions, (L, k, outputs, ...).
+        Returns:
+            Chunk by chunk, which of the images, and their predictions, (L, k, outputs, ...).
         """
-        yield from predict(self.model, images, client.support(SUPPORT, self.dtype), params, CHUNK)
+        return predict(self.model, images, client.support(SUPPORT, self.dtype), params, CHUNK)
 
     def fresh(self, lanes: Sequence[Lane], round: int) -> dict[str, Tensor]:
         """Every leaf as it is initialised, each of shape (L, ...): the same for all clients."""

@@ -2,11 +2,11 @@
 
 import dataclasses
 import importlib.util
-import inspect
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from benchmark.defined import the_one
 from benchmark.method import Method
 
 
@@ -35,15 +35,7 @@ def load(path: Path, settings: Mapping[str, float | bool | str]) -> Method:
         if "null bytes" not in str(error):
             raise
         raise ValueError(f"{path}: {error}") from None  # Older Pythons do not say in which file.
-    classes = [
-        value
-        for value in vars(module).values()
-        if inspect.isclass(value) and issubclass(value, Method) and value.__module__ == spec.name
-    ]
-    if len(classes) != 1:
-        names = ", ".join(c.__name__ for c in classes) or "none"
-        raise ValueError(f"{path}: a method's file defines exactly one subclass of Method; this one defines {names}")
-    (method,) = classes
+    method: type[Method] = the_one(module, Method, path)
     for attribute in ("title", "paper"):
         if not isinstance(getattr(method, attribute, None), str):
             raise ValueError(f"{path}: {method.__name__} needs a `{attribute}`, a text")

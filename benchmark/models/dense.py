@@ -46,6 +46,7 @@ class Dense:
         self.roles: dict[str, str] = {}
         self._words, self._kept, self._paths = words or {}, kept, dict[str, str]()
         self._normalising: dict[str, list[str]] = {}
+        self._leaves: dict[str, dict[str, str]] = {}  # By adapter, which tensor each of its leaves is.
         for path, layer in module.named_modules():
             for own, _ in layer.named_parameters(prefix=path, recurse=False):
                 self._add(own, role(_public(own)))
@@ -112,12 +113,12 @@ class Dense:
         Raises:
             ValueError: Adapters that hold weights of the network are weighted image by image.
         """
-        deployed = self.deployed(params, mix)
-        if not deployed:
+        held = self._held(params, mix)
+        if not held:
             return self.module(images), {}
         module = self._own()
-        tensors = {self._paths[name]: tensor for name, tensor in deployed.items()}
-        carried = {path: names for path, names in self._normalising.items() if _public(names[0]) in deployed}
+        tensors = {self._paths[name]: self._mixed(name, own, mix) for name, own in held.items()}
+        carried = {path: names for path, names in self._normalising.items() if _public(names[0]) in held}
         for path in carried:
             module.get_submodule(path).train(training)
         output = torch.func.functional_call(module, tensors, (images,), tie_weights=False)
@@ -125,15 +126,14 @@ class Dense:
             return output, {}
         changed = {_public(own): tensors[own].detach() for names in carried.values() for own in names}
         return output, {
-            dense_name(adapter, name): tensor.to(params[dense_name(adapter, name)].dtype)
+            dense_name(adapter, name): tensor.to(leaf.dtype)
             for name, tensor in changed.items()
-            for adapter in self._held(name, params, mix)
+            for adapter, leaf in held[name].items()
         }
 
     def deployed(self, params: Leaves, mix: Mix) -> dict[str, Tensor]:
         """The weights and buffers that one client's leaves amount to, by their names in the network."""
-        held = {name: own for name in self.roles if (own := self._held(name, params, mix))}
-        return {name: self._mixed(name, own, mix) for name, own in held.items()}
+        return {name: self._mixed(name, own, mix) for name, own in self._held(params, mix).items()}
 
     def to(self, device: torch.device | str, dtype: torch.dtype) -> None:
         """Move the module, and change its precision."""
@@ -154,10 +154,17 @@ class Dense:
         tensor: Tensor = getattr(self.module.get_submodule(path), own)
         return tensor
 
-    def _held(self, name: str, params: Leaves, mix: Mix) -> dict[str, Tensor]:
-        """What the adapters of a mix hold of a tensor, by adapter."""
-        leaves = {adapter: params.get(dense_name(adapter, name)) for adapter in mix}
-        return {adapter: leaf for adapter, leaf in leaves.items() if leaf is not None}
+    def _held(self, params: Leaves, mix: Mix) -> dict[str, dict[str, Tensor]]:
+        """What the adapters of a mix hold of the module's tensors: by tensor, then by adapter."""
+        found: dict[str, dict[str, Tensor]] = {}
+        for adapter in mix:
+            if adapter not in self._leaves:
+                self._leaves[adapter] = {dense_name(adapter, name): name for name in self.roles}
+            names = self._leaves[adapter]
+            for leaf, tensor in params.items():
+                if leaf in names:
+                    found.setdefault(names[leaf], {})[adapter] = tensor
+        return found
 
     def _mixed(self, name: str, held: Mapping[str, Tensor], mix: Mix) -> Tensor:
         """The tensor that the module runs with, of its own precision; a new one where it may be changed in place."""

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from benchmark.config import BackboneSettings, InitialisationSettings, LoraSettings
+from benchmark.defined import the_one
 from benchmark.leaf import Leaf, Leaves
 from benchmark.method import Mix, Output
 from benchmark.tasks.task import Task
@@ -176,11 +177,5 @@ def find(name: str) -> type[Network]:
     if find_spec(f"benchmark.models.{name}") is None:
         raise ValueError(f"backbone.network: there is no benchmark/models/{name}.py")
     module = import_module(f"benchmark.models.{name}")
-    classes = [
-        value
-        for value in vars(module).values()
-        if isinstance(value, type) and issubclass(value, Network) and value.__module__ == module.__name__
-    ]
-    if len(classes) != 1:
-        raise ValueError(f"{module.__file__}: a network's file defines exactly one Network, not {len(classes)}")
-    return classes[0]
+    found: type[Network] = the_one(module, Network, module.__file__)
+    return found

@@ -23,6 +23,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from benchmark.defined import the_one
+
 if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
@@ -226,14 +228,8 @@ def find(name: str) -> type[Task]:
     if name not in names():
         raise ValueError(f"there is no task {name!r}; there are: {', '.join(names())}")
     module = import_module(f"benchmark.tasks.{name}")
-    classes = [
-        value
-        for value in vars(module).values()
-        if isinstance(value, type) and issubclass(value, Task) and value.__module__ == module.__name__
-    ]
-    if len(classes) != 1:
-        raise ValueError(f"{module.__file__}: a task's file defines exactly one subclass of Task, not {len(classes)}")
-    return classes[0]
+    found: type[Task] = the_one(module, Task, module.__file__)
+    return found
 
 
 def of(manifest: Mapping[str, Any], settings: Mapping[str, Any] | None = None) -> Task:

@@ -1,0 +1,31 @@
+"""The one class that a file defines: methods, tasks and networks are found by their files."""
+
+from types import ModuleType
+from typing import Any
+
+
+def the_one(module: ModuleType, base: type[Any], file: object) -> type[Any]:
+    """The only subclass of a class that a module defines itself; what it imports does not count.
+
+    Args:
+        module: The loaded file.
+        base: `Method`, `Task` or `Network`.
+        file: What an error calls the file.
+
+    Returns:
+        The subclass.
+
+    Raises:
+        ValueError: There is none, or there are several.
+    """
+    found = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, base) and value.__module__ == module.__name__
+    ]
+    if len(found) != 1:
+        names, kind = ", ".join(each.__name__ for each in found) or "none", base.__name__
+        raise ValueError(
+            f"{file}: a {kind.lower()}'s file defines exactly one subclass of {kind}; this one defines {names}"
+        )
+    return found[0]
