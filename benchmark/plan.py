@@ -17,7 +17,7 @@ from benchmark.baselines.rows import Baselines, hashes
 from benchmark.comparison import Places
 from benchmark.config import Config, ConfigError, FederationSettings, RunningSettings, TrainingJob, parse
 from benchmark.errors import nearest
-from benchmark.federation import part
+from benchmark.federation import shard
 from benchmark.files import digest
 from benchmark.methods import discovered, method_file
 from benchmark.reporting import gallery
@@ -394,15 +394,15 @@ class Plan:
         return RunningSettings(**{name: getattr(self.config, name) for name in names}).model_dump_json()
 
     @property
-    def part(self) -> str:
-        """Pattern of what a part of a training says of its lanes, over `federation`, `method` and the part's number."""
-        return f"{self.runs}/{part.FOLDER}/{{part}}of{self.config.shards}/{part.LANES}"
+    def shard(self) -> str:
+        """Pattern of what a shard of a training says of its lanes, over `federation`, `method` and its number."""
+        return f"{self.runs}/{shard.FOLDER}/{{shard}}of{self.config.shards}/{shard.LANES}"
 
     @property
-    def parts(self) -> list[str]:
-        """Patterns of what all parts of a training say, over `federation` and `method`; none where it is in one."""
+    def shards(self) -> list[str]:
+        """Patterns of what all shards of a training say, over `federation` and `method`; none where it is in one."""
         numbers = range(1, self.config.shards + 1) if self.config.shards > 1 else ()
-        return [self.part.replace("{part}", str(number)) for number in numbers]
+        return [self.shard.replace("{shard}", str(number)) for number in numbers]
 
     @property
     def wanted(self) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from benchmark.config import Config
-from benchmark.federation.client import Client, Samples
+from benchmark.federation.client import ClientData, Samples
 from benchmark.federation.engine import Engine
 from benchmark.federation.methods import load
 from benchmark.federation.model import Model
@@ -55,7 +55,7 @@ def engine(config: Config, method: str, images: int, side: int, device: str, cli
     own = Samples(Rows.of(pixels.to(device)), labels.to(device))
     return Engine(
         Model.of(network, TASK, loaded, config.trains),
-        [Client(str(number), own, own) for number in range(clients)],
+        [ClientData(str(number), own, own) for number in range(clients)],
         config.training,
         config.augmentation,
         config.head,
@@ -65,9 +65,9 @@ def engine(config: Config, method: str, images: int, side: int, device: str, cli
     )
 
 
-def first(client: Client, count: int) -> Client:
+def first(client: ClientData, count: int) -> ClientData:
     """A client with its first images alone."""
     kept = Samples(
         Rows(client.training.images.pack, client.training.images.own[:count]), client.training.targets[:count]
     )
-    return Client(client.name, kept, kept)
+    return ClientData(client.name, kept, kept)

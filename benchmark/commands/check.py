@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     # Imported here: other commands need no torch, whose import takes seconds.
     import torch
 
-    from benchmark.contract.checks import outcomes
+    from benchmark.contract.rules import outcomes
     from benchmark.contract.summary import summary
     from benchmark.contract.trial import Trial
     from benchmark.federation import fault
@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     found = []
     for outcome in outcomes(trial):
         found.append(outcome)
-        print(_line(outcome.word, outcome.check, outcome.text), flush=True)
+        print(_line(outcome.word, outcome.rule, outcome.text), flush=True)
     failed = sum(outcome.word == "FAILED" for outcome in found)
     if not any(outcome.word == "not run" for outcome in found):
         print(f"\n{summary(trial)}")
@@ -65,8 +65,8 @@ def _setting(text: str) -> tuple[str, float | bool | str]:
     return name, yaml.safe_load(value)
 
 
-def _line(word: str, check: str, text: str) -> str:
-    return f"{word:8} {check}" + (f"\n{textwrap.indent(text, ' ' * 9)}" if text else "")
+def _line(word: str, rule: str, text: str) -> str:
+    return f"{word:8} {rule}" + (f"\n{textwrap.indent(text, ' ' * 9)}" if text else "")
 
 
 def _next(path: Path) -> str:

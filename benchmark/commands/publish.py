@@ -9,7 +9,7 @@ from benchmark import archive
 from benchmark.commands import configured
 from benchmark.comparison import Comparison
 from benchmark.plan import Plan
-from benchmark.publishing import check, gather, sums
+from benchmark.publishing import gather, sums, verification
 
 
 def add(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
         for file, held in content.items():
             (folder / file).parent.mkdir(parents=True, exist_ok=True)
             (folder / file).write_bytes(held)
-        if faults := [*_clients(plan), *check.faults(folder)]:
+        if faults := [*_clients(plan), *verification.faults(folder)]:
             raise ValueError(f"results contradict each other: {faults[0]}; make them anew with `{command}`")
         if output.suffix == ".zip":
             archive.write(output, content)
@@ -60,4 +60,4 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _clients(plan: Plan) -> list[str]:
     """Where the per-client table is not of the present predictions, published or not."""
-    return check.recollected(Comparison.read(Path(plan.results)), gather.clients(plan))
+    return verification.recollected(Comparison.read(Path(plan.results)), gather.clients(plan))

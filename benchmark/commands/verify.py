@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmark import archive
 from benchmark.files import sha256
-from benchmark.publishing import check, sums
+from benchmark.publishing import sums, verification
 
 
 def add(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _checked(folder: Path, path: Path) -> None:
-    if faults := check.faults(folder):
+    if faults := verification.faults(folder):
         raise ValueError("\n".join(f"{path}: {fault}" for fault in faults))
     print(
         f"{path}: whole, unchanged, and its leaderboard follows from its clients; "

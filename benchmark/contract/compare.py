@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import torch
 
-from benchmark.federation.client import Client
+from benchmark.federation.client import ClientData
 from benchmark.federation.engine import State
 from benchmark.leaf import Leaves
 
@@ -30,7 +30,7 @@ class Difference(NamedTuple):
         return f"{self.name!r} of client {self.client} (by {self.size:.1e})"
 
 
-def apart(left: State, right: State, clients: Sequence[Client]) -> Difference:
+def apart(left: State, right: State, clients: Sequence[ClientData]) -> Difference:
     """The largest difference of leaves, memory and optimisers.
 
     Args:
@@ -45,7 +45,7 @@ def apart(left: State, right: State, clients: Sequence[Client]) -> Difference:
     return max(found, key=lambda difference: difference.size)
 
 
-def _furthest(left: Leaves, right: Leaves, clients: Sequence[Client]) -> Difference:
+def _furthest(left: Leaves, right: Leaves, clients: Sequence[ClientData]) -> Difference:
     worst = Difference("", "", 0.0)
     for name in dict.fromkeys([*left, *right]):
         if name not in left or name not in right or left[name].shape != right[name].shape:

@@ -10,10 +10,10 @@ class ContractError(ValueError):
 
 @dataclass(frozen=True)
 class Remark:
-    """What there is to say of a check that did not fail.
+    """What there is to say of a rule that was not broken.
 
     Attributes:
-        word: `hint`: something to think about. `skipped`: the check does not apply to this method.
+        word: `hint`: something to think about. `skipped`: the rule does not apply to this method.
         text: Why.
     """
 

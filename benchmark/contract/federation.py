@@ -9,7 +9,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from benchmark.config import AugmentationSettings, LoraSettings, TrainingSettings
-from benchmark.federation.client import Client, Lane, Samples
+from benchmark.federation.client import ClientData, Lane, Samples
 from benchmark.federation.engine import Engine, State
 from benchmark.federation.model import Model
 from benchmark.federation.rows import Rows
@@ -27,19 +27,19 @@ TRAINING = TrainingSettings(batch_size=8, precision="float64")
 LORA = LoraSettings(rank=4)
 
 
-def client(name: str, count: int, unseen: int = 9) -> Client:
+def client(name: str, count: int, unseen: int = 9) -> ClientData:
     """A hospital with drawn images: noise, brighter for later classes, each hospital with its own tint."""
     source = torch.Generator().manual_seed(sum(name.encode()))
     labels = torch.randint(len(CLASSES), (count + unseen,), generator=source)
     tint = 60 * torch.rand(3, generator=source)
     images = 100 * torch.rand(count + unseen, SIZE, SIZE, 3, generator=source) + 25 * labels.view(-1, 1, 1, 1) + tint
     images = images.clamp(0, 255).to(torch.uint8)
-    return Client(
+    return ClientData(
         name, Samples(Rows.of(images[:count]), labels[:count]), Samples(Rows.of(images[count:]), labels[count:])
     )
 
 
-def clients() -> list[Client]:
+def clients() -> list[ClientData]:
     """Three hospitals; with batches of eight, the last batch of each is smaller."""
     return [client("north", 13), client("east", 21), client("south", 10)]
 
@@ -68,7 +68,7 @@ def transformer() -> VisionTransformer:
 
 def engine(
     method: Method,
-    hospitals: Sequence[Client] | None = None,
+    hospitals: Sequence[ClientData] | None = None,
     *,
     training: TrainingSettings = TRAINING,
     lora: LoraSettings = LORA,

@@ -11,7 +11,7 @@ from torch import Tensor
 from benchmark.contract.by_hand import Calls, call_all
 from benchmark.contract.federation import engine
 from benchmark.federation import methods
-from benchmark.federation.client import Client, Lane
+from benchmark.federation.client import ClientData, Lane
 from benchmark.federation.engine import Engine, State
 from benchmark.method import Method
 
@@ -57,7 +57,7 @@ class Trial:
         self,
         path: Path,
         settings: Mapping[str, float | bool | str],
-        build: Callable[[Method, Sequence[Client] | None], Engine] = engine,
+        build: Callable[[Method, Sequence[ClientData] | None], Engine] = engine,
     ) -> None:
         self.path, self.settings, self._build = path, settings, build
 
@@ -83,7 +83,7 @@ class Trial:
         closed = self.engine.close(states[-1], LANES)
         return Trained(states, kept, closed, frozen)
 
-    def anew(self, clients: Sequence[Client] | None = None) -> Engine:
+    def anew(self, clients: Sequence[ClientData] | None = None) -> Engine:
         """An engine that shares nothing with another, as in a process of its own: the file is read again.
 
         Args:

@@ -1,6 +1,6 @@
 """Job: bring a federation's dataset onto this machine, verify it, and say where it lies.
 
-python -m benchmark.data.prepare --federation NAME --settings JSON --folder DIR --output DIR/source.json
+python -m benchmark.data.prepare --dataset NAME --settings JSON --folder DIR --output DIR/source.json
 """
 
 from pathlib import Path
@@ -50,7 +50,7 @@ def request(
 
 
 def prepare(
-    federation: str,
+    dataset: str,
     settings: Federation,
     folder: Path,
     output: Path,
@@ -60,7 +60,7 @@ def prepare(
     """Bring a dataset onto this machine, verify it, and write `output`, which exists only once the data is complete.
 
     Args:
-        federation: Its name in the configuration; the dataset's name where the settings give none.
+        dataset: The dataset's name.
         settings: The federation's settings.
         folder: Where the dataset may be stored.
         output: The JSON file to write: `dataset`, `root`, `samples`, `clients`, `fingerprint` and `licence`.
@@ -70,24 +70,24 @@ def prepare(
     Raises:
         DataError: The data cannot be had, or is not complete.
     """
-    dataset = find(settings.dataset or federation)
-    root = dataset.prepare(request(dataset, settings, access, folder, threads or cores()))
-    table = checked_index(dataset, root, settings.protocol, settings.split_seed)
+    chosen = find(dataset)
+    root = chosen.prepare(request(chosen, settings, access, folder, threads or cores()))
+    table = checked_index(chosen, root, settings.protocol, settings.split_seed)
     found = sorted(set(table["client"]))
-    if missing := [f"{client.id} ({client.name})" for client in dataset.clients if client.id not in found]:
-        print(f"{dataset.name}: goes without clients {', '.join(missing)}: {root} holds no image of theirs")
+    if missing := [f"{client.id} ({client.name})" for client in chosen.clients if client.id not in found]:
+        print(f"{chosen.name}: goes without clients {', '.join(missing)}: {root} holds no image of theirs")
     write_json(
         output,
         {
-            "dataset": dataset.name,
+            "dataset": chosen.name,
             "root": str(root.resolve()),
             "samples": len(table),
             "clients": found,
             "fingerprint": fingerprint(table),
             "licence": {
-                "name": dataset.licence.name,
-                "title": dataset.licence.title,
-                "address": dataset.licence.address,
+                "name": chosen.licence.name,
+                "title": chosen.licence.title,
+                "address": chosen.licence.address,
             },
         },
     )

@@ -38,11 +38,11 @@ _ADAPTERS = ("global", "personal")
 _STATE = "state.safetensors"
 
 Array = npt.NDArray[np.float64]
-Pair = tuple[Array, Array]
+Factors = tuple[Array, Array]
 """An adapter's factors at one layer: A, `(rank, in)`, and B, `(out, rank)`."""
 
 
-def measures(one: Pair, other: Pair) -> dict[str, tuple[float, float]]:
+def measures(one: Factors, other: Factors) -> dict[str, tuple[float, float]]:
     """The overlap of two adapters at one layer.
 
     Args:
@@ -166,7 +166,7 @@ def _sites(names: set[str]) -> list[str]:
     return sorted(set.intersection(*sites), key=natural)
 
 
-def _pairs(stream: safe_open, site: str) -> Iterator[tuple[Pair, Pair]]:
+def _pairs(stream: safe_open, site: str) -> Iterator[tuple[Factors, Factors]]:
     """Both adapters' factors at one layer, client by client."""
     leaves = [
         stream.get_tensor(f"{adapter}/{site}.{factor}").astype(np.float64) for adapter in _ADAPTERS for factor in "AB"
@@ -175,14 +175,14 @@ def _pairs(stream: safe_open, site: str) -> Iterator[tuple[Pair, Pair]]:
         yield (A, B), (A2, B2)
 
 
-def _product(one: Pair, other: Pair) -> float:
+def _product(one: Factors, other: Factors) -> float:
     """The normalised Frobenius product of two B A: tr(A^T B^T B' A') is a sum over rank x rank numbers."""
     inner = _inner(one, other)
     norm = math.sqrt(_inner(one, one) * _inner(other, other))
     return abs(inner) / norm if norm > 0 else math.nan
 
 
-def _inner(one: Pair, other: Pair) -> float:
+def _inner(one: Factors, other: Factors) -> float:
     return float(((one[1].T @ other[1]) * (one[0] @ other[0].T)).sum())
 
 

@@ -59,7 +59,7 @@ class Samples:
 
 
 @dataclass(frozen=True)
-class Client:
+class ClientData:
     """A hospital's images.
 
     Attributes:
@@ -140,7 +140,7 @@ class LocalTraining:
     dropout: bool = False
     recorder: Recorder | None = None
 
-    def train(self, client: Client, held: Held, turn: Pass, lanes: Sequence[Lane]) -> Trained:
+    def train(self, client: ClientData, held: Held, turn: Pass, lanes: Sequence[Lane]) -> Trained:
         """One pass of local training.
 
         Args:
@@ -192,7 +192,7 @@ class LocalTraining:
         recorded = self.recorder.of(make, same, held)
         return recorded.step, recorded
 
-    def _batches(self, client: Client, seed: int, name: str, epochs: int) -> Iterator[tuple[Tensor, ...]]:
+    def _batches(self, client: ClientData, seed: int, name: str, epochs: int) -> Iterator[tuple[Tensor, ...]]:
         """The augmented batches of one pass, in the order that seed, client and pass determine."""
         order = generator(seed, client.name, name, "order")
         changes = generator(seed, client.name, name, "augmentation")

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from benchmark.config import AugmentationSettings, TrainingSettings
 from benchmark.federation import optimisers
-from benchmark.federation.client import Client, Lane, LocalTraining, Pass, Samples, Trained
+from benchmark.federation.client import ClientData, Lane, LocalTraining, Pass, Samples, Trained
 from benchmark.federation.draws import initial
 from benchmark.federation.exchange import Exchange
 from benchmark.federation.model import Model, predict
@@ -95,7 +95,7 @@ class Engine:
     """
 
     model: Model
-    clients: Sequence[Client]
+    clients: Sequence[ClientData]
     training: TrainingSettings
     augmentation: AugmentationSettings
     head: Literal["shared", "personal"]
@@ -106,7 +106,7 @@ class Engine:
     recorder: Recorder | None = None
 
     @cached_property
-    def participants(self) -> Sequence[Client]:
+    def participants(self) -> Sequence[ClientData]:
         """Who trains: the clients, or one that holds all their images."""
         return [_pooled(self.clients)] if self.model.method.pooled else self.clients
 
@@ -200,7 +200,7 @@ class Engine:
 
         return self._side_by_side(measure, [len(client.validation) for client in self.clients])
 
-    def predictions(self, client: Client, images: Rows, params: Leaves) -> Iterator[tuple[slice, Tensor]]:
+    def predictions(self, client: ClientData, images: Rows, params: Leaves) -> Iterator[tuple[slice, Tensor]]:
         """What a client's model makes of images, some at a time.
 
         Args:
@@ -314,10 +314,10 @@ def _stacked(clients: Sequence[Leaves]) -> dict[str, Tensor]:
     return {name: torch.stack([own[name] for own in clients]) for name in clients[0]}
 
 
-def _pooled(clients: Sequence[Client]) -> Client:
+def _pooled(clients: Sequence[ClientData]) -> ClientData:
     """One client that holds every client's images, in an order that does not depend on that of the clients."""
     clients = sorted(clients, key=lambda client: client.name)
-    return Client("pooled", *(_joined([getattr(c, kind) for c in clients]) for kind in ("training", "validation")))
+    return ClientData("pooled", *(_joined([getattr(c, kind) for c in clients]) for kind in ("training", "validation")))
 
 
 def _joined(parts: Sequence[Samples]) -> Samples:

@@ -11,7 +11,7 @@ from types import FrameType
 
 import torch
 
-from benchmark.federation.client import Client
+from benchmark.federation.client import ClientData
 from benchmark.federation.engine import Engine, State
 from benchmark.method import Method
 
@@ -72,7 +72,7 @@ def _hook(frame: FrameType) -> str:
 def _place(frames: Frames) -> str:
     """Client and round, as the engine's frames know them."""
     clients = [frame.f_locals.get("client") for frame, _ in frames]
-    named = [f"client {client.name}" for client in clients if isinstance(client, Client)]
+    named = [f"client {client.name}" for client in clients if isinstance(client, ClientData)]
     states = [frame.f_locals.get("state") for frame, _ in frames]
     done = [state.round for state in states if isinstance(state, State)]
     training = any(

@@ -20,7 +20,7 @@ from benchmark import provenance
 from benchmark.config import TrainingJob
 from benchmark.data.packed import Split, open_training
 from benchmark.federation import costs, methods
-from benchmark.federation.client import Client, Lane, Samples
+from benchmark.federation.client import ClientData, Lane, Samples
 from benchmark.federation.engine import Engine
 from benchmark.federation.key import key
 from benchmark.federation.lanes import groups
@@ -266,7 +266,7 @@ def _device(name: str) -> str:
     return "cpu"
 
 
-def _clients(settings: TrainingJob, pack: Path, device: torch.device, resident: bool) -> list[Client]:
+def _clients(settings: TrainingJob, pack: Path, device: torch.device, resident: bool) -> list[ClientData]:
     """The federation's clients, sorted by name: an order that does not depend on the configuration's."""
     split = open_training(pack)
     table = split.table
@@ -292,7 +292,7 @@ def _clients(settings: TrainingJob, pack: Path, device: torch.device, resident: 
             torch.from_numpy(pd.factorize(table["case"].to_numpy()[rows])[0]).to(device),
         )
 
-    return [Client(name, samples(name, "train"), samples(name, "validation")) for name in wanted]
+    return [ClientData(name, samples(name, "train"), samples(name, "validation")) for name in wanted]
 
 
 def as_tensor(images: Any) -> torch.Tensor:

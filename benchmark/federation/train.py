@@ -5,7 +5,7 @@
 
 writes, for every rate and seed, `OUTPUT/lr={rate}/seed={seed}/` with `metrics.parquet`, `state.safetensors` (the
 leaves each client predicts with), `adapters/{client}/` (the same in PEFT's format) and `run.json`. Only the pack's
-training and validation images are opened. With `--part K/N` one of N equal parts of the lanes is trained into the
+training and validation images are opened. With `--shard K/N` one of N equal shards of the lanes is trained into the
 store, and `OUTPUT/lanes.json` says what became of them.
 """
 
@@ -22,9 +22,9 @@ from benchmark.config import RunningSettings, TrainingJob
 from benchmark.federation import fault
 from benchmark.federation.client import Lane
 from benchmark.federation.job import Job
-from benchmark.federation.part import FOLDER, LANES, Part, told
 from benchmark.federation.progress import Progress
 from benchmark.federation.recorded import CudaGraphs, Recorder
+from benchmark.federation.shard import FOLDER, LANES, Shard, told
 from benchmark.federation.store import Store
 from benchmark.files import sweep, write_json
 from benchmark.job import JobError, as_json, run
@@ -38,7 +38,7 @@ def train(
     store: Path,
     output: Path,
     running: Annotated[RunningSettings, as_json(RunningSettings)] = RunningSettings(),  # noqa: B008
-    part: str = "",
+    shard: str = "",
 ) -> None:
     """Train one method on one federation, with every rate and seed.
 
@@ -50,13 +50,13 @@ def train(
         store: The folder of finished lanes and checkpoints.
         output: The folder of the runs.
         running: How the job runs, which decides no result.
-        part: Train this part of the lanes alone, as in 2/4.
+        shard: Train this shard of the lanes alone, as in 2/4.
     """
     torch.set_num_threads(1)
     lanes: Sequence[Lane] = [Lane(rate, seed) for seed in settings.seeds for rate in settings.rates]
     name = f"{settings.federation} {settings.method}"
-    if part:
-        lanes, name = Part.of(part).share(lanes), f"{name}, part {part}"
+    if shard:
+        lanes, name = Shard.of(shard).share(lanes), f"{name}, shard {shard}"
     progress = Progress(output, name, settings.rounds, len(lanes))
     try:
         with progress.running():
@@ -66,14 +66,14 @@ def train(
             said, elsewhere = dict[str, dict[str, Any]](), told(output)
             for result in job.results(lanes, Store(store), limit, running.checkpoint_every, progress):
                 key = job.key(result.lane)
-                if part:
+                if shard:
                     said[key] = {"origin": result.origin, "memory": result.memory}
                 else:
-                    # What a part has trained is now found in the store.
+                    # What a shard has trained is now found in the store.
                     own = elsewhere.get(key, {}) if result.origin == "store" else {}
                     job.write(output, replace(result, **own))
                 progress.lane()
-            if part:
+            if shard:
                 write_json(output / LANES, said)
             else:
                 shutil.rmtree(output / FOLDER, ignore_errors=True)

@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from benchmark.federation.beside import Beside
-from benchmark.federation.client import Client, Lane
+from benchmark.federation.client import ClientData, Lane
 from benchmark.federation.engine import Engine, State, stack
 from benchmark.federation.lane_batches import LaneBatches
 
@@ -116,7 +116,7 @@ class Training:
         return row["split"] == "train" or self._due(row["round"], self.evaluate_every)
 
 
-def _sizes(clients: Sequence[Client], kind: str) -> dict[str, int]:
+def _sizes(clients: Sequence[ClientData], kind: str) -> dict[str, int]:
     """How many samples each client has, by name."""
     return {client.name: len(getattr(client, kind)) for client in clients}
 

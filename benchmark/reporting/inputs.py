@@ -24,7 +24,7 @@ _OVERLAP = ["federation", "method", *overlap.COLUMNS]
 
 
 @dataclass(frozen=True)
-class Method:
+class MethodInfo:
     """What a table says about a method: its name, title and paper, and whether it is a control."""
 
     name: str
@@ -65,10 +65,10 @@ class Results:
         return [federation for federation in self.comparison.federations if federation in trained]
 
     @cached_property
-    def methods(self) -> dict[str, Method]:
+    def methods(self) -> dict[str, MethodInfo]:
         """The methods that there are runs of, by name."""
         found = (run["method"] for run in self.runs)
-        return {m["name"]: Method(m["name"], m["title"], m["paper"], m["control"]) for m in found}
+        return {m["name"]: MethodInfo(m["name"], m["title"], m["paper"], m["control"]) for m in found}
 
     @cached_property
     def controls(self) -> list[str]:

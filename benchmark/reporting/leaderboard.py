@@ -21,7 +21,7 @@ from benchmark.evaluation.statistics import ALL
 from benchmark.files import write_text
 from benchmark.job import GivenPath, run
 from benchmark.reporting.grid import Cell, Column, Grid, markdown, measured
-from benchmark.reporting.inputs import Method, Results, load
+from benchmark.reporting.inputs import MethodInfo, Results, load
 from benchmark.reporting.measure import MISSING, Measure, mean_of, over_seeds, rank_of, within
 from benchmark.reporting.origin import mark, origin_notes
 from benchmark.reporting.tables import EDGE_NOTE, intervals
@@ -51,7 +51,7 @@ class Entry:
     """
 
     place: int | None
-    method: Method
+    method: MethodInfo
     rank: Measure
     means: dict[str, Measure]
     worst: Measure

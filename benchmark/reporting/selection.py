@@ -45,7 +45,7 @@ def frame(results: Results) -> pd.DataFrame:
                     "diverged": details["diverged"],
                     "runs": len(runs),
                     "rounds": runs[0]["rounds"],
-                    "image_passes": runs[0]["costs"].get("image_passes"),
+                    "image_passes": runs[0]["costs"]["image_passes"],
                 }
             )
     return pd.DataFrame(rows).sort_values(["federation", "method", "rate"], key=_in_order, ignore_index=True)
@@ -70,13 +70,13 @@ def grid(results: Results, federation: str) -> Grid:
 
     def cells(method: str) -> list[Cell]:
         own = parts[method]
-        passes = own["image_passes"].sum() / own["rounds"].sum() if own["image_passes"].notna().all() else None
+        passes = own["image_passes"].sum() / own["rounds"].sum()
         return [
             Cell(results.methods[method].title),
             *(_score(own.loc[rate]) if rate in own.index else Cell("missing") for rate in rates),
             Cell(str(own["runs"].sum()), int(own["runs"].sum())),
             Cell(str((own["runs"] * own["rounds"]).sum()), int((own["runs"] * own["rounds"]).sum())),
-            Cell("unknown") if passes is None else Cell(f"{passes:.3g}", passes),
+            Cell(f"{passes:.3g}", passes),
         ]
 
     return Grid(
@@ -115,7 +115,7 @@ def _budget(results: Results, table: pd.DataFrame) -> str:
     if len(spent) > 1:
         return "The methods had different budgets: compare their runs and rounds."
     [(rates, seeds, rounds)] = spent
-    passes = table["image_passes"].astype(float) / table["rounds"]
+    passes = table["image_passes"] / table["rounds"]
     greedy = set(table["method"][passes > passes.min()])
     titles = ", ".join(results.methods[method].title for method in results.order if method in greedy)
     return (

@@ -16,7 +16,7 @@ from benchmark.evaluation.ranks import federation_ranks
 from benchmark.files import write_text
 from benchmark.job import GivenPath, run
 from benchmark.reporting.grid import Cell, Column, Grid, latex, markdown, measured
-from benchmark.reporting.inputs import Method, Results, load
+from benchmark.reporting.inputs import MethodInfo, Results, load
 from benchmark.reporting.measure import Measure, over_seeds, rank_of, within
 from benchmark.reporting.origin import mark, origin_notes
 
@@ -37,7 +37,7 @@ class Row:
         published: Published values as they are printed, by quantity.
     """
 
-    method: Method
+    method: MethodInfo
     clients: dict[str, Measure]
     mean: Measure
     rank: Measure

@@ -7,8 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from benchmark.federation.part import FOLDER
 from benchmark.federation.progress import LOCK, PROGRESS
+from benchmark.federation.shard import FOLDER
 from benchmark.files import read_json
 from benchmark.lock import is_held
 from benchmark.methods import method_file
@@ -105,8 +105,8 @@ def trainings(plan: Plan) -> list[Training]:
 
 def _training(plan: Plan, federation: str, method: str) -> Training:
     folder = Path(plan.places.runs(federation, method))
-    parts = [path.parent for path in folder.glob(f"{FOLDER}/*/{PROGRESS}")]
-    said = [_read(path / PROGRESS, "finished", "failure", "group") for path in (parts or [folder])]
+    shards = [path.parent for path in folder.glob(f"{FOLDER}/*/{PROGRESS}")]
+    said = [_read(path / PROGRESS, "finished", "failure", "group") for path in (shards or [folder])]
     files = [Path(p.format(federation=federation, method=method)) for p in plan.of_runs("run.json")]
     runs = tuple(run for path in files if (run := _read(path, "settings", "hashes", "costs", "rounds")))
     settings = json.loads(plan.training(federation, method))
@@ -128,30 +128,30 @@ def _training(plan: Plan, federation: str, method: str) -> Training:
             for run in runs
         ),
         progress=together([own for own in said if own], plan.config.rounds),
-        held=any(is_held(path / LOCK) for path in (folder, *parts)),
+        held=any(is_held(path / LOCK) for path in (folder, *shards)),
         log=_last_line(Path(f"logs/{plan.config.name}/train/{federation}/{method}.log")),
     )
 
 
-def together(parts: Sequence[Mapping[str, Any]], rounds: int) -> Mapping[str, Any]:
-    """What the parts of a training say of themselves, as one.
+def together(shards: Sequence[Mapping[str, Any]], rounds: int) -> Mapping[str, Any]:
+    """What the shards of a training say of themselves, as one.
 
     Args:
-        parts: What each says.
+        shards: What each says.
         rounds: Rounds of each lane.
 
     Returns:
-        What one job would say; empty where no part says anything.
+        What one job would say; empty where no shard says anything.
     """
-    if len(parts) < 2:
-        return parts[0] if parts else {}
-    groups = [part["group"] for part in parts if part["group"]]
+    if len(shards) < 2:
+        return shards[0] if shards else {}
+    groups = [shard["group"] for shard in shards if shard["group"]]
     lanes = sum(group["together"] for group in groups)
     speed = sum(group["together"] / group["seconds_per_round"] for group in groups)
     done = sum(group["round"] * group["together"] for group in groups)
     return {
-        "finished": sum(part["finished"] for part in parts),
-        "failure": next((part["failure"] for part in parts if part["failure"]), None),
+        "finished": sum(shard["finished"] for shard in shards),
+        "failure": next((shard["failure"] for shard in shards if shard["failure"]), None),
         "group": {"round": done / lanes, "together": lanes, "seconds_per_round": lanes / speed} if speed else {},
     }
 

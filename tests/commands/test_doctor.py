@@ -87,7 +87,7 @@ def test_copy_of_the_users_own(
     assert str(target.relative_to(tmp_path)) in mending(said, "fed_isic2019")
 
     settings = json.dumps({"source": str(root), "options": options})
-    command = ["--federation", "fed_isic2019", "--settings", settings, "--folder", str(target.parent)]
+    command = ["--dataset", "fed_isic2019", "--settings", settings, "--folder", str(target.parent)]
     assert run(prepare, [*command, "--output", str(target)]) == 0
     status, said = doctor(federations)
     assert state(said, "fed_isic2019") == "present"

@@ -163,7 +163,7 @@ def test_jobs_prepare_and_pack_it(
         monkeypatch.setattr(module, lambda _: dataset)
     source = {"source": str(request.source)} if request.source else {}
     text = settings(**source, options=dict(request.options), image_size=16)
-    command = ["--federation", dataset.name, "--settings", text, "--folder", str(request.folder)]
+    command = ["--dataset", dataset.name, "--settings", text, "--folder", str(request.folder)]
     assert run(prepare, [*command, "--output", str(tmp_path / "source.json")]) == 0
     job = ["--settings", text, "--source", str(tmp_path / "source.json"), "--output", str(tmp_path / "pack")]
     assert run(pack, job) == 0

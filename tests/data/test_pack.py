@@ -30,7 +30,7 @@ def packed(tmp_path: Path, settings: Callable[..., str]) -> Callable[..., int]:
         text = settings(
             dataset="fed_isic2019", source=str(root), options={"short_side": 24}, image_size=16, **federation
         )
-        command = ["--federation", "f", "--settings", text, "--folder", str(tmp_path / "data")]
+        command = ["--dataset", "fed_isic2019", "--settings", text, "--folder", str(tmp_path / "data")]
         assert run(prepare, [*command, "--output", str(tmp_path / "source.json")]) == 0
         source = ["--settings", text, "--source", str(tmp_path / "source.json")]
         return run(pack, [*source, "--output", str(tmp_path / "pack")])
@@ -47,7 +47,7 @@ def few(client: int, labels: list[int] | None = None) -> list[tuple[int, int, st
 def test_toy_lesions_end_to_end(lesions: Path, tmp_path: Path, settings: Callable[..., str]) -> None:
     options = {"scale": 0.006, "side": 48}
     text = settings(dataset="toy_lesions", options=options, image_size=24, validation=0.2)
-    command = ["--federation", "f", "--settings", text, "--folder", str(lesions.parent)]
+    command = ["--dataset", "toy_lesions", "--settings", text, "--folder", str(lesions.parent)]
     assert run(prepare, [*command, "--output", str(tmp_path / "source.json")]) == 0
     job = ["--settings", text, "--source", str(tmp_path / "source.json"), "--output", str(tmp_path / "pack")]
     assert run(pack, job) == 0
@@ -179,7 +179,7 @@ def test_batches_bound_memory_and_change_nothing(
 ) -> None:
     """Whatever the number of threads and of images held at a time, the files are equal to the bit, and hashed."""
     text = settings(dataset="toy_lesions", options={"scale": 0.006, "side": 48}, image_size=24, validation=0.2)
-    command = ["--federation", "f", "--settings", text, "--folder", str(lesions.parent)]
+    command = ["--dataset", "toy_lesions", "--settings", text, "--folder", str(lesions.parent)]
     assert run(prepare, [*command, "--output", str(tmp_path / "source.json")]) == 0
     held: list[int] = []
 

@@ -11,8 +11,8 @@ from benchmark.data.prepare import prepare
 from benchmark.job import run
 
 
-def arguments(tmp_path: Path, settings: str, federation: str = "toy") -> list[str]:
-    command = ["--federation", federation, "--settings", settings]
+def arguments(tmp_path: Path, settings: str, dataset: str = "toy_lesions") -> list[str]:
+    command = ["--dataset", dataset, "--settings", settings]
     return [*command, "--folder", str(tmp_path / "data"), "--output", str(tmp_path / "out" / "source.json")]
 
 

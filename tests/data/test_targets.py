@@ -85,7 +85,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]
     def both() -> int:
         settings = json.dumps({"image_size": SIZE, "validation": 0.25})
         source = str(tmp_path / "source.json")
-        data = ["--federation", "volumes", "--settings", settings, "--folder", str(tmp_path / "data")]
+        data = ["--dataset", "volumes", "--settings", settings, "--folder", str(tmp_path / "data")]
         assert run(preparing.prepare, [*data, "--output", source]) == 0
         return run(packing.pack, ["--settings", settings, "--source", source, "--output", str(tmp_path / "pack")])
 

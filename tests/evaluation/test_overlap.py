@@ -16,15 +16,15 @@ from benchmark.files import write_json
 RANK, INTO, OUT = 3, 16, 10
 BOUNDED = ("cosine", "product", "subspace")
 
-Pair = tuple[np.ndarray, np.ndarray]
+Factors = tuple[np.ndarray, np.ndarray]
 
 
-def drawn(seed: int, rank: int = RANK) -> Pair:
+def drawn(seed: int, rank: int = RANK) -> Factors:
     draw = np.random.default_rng(seed)
     return draw.normal(size=(rank, INTO)), draw.normal(size=(OUT, rank))
 
 
-def values(one: Pair, other: Pair) -> dict[str, float]:
+def values(one: Factors, other: Factors) -> dict[str, float]:
     return {name: value for name, (value, _) in overlap.measures(one, other).items()}
 
 

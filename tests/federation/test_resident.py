@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from benchmark.config import AugmentationSettings, LoraSettings, TrainingJob, TrainingSettings
-from benchmark.federation.client import Client
+from benchmark.federation.client import ClientData
 from benchmark.federation.job import _clients
 
 CLIENTS = ("north", "east", "south")
@@ -26,7 +26,9 @@ def pack(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def clients(pack: Path, device: str, *, resident: bool = True, names: tuple[str, ...] | None = None) -> list[Client]:
+def clients(
+    pack: Path, device: str, *, resident: bool = True, names: tuple[str, ...] | None = None
+) -> list[ClientData]:
     """A job's clients."""
     settings = TrainingJob(
         federation="three",

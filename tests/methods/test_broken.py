@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.__main__ import main
-from benchmark.contract.checks import CHECKS, Outcome, outcomes
+from benchmark.contract.rules import RULES, Outcome, outcomes
 from benchmark.contract.trial import Trial
 from benchmark.contract.written import significant_lines
 
@@ -27,7 +27,7 @@ class Mine(Method):
     paper = "none"
     adapters = ("global", "personal")
 '''
-HOOKS = [c.name for c in CHECKS if c.name.startswith("hooks")]
+HOOKS = [c.name for c in RULES if c.name.startswith("hooks")]
 RETURNED, CHANGED = HOOKS
 ROUNDS, PASSES = "two rounds run", "the loss depends on what is trained"
 
@@ -41,14 +41,14 @@ def written(folder: Path, hook: str, sound: str = SOUND) -> Path:
 
 
 def failures(path: Path) -> list[Outcome]:
-    """The checks that fail."""
+    """The rules that are broken."""
     return [found for found in outcomes(Trial(path, {})) if found.word == "FAILED"]
 
 
-def assert_first_failure(path: Path, check: str, said: str) -> None:
-    """The first check that fails is this one; the last line of its message is this."""
+def assert_first_failure(path: Path, rule: str, said: str) -> None:
+    """The first rule that is broken is this one; the last line of its message is this."""
     found = next(outcome for outcome in outcomes(Trial(path, {})) if outcome.word == "FAILED")
-    assert found.check == check, found.text
+    assert found.rule == rule, found.text
     last = found.text.splitlines()[-1]
     assert re.search(said, last), last
     assert last.startswith(str(path))
@@ -139,7 +139,7 @@ def test_what_a_hook_returns_wrongly_is_named(tmp_path: Path, hook: str, said: s
 
 
 @pytest.mark.parametrize(
-    ("hook", "check", "said"),
+    ("hook", "rule", "said"),
     [
         (
             "def server(self, sent, start, weights):\n    sent['head/bias'].mul_(2)\n"
@@ -183,13 +183,13 @@ def test_what_a_hook_returns_wrongly_is_named(tmp_path: Path, hook: str, said: s
         ),
     ],
 )
-def test_what_cannot_be_trained_is_named(tmp_path: Path, hook: str, check: str, said: str) -> None:
+def test_what_cannot_be_trained_is_named(tmp_path: Path, hook: str, rule: str, said: str) -> None:
     """What only shows when leaves are compared, or when hooks are mapped over lanes."""
-    assert_first_failure(written(tmp_path, hook), check, said)
+    assert_first_failure(written(tmp_path, hook), rule, said)
 
 
 @pytest.mark.parametrize(
-    ("hook", "check", "said"),
+    ("hook", "rule", "said"),
     [
         (
             "def server(self, sent, start, weights):\n    mean = mean_over_clients(sent, weights)\n"
@@ -221,11 +221,11 @@ def test_what_cannot_be_trained_is_named(tmp_path: Path, hook: str, check: str, 
         ),
     ],
 )
-def test_what_breaks_the_comparison_of_methods_is_named(tmp_path: Path, hook: str, check: str, said: str) -> None:
+def test_what_breaks_the_comparison_of_methods_is_named(tmp_path: Path, hook: str, rule: str, said: str) -> None:
     """Such a method trains, and its row would be no result."""
-    found = {outcome.check: outcome.text for outcome in failures(written(tmp_path, hook))}
-    assert check in found, found
-    assert re.search(said, found[check].splitlines()[-1]), found[check]
+    found = {outcome.rule: outcome.text for outcome in failures(written(tmp_path, hook))}
+    assert rule in found, found
+    assert re.search(said, found[rule].splitlines()[-1]), found[rule]
 
 
 def test_one_lane_cannot_be_reached_from_another(tmp_path: Path) -> None:
@@ -265,7 +265,7 @@ def test_another_import_is_named_with_its_line(tmp_path: Path) -> None:
 
 def test_a_mistyped_hook_is_a_hint(tmp_path: Path) -> None:
     trial = Trial(written(tmp_path, "def serve(self, sent, start, weights):\n    return sent"), {})
-    found = {outcome.check: outcome for outcome in outcomes(trial)}["its functions are hooks"]
+    found = {outcome.rule: outcome for outcome in outcomes(trial)}["its functions are hooks"]
     assert found.word == "hint"
     assert re.search(r"mine.py:18: serve\(\) is no hook, .*: is server\(\) meant\?", found.text)
 
@@ -273,10 +273,10 @@ def test_a_mistyped_hook_is_a_hint(tmp_path: Path) -> None:
 def test_a_sound_method_passes_and_its_summary_says_what_it_costs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A line for every check; two adapters train 1 + 1536 / 1732 times as much as one, and send as much."""
+    """A line for every rule; two adapters train 1 + 1536 / 1732 times as much as one, and send as much."""
     assert main(["check", str(written(tmp_path, ""))]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line for line in lines if line.startswith("ok ")] == [f"ok       {check.name}" for check in CHECKS]
+    assert [line for line in lines if line.startswith("ok ")] == [f"ok       {rule.name}" for rule in RULES]
     assert "trains  3,268 numbers (1.89 x FedAvg of one adapter)" in lines
     assert "sends   13.9 kB (1.00 x) per round and client" in lines
     assert "personal  8       1,536    yes      no" in lines

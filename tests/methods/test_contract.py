@@ -1,4 +1,4 @@
-"""What every method must keep, whoever writes it: all methods there are, all checks of `benchmark.contract`.
+"""What every method must keep, whoever writes it: all methods there are, all rules of `benchmark.contract`.
 
 A newcomer's file is tested here without a test being written.
 """
@@ -7,7 +7,7 @@ import functools
 
 import pytest
 
-from benchmark.contract.checks import CHECKS, Check
+from benchmark.contract.rules import RULES, Rule
 from benchmark.contract.trial import Trial
 from benchmark.methods import method_file
 from tests.federation.small import METHODS, ROOT
@@ -15,11 +15,11 @@ from tests.reference import methods as reference
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name.replace(" ", "_"))
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name.replace(" ", "_"))
 @pytest.mark.parametrize("name", METHODS)
-def test_a_method_keeps_the_contract(name: str, check: Check) -> None:
+def test_a_method_keeps_the_contract(name: str, rule: Rule) -> None:
     """What is a hint for an author is a fault of a published method: one that has a plain reference."""
-    remark = check.run(trial(name))
+    remark = rule.run(trial(name))
     if remark is None:
         return
     assert remark.word == "skipped" or not hasattr(reference, name), remark.text
@@ -28,5 +28,5 @@ def test_a_method_keeps_the_contract(name: str, check: Check) -> None:
 
 @functools.cache
 def trial(name: str) -> Trial:
-    """One method's training, the same for all checks."""
+    """One method's training, the same for all rules."""
     return Trial(ROOT / method_file(name), {})

@@ -195,6 +195,7 @@ def run(
         "commit": "abcdef0123456789",
         "costs": {
             "trainable_parameters": 1000,
+            "image_passes": ROUNDS,
             "bytes_up": 0 if method == "local" else 36_864 * 4,
             "bytes_down": 0 if method == "local" else 36_864 * 4,
             "bytes_up_total": 0 if method == "local" else ROUNDS * 36_864 * 4,

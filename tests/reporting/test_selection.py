@@ -45,7 +45,7 @@ def test_equal_and_unequal_budgets_are_said(results: Results) -> None:
     assert rows == {"FedIT": 1, "FedPAL": 2, "FedOPAL-R": 1, "Local": 1}
     longer = [{**run, "rounds": 6 if run["method"]["name"] == "fedit" else 3} for run in results.runs]
     assert "different budgets" in grid(replace(results, runs=longer), "toy_lesions").caption
-    assert "more passes" not in grid(results, "toy_lesions").caption, "where passes were not counted"
+    assert "more passes" not in grid(results, "toy_lesions").caption, "where all are alike"
     one = [run for run in results.runs if run["seed"] == 0]
     assert "2 runs of 3 rounds (2 rates, 1 seed)." in grid(replace(results, runs=one), "toy_lesions").caption
 

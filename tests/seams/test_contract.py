@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.contract.checks import CHECKS, Check
 from benchmark.contract.federation import clients, engine, transformer
+from benchmark.contract.rules import RULES, Rule
 from benchmark.contract.trial import Trial
 from benchmark.federation import methods
-from benchmark.federation.client import Client, Lane
+from benchmark.federation.client import ClientData, Lane
 from benchmark.federation.engine import Engine
 from benchmark.federation.job import _check_passes
 from benchmark.method import Method
@@ -32,7 +32,7 @@ FREE = [name for name in METHODS if name not in NEEDING]
 """Methods that train whatever there is."""
 
 
-def hospitals() -> list[Client]:
+def hospitals() -> list[ClientData]:
     """The three of the small federation, who know how bright their images are."""
     return [
         replace(
@@ -53,19 +53,19 @@ def with_weights(task: Classification | Brightness) -> Network:
     return ConvNet(task, body)
 
 
-def bright_transformer(method: Method, own: Sequence[Client] | None) -> Engine:
+def bright_transformer(method: Method, own: Sequence[ClientData] | None) -> Engine:
     """The new task on the vision transformer."""
     task = Brightness(())
     return engine(method, own or hospitals(), task=task, network=ViT(transformer(), task, LORA))
 
 
-def convolutional(method: Method, own: Sequence[Client] | None) -> Engine:
+def convolutional(method: Method, own: Sequence[ClientData] | None) -> Engine:
     """Classification on the new network, trained whole."""
     task = Classification(CLASSES)
     return engine(method, own, task=task, network=with_weights(task), trains=("all",))
 
 
-def both(method: Method, own: Sequence[Client] | None) -> Engine:
+def both(method: Method, own: Sequence[ClientData] | None) -> Engine:
     """The new task on the new network, trained whole."""
     task = Brightness(())
     return engine(method, own or hospitals(), task=task, network=with_weights(task), trains=("all",))
@@ -82,15 +82,15 @@ CASES = [
 
 @functools.cache
 def trial(build: str, name: str) -> Trial:
-    """One method's training, the same for all checks."""
+    """One method's training, the same for all rules."""
     return Trial(ROOT / method_file(name), {}, BUILDS[build])
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name.replace(" ", "_"))
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name.replace(" ", "_"))
 @pytest.mark.parametrize(("build", "name"), CASES)
-def test_a_method_keeps_the_contract(build: str, name: str, check: Check) -> None:
-    """All checks of the contract, as on the task and the network of the published rows."""
-    remark = check.run(trial(build, name))
+def test_a_method_keeps_the_contract(build: str, name: str, rule: Rule) -> None:
+    """All rules of the contract, as on the task and the network of the published rows."""
+    remark = rule.run(trial(build, name))
     if remark is not None:
         assert remark.word == "skipped", remark.text
         pytest.skip(remark.text)

@@ -87,20 +87,20 @@ def test_every_state_is_told_from_files(plan: Plan) -> None:
     assert states(plan)["fedit"] == "outdated"
 
 
-def test_parts_are_one_training(plan: Plan) -> None:
+def test_shards_are_one_training(plan: Plan) -> None:
     """Each stands in a folder of its own: round 4 and round 8 of one lane each, at 1/2 and 1/1 rounds a second.
 
     Together 12 of 20 rounds are done, at 1.5 a second.
     """
-    for part, round, seconds in (("1of2", 4, 2.0), ("2of2", 8, 1.0)):
+    for shard, round, seconds in (("1of2", 4, 2.0), ("2of2", 8, 1.0)):
         group = {"round": round, "together": 1, "seconds_per_round": seconds}
-        progress(f"ffa_lora/.parts/{part}", finished=0, group=group)
-    with held(RUNS / "ffa_lora/.parts/2of2/.lock", "a test"):
+        progress(f"ffa_lora/.shards/{shard}", finished=0, group=group)
+    with held(RUNS / "ffa_lora/.shards/2of2/.lock", "a test"):
         (job,) = (job for job in trainings(plan) if job.method == "ffa_lora")
         assert (job.state, job.rounds_done, job.lanes_done) == ("running", 12, 0)
         assert job.seconds == pytest.approx(1 / 1.5)
         assert "running     toy_lesions ffa_lora  round 6 of 10 in 2 lanes, 0 of 2 lanes done" in report(plan)
-    progress("ffa_lora/.parts/1of2", failure="methods/ffa_lora.py:9: in loss()")
+    progress("ffa_lora/.shards/1of2", failure="methods/ffa_lora.py:9: in loss()")
     assert states(plan)["ffa_lora"] == "failed"
 
 

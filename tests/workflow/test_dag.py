@@ -104,7 +104,7 @@ COSMETIC = [
     ("benchmark/federation/progress.py", '"finished"', '"finished" '),
     ("benchmark/lock.py", "goes on when that ends", "please wait"),
     ("benchmark/federation/fault.py", "run again, training goes on", "run it again, training goes on"),
-    ("benchmark/federation/part.py", "is no part: expected K/N", "names no part: expected K/N"),
+    ("benchmark/federation/shard.py", "is no shard: expected K/N", "names no shard: expected K/N"),
 ]
 
 
@@ -131,7 +131,7 @@ def test_how_a_job_runs_is_no_reason_to_run_it(finished: Project) -> None:
     assert jobs == set()
 
 
-def test_parts_of_a_training_are_jobs_of_their_own(untrained: Project) -> None:
+def test_shards_of_a_training_are_jobs_of_their_own(untrained: Project) -> None:
     """Each trains its lanes, and the row's job finds them: leaves, origins and memory are those of who trained them.
 
     In one job again, all is found in the store.
@@ -139,13 +139,13 @@ def test_parts_of_a_training_are_jobs_of_their_own(untrained: Project) -> None:
     untrained.configure(shards=2, methods=["fedit"])
     run = "results/small/runs/toy_lesions/fedit/lr={}/seed=0/run.json"
     printed = untrained.snakemake(run.format("1e-3"))
-    assert {f"Train part {part}/2 of fedit on toy_lesions" for part in (1, 2)} <= set(
-        re.findall(r"Train part \d/\d of \w+ on \w+", printed)
+    assert {f"Train shard {shard}/2 of fedit on toy_lesions" for shard in (1, 2)} <= set(
+        re.findall(r"Train shard \d/\d of \w+ on \w+", printed)
     )
     runs = [untrained.run("fedit", rate) for rate in SMALL["rates"]]
     assert [about["origin"] for about in runs] == ["trained", "trained"]
     assert all(about["costs"]["peak_memory_bytes"] > 1 << 20 for about in runs)
-    assert not (untrained.folder / run.format("1e-3")).parents[2].joinpath(".parts").exists()
+    assert not (untrained.folder / run.format("1e-3")).parents[2].joinpath(".shards").exists()
     untrained.configure(methods=["fedit"])
     untrained.snakemake(run.format("1e-3"))
     assert [untrained.run("fedit", rate)["origin"] for rate in SMALL["rates"]] == ["store", "store"]

@@ -23,7 +23,7 @@ rule download:
     message:
         "Bring {wildcards.folder}; progress in {log}"
     shell:
-        "python -m benchmark.data.prepare --federation {params.dataset} --settings {params.settings:q} "
+        "python -m benchmark.data.prepare --dataset {params.dataset} --settings {params.settings:q} "
         "--access {resources.access:q} --folder $(dirname {output}) --output {output} "
         "> {log} 2>&1"
 

@@ -2,42 +2,42 @@
 
 
 # Where several GPUs share one training (`shards`), each has a job, which trains some of the lanes into the store.
-rule train_part:
+rule train_shard:
     input:
         method=lambda wildcards: method_file(wildcards.method),
         images=plan.packed("train.npy"),
         backbone=f"{plan.backbone}/model.safetensors",
         code=plan.of_model("benchmark.federation.train"),
     output:
-        temp(plan.part),
+        temp(plan.shard),
     log:
-        plan.log("train/{federation}/{method}.{part}"),
+        plan.log("train/{federation}/{method}.{shard}"),
     wildcard_constraints:
         federation=plan.where_trained,
-        part=r"\d+",
+        shard=r"\d+",
     conda:
         "../../environment.yml"
     threads: plan.threads(workflow.resource_settings.cores) * plan.config.threads
     resources:
         gpu=1,
         running=plan.running,
-        part=lambda wildcards: f"{wildcards.part}/{plan.config.shards}",
+        shard=lambda wildcards: f"{wildcards.shard}/{plan.config.shards}",
     params:
         settings=lambda wildcards: plan.training(wildcards.federation, wildcards.method),
     message:
-        "Train part {resources.part} of {wildcards.method} on {wildcards.federation}; progress in {log}"
+        "Train shard {resources.shard} of {wildcards.method} on {wildcards.federation}; progress in {log}"
     shell:
         "python -m benchmark.device -- python -m benchmark.federation.train --settings {params.settings:q}"
         " --running {resources.running:q} --method {input.method} --pack $(dirname {input.images})"
-        " --backbone $(dirname {input.backbone}) --store results/store --part {resources.part}"
+        " --backbone $(dirname {input.backbone}) --store results/store --shard {resources.shard}"
         " --output $(dirname {output}) > {log} 2>&1"
 
 
-# One job for all rates and seeds of a method: they train together, through one frozen backbone. What parts have trained
+# One job for all rates and seeds of a method: they train together, through one frozen backbone. What shards have trained
 # it finds in the store.
 rule train:
     input:
-        parts=plan.parts,
+        shards=plan.shards,
         method=lambda wildcards: method_file(wildcards.method),
         # Not the test split: it cannot even be listed here by accident, since `evaluate` alone asks for it.
         images=plan.packed("train.npy"),
