@@ -245,6 +245,10 @@ class TrainingSettings(_Settings):
     optimiser: OptimiserSettings = OptimiserSettings()
     precision: Literal["float32", "float64", "bfloat16"] = "float32"
 
+    def epochs(self, asked: int | None) -> int:
+        """Passes over the client's images, where a method asks for so many or for none in particular."""
+        return self.local_epochs if asked is None else asked
+
 
 class AugmentationSettings(_Settings):
     """Random changes of the training images, drawn per image.
@@ -272,8 +276,55 @@ class SelectionSettings(_Settings):
     last_rounds: int = Field(1, ge=1)
 
 
-class Config(_Settings):
-    """Everything that decides a result.
+class ProtocolSettings(_Settings):
+    """How every method is trained.
+
+    Attributes:
+        rates: The learning rates that every method is trained with: an equal budget for all.
+        seeds: Seeds of initialisation, order of images and augmentation.
+        rounds: Rounds of training and averaging.
+        trains: What is trained: `lora` (adapters), `head`, and weights of the network itself. The network `vit` has
+            `norm`, `attention`, `backbone` (the other weights), `last_block`, and `all` (every weight of its own, and
+            the head). Where a method's paper fixes it, the method's file says so and this does not count.
+        initialisation: What adapters and heads begin with.
+        head: Whether the task head is averaged or stays with its client, where a method does not say it itself.
+        averaging: Weights of the clients on the server: `samples` by their training images, `uniform` all the same.
+        evaluate_every: Validation is measured after every so many rounds, and after the last.
+    """
+
+    rates: tuple[Rate, ...] = Field(min_length=1)
+    seeds: tuple[int, ...] = Field((0,), min_length=1)
+    rounds: int = Field(ge=1)
+    lora: LoraSettings = LoraSettings()
+    trains: tuple[Name, ...] = Field(("lora", "head"), min_length=1)
+    initialisation: InitialisationSettings = InitialisationSettings()
+    head: Literal["shared", "personal"] = "shared"
+    averaging: Literal["samples", "uniform"] = "samples"
+    training: TrainingSettings = TrainingSettings()
+    augmentation: AugmentationSettings = AugmentationSettings()
+    evaluate_every: int = Field(1, ge=1)
+
+
+class RunningSettings(_Settings):
+    """How training runs, which decides no result.
+
+    Attributes:
+        lanes: Most lanes trained together; `auto` lets the engine choose, 1 trains one run at a time.
+        threads: Cores that one training may use on a CPU: it computes so many clients side by side.
+        device: `auto` takes a GPU where there is one.
+        checkpoint_every: Lanes are stored after every so many rounds, and after the last.
+        cuda_graphs: Whether a GPU records each step once and replays it, instead of being told every operation anew.
+    """
+
+    lanes: Lanes = "auto"
+    threads: int = Field(1, ge=1)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    checkpoint_every: int = Field(5, ge=1)
+    cuda_graphs: bool = False
+
+
+class Config(RunningSettings, ProtocolSettings):
+    """A comparison: what decides its results, and how it is run.
 
     Attributes:
         name: Results stand below `results/{name}/`, figures below `figures/{name}/`.
@@ -283,24 +334,9 @@ class Config(_Settings):
             files, in `methods/` itself, run whatever is named here.
         own: Which of one's own files run, by their names; all of them where none are given.
         method_settings: Settings of single methods, by method and by setting.
-        rates: The learning rates that every method is trained with: an equal budget for all.
-        seeds: Seeds of initialisation, order of images and augmentation.
-        rounds: Rounds of training and averaging.
-        trains: What is trained: `lora` (adapters), `head`, and weights of the network itself. The network `vit` has
-            `norm`, `attention`, `backbone` (the other weights), `last_block`, and `all` (every weight of its own, and
-            the head). Where a method's paper fixes it, the method's file says so and this does not count.
-        initialisation: What adapters and heads begin with.
         tasks: Settings of tasks, by the task's name and the setting's: `{classification: {loss: focal, gamma: 2.0}}`.
             `docs/protocol.md` explains the losses.
-        head: Whether the task head is averaged or stays with its client, where a method does not say it itself.
-        averaging: Weights of the clients on the server: `samples` by their training images, `uniform` all the same.
-        evaluate_every: Validation is measured after every so many rounds, and after the last.
-        checkpoint_every: Lanes are stored after every so many rounds, and after the last.
-        lanes: Most lanes trained together; `auto` lets the engine choose, 1 trains one run at a time.
-        threads: Cores that one training may use on a CPU: it computes so many clients side by side.
         shards: Jobs that share the lanes of one training, one for each GPU.
-        cuda_graphs: Whether a GPU records each step once and replays it, instead of being told every operation anew.
-        device: `auto` takes a GPU where there is one.
         baselines: `reference` takes the rows that `results/reference/` holds and that nothing has changed for, instead
             of training them.
         appendix: Whether all rates are tested too, after selection, for the report's appendix.
@@ -315,26 +351,10 @@ class Config(_Settings):
     methods: tuple[Name, ...] | None = None
     own: tuple[Name, ...] | None = None
     method_settings: dict[Name, dict[str, Scalar]] = {}
-    rates: tuple[Rate, ...] = Field(min_length=1)
-    seeds: tuple[int, ...] = Field((0,), min_length=1)
-    rounds: int = Field(ge=1)
     backbone: BackboneSettings = BackboneSettings()
-    lora: LoraSettings = LoraSettings()
-    trains: tuple[Name, ...] = Field(("lora", "head"), min_length=1)
-    initialisation: InitialisationSettings = InitialisationSettings()
     tasks: dict[Name, dict[str, Scalar]] = {}
-    head: Literal["shared", "personal"] = "shared"
-    averaging: Literal["samples", "uniform"] = "samples"
-    training: TrainingSettings = TrainingSettings()
-    augmentation: AugmentationSettings = AugmentationSettings()
     selection: SelectionSettings = SelectionSettings()
-    evaluate_every: int = Field(1, ge=1)
-    checkpoint_every: int = Field(5, ge=1)
-    lanes: Lanes = "auto"
-    threads: int = Field(1, ge=1)
     shards: int = Field(1, ge=1)
-    cuda_graphs: bool = False
-    device: Literal["auto", "cpu", "cuda"] = "auto"
     baselines: Literal["train", "reference"] = "train"
     appendix: bool = True
     data_root: str = "data"
@@ -354,7 +374,7 @@ class Config(_Settings):
         return self
 
 
-class TrainingJob(_Settings):
+class TrainingJob(ProtocolSettings):
     """What decides the result of one `train` job, and nothing else: an edit elsewhere in a configuration reruns none.
 
     Attributes:
@@ -363,20 +383,9 @@ class TrainingJob(_Settings):
         method: The method's name.
         method_settings: Its settings.
         task: Settings of the federation's task.
-        rates: See `Config`; likewise all below.
-        seeds: Likewise.
-        rounds: Likewise.
         network: The network's module.
         backbone: Its name, as the network's own library has it.
         arguments: Passed to that library.
-        lora: Likewise.
-        trains: Likewise.
-        initialisation: Likewise.
-        head: Likewise.
-        averaging: Likewise.
-        training: Likewise.
-        augmentation: Likewise.
-        evaluate_every: Likewise.
     """
 
     federation: str
@@ -384,75 +393,26 @@ class TrainingJob(_Settings):
     method: str
     method_settings: dict[str, Scalar]
     task: dict[str, Scalar] = {}
-    rates: tuple[str, ...]
-    seeds: tuple[int, ...]
-    rounds: int
     network: str = "vit"
     backbone: str
     arguments: dict[str, Scalar]
-    lora: LoraSettings
-    trains: tuple[str, ...] = ("lora", "head")
-    initialisation: InitialisationSettings = InitialisationSettings()
-    head: Literal["shared", "personal"]
-    averaging: Literal["samples", "uniform"]
-    training: TrainingSettings
-    augmentation: AugmentationSettings
-    evaluate_every: int
-
-
-class RunningSettings(_Settings):
-    """How one `train` job runs, which decides no result.
-
-    Attributes:
-        lanes: See `Config`; likewise all below.
-        threads: Likewise.
-        device: Likewise.
-        checkpoint_every: Likewise.
-        cuda_graphs: Likewise.
-    """
-
-    lanes: Lanes = "auto"
-    threads: int = Field(1, ge=1)
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    checkpoint_every: int = Field(5, ge=1)
-    cuda_graphs: bool = False
 
 
 def parse(values: Mapping[str, Any], where: str = "configuration") -> Config:
-    """Validate a configuration.
-
-    Args:
-        values: The parsed YAML.
-        where: What error messages call it: usually the file.
-
-    Returns:
-        The configuration, with every default filled in.
-
-    Raises:
-        ConfigError: One line for each fault.
-    """
+    """The configuration of these settings; a ConfigError has one line for each fault, which begins with `where`."""
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        faults: list[dict[str, Any]] = [dict(fault) for fault in error.errors()]
-        places: list[tuple[Any, ...]] = [fault["loc"] for fault in faults]
-        deepest = [f for f, at in zip(faults, places, strict=True) if sum(at == p[: len(at)] for p in places) == 1]
+        faults: list[Any] = error.errors()
+        deepest = [f for f in faults if sum(f["loc"] == other["loc"][: len(f["loc"])] for other in faults) == 1]
         raise ConfigError("\n".join(_line(where, fault) for fault in deepest)) from None
 
 
 def read(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """Read a configuration file as Snakemake does, without validating it.
 
-    Args:
-        path: The YAML file.
-        overrides: Settings that replace the file's, as Snakemake's `--config` takes them: `key=value`, the value being
-            YAML. A mapping replaces the keys that it has.
-
-    Returns:
-        The settings.
-
-    Raises:
-        ConfigError: The file is absent or no YAML, or an override is not of this form.
+    Settings that replace the file's are given as Snakemake's `--config` takes them: `key=value`, the value being YAML;
+    a mapping replaces the keys that it has. A ConfigError says what cannot be read.
     """
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -471,21 +431,6 @@ def read(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
         if not sign:
             raise ConfigError(f"--config {text}: give key=value")
     return values
-
-
-def load(path: Path) -> Config:
-    """Read and validate a configuration file.
-
-    Args:
-        path: The YAML file.
-
-    Returns:
-        The configuration, with every default filled in.
-
-    Raises:
-        ConfigError: The file is absent, no YAML, or no valid configuration.
-    """
-    return parse(read(path), str(path))
 
 
 def _merged(held: Any, given: Any) -> Any:

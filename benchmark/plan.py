@@ -15,7 +15,15 @@ from typing import Any, TypeVar
 
 from benchmark.baselines.rows import Baselines, hashes
 from benchmark.comparison import Places
-from benchmark.config import Config, ConfigError, FederationSettings, RunningSettings, TrainingJob, parse
+from benchmark.config import (
+    Config,
+    ConfigError,
+    FederationSettings,
+    ProtocolSettings,
+    RunningSettings,
+    TrainingJob,
+    parse,
+)
 from benchmark.errors import nearest
 from benchmark.federation import shard
 from benchmark.files import digest
@@ -360,20 +368,10 @@ class Plan:
             method=method,
             method_settings=config.method_settings.get(method, {}),
             task=config.tasks.get(self.task(federation), {}),
-            rates=config.rates,
-            seeds=config.seeds,
-            rounds=config.rounds,
             network=config.backbone.network,
             backbone=config.backbone.name,
             arguments=config.backbone.arguments,
-            lora=config.lora,
-            trains=config.trains,
-            initialisation=config.initialisation,
-            head=config.head,
-            averaging=config.averaging,
-            training=config.training,
-            augmentation=config.augmentation,
-            evaluate_every=config.evaluate_every,
+            **{name: getattr(config, name) for name in ProtocolSettings.model_fields},
         )
         return job.model_dump_json()
 
@@ -390,8 +388,7 @@ class Plan:
     @property
     def running(self) -> str:
         """How `train` jobs run, as JSON."""
-        names = RunningSettings.model_fields
-        return RunningSettings(**{name: getattr(self.config, name) for name in names}).model_dump_json()
+        return self.config.model_dump_json(include=set(RunningSettings.model_fields))
 
     @property
     def shard(self) -> str:

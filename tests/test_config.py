@@ -8,7 +8,7 @@ import yaml
 from snakemake.cli import parse_config
 from snakemake.utils import update_config
 
-from benchmark.config import Config, ConfigError, load, parse, read
+from benchmark.config import Config, ConfigError, parse, read
 
 VALID: dict[str, Any] = {"name": "small", "federations": {"toy": {}}, "rates": ["1e-3"], "rounds": 2}
 
@@ -126,7 +126,7 @@ def test_rates_keep_the_text_of_the_file(tmp_path: Path, text: str, rate: str) -
     """YAML reads an unquoted 1e-3 as text and 0.001 as a number: both are rates, spelt as the user spelt them."""
     path = tmp_path / "mine.yaml"
     path.write_text(f"name: small\nfederations: {{toy: {{}}}}\nrounds: 1\nrates: [{text}]\n")
-    assert load(path).rates == (rate,)
+    assert parse(read(path), str(path)).rates == (rate,)
 
 
 def test_a_small_rate_that_is_a_number_keeps_its_value() -> None:
@@ -151,7 +151,7 @@ def test_overrides_are_merged_as_snakemake_merges_them(tmp_path: Path, given: st
 def test_a_file_that_is_absent_is_an_error_that_names_it(tmp_path: Path) -> None:
     """One line."""
     with pytest.raises(ConfigError) as caught:
-        load(tmp_path / "absent.yaml")
+        parse(read(tmp_path / "absent.yaml"), str(tmp_path / "absent.yaml"))
     assert str(caught.value) == f"{tmp_path / 'absent.yaml'}: there is no such configuration file"
 
 
@@ -173,7 +173,7 @@ def test_a_file_that_is_no_mapping_in_yaml_is_an_error_of_one_line(
     path = tmp_path / "mine.yaml"
     path.write_bytes(content)
     with pytest.raises(ConfigError) as caught:
-        load(path)
+        parse(read(path), str(path))
     assert str(caught.value).startswith(f"{path}: {expected}")
     assert "\n" not in str(caught.value)
 

@@ -8,7 +8,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark.config import ConfigError, load, parse
+from benchmark.config import ConfigError, parse, read
 from benchmark.plan import Plan
 from benchmark.sources import ROOT
 
@@ -85,7 +85,7 @@ def test_a_file_is_refused_or_a_configuration(content: bytes, tmp_path_factory: 
     path.write_bytes(content)
     said = str(path)
     try:
-        load(path)
+        parse(read(path), str(path))
     except ConfigError as error:
         said = str(error)
     assert str(path) in said
@@ -95,5 +95,5 @@ def test_yaml_runs_no_code(tmp_path: Any) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(f"name: !!python/object/apply:os.system ['touch {tmp_path}/ran']\n")
     with pytest.raises(ConfigError, match="not a YAML file"):
-        load(path)
+        parse(read(path), str(path))
     assert not (tmp_path / "ran").exists()

@@ -83,12 +83,14 @@ class _Documented(GenerateJsonSchema):
     """Describes models and their fields with the models' docstrings."""
 
     def model_schema(self, schema: Any) -> dict[str, Any]:
-        found = super().model_schema(schema)
-        summary, _, attributes = inspect.cleandoc(schema["cls"].__doc__).partition("\n\nAttributes:\n")
-        said = dict(re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", attributes, re.MULTILINE))
+        found, kind = super().model_schema(schema), schema["cls"]
+        own = [name for name in found["properties"] if name in kind.__annotations__]
+        found["properties"] = {name: found["properties"][name] for name in [*own, *found["properties"]]}
+        for cls in (*reversed(kind.__bases__), kind):
+            summary, _, attributes = inspect.cleandoc(cls.__doc__).partition("\n\nAttributes:\n")
+            for name, words in re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", attributes, re.MULTILINE):
+                found["properties"][name]["description"] = " ".join(words.split())
         found["description"] = " ".join(summary.split())
-        for name, words in said.items():
-            found["properties"][name]["description"] = " ".join(words.split())
         return found
 
     def field_title_should_be_set(self, schema: Any) -> bool:

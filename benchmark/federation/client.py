@@ -156,7 +156,7 @@ class LocalTraining:
         for copy, source in turn.phase.copies.items():
             params.update(_copied(params, source, copy, (*self.model.method.adapters, *self.model.method.heads)))
         step, take = self._step(Held(params, held.start, held.memory, held.optimiser, held.priors), turn.phase, lanes)
-        epochs = self.epochs(turn.phase)
+        epochs = self.settings.epochs(turn.phase.epochs)
         seeds = dict.fromkeys(lane.seed for lane in lanes)
         in_epoch = -(-len(client.training) // self.settings.batch_size)
         steps = 0
@@ -176,10 +176,6 @@ class LocalTraining:
         )
         objective = step.total / (len(client.training) * epochs)
         return Trained({**params, **trained}, objective, sums, steps, {**held.optimiser, **remembered})
-
-    def epochs(self, phase: Phase) -> int:
-        """Passes over the client's images in a phase."""
-        return self.settings.local_epochs if phase.epochs is None else phase.epochs
 
     def _step(self, held: Held, phase: Phase, lanes: Sequence[Lane]) -> tuple[Step, Step | Recorded]:
         """A pass's step at its beginning, and what takes it: itself, or what was recorded of it."""

@@ -161,7 +161,7 @@ class Engine:
         phases = self.model.method.closing()
         if not phases:
             return state
-        passes = _in_turn(phases, "closing", self.epochs(phases), 0, self.epochs)
+        passes = self._in_turn(phases, "closing", self.epochs(phases), 0)
         params, _, _, optimiser = self._local(state, lanes, passes)
         return replace(state, params=params, optimiser=optimiser)
 
@@ -222,14 +222,21 @@ class Engine:
 
     def epochs(self, phases: Sequence[Phase]) -> int:
         """Passes over a client's images in these phases."""
-        local = self.training.local_epochs
-        return sum(local if phase.epochs is None else phase.epochs for phase in phases)
+        return sum(self.training.epochs(phase.epochs) for phase in phases)
 
     def _passes(self, round: int) -> Sequence[Pass]:
         """A round's passes, as they stand in the whole run."""
         each = [self.epochs(self.model.method.phases(number)) for number in range(max(self.rounds, round + 1))]
         phases = self.model.method.phases(round)
-        return _in_turn(phases, f"round {round}", sum(each), sum(each[:round]), self.epochs)
+        return self._in_turn(phases, f"round {round}", sum(each), sum(each[:round]))
+
+    def _in_turn(self, phases: Sequence[Phase], name: str, epochs: int, before: int) -> list[Pass]:
+        """Phases one after the other, in a run of so many epochs, of which so many are before the first of them."""
+        found = []
+        for number, phase in enumerate(phases):
+            found.append(Pass(phase, f"{name} pass {number}", before, epochs))
+            before += self.epochs([phase])
+        return found
 
     def _local(
         self, state: State, lanes: Sequence[Lane], passes: Sequence[Pass]
@@ -275,28 +282,6 @@ class Engine:
         if leaf.initial.kind == "pretrained":
             return self.model.network.pretrained(leaf).to(self.device, self.dtype)
         return initial(leaf, lane.seed, self.dtype, round).to(self.device)
-
-
-def _in_turn(
-    phases: Sequence[Phase], name: str, epochs: int, before: int, each: Callable[[Sequence[Phase]], int]
-) -> list[Pass]:
-    """Phases one after the other.
-
-    Args:
-        phases: The phases.
-        name: What they belong to.
-        epochs: Epochs of the whole run.
-        before: Epochs before the first of them.
-        each: How many some phases have.
-
-    Returns:
-        A pass for each.
-    """
-    found = []
-    for number, phase in enumerate(phases):
-        found.append(Pass(phase, f"{name} pass {number}", before, epochs))
-        before += each([phase])
-    return found
 
 
 def _mean_gradients(passes: Sequence[Trained]) -> dict[str, Tensor]:

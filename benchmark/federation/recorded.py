@@ -7,7 +7,8 @@ differs between clients, rounds and batches are values alone, which are copied i
 import sys
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, cast
+from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -18,23 +19,9 @@ from benchmark.method import Phase
 Work = Callable[[], object]
 
 
-class Graphs(Protocol):
-    """How operations are recorded."""
-
-    def record(self, work: Work, warm_up: Work) -> Work:
-        """Record `work` without doing it.
-
-        Args:
-            work: Reads and changes tensors that exist before and after it.
-            warm_up: Does the like and changes nothing: libraries set themselves up in their first calls.
-
-        Returns:
-            Does what `work` did, on the very same tensors.
-
-        Raises:
-            RuntimeError: It cannot be recorded.
-        """
-        ...
+Graphs = Callable[[Work, Work], Work]
+"""Records work without doing it, and returns what does the same on the very same tensors; a RuntimeError where that
+cannot be. Its second argument does the like and changes nothing: libraries set themselves up in their first calls."""
 
 
 class CudaGraphs:
@@ -44,8 +31,8 @@ class CudaGraphs:
         self._pool = torch.cuda.graph_pool_handle()
         self._warm = False
 
-    def record(self, work: Work, warm_up: Work) -> Work:
-        """See `Graphs.record`."""
+    def __call__(self, work: Work, warm_up: Work) -> Work:
+        """See `Graphs`."""
         if not self._warm:
             stream = torch.cuda.Stream()
             stream.wait_stream(torch.cuda.current_stream())
@@ -85,13 +72,9 @@ class Recorded:
     def _record(self, batches: Batches) -> tuple[list[Tensor], Work]:
         """The tensors that batches of this size are copied into, and what then takes the step."""
         own = [[tensor.clone() for tensor in batch] for batch in batches]
-
-        def work() -> None:
-            self.step(own)
-
-        replay: Work = work
+        replay: Work = partial(self.step, own)
         try:
-            replay = self._graphs.record(work, lambda: self.step.gradients(own))
+            replay = self._graphs(replay, lambda: self.step.gradients(own))
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:

@@ -24,7 +24,7 @@ from benchmark.federation.client import Lane
 from benchmark.federation.job import Job
 from benchmark.federation.progress import Progress
 from benchmark.federation.recorded import CudaGraphs, Recorder
-from benchmark.federation.shard import FOLDER, LANES, Shard, told
+from benchmark.federation.shard import FOLDER, LANES, share, told
 from benchmark.federation.store import Store
 from benchmark.files import sweep, write_json
 from benchmark.job import JobError, as_json, run
@@ -56,7 +56,7 @@ def train(
     lanes: Sequence[Lane] = [Lane(rate, seed) for seed in settings.seeds for rate in settings.rates]
     name = f"{settings.federation} {settings.method}"
     if shard:
-        lanes, name = Shard.of(shard).share(lanes), f"{name}, shard {shard}"
+        lanes, name = share(lanes, shard), f"{name}, shard {shard}"
     progress = Progress(output, name, settings.rounds, len(lanes))
     try:
         with progress.running():

@@ -7,13 +7,12 @@ part of a lane's name in the store.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from torch import Tensor
 
-from benchmark.federation.beside import Beside
 from benchmark.federation.client import ClientData, Lane
 from benchmark.federation.engine import Engine, State, stack
 from benchmark.federation.lane_batches import LaneBatches
@@ -75,12 +74,13 @@ class Training:
         seconds = {key: record.seconds for key, record in records.items()}
         batches = LaneBatches(engine, len(together))
         began, first = time.monotonic(), state.round
+        keeping: list[Future[None]] = []  # One at a time, beside the training of the next rounds.
 
         def spent(since: float) -> None:
             for key in seconds:
                 seconds[key] += (time.monotonic() - since) / len(together)
 
-        with Beside() as beside:
+        with ThreadPoolExecutor(1) as beside:
             while state.round < rounds:
                 tick = time.monotonic()
                 state, objectives = batches.round(state, together)
@@ -96,8 +96,10 @@ class Training:
                         key: Record(kept.lane(i), list(histories[key]), seconds[key], list(lanes))
                         for i, key in enumerate(lanes)
                     }
-                    beside.do(partial(self.keep, checkpoints))
+                    _ended(keeping)
+                    keeping.append(beside.submit(self.keep, checkpoints))
                 self.tell(state.round, together, (time.monotonic() - began) / (state.round - first))
+            _ended(keeping)
         if engine.model.method.closing():
             tick = time.monotonic()
             state = batches.close(state, together)
@@ -114,6 +116,12 @@ class Training:
     def _counts(self, row: Mapping[str, Any]) -> bool:
         """Whether a row stays. A run with fewer rounds validated its final round, which is dropped unless it is due."""
         return row["split"] == "train" or self._due(row["round"], self.evaluate_every)
+
+
+def _ended(work: list[Future[None]]) -> None:
+    """Wait for what is under way, and meet its error."""
+    while work:
+        work.pop().result()
 
 
 def _sizes(clients: Sequence[ClientData], kind: str) -> dict[str, int]:

@@ -40,7 +40,7 @@ class LoggedGraphs:
     def __init__(self) -> None:
         self.recorded = self.replayed = 0
 
-    def record(self, work: Work, warm_up: Work) -> Work:
+    def __call__(self, work: Work, warm_up: Work) -> Work:
         warm_up()
         self.recorded += 1
         with Log() as log:
@@ -68,7 +68,7 @@ class FailingGraphs:
     def __init__(self, error: RuntimeError) -> None:
         self.error = error
 
-    def record(self, work: Work, warm_up: Work) -> Work:
+    def __call__(self, work: Work, warm_up: Work) -> Work:
         raise self.error
 
 
@@ -151,10 +151,10 @@ def test_memory_that_does_not_suffice_halves_the_lanes_and_frees_what_was_record
     """Four lanes do not fit; two do, are recorded anew, and give the result within rounding."""
 
     class Small(LoggedGraphs):
-        def record(self, work: Work, warm_up: Work) -> Work:
+        def __call__(self, work: Work, warm_up: Work) -> Work:
             if len(recorder.steps) and len(next(iter(recorder.steps.values())).step.total) > 2:
                 raise torch.OutOfMemoryError("CUDA out of memory")
-            return super().record(work, warm_up)
+            return super().__call__(work, warm_up)
 
     recorder = Recorder(Small())
     ours = replace(engine(method("fedit")), recorder=recorder)

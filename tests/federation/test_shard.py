@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.federation.shard import FOLDER, Shard
+from benchmark.federation.shard import FOLDER, share
 from benchmark.files import read_json
 from tests.federation.jobs import Workplace, assert_equal_runs, origins, runs
 
@@ -12,20 +12,15 @@ from tests.federation.jobs import Workplace, assert_equal_runs, origins, runs
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
 def test_every_lane_is_in_one_shard(count: int) -> None:
     """In their order, in shares that differ by one lane at most."""
-    shares = [Shard(number, count).share(range(7)) for number in range(1, count + 1)]
-    assert [lane for share in shares for lane in share] == list(range(7))
+    shares = [share(range(7), f"{number}/{count}") for number in range(1, count + 1)]
+    assert [lane for own in shares for lane in own] == list(range(7))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
-
-
-def test_a_shard_has_a_name() -> None:
-    assert Shard.of("2/4") == Shard(2, 4)
-    assert str(Shard(2, 4)) == "2/4"
 
 
 @pytest.mark.parametrize("text", ["", "2", "0/2", "3/2", "1/0", "-1/2", "1/2/3"])
 def test_what_is_no_shard_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is no shard: expected K/N"):
-        Shard.of(text)
+        share([], text)
 
 
 def test_what_shards_train_is_what_one_job_trains(place: Workplace, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from benchmark.__main__ import main
-from benchmark.config import load
+from benchmark.config import parse, read
 from benchmark.files import read_json, sha256
 from benchmark.publishing import sums
 from tests.workflow.conftest import Project
@@ -73,7 +73,7 @@ def test_a_publication_holds_what_it_takes_to_believe_it(
         assert (publication / name).stat().st_size > 0
     subprocess.run(["sha256sum", "--check", "--strict", "--quiet", sums.NAME], cwd=publication, check=True)
     assert faults(publication, capsys) == []
-    config = load(publication / "config.yaml")
+    config = parse(read(publication / "config.yaml"), str(publication / "config.yaml"))
     assert (config.methods, config.rounds) == (("fedit", "local"), 1)
     reproduce = (publication / "REPRODUCE.md").read_text()
     assert "snakemake --cores 8 all --configfile PUBLICATION/config.yaml\n" in reproduce
