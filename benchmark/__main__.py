@@ -1,32 +1,31 @@
-"""What is no job of the DAG: `python -m benchmark COMMAND`.
+"""What is no job of the DAG: `python -m benchmark COMMAND`."""
 
-Each command is a module of `benchmark/commands/`; `python -m benchmark COMMAND --help` says what it does. All are given
-in the folder that Snakemake runs in.
-"""
-
-import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from benchmark.commands import check, doctor, publish, schema, status, verify
+from benchmark.commands.check import check
+from benchmark.commands.doctor import doctor
+from benchmark.commands.publish import publish
+from benchmark.commands.schema import write
+from benchmark.commands.status import status
+from benchmark.commands.verify import verify
+from benchmark.job import run_one_of
 
-COMMANDS = (doctor, check, status, publish, verify, schema)
+COMMANDS: dict[str, Callable[..., int]] = {
+    "doctor": doctor,
+    "check": check,
+    "status": status,
+    "publish": publish,
+    "verify": verify,
+    "schema": write,
+}
+DESCRIPTION = """What is no job of the DAG. `python -m benchmark COMMAND --help` says what a command does; all are given
+in the folder that Snakemake runs in."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; 0 where it could be run, 1 with one line for each fault otherwise."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmark", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in COMMANDS:
-        command.add(commands)
-    arguments = parser.parse_args(argv)
-    try:
-        return int(arguments.run(arguments))
-    except (ValueError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 1
+    return run_one_of(COMMANDS, "python -m benchmark", DESCRIPTION, argv)
 
 
 if __name__ == "__main__":

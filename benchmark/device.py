@@ -10,7 +10,6 @@ All users of a machine share the folder of the lock files, `/tmp/benchmark-gpu-l
 another one. A GPU has one job, or as many as `BENCHMARK_JOBS_PER_GPU` says.
 """
 
-import argparse
 import os
 import re
 import subprocess
@@ -20,7 +19,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from itertools import product
 from pathlib import Path
+from typing import Annotated
 
+import tyro
+
+from benchmark.job import run
 from benchmark.lock import taken
 
 _WAIT = 1.0
@@ -48,15 +51,9 @@ def devices() -> list[str]:
 
 
 def lease(names: Sequence[str], folder: Path, jobs: int = 1) -> str:
-    """Wait for a free device and hold it for as long as this process, or what it becomes, lives.
+    """Wait for one of these devices and hold it for as long as this process, or what it becomes, lives.
 
-    Args:
-        names: Devices to choose from.
-        folder: Where the lock files are, shared by all users of the machine.
-        jobs: Most jobs on one device; devices fill evenly.
-
-    Returns:
-        The name of the device that is now held.
+    The lock files' folder is shared by all users of the machine. Devices fill evenly, with so many jobs each at most.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with suppress(PermissionError):  # Another user's: open to all already.
@@ -118,14 +115,14 @@ def _full(name: str, present: dict[str, list[str]]) -> str:
     return known[0] if len(known) == 1 else name
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Lease a device if there is one, and become the command."""
-    parser = argparse.ArgumentParser(prog="python -m benchmark.device", description="Lease a GPU, then run a command.")
-    parser.add_argument("command", nargs=argparse.REMAINDER, help="after `--`")
-    given = parser.parse_args(argv).command
-    command = given[1:] if given[:1] == ["--"] else given
+def become(command: Annotated[tuple[str, ...], tyro.conf.Positional]) -> None:
+    """Lease a GPU if there is one, and become the command.
+
+    Args:
+        command: After `--`.
+    """
     if not command:
-        parser.error("give a command after `--`")
+        raise ValueError("give a command after `--`")
     if names := devices():
         folder = Path(os.environ.get("BENCHMARK_LEASES", "/tmp/benchmark-gpu-leases"))
         jobs = int(os.environ.get("BENCHMARK_JOBS_PER_GPU", "1"))
@@ -134,4 +131,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(run(become))

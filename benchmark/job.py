@@ -1,4 +1,4 @@
-"""One entry for every job: its command line is a function's signature, and there is one way to fail.
+"""One entry for every job and command: a command line is a function's signature, and there is one way to fail.
 
 A job's module ends with
 
@@ -11,7 +11,7 @@ job's name, and the exit status 1. An option that cannot be understood is the ex
 """
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,17 +23,12 @@ from benchmark.errors import one_line
 
 GivenPath = Annotated[Path, tyro.conf.Positional]
 """A path that is given without an option's name."""
+Values = Annotated[tuple[str, ...], tyro.conf.arg(metavar="[KEY=VALUE ...]", help_behavior_hint="")]
+"""Settings, each KEY=VALUE."""
 
 
 def as_json(kind: Any) -> Any:
-    """How an option is annotated that is given as JSON, in `Annotated[Settings, ...]`.
-
-    Args:
-        kind: Anything that pydantic can validate.
-
-    Returns:
-        What tyro reads the option with.
-    """
+    """How an option is annotated that is given as JSON of any kind that pydantic validates: `Annotated[kind, ...]`."""
     adapter = TypeAdapter(kind)
 
     def parsed(words: list[str]) -> Any:
@@ -62,23 +57,13 @@ class JobError(Exception):
 
 
 def run(work: Callable[..., object], argv: Sequence[str] | None = None) -> int:
-    """Do a job as its command line says.
+    """Do a job as its command line says, the process's own where none is given; returns the exit status.
 
-    Args:
-        work: The job. It raises ValueError or OSError where the user can mend what is wrong, or a JobError that says
-            more than these would.
-        argv: The command line; the process's own where None.
-
-    Returns:
-        The exit status: 0, or 1 after an error. An error that nobody expected keeps its traceback.
+    The job raises ValueError or OSError where the user can mend what is wrong, or a JobError that says more than these
+    would. An error that nobody expected keeps its traceback.
     """
     name = _name(work)
-
-    @wraps(work)
-    def bound(*arguments: Any, **options: Any) -> Callable[[], object]:
-        return lambda: work(*arguments, **options)
-
-    chosen: Callable[[], object] = tyro.cli(bound, prog=f"python -m {name}", args=argv)
+    chosen: Callable[[], object] = tyro.cli(_later(work), prog=f"python -m {name}", args=argv)
     try:
         chosen()
     except JobError as error:
@@ -88,6 +73,32 @@ def run(work: Callable[..., object], argv: Sequence[str] | None = None) -> int:
         print(f"{name.rpartition('.')[2]}: {one_line(error)}", file=sys.stderr)
         return 1
     return 0
+
+
+def run_one_of(
+    commands: Mapping[str, Callable[..., Any]], prog: str, description: str, argv: Sequence[str] | None = None
+) -> int:
+    """Do the command that the command line names first; returns its exit status.
+
+    A ValueError or an OSError is 1, its message on stderr: a line for each fault.
+    """
+    later = {name: _later(work) for name, work in commands.items()}
+    chosen = tyro.extras.subcommand_cli_from_dict(later, prog=prog, description=description, args=argv)
+    try:
+        return int(chosen())
+    except (ValueError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def _later(work: Callable[..., Any]) -> Callable[..., Callable[[], Any]]:
+    """Work that is done when its options have been understood: what it raises is no fault of theirs."""
+
+    @wraps(work)
+    def bound(*arguments: Any, **options: Any) -> Callable[[], Any]:
+        return lambda: work(*arguments, **options)
+
+    return bound
 
 
 def _name(work: Callable[..., object]) -> str:

@@ -1,1 +1,1 @@
-"""The commands of `python -m benchmark`: one module each, with `add`, which names its arguments and what runs it."""
+"""The commands of `python -m benchmark`: one module each, whose function is the command."""

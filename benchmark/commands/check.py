@@ -1,35 +1,25 @@
-"""Whether a method keeps the contract: `python -m benchmark check methods/mine.py`.
+"""Whether a method keeps the contract: `python -m benchmark check methods/mine.py`."""
 
-It trains the method for two rounds on three small drawn hospitals: no download, no GPU, some seconds. Every check is a
-line; where one fails, the message says where, what was expected, and what to do. At the end stands what the method
-holds, trains and sends.
-"""
-
-import argparse
 import textwrap
 from pathlib import Path
-from typing import Any
 
 import yaml
 
+from benchmark.job import GivenPath, Values
 from benchmark.methods import discovered
 
 
-def add(commands: "argparse._SubParsersAction[Any]") -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "check",
-        help="whether a method keeps the contract",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("method", type=Path, help="the method's file")
-    parser.add_argument("--settings", nargs="*", default=[], metavar="KEY=VALUE", help="settings of the method")
-    parser.set_defaults(run=run)
+def check(method: GivenPath, settings: Values = ()) -> int:
+    """Whether a method keeps the contract.
 
+    It trains the method for two rounds on three small drawn hospitals: no download, no GPU, some seconds. Every rule is
+    a line; where one is broken, the message says where, what was expected, and what to do. At the end stands what the
+    method holds, trains and sends. The exit status is 1 where a rule is broken.
 
-def run(arguments: argparse.Namespace) -> int:
-    """Print every check and a summary; 0 where none failed."""
+    Args:
+        method: The method's file.
+        settings: Settings of the method.
+    """
     # Imported here: other commands need no torch, whose import takes seconds.
     import torch
 
@@ -39,14 +29,13 @@ def run(arguments: argparse.Namespace) -> int:
     from benchmark.federation import fault
 
     torch.set_num_threads(1)  # Threads that wait for each other make small models slower.
-    path = Path(arguments.method)
     try:
-        trial = Trial(path, dict(_setting(text) for text in arguments.settings))
-        method = trial.engine.model.method
+        trial = Trial(method, dict(_setting(text) for text in settings))
+        checked = trial.engine.model.method
     except Exception as error:  # The file is run: it may raise anything.
-        print(_line("FAILED", "the file can be loaded", fault.report(error, path)))
+        print(_line("FAILED", "the file can be loaded", fault.report(error, method)))
         return 1
-    print(f"{path}: {method.title} ({method.paper})\n", flush=True)
+    print(f"{method}: {checked.title} ({checked.paper})\n", flush=True)
     found = []
     for outcome in outcomes(trial):
         found.append(outcome)
@@ -54,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     failed = sum(outcome.word == "FAILED" for outcome in found)
     if not any(outcome.word == "not run" for outcome in found):
         print(f"\n{summary(trial)}")
-    print(f"\n{f'{failed} failed' if failed else _next(path)}")
+    print(f"\n{f'{failed} failed' if failed else _next(method)}")
     return 1 if failed else 0
 
 

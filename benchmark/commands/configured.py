@@ -1,13 +1,15 @@
 """What commands on a configuration have in common: which one, and its plan."""
 
-import argparse
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+import tyro
 import yaml
 
 from benchmark.config import read
+from benchmark.job import Values
 from benchmark.plan import Plan
 
 PROFILE = Path("profiles/default/profile.yaml")
@@ -16,44 +18,33 @@ PROFILE = Path("profiles/default/profile.yaml")
 
 @dataclass(frozen=True)
 class Command:
-    """How Snakemake is called with a configuration.
+    """A configuration, as Snakemake and the commands are called with it.
 
     Attributes:
-        configfile: The configuration.
-        overrides: Settings that replace the file's, each `key=value`.
+        configfile: The configuration; the default profile's if none is given.
+        config: Settings that override the file's.
     """
 
-    configfile: Path
-    overrides: tuple[str, ...] = ()
+    configfile: Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")] = None
+    config: Values = ()
+
+    @property
+    def file(self) -> Path:
+        """The configuration's file."""
+        return self.configfile or Path(yaml.safe_load(PROFILE.read_text(encoding="utf-8"))["configfile"])
+
+    @property
+    def plan(self) -> Plan:
+        """The configuration's plan."""
+        return Plan.of(read(self.file, self.config), str(self.file))
 
     def to(self, target: Path, *overrides: str) -> str:
         """The command line that makes one file."""
         changed = {text.partition("=")[0] for text in overrides}
-        kept = [text for text in self.overrides if text.partition("=")[0] not in changed]
-        settings = [*kept, *overrides]
-        words = ["snakemake", "--cores", "8", str(target), "--configfile", str(self.configfile)]
+        settings = [*(text for text in self.config if text.partition("=")[0] not in changed), *overrides]
+        words = ["snakemake", "--cores", "8", str(target), "--configfile", str(self.file)]
         return shlex.join([*words, *(["--config", *settings] if settings else [])])
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Give a command the arguments that name a configuration."""
-    parser.add_argument("--configfile", type=Path, help="the configuration; the default profile's if none is given")
-    parser.add_argument(
-        "--config", nargs="*", default=[], metavar="KEY=VALUE", help="settings that override the file's"
-    )
-
-
-def configfile(arguments: argparse.Namespace) -> Path:
-    """The configuration's file."""
-    return Path(arguments.configfile or yaml.safe_load(PROFILE.read_text(encoding="utf-8"))["configfile"])
-
-
-def plan(arguments: argparse.Namespace) -> Plan:
-    """The configuration's plan."""
-    path = configfile(arguments)
-    return Plan.of(read(path, arguments.config), str(path))
-
-
-def command(arguments: argparse.Namespace) -> Command:
-    """How Snakemake is called with the configuration."""
-    return Command(configfile(arguments), tuple(arguments.config))
+Given = Annotated[Command, tyro.conf.arg(name="")]
+"""A configuration that a command is given."""

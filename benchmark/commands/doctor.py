@@ -1,22 +1,15 @@
-"""What of a configuration's data and weights is on this machine, and what to do about the rest.
+"""What of a configuration's data and weights is on this machine."""
 
-    python -m benchmark doctor --configfile config/paper.yaml --config local_files=/path/to/folder
-
-Nothing is fetched or changed; the exit status is 1 where a run would have to bring something first.
-"""
-
-import argparse
 import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pandas as pd
 
-from benchmark.commands import configured
-from benchmark.commands.configured import Command
+from benchmark.commands.configured import Command, Given
 from benchmark.config import AccessSettings
 from benchmark.data.dataset import DataError, Dataset, Request, checked_index, find, fingerprint, some
 from benchmark.data.prepare import request
@@ -51,42 +44,19 @@ class Finding:
     mend: str
 
 
-def add(commands: "argparse._SubParsersAction[Any]") -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "doctor",
-        help="what of a configuration's data is here, and how to mend the rest",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    configured.add_arguments(parser)
-    parser.set_defaults(run=run)
+def doctor(given: Given) -> int:
+    """What of a configuration's data and weights is on this machine, and what to do about the rest.
 
-
-def run(arguments: argparse.Namespace) -> int:
-    """Print the table; 1 where something is missing or partial."""
-    findings = examine(configured.plan(arguments), configured.command(arguments))
-    print(report(findings))
+    Nothing is fetched or changed; the exit status is 1 where a run would have to bring something first.
+    """
+    plan = given.plan
+    findings = [_dataset(plan, folder, federation, given) for folder, federation in plan.folders.items()]
+    findings.append(_backbone(plan, given))
+    print(_report(findings))
     return int(any(finding.state in ("missing", "partial") for finding in findings))
 
 
-def examine(plan: Plan, command: Command) -> list[Finding]:
-    """Look at every dataset of a configuration and at its backbone.
-
-    Args:
-        plan: The configuration's plan.
-        command: How Snakemake is called with it.
-
-    Returns:
-        A finding for each, datasets first.
-    """
-    return [
-        *(_dataset(plan, folder, federation, command) for folder, federation in plan.folders.items()),
-        _backbone(plan, command),
-    ]
-
-
-def report(findings: Sequence[Finding]) -> str:
+def _report(findings: Sequence[Finding]) -> str:
     """The findings as a table of text, each with its note and the command that mends it."""
     columns = ("name", "state", "images", "on disk", "licence")
     rows = [(f.name, f.state, f.images, readable(f.size), f.licence) for f in findings]

@@ -1,10 +1,9 @@
 """What editors and people read of the settings, written from the code that validates them.
 
 `config/config.schema.json` lets an editor complete, explain and check a configuration; the tables of
-`config/README.md` say the same to people. Run it after a change of `benchmark/config.py`.
+`config/README.md` say the same to people.
 """
 
-import argparse
 import inspect
 import json
 import re
@@ -30,14 +29,8 @@ _KINDS = {
 _BOUNDS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
 
 
-def add(commands: "argparse._SubParsersAction[Any]") -> None:
-    """Add the command."""
-    parser = commands.add_parser("schema", help="write down what settings there are", description=__doc__)
-    parser.set_defaults(run=run)
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """Write both files; 0."""
+def write() -> int:
+    """Write down what settings there are, in the schema and the README's tables, once the code's have changed."""
     found = schema()
     SCHEMA.write_text(as_json(found), encoding="utf-8")
     README.write_text(with_tables(README.read_text(encoding="utf-8"), found), encoding="utf-8")
@@ -59,18 +52,7 @@ def as_json(schema: Mapping[str, Any]) -> str:
 
 
 def with_tables(text: str, schema: Mapping[str, Any]) -> str:
-    """A README with the tables of a schema's settings.
-
-    Args:
-        text: The README, with tables of an earlier schema.
-        schema: The schema.
-
-    Returns:
-        The README with these tables in place of the earlier ones.
-
-    Raises:
-        ValueError: The README does not have one place for them.
-    """
+    """A README with the tables of a schema's settings in place of an earlier schema's."""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not end or BEGIN in rest:

@@ -1,35 +1,20 @@
-"""Whether a publication is whole and unchanged, and its leaderboard follows from its per-client table."""
+"""Whether a publication is sound."""
 
-import argparse
 import tempfile
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from benchmark import archive
 from benchmark.files import sha256
+from benchmark.job import GivenPath
 from benchmark.publishing import sums, verification
 
 
-def add(commands: "argparse._SubParsersAction[Any]") -> None:
-    """Add the command."""
-    parser = commands.add_parser("verify", help="check a publication", description=__doc__)
-    parser.add_argument("path", type=Path, help="its folder, or its archive")
-    parser.set_defaults(run=run)
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """Check the publication.
+def verify(path: GivenPath) -> int:
+    """Whether a publication is whole and unchanged, and its leaderboard follows from its per-client table.
 
     Args:
-        arguments: The command's.
-
-    Returns:
-        0.
-
-    Raises:
-        ValueError: It is not whole, was changed, or contradicts itself: a line for each fault.
+        path: Its folder, or its archive.
     """
-    path: Path = arguments.path
     if path.is_dir():
         _checked(path, path)
         return 0
