@@ -12,12 +12,7 @@ _TIME = (1980, 1, 1, 0, 0, 0)
 
 
 def write(path: Path, content: Mapping[str, bytes]) -> None:
-    """Write an archive atomically.
-
-    Args:
-        path: The archive.
-        content: What each of its files holds, by its name in the archive.
-    """
+    """Write an archive atomically, of what each of its files holds, by its name in the archive."""
     with atomic(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name in sorted(content):
             entry = zipfile.ZipInfo(name, _TIME)
@@ -28,17 +23,9 @@ def write(path: Path, content: Mapping[str, bytes]) -> None:
 
 
 def read(path: Path, *names: str) -> dict[str, bytes]:
-    """Read files of an archive.
+    """What files of an archive hold, by name; all of them where none are named.
 
-    Args:
-        path: The archive.
-        *names: Their names in it; all of them where none are given.
-
-    Returns:
-        What they hold, by name.
-
-    Raises:
-        ValueError: It is no archive, is damaged, or lacks a file.
+    A ValueError says that it is no archive, is damaged, or lacks a file.
     """
     try:
         with zipfile.ZipFile(path) as archive:

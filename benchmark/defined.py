@@ -7,16 +7,7 @@ from typing import Any
 def the_one(module: ModuleType, base: type[Any], file: object) -> type[Any]:
     """The only subclass of a class that a module defines itself; what it imports does not count.
 
-    Args:
-        module: The loaded file.
-        base: `Method`, `Task` or `Network`.
-        file: What an error calls the file.
-
-    Returns:
-        The subclass.
-
-    Raises:
-        ValueError: There is none, or there are several.
+    A ValueError, which calls the module `file`, says that there is none, or that there are several.
     """
     found = [
         value

@@ -10,15 +10,7 @@ def one_line(error: BaseException, length: int | None = None) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The end of a message about a name that does not exist: the name that was meant, or all there are.
-
-    Args:
-        name: The name that was given.
-        known: The names that exist.
-
-    Returns:
-        A text that begins with a semicolon.
-    """
+    """The end of a message about a name that does not exist: after a semicolon, the one that was meant, or all."""
     known = sorted(known)
     close = get_close_matches(name, known, n=1)
     return f"; did you mean {close[0]}?" if close else f"; there are {', '.join(known) or 'none'}"

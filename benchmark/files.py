@@ -17,16 +17,9 @@ _TEMPORARY = ".partial-"
 def atomic(path: Path, durable: bool = True) -> Iterator[Path]:
     """A temporary path beside `path` that takes its name once the block ends without an error.
 
-    Args:
-        path: The file to write. Missing parent folders are made.
-        durable: Whether to flush it to disk before it is renamed, so that even a power loss leaves the old file or
-            the new one, never a part of either. Files whose hash is checked when they are read can go without.
-
-    Yields:
-        The path to write to.
-
-    Raises:
-        OSError: The file cannot be written; the message names it.
+    Missing parent folders are made. A `durable` file is flushed to disk before it is renamed, so that even a power loss
+    leaves the old file or the new one, never a part of either: files whose hash is checked when they are read can go
+    without. An OSError names the file that cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}{_TEMPORARY}", suffix=path.suffix, dir=path.parent)
@@ -70,17 +63,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file.
-
-    Args:
-        path: The file.
-
-    Returns:
-        Its value.
-
-    Raises:
-        ValueError: The file is no JSON; the message names it.
-    """
+    """A JSON file's value; a ValueError that names the file where it is no JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

@@ -20,9 +20,8 @@ _UNSUPPORTED = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}
 def held(path: Path, purpose: str) -> Iterator[None]:
     """Hold a lock for as long as the block runs, and wait for it first.
 
-    Args:
-        path: The lock's file; it and its folders are made where they are absent.
-        purpose: What is waited for, said on stderr: `training of these lanes`.
+    What is waited for, the `purpose`, is said on stderr. The lock's file and its folders are made where they are
+    absent.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -38,17 +37,9 @@ def held(path: Path, purpose: str) -> Iterator[None]:
 
 
 def taken(handle: int, kind: int = fcntl.LOCK_EX) -> bool:
-    """Take a lock on an open file if nobody stands against it; does not wait.
+    """Take a lock on an open file if nobody stands against it, without waiting; returns whether it is held now.
 
-    Args:
-        handle: The open file.
-        kind: `LOCK_EX` for alone, `LOCK_SH` for together with others.
-
-    Returns:
-        Whether it is held now.
-
-    Raises:
-        OSError: The file system has no locks.
+    `LOCK_EX` is for alone, `LOCK_SH` for together with others. An OSError says that the file system has no locks.
     """
     try:
         fcntl.flock(handle, kind | fcntl.LOCK_NB)

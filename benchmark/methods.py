@@ -32,28 +32,15 @@ class Methods:
     def chosen(self, named: Sequence[str] | None, own: Sequence[str] | None) -> list[str]:
         """The methods that a configuration runs: those that it names, and the user's own.
 
-        Args:
-            named: Names of groups and of methods; every group where None.
-            own: Names of the user's own methods; all of them where None.
-
-        Returns:
-            Names of methods, sorted: the order in which they are named decides nothing.
+        Names of groups and of methods are given, every group where None; and the user's own, all of them where None.
+        The order in which they are named decides nothing.
         """
         named = list(self.groups) if named is None else named
         members = [method for name in named for method in self.groups.get(name, [name])]
         return sorted({*members, *(self.own if own is None else own)})
 
     def unknown(self, named: Iterable[str], own: Iterable[str], settings: Iterable[str]) -> list[str]:
-        """What a configuration names although it does not exist.
-
-        Args:
-            named: Its `methods`.
-            own: Its `own`.
-            settings: The methods that have `method_settings`.
-
-        Returns:
-            A line for every such name.
-        """
+        """A line for every name of what does not exist, in a configuration's `methods`, `own` and `method_settings`."""
         either = [*self.files, *self.groups]
         return [
             *(
@@ -72,16 +59,9 @@ class Methods:
 
 @cache
 def discovered(root: Path = ROOT) -> Methods:
-    """All methods of a project.
+    """All methods of the project whose folder holds `methods/`.
 
-    Args:
-        root: The folder that holds `methods/`.
-
-    Returns:
-        The methods.
-
-    Raises:
-        ConfigError: Two files have one name, or a method has the name of a group.
+    A ConfigError says that two files have one name, or that a method has the name of a group.
     """
     paths = [path for pattern in ("[!_.]*.py", "[!_.]*/[!_.]*.py") for path in root.joinpath("methods").glob(pattern)]
     places = sorted(path.relative_to(root) for path in paths)
@@ -106,17 +86,7 @@ def discovered(root: Path = ROOT) -> Methods:
 
 
 def method_file(name: str) -> str:
-    """Where a method's file stands.
-
-    Args:
-        name: The method's name.
-
-    Returns:
-        Its path from the project's root.
-
-    Raises:
-        ConfigError: There is no such method.
-    """
+    """Where a method's file stands, from the project's root; a ConfigError where there is no such method."""
     files = discovered().files
     if name not in files:
         raise ConfigError(f"there is no method {name}{nearest(name, files)}")

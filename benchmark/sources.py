@@ -15,16 +15,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @cache
 def closure(module: str) -> tuple[str, ...]:
-    """Every file of this project that importing a module runs.
+    """Every file of this project that importing a module runs: paths from the project's root, sorted.
 
-    Args:
-        module: A dotted name, `benchmark.federation.train`.
-
-    Returns:
-        Paths from the project's root, sorted.
-
-    Raises:
-        ValueError: The project has no such module.
+    A ValueError says that the project has no module of that dotted name.
     """
     if _file(module) is None:
         raise ValueError(f"the project has no module {module}")
@@ -41,11 +34,7 @@ def closure(module: str) -> tuple[str, ...]:
 def fingerprint(paths: Iterable[Path]) -> str:
     """A hash of what Python files compute: it ignores comments, docstrings, layout, and what errors say.
 
-    Args:
-        paths: Python files; their names do not count, their order does not either.
-
-    Returns:
-        Hexadecimal digits.
+    The files' names do not count, and their order does not either.
     """
     parts = sorted(hashlib.sha256(_meaning(path).encode()).hexdigest() for path in paths)
     return hashlib.sha256("".join(parts).encode()).hexdigest()
@@ -54,26 +43,14 @@ def fingerprint(paths: Iterable[Path]) -> str:
 def computing(network: str, task: str) -> list[str]:
     """The project's files that compute a trained lane, besides its method's: paths from the project's root.
 
-    Args:
-        network: The network's module.
-        task: The task's.
-
-    Returns:
-        The round loop with all that it imports, network and task likewise.
+    They are the round loop with all that it imports, the network's module and the task's likewise.
     """
     modules = ("benchmark.federation.training", f"benchmark.models.{network}", f"benchmark.tasks.{task}")
     return sorted({path for module in modules for path in closure(module)})
 
 
 def fetching(network: str) -> list[str]:
-    """The modules that bring a network's weights: its own, and `NAME_weights` beside it where there is one.
-
-    Args:
-        network: The network's module.
-
-    Returns:
-        Dotted names.
-    """
+    """The modules that bring a network's weights: its own, and `NAME_weights` beside it where there is one."""
     names = ("fetch", network, f"{network}_weights")
     return [module for name in names if _file(module := f"benchmark.models.{name}")]
 

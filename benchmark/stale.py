@@ -22,11 +22,7 @@ _TRIES = 3
 def unlock(folder: Path = Path(".snakemake")) -> bool:
     """Remove locks that no living Snakemake holds, and count this process among the living.
 
-    Args:
-        folder: Where Snakemake keeps what it knows.
-
-    Returns:
-        Whether this process is the only Snakemake here.
+    Returns whether it is the only Snakemake whose folder this is.
     """
     alone = False
     try:

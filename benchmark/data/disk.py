@@ -8,15 +8,9 @@ from benchmark.disk import free, readable
 
 
 def require_space(folder: Path, needed: int, purpose: str) -> None:
-    """Stop before something is begun that the disk cannot hold.
+    """Refuse, by a DataError, to begin what the disk of a folder cannot hold; so many bytes are needed.
 
-    Args:
-        folder: Where it will be written; it exists.
-        needed: Bytes.
-        purpose: What for, for the message: `the download of archive.zip`.
-
-    Raises:
-        DataError: Fewer bytes are free.
+    The purpose is for the message: `the download of archive.zip`.
     """
     left = free(folder)
     if needed > left:

@@ -16,14 +16,10 @@ from benchmark.errors import one_line
 
 
 def extract(archive: Path, folder: Path) -> None:
-    """Unpack a tar or zip archive; `folder` appears once all of it is there.
+    """Unpack a zip archive, or a tar archive that may be compressed; `folder` appears once all of it is there.
 
-    Args:
-        archive: The file; a tar archive may be compressed.
-        folder: Where its content goes. It must not exist.
-
-    Raises:
-        DataError: The archive is damaged, or names a place outside of `folder`; `folder` exists; the disk is too small.
+    A DataError says that the archive is damaged or names a place outside of the folder, that the folder exists, or that
+    the disk is too small.
     """
     if folder.exists():
         raise DataError(f"{folder}: exists already, and {archive.name} would go there; move it away and run again")

@@ -38,14 +38,7 @@ _SIXTH_POWERS = np.arange(256, dtype=np.float64) ** 6
 
 
 def installed(name: str) -> Path | None:
-    """A file of the installed FLamby package, found without importing it.
-
-    Args:
-        name: Its path from the project's root: `flamby/datasets/...`.
-
-    Returns:
-        The file; None where FLamby is not installed, or was installed without it.
-    """
+    """A file of the installed FLamby package, `flamby/datasets/...`, found without importing it, or None."""
     spec = importlib.util.find_spec("flamby")
     places = spec.submodule_search_locations if spec else None
     files = [Path(place).parent / name for place in places or ()]
@@ -111,14 +104,8 @@ class RawImages:
 def preprocess_all(raw: RawImages, images: Sequence[str], folder: Path, threads: int) -> None:
     """Preprocess images into FLamby's folder. Those already there are kept; the originals are never unpacked to disk.
 
-    Args:
-        raw: Where the originals are.
-        images: Names without extension.
-        folder: Where the JPEG files go.
-        threads: How many are worked on at the same time.
-
-    Raises:
-        DataError: Originals are missing or broken; every one is counted, the first are named.
+    Images are named without extension. A DataError counts the originals that are missing or broken, and names the
+    first.
     """
     if lacking := raw.lacking(images):
         raise DataError(f"{raw.place}: lacks {len(lacking)} images: {some(lacking)}; delete it and run again")

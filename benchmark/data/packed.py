@@ -28,26 +28,12 @@ class Split:
 
 
 def open_training(folder: Path) -> Split:
-    """Training and validation images of a packed dataset. The files of the test split are not touched.
-
-    Args:
-        folder: What `benchmark.data.pack` wrote.
-
-    Returns:
-        Images and table; `split` is "train" or "validation".
-    """
+    """Training and validation images of a packed dataset. The files of the test split are not touched."""
     return _open(folder, "train")
 
 
 def open_test(folder: Path) -> Split:
-    """Test images of a packed dataset: for what follows the choice of a rate, and nothing before it.
-
-    Args:
-        folder: What `benchmark.data.pack` wrote.
-
-    Returns:
-        Images and table; `split` is "test".
-    """
+    """Test images of a packed dataset: for what follows the choice of a rate, and nothing before it."""
     return _open(folder, "test")
 
 

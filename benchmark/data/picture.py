@@ -14,16 +14,9 @@ Resize = Literal["crop", "squash"]
 
 
 def decode(path: Path, size: int, resize: Resize, channels: int = 3) -> npt.NDArray[np.uint8]:
-    """Read an image and bring it to `size` x `size` pixels.
+    """Read a JPEG or PNG file of 3 channels (RGB) or 1 (grey), and bring it to (size, size, channels) uint8.
 
-    Args:
-        path: A JPEG or PNG file.
-        size: Side of the result in pixels.
-        resize: How it gets there.
-        channels: 3 for RGB, 1 for grey.
-
-    Returns:
-        (size, size, channels) uint8. Pillow's errors pass: OSError, ValueError or SyntaxError.
+    Pillow's errors pass: OSError, ValueError or SyntaxError.
     """
     with Image.open(path) as picture:
         _shrink(picture, size)
@@ -32,19 +25,10 @@ def decode(path: Path, size: int, resize: Resize, channels: int = 3) -> npt.NDAr
 
 
 def fit(picture: Image.Image, image: Path, size: int, resize: Resize) -> npt.NDArray[Any]:
-    """Bring a picture that belongs to an image to the very pixels of the packed image; no new values are made.
+    """Bring a picture (a mask, say) that belongs to an image to the very pixels of the packed image.
 
-    Args:
-        picture: A mask, say, of the image's proportions.
-        image: The image's file.
-        size: Side of the result in pixels.
-        resize: How the image gets there.
-
-    Returns:
-        (size, size) for a picture of one channel, (size, size, channels) otherwise, in the picture's dtype.
-
-    Raises:
-        DataError: The picture has other proportions than the image.
+    No new values are made. Returns (size, size) for a picture of one channel, (size, size, channels) otherwise, in the
+    picture's dtype. A DataError says that it has other proportions than the image of this file.
     """
     with Image.open(image) as opened:
         whole = opened.size

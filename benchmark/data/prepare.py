@@ -21,20 +21,9 @@ Access = Annotated[AccessSettings, as_json(AccessSettings)]
 def request(
     dataset: Dataset, settings: FederationSettings, access: AccessSettings, folder: Path, threads: int = 1
 ) -> Request:
-    """What a federation's settings ask of its dataset.
+    """What a federation's settings ask of its dataset, which may be stored in `folder`.
 
-    Args:
-        dataset: The dataset.
-        settings: The federation's settings.
-        access: How data may be fetched.
-        folder: Where the dataset may be stored.
-        threads: How many threads may work on it.
-
-    Returns:
-        The request.
-
-    Raises:
-        DataError: A protocol, client or option does not exist, or `source` does not.
+    A DataError names a protocol, client or option that does not exist, or a `source`.
     """
     dataset.protocol(settings.protocol)
     dataset.chosen_options(settings.options)

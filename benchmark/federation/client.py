@@ -141,17 +141,7 @@ class LocalTraining:
     recorder: Recorder | None = None
 
     def train(self, client: ClientData, held: Held, turn: Pass, lanes: Sequence[Lane]) -> Trained:
-        """One pass of local training.
-
-        Args:
-            client: Whose images.
-            held: What the client holds as the pass begins.
-            turn: The pass.
-            lanes: The L lanes.
-
-        Returns:
-            What the pass led to.
-        """
+        """One pass of local training from what the client holds, in all L lanes."""
         params = dict(held.params)
         for copy, source in turn.phase.copies.items():
             params.update(_copied(params, source, copy, (*self.model.method.adapters, *self.model.method.heads)))

@@ -139,12 +139,7 @@ class Engine:
     def round(self, state: State, lanes: Sequence[Lane]) -> tuple[State, Tensor]:
         """One round: every participant trains, then the shared leaves are averaged.
 
-        Args:
-            state: Where the lanes stand.
-            lanes: The L lanes.
-
-        Returns:
-            Where they stand after it, and every participant's mean objective, shape (K, L).
+        Returns where the L lanes stand after it, and every participant's mean objective, shape (K, L).
         """
         method = self.model.method
         trained, gradients, objectives, optimiser = self._local(state, lanes, self._passes(state.round))
@@ -173,14 +168,7 @@ class Engine:
         return [{name: leaf[k] for name, leaf in params.items()} for k in chosen]
 
     def validate(self, state: State) -> Sequence[Mapping[str, Tensor]]:
-        """Measure every client on its validation images.
-
-        Args:
-            state: Where the lanes stand.
-
-        Returns:
-            For each client, `loss` and score, each of shape (L,), float64; NaN in a lane that diverged.
-        """
+        """Every client's `loss` and score on its validation images, each (L,), float64; NaN in a lane that diverged."""
         task, deployed = self.model.task, self.deployed(state)
 
         def measure(k: int) -> Mapping[str, Tensor]:

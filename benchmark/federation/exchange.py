@@ -33,17 +33,9 @@ class Exchange:
         return [name for name in self.model.shared(self.head) if self.model.moves(name, phases)]
 
     def up(self, params: Leaves, memory: Leaves) -> dict[str, Tensor]:
-        """What every client sends in every lane.
+        """What every client sends in every lane, of its leaves and memory after training; all are of shape (K, L, ...).
 
-        Args:
-            params: Leaves after local training, each of shape (K, L, ...).
-            memory: What clients remember, likewise.
-
-        Returns:
-            Tensors of shape (K, L, ...).
-
-        Raises:
-            ValueError: `upload` uses the name of a leaf.
+        A ValueError says that `upload` uses the name of a leaf.
         """
         method = self.model.method
         more = torch.vmap(torch.vmap(lambda own, past: dict(method.upload(own, past))))(dict(params), dict(memory))
@@ -113,13 +105,5 @@ class Exchange:
 
 
 def size(message: Leaves, dimensions: int) -> int:
-    """Bytes of a message of one client in one lane.
-
-    Args:
-        message: Tensors.
-        dimensions: How many of their first dimensions are clients and lanes.
-
-    Returns:
-        Bytes.
-    """
+    """Bytes of one client's message in one lane; as many first dimensions of its tensors are clients and lanes."""
     return sum(leaf[(0,) * dimensions].numel() * leaf.element_size() for leaf in message.values())

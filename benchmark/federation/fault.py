@@ -28,15 +28,7 @@ _REMEDIES = {
 
 
 def report(error: Exception, method: Path) -> str:
-    """The text for a job's log; its last line says all.
-
-    Args:
-        error: What ended the job.
-        method: The method's file.
-
-    Returns:
-        One or more lines.
-    """
+    """The text for a job's log, of one line or more: its last line says all."""
     frames = list(traceback.walk_tb(error.__traceback__))
     said = f"{type(error).__name__}: {error}"
     if isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in said:

@@ -80,20 +80,8 @@ class Job:
     ) -> "Job":
         """Load everything onto the device.
 
-        Args:
-            settings: What decides the result.
-            method: The method's file.
-            pack: Folder of the packed dataset.
-            weights: Folder of the backbone's weights.
-            device: `auto`, `cpu` or `cuda`.
-            resident: Whether the images are moved to the device too; a job that only looks at a few leaves them.
-
-        Returns:
-            The job.
-
-        Raises:
-            ValueError: A method file or settings that cannot be used, a client that the pack does not hold, data that
-                do not fit together.
+        Images stay on the disk where they are not `resident`: for a job that looks at a few alone. A ValueError says
+        what method file, settings or data cannot be used, or do not fit together.
         """
         device = _device(device)
         manifest = read_json(pack / "manifest.json")
@@ -137,17 +125,9 @@ class Job:
     def results(
         self, wanted: Sequence[Lane], store: Store, limit: int | None, checkpoint_every: int, progress: Progress
     ) -> Iterator[Result]:
-        """Every lane's result: from the store, or trained from its newest checkpoint.
+        """Every lane's result, as it is finished: from the store, or trained from its newest checkpoint.
 
-        Args:
-            wanted: The lanes.
-            store: Where lanes are looked up and kept.
-            limit: Most lanes trained together; chosen by memory where None.
-            checkpoint_every: Rounds between checkpoints.
-            progress: Is told of every round.
-
-        Yields:
-            Results, as they are finished.
+        At most `limit` lanes are trained together; memory chooses where it is None.
         """
         rounds = self.settings.rounds
         training = Training(

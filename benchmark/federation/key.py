@@ -19,16 +19,9 @@ PACKAGES = ("torch", "timm")
 
 
 def key(settings: TrainingJob, clients: Sequence[str], hashes: Mapping[str, str], lane: Lane) -> str:
-    """The lane's key.
+    """The key of a lane, in hexadecimal.
 
-    Args:
-        settings: The job's settings.
-        clients: Names of the clients that take part, whether the configuration names them or not.
-        hashes: Of the images, their targets and table, the backbone, the method and the engine.
-        lane: Rate and seed.
-
-    Returns:
-        Hexadecimal digits.
+    `clients` are those that take part, whether the configuration names them or not; `hashes` those of `Job.hashes`.
     """
     decides = json.loads(settings.model_dump_json(exclude=LABELS))
     versions = {name: version.partition("+")[0] for name, version in provenance.versions().items() if name in PACKAGES}

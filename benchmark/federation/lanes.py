@@ -30,17 +30,10 @@ class Group:
 
 
 def groups(store: Store, lanes: Mapping[str, Any], finished: Sequence[str], rounds: int, at_once: int) -> list[Group]:
-    """Divide a job's lanes into groups.
+    """Divide a job's lanes into groups, which hold every unfinished one once.
 
-    Args:
-        store: Where their checkpoints are.
-        lanes: By key, in their order, what a lane must have in common with those it trains with.
-        finished: Keys of lanes whose result is known. They train again only as company of one that is not finished.
-        rounds: Rounds to train.
-        at_once: Most lanes in a group.
-
-    Returns:
-        Groups that hold every unfinished lane once.
+    `lanes` says by key, in their order, what a lane must have in common with those it trains with. A lane of `finished`
+    trains again only as company of one that is not finished. A group has at most `at_once` lanes.
     """
     if len(finished) == len(lanes):
         return []

@@ -33,19 +33,9 @@ class Model:
 
     @classmethod
     def of(cls, network: Network, task: Task, method: Method, trains: Sequence[str] = ("lora", "head")) -> "Model":
-        """The model that a method trains for a task.
+        """The model that a method trains for a task: the roles `trains`, where the method does not say it.
 
-        Args:
-            network: The network.
-            task: The task.
-            method: The method.
-            trains: The roles of what is trained, where the method does not say it.
-
-        Returns:
-            The model.
-
-        Raises:
-            ValueError: The method needs a role that is not trained, or that the network has not.
+        A ValueError names a role that the method needs and that is not trained, or that the network has not.
         """
         trained = method.trains or trains
         if lacking := [role for role in method.needs if role not in trained]:
@@ -59,13 +49,9 @@ class Model:
         return cls(network, task, method, {leaf.name: leaf for leaf in leaves})
 
     def shared(self, head: Literal["shared", "personal"]) -> list[str]:
-        """Which leaves are the same on all clients after a round in which they are trained.
+        """Names of the leaves that are the same on all clients after a round in which they are trained.
 
-        Args:
-            head: The configured policy, used where the method does not define its own.
-
-        Returns:
-            Their names, in a fixed order.
+        The configured policy of the head counts where the method does not define its own.
         """
         travels = (self.method.head or head) == "shared"
         return [
@@ -130,17 +116,7 @@ class Images(Batch):
         return output
 
     def task_loss(self, output: Output) -> Tensor:
-        """The task's loss.
-
-        Args:
-            output: What the network made of these images.
-
-        Returns:
-            A scalar.
-
-        Raises:
-            ValueError: The batch has no targets, as in `predict`.
-        """
+        """The task's loss, a scalar; a ValueError where the batch has no targets, as in `predict`."""
         if self.target is None:
             raise ValueError("these images have no targets: a method predicts without seeing them")
         return self.model.task.loss(output.prediction, self.target, self.priors)

@@ -30,24 +30,14 @@ class Optimiser(ABC):
 
     @abstractmethod
     def state(self, leaves: Sequence[Tensor]) -> State:
-        """What is remembered before the first step.
-
-        Args:
-            leaves: Each of shape (L, ...).
-
-        Returns:
-            Tensors of shape (L, ...), whose first dimension are lanes.
-        """
+        """What is remembered before the first step of leaves (L, ...): tensors whose first dimension are lanes."""
 
     @abstractmethod
     def step(self, leaves: list[Tensor], gradients: list[Tensor], state: State, rates: list[Tensor]) -> None:
-        """Take a step, in place.
+        """Take a step, in place: leaves and state change.
 
-        Args:
-            leaves: Each of shape (L, ...); changed.
-            gradients: Likewise.
-            state: What is remembered; changed.
-            rates: The lanes' learning rates, for each leaf of a shape that it can be multiplied with.
+        Leaves and gradients are of shape (L, ...); the lanes' rates, one tensor for each leaf, can be multiplied with
+        it.
         """
 
     def decayed(self, leaves: list[Tensor], gradients: list[Tensor]) -> list[Tensor]:
@@ -133,16 +123,7 @@ def of(settings: OptimiserSettings) -> Optimiser:
 
 
 def factor(settings: OptimiserSettings, step: int, total: int) -> float:
-    """What the learning rate is multiplied with.
-
-    Args:
-        settings: Schedule and warm-up.
-        step: Which of the client's steps, counted from 0.
-        total: How many there are.
-
-    Returns:
-        Between 0 and 1.
-    """
+    """What the learning rate is multiplied with at a step, counted from 0, of a client's `total` ones: from 0 to 1."""
     if step < settings.warmup:
         return (step + 1) / settings.warmup
     if settings.schedule == "constant":

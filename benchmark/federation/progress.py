@@ -60,13 +60,7 @@ class Progress:
         self._write()
 
     def round(self, round: int, together: Sequence[object], seconds: float) -> None:
-        """A group of lanes has finished a round.
-
-        Args:
-            round: Rounds finished.
-            together: The group.
-            seconds: Mean seconds per round so far.
-        """
+        """A group of lanes has finished a round; `seconds` is what one took so far, on the mean."""
         left = seconds * (self.rounds - round)
         print(
             f"{self.name}: round {round}/{self.rounds}, {len(together)} lanes, {seconds:.1f} s per round, "

@@ -96,15 +96,9 @@ class Recorder:
     steps: dict[Hashable, Recorded] = field(default_factory=dict)
 
     def of(self, make: Callable[[Held], Step], kind: Hashable, held: Held) -> Recorded:
-        """The step of a kind of pass, at its beginning.
+        """The step of a kind of pass, at its beginning; `make` makes it where none is known.
 
-        Args:
-            make: Makes it, if none is known.
-            kind: Passes of one kind differ in values alone.
-            held: What the client holds as the pass begins.
-
-        Returns:
-            The step.
+        Passes of one kind differ in values alone.
         """
         if kind in self.steps:
             self.steps[kind].step.again(held)
@@ -118,15 +112,9 @@ class Recorder:
 
 
 def kind(phase: Phase, trained: Sequence[str], lanes: Sequence[Hashable]) -> Hashable | None:
-    """What passes have in common that differ in values alone; None where that cannot be told.
+    """What passes have in common that differ in values alone: equal for those whose steps are the same operations.
 
-    Args:
-        phase: The pass.
-        trained: Names of the leaves that it trains.
-        lanes: The lanes.
-
-    Returns:
-        Equal for passes whose steps are the same operations.
+    None where that cannot be told. `trained` names the leaves that the pass trains.
     """
     mix = None if phase.mix is None else tuple(phase.mix.items())
     return None if mix and any(isinstance(weight, Tensor) for _, weight in mix) else (tuple(trained), mix, tuple(lanes))

@@ -115,13 +115,9 @@ class Step:
             self.total += losses.to(torch.float64) * len(batches[0][1])
 
     def gradients(self, batches: Batches) -> tuple[Tensor, list[Tensor], Leaves]:
-        """What a step on these batches is made of; changes nothing.
+        """Every lane's objective (L,), the gradients of the trained leaves, and the carried leaves as they then are.
 
-        Args:
-            batches: See `Batches`.
-
-        Returns:
-            Every lane's objective (L,), the gradients of the trained leaves, and the carried leaves as they then are.
+        Nothing is changed.
         """
         batch = tuple(self._each(tensors) for tensors in zip(*batches, strict=True))
         losses, carried = self._every_lane(self.trained, self.carried, self._rest, self._start, self._memory, batch)

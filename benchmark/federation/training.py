@@ -58,13 +58,9 @@ class Training:
     tell: Callable[[int, Sequence[Lane], float], None]
 
     def train(self, lanes: Mapping[str, tuple[Lane, Record | None]]) -> dict[str, Record]:
-        """Train lanes together, from where they stand to the last round and through the closing passes.
+        """Train lanes together, from where each stands to the last round and through the closing passes.
 
-        Args:
-            lanes: By key, each lane and where it stands; None at the beginning, which then all of them are at.
-
-        Returns:
-            The lanes' results, by key.
+        At the beginning, where a lane stands is None; all of them are there then. Returns their results, by key.
         """
         engine, rounds = self.engine, self.engine.rounds
         together = [lane for lane, _ in lanes.values()]

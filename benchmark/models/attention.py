@@ -62,16 +62,7 @@ def fused(device: torch.device, queries: int) -> bool:
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """What queries make of keys and values.
-
-    Args:
-        q: Shape (n, heads, queries, d).
-        k: Shape (n, heads, tokens, d).
-        v: Likewise.
-
-    Returns:
-        Shape (n, heads, queries, d).
-    """
+    """What queries (n, heads, queries, d) make of keys and values (n, heads, tokens, d): (n, heads, queries, d)."""
     if fused(q.device, q.shape[-2]):
         return _Fused.apply(q, k, v)
     return _weights(q, k) @ v

@@ -62,15 +62,8 @@ class Dense:
     def leaves(self, adapters: Sequence[str], trains: Collection[str]) -> list[Leaf]:
         """The leaves of every adapter: the weights of some roles, and the buffers of what is normalised with them.
 
-        Args:
-            adapters: Names of the adapters.
-            trains: Roles, words, or `all`.
-
-        Returns:
-            Leaves that begin at their pretrained values.
-
-        Raises:
-            ValueError: The module has nothing of a role.
+        They begin at their pretrained values. `trains` are roles, words, or `all`; a ValueError names one that the
+        module has nothing of.
         """
         known = {*self.roles.values(), *self._words, "all"}
         if unknown := sorted(set(trains) - known):
@@ -99,19 +92,11 @@ class Dense:
         return self._tensor(leaf.site).detach()
 
     def __call__(self, images: Tensor, params: Leaves, mix: Mix, *, training: bool) -> tuple[Tensor, dict[str, Tensor]]:
-        """Run the module.
+        """Run the module on its input, with the leaves of one client in one lane.
 
-        Args:
-            images: Its input.
-            params: The leaves of one client in one lane.
-            mix: The weight of each adapter.
-            training: Whether batch normalisation whose buffers are leaves uses the batch's statistics.
-
-        Returns:
-            The module's output, and the buffers that changed, by the leaf's name.
-
-        Raises:
-            ValueError: Adapters that hold weights of the network are weighted image by image.
+        In training, batch normalisation whose buffers are leaves uses the batch's statistics. Returns the module's
+        output, and the buffers that changed, by the leaf's name. A ValueError says that adapters that hold weights of
+        the network are weighted image by image.
         """
         held = self._held(params, mix)
         if not held:

@@ -14,14 +14,7 @@ _STEP, _MIX = (-0x61C8864680B583EB, (-0x40A7B892E31B1A47, -0x6B2FB644ECCEEE15))
 def dropped(x: Tensor, share: float, key: Tensor, place: int) -> Tensor:
     """A tensor of which a share of the elements is zero, the others enlarged so that the expected value stays.
 
-    Args:
-        x: Any shape.
-        share: Between 0 and 1.
-        key: Of the training step, a scalar int64.
-        place: Tells layers apart.
-
-    Returns:
-        The same shape.
+    `key` is the training step's, a scalar int64; `place` tells layers apart.
     """
     number = torch.arange(x.numel(), device=x.device).view(x.shape)
     bits = number * _STEP + (key + (place << 40))

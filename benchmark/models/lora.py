@@ -133,16 +133,8 @@ def _weighted(hidden: Tensor, weight: float | Tensor) -> Tensor:
 def adapt(model: nn.Module, targets: Sequence[str], adaptation: Adaptation) -> list[tuple[Site, int]]:
     """Replace the targeted linear layers of every block of a timm vision transformer by adapted ones, in place.
 
-    Args:
-        model: The transformer; its blocks are `model.blocks`.
-        targets: Any of q, k, v, qkv, proj, fc1, fc2.
-        adaptation: What the adapted layers will read.
-
-    Returns:
-        Every adapted site with the layer's number of inputs, in the order of the forward pass.
-
-    Raises:
-        ValueError: A target does not exist in this model.
+    Targets are any of q, k, v, qkv, proj, fc1, fc2; a ValueError names one that the model has not. Returns every
+    adapted site with the layer's number of inputs, in the order of the forward pass.
     """
     adapted: list[tuple[Site, int]] = []
     for number in range(len(model.get_submodule("blocks"))):  # type: ignore[arg-type]
@@ -173,15 +165,8 @@ def _site(target: str, block: int, path: str, out: int) -> Site:
 def leaves(adapter: str, sites: Sequence[tuple[Site, int]], rank: int, kind: str) -> list[Leaf]:
     """The leaves of one adapter: a pair A (rank, in), B (out, rank) for every site; B begins at zero.
 
-    Args:
-        adapter: Its name.
-        sites: The adapted sites, each with its layer's number of inputs.
-        rank: Its rank.
-        kind: What A begins with, as PEFT has it: `kaiming`, uniform in (-1/sqrt(in), 1/sqrt(in)), which is Kaiming's
-            with a = sqrt(5); or `gaussian`, normal with the standard deviation 1/rank.
-
-    Returns:
-        The leaves, site by site.
+    Each site comes with its layer's number of inputs. A begins as PEFT has it: `kaiming`, uniform in (-1/sqrt(in),
+    1/sqrt(in)), which is Kaiming's with a = sqrt(5); or `gaussian`, normal with the standard deviation 1/rank.
     """
     found = []
     for site, inputs in sites:

@@ -11,14 +11,7 @@ from benchmark.status.training import STATES, Training, trainings
 
 
 def report(plan: Plan) -> str:
-    """Everything there is to say of a campaign.
-
-    Args:
-        plan: The configuration's plan; its paths are relative to this folder.
-
-    Returns:
-        Lines of text.
-    """
+    """Everything there is to say of a campaign, in lines of text; the plan's paths are relative to this folder."""
     jobs = trainings(plan)
     folders = {plan.results: plan.results, "store": "results/store", "packs": "results/packs"}
     folders["data"] = plan.config.data_root
@@ -53,12 +46,6 @@ def time_left(jobs: Sequence[Training]) -> str:
     """Of all training that is to be done yet, with as many jobs side by side as run now.
 
     A job that was not measured takes what others of its federation take, or others of any.
-
-    Args:
-        jobs: All trainings.
-
-    Returns:
-        A text.
     """
     left = [job for job in jobs if job.rounds_left]
     if not left:

@@ -134,15 +134,7 @@ def _training(plan: Plan, federation: str, method: str) -> Training:
 
 
 def together(shards: Sequence[Mapping[str, Any]], rounds: int) -> Mapping[str, Any]:
-    """What the shards of a training say of themselves, as one.
-
-    Args:
-        shards: What each says.
-        rounds: Rounds of each lane.
-
-    Returns:
-        What one job would say; empty where no shard says anything.
-    """
+    """What the shards of a training say of themselves, as one job would; empty where none says anything."""
     if len(shards) < 2:
         return shards[0] if shards else {}
     groups = [shard["group"] for shard in shards if shard["group"]]
