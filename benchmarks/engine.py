@@ -13,6 +13,7 @@ from benchmark.config import RunningSettings
 from benchmark.federation import train
 from benchmark.federation.engine import Engine
 from benchmark.files import write_json
+from benchmark.job import run
 from benchmark.methods import method_file
 from benchmark.provenance import peak_memory
 from benchmark.sources import ROOT
@@ -68,7 +69,7 @@ def main() -> None:
             cuda_graphs=arguments.cuda_graphs == "on",
         ).model_dump_json(),
     }
-    if train.main([text for key, value in options.items() for text in (f"--{key}", str(value))]):
+    if run(train.train, [text for key, value in options.items() for text in (f"--{key}", str(value))]):
         raise SystemExit(1)
     about = {
         "training": training.seconds,

@@ -91,10 +91,5 @@ def _told_how(job: Job, running: RunningSettings) -> Job:
     return replace(job, engine=replace(job.engine, recorder=Recorder(CudaGraphs()))) if running.cuda_graphs else job
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the job; 0 where every lane's files were written."""
-    return run(train, argv)
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run(train))

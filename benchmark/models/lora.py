@@ -23,8 +23,13 @@ from benchmark.leaf import Initial, Leaf, Leaves, lora_name, offset_name
 from benchmark.method import Mix
 from benchmark.models.dropout import dropped
 
-THIRDS = {"q": 0, "k": 1, "v": 2}
-LAYERS = {"qkv": "attn.qkv", "proj": "attn.proj", "fc1": "mlp.fc1", "fc2": "mlp.fc2"}
+LAYERS: Mapping[str, Mapping[str, tuple[int, int]]] = {
+    "attn.qkv": {"q": (0, 3), "k": (1, 3), "v": (2, 3), "qkv": (0, 1)},
+    "attn.proj": {"proj": (0, 1)},
+    "mlp.fc1": {"fc1": (0, 1)},
+    "mlp.fc2": {"fc2": (0, 1)},
+}
+"""Linear layers of a block, with their targets: `k` is the part 1, counted from 0, of three equal parts of the rows."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +40,13 @@ class Site:
         name: `blocks.0.attn.q` is the first third of the rows of the layer `blocks.0.attn.qkv`.
         first: Its first row.
         rows: The number of its rows.
+        inputs: The layer's number of inputs.
     """
 
     name: str
     first: int
     rows: int
+    inputs: int
 
 
 @dataclass
@@ -130,55 +137,48 @@ def _weighted(hidden: Tensor, weight: float | Tensor) -> Tensor:
     return hidden * (weight.reshape(-1, 1, 1) if isinstance(weight, Tensor) else weight)
 
 
-def adapt(model: nn.Module, targets: Sequence[str], adaptation: Adaptation) -> list[tuple[Site, int]]:
+def adapt(model: nn.Module, targets: Sequence[str], adaptation: Adaptation) -> list[Site]:
     """Replace the targeted linear layers of every block of a timm vision transformer by adapted ones, in place.
 
     Targets are any of q, k, v, qkv, proj, fc1, fc2; a ValueError names one that the model has not. Returns every
-    adapted site with the layer's number of inputs, in the order of the forward pass.
+    adapted site, in the order of the forward pass.
     """
-    adapted: list[tuple[Site, int]] = []
+    adapted: list[Site] = []
     for number in range(len(model.get_submodule("blocks"))):  # type: ignore[arg-type]
-        for layer, path in LAYERS.items():
-            if layer == "qkv":
-                wanted = [third for third in THIRDS if third in targets] or [t for t in targets if t == "qkv"]
-            else:
-                wanted = [t for t in targets if t == layer]
-            if not wanted:
+        for path, places in LAYERS.items():
+            if not (wanted := [target for target in places if target in targets]):
                 continue
-            name = f"blocks.{number}.{path}"
-            parent = model.get_submodule(name.rpartition(".")[0])
-            linear = getattr(parent, path.rpartition(".")[2], None)
+            place, _, layer = f"blocks.{number}.{path}".rpartition(".")
+            linear = getattr(model.get_submodule(place), layer, None)
             if not isinstance(linear, nn.Linear):
-                raise ValueError(f"lora.targets: {type(model).__name__} has no linear layer {name} to adapt")
-            sites = [_site(target, number, path, linear.out_features) for target in wanted]
-            setattr(parent, path.rpartition(".")[2], AdaptedLinear(linear, sites, adaptation, len(adapted)))
-            adapted += [(site, linear.in_features) for site in sites]
+                raise ValueError(f"lora.targets: {type(model).__name__} has no linear layer {place}.{layer} to adapt")
+            sites = []
+            for target in wanted:
+                part, parts = places[target]
+                rows = linear.out_features // parts
+                sites.append(Site(f"{place}.{target}", part * rows, rows, linear.in_features))
+            setattr(model.get_submodule(place), layer, AdaptedLinear(linear, sites, adaptation, len(adapted)))
+            adapted += sites
     return adapted
 
 
-def _site(target: str, block: int, path: str, out: int) -> Site:
-    if target in THIRDS:
-        return Site(f"blocks.{block}.attn.{target}", THIRDS[target] * (out // 3), out // 3)
-    return Site(f"blocks.{block}.{path}", 0, out)
-
-
-def leaves(adapter: str, sites: Sequence[tuple[Site, int]], rank: int, kind: str) -> list[Leaf]:
+def leaves(adapter: str, sites: Sequence[Site], rank: int, kind: str) -> list[Leaf]:
     """The leaves of one adapter: a pair A (rank, in), B (out, rank) for every site; B begins at zero.
 
-    Each site comes with its layer's number of inputs. A begins as PEFT has it: `kaiming`, uniform in (-1/sqrt(in),
-    1/sqrt(in)), which is Kaiming's with a = sqrt(5); or `gaussian`, normal with the standard deviation 1/rank.
+    A begins as PEFT has it: `kaiming`, uniform in (-1/sqrt(in), 1/sqrt(in)), which is Kaiming's with a = sqrt(5); or
+    `gaussian`, normal with the standard deviation 1/rank.
     """
     found = []
-    for site, inputs in sites:
+    for site in sites:
         a, b = (lora_name(adapter, site.name, factor) for factor in "AB")
-        begins = Initial("uniform", 1 / math.sqrt(inputs)) if kind == "kaiming" else Initial("normal", 1 / rank)
-        found.append(Leaf(a, adapter, "lora", (rank, inputs), begins, site=site.name, factor="A", partner=b))
+        begins = Initial("uniform", 1 / math.sqrt(site.inputs)) if kind == "kaiming" else Initial("normal", 1 / rank)
+        found.append(Leaf(a, adapter, "lora", (rank, site.inputs), begins, site=site.name, factor="A", partner=b))
         found.append(Leaf(b, adapter, "lora", (site.rows, rank), site=site.name, factor="B", partner=a))
     return found
 
 
-def offsets(sites: Sequence[tuple[Site, int]]) -> list[Leaf]:
+def offsets(sites: Sequence[Site]) -> list[Leaf]:
     """The leaves that are added to frozen weights: a dense one (out, in) for every site, zero at first."""
     return [
-        Leaf(offset_name(site.name), "offset", "offset", (site.rows, inputs), site=site.name) for site, inputs in sites
+        Leaf(offset_name(site.name), "offset", "offset", (site.rows, site.inputs), site=site.name) for site in sites
     ]

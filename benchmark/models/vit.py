@@ -103,7 +103,7 @@ class ViT(Network):
         last = f"blocks.{len(vit.blocks) - 1}."
         words = {"last_block": lambda name: name.startswith(last)}
         self._dense = Dense(self.backbone, _role, words, kept=[self._adaptation])
-        self.sites = [site.name for site, _ in self.backbone.sites]
+        self.sites = [site.name for site in self.backbone.sites]
 
     @classmethod
     def fetch(cls, settings: BackboneSettings) -> tuple[dict[str, Tensor], dict[str, Any]]:

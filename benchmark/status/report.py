@@ -21,7 +21,7 @@ def report(plan: Plan) -> str:
     lanes = f"{sum(job.lanes_done for job in jobs)} of {sum(job.lanes for job in jobs)} done"
     lines = [
         f"{plan.config.name}: Snakemake is {'running' if alive() else 'not running'} here",
-        f"files       {', '.join(f'{step.there}/{step.expected} {step.name}' for step in steps(plan))}",
+        f"files       {', '.join(f'{there}/{expected} {name}' for name, (there, expected) in steps(plan).items())}",
         f"trainings   {', '.join(f'{count} {state}' for state, count in counts.items() if count)}",
         f"lanes       {lanes}; {done} of {total} rounds ({done / total:.0%}), each lane's counted",
         f"throughput  {throughput(jobs)}",

@@ -11,8 +11,9 @@ import pandas as pd
 import torch
 from safetensors.torch import load_file, save_file
 
-from benchmark.federation.train import main
+from benchmark.federation.train import train
 from benchmark.files import read_json, sha256, write_json
+from benchmark.job import run
 from benchmark.plan import Plan
 from tests.federation.small import ARGUMENTS, CLASSES, SIZE, VIT, clients, weights
 
@@ -52,7 +53,7 @@ class Workplace:
 
     def train(self, output: Path, *options: str, store: Path | None = None, **changes: Any) -> int:
         """Run a job in this process; returns its exit status."""
-        return main(self.command(output, *options, store=store, **changes))
+        return run(train, self.command(output, *options, store=store, **changes))
 
     def start(
         self, output: Path, *options: str, store: Path | None = None, user: int | None = None, **changes: Any
@@ -67,7 +68,7 @@ class Workplace:
         sys.stderr = (output.parent / f"{output.name}.log").open("a", buffering=1)
         if user is not None:
             os.setuid(user)
-        os._exit(main(command))
+        os._exit(run(train, command))
 
 
 def workplace(folder: Path, method: Path) -> Workplace:

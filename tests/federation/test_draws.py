@@ -15,7 +15,7 @@ from benchmark.models.lora import Site
 
 keys = st.lists(st.one_of(st.integers(0, 99), st.text(max_size=8)), min_size=1, max_size=4).map(tuple)
 
-SITES = [(Site("blocks.0.attn.q", 0, 192), 192)]
+SITES = [Site("blocks.0.attn.q", 0, 192, 192)]
 A, B = lora.leaves("global", SITES, 8, "kaiming")
 PERSONAL, _ = lora.leaves("personal", SITES, 8, "kaiming")
 GAUSSIAN, _ = lora.leaves("global", SITES, 8, "gaussian")

@@ -89,7 +89,7 @@ def test_the_trace_is_every_adapters_unweighted_output_at_every_site(targets: tu
     assert trace.keys() == mix.keys()
     for adapter, outputs in trace.items():
         assert len(outputs) == len(vit.backbone.sites) == 2 * len(targets)
-        for (site, _), output in zip(vit.backbone.sites, outputs, strict=True):
+        for site, output in zip(vit.backbone.sites, outputs, strict=True):
             parent, _, last = site.name.rpartition(".")
             x = inputs[f"{parent}.qkv" if last in ("q", "k", "v") else site.name]
             A, B = (params[lora_name(adapter, site.name, factor)] for factor in "AB")

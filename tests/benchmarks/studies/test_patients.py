@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark.data.assign import TARGETS, assign, compare, criterion
 from benchmark.data.camelyon17_slides import SLIDES
 from benchmark.data.dataset import SPLITS
+from benchmarks.studies.patients import TARGETS, assign, compare, criterion
 
 
 def plain_cost(counts: np.ndarray, choice: tuple[int, ...]) -> tuple[int, float]:

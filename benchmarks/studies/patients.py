@@ -1,8 +1,8 @@
-"""Search: which patients of a hospital train, which validate and which test.
+"""Which patients of a hospital train, which validate and which test.
 
-    python -m benchmark.data.assign --root DIR
+    python benchmarks/studies/patients.py --root DIR
 
-prints, for a copy of Camelyon17-WILDS, how good the committed assignment of patients (`camelyon17_slides`) is beside
+prints, for a copy of Camelyon17-WILDS, how good the committed assignment (`benchmark.data.camelyon17_slides`) is beside
 the best one for the copy's own patches.
 
 A hospital of Camelyon17 has seven to ten patients, and one slide can hold more than a third of its patches, so that a
@@ -11,16 +11,20 @@ the mean, over splits and classes, of |share of the class's patches - the split'
 assignments are compared; the first of equals, patients in order, is taken.
 """
 
+import argparse
 import itertools
+import sys
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-import pandas as pd
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
 
-from benchmark.data.dataset import SPLITS
-from benchmark.data.datasets.camelyon17 import DATASET
-from benchmark.job import run
+import numpy as np  # noqa: E402
+import numpy.typing as npt  # noqa: E402
+import pandas as pd  # noqa: E402
+
+from benchmark.data.dataset import SPLITS  # noqa: E402
+from benchmark.data.datasets.camelyon17 import DATASET  # noqa: E402
 
 TARGETS = (0.65, 0.15, 0.20)  # shares of patches to train on, to validate and to test
 MOST_PATIENTS = 12  # 3^12 assignments are compared in seconds
@@ -88,4 +92,6 @@ def compare(root: Path) -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(run(compare))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--root", type=Path, required=True, help="the folder above camelyon17_v1.0")
+    compare(parser.parse_args().root)

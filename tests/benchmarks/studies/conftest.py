@@ -1,0 +1,5 @@
+"""Small data for the studies' tests: the data layer's."""
+
+from tests.data.conftest import slides
+
+__all__ = ["slides"]
