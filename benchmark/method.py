@@ -321,13 +321,8 @@ def mean_over_clients(sent: Leaves, weights: Tensor) -> dict[str, Tensor]:
 def stacked(sent: Leaves, weights: Tensor, adapter: str = "global") -> dict[str, Pair]:
     """All clients' pairs of an adapter side by side, whose product is exactly the mean of the clients' products.
 
-    Args:
-        sent: A (K, rank, in) and B (K, out, rank) of every site.
-        weights: Shape (K,), summing to one.
-        adapter: Which adapter.
-
-    Returns:
-        By site, A (K rank, in) and B (out, K rank): `B A = sum_k weights_k B_k A_k`.
+    Of every site's A (K, rank, in) and B (K, out, rank), with weights (K,) summing to one: A (K rank, in) and B (out, K
+    rank), so that `B A = sum_k weights_k B_k A_k`.
     """
     return {
         site: Pair(A.flatten(0, 1), (weights.to(B.dtype)[:, None, None] * B).transpose(0, 1).flatten(1))
@@ -338,15 +333,9 @@ def stacked(sent: Leaves, weights: Tensor, adapter: str = "global") -> dict[str,
 def truncated(pair: Pair, rank: int) -> Pair:
     """The best approximation of a product by one of a lower rank, by singular value decomposition.
 
-    Of U S V^T, B is U S and A is V^T; signs are fixed by the largest entry of each column of B. Both factors are taken
-    apart first (QR), so that no matrix of the size of the frozen weight is decomposed.
-
-    Args:
-        pair: A (m, in) and B (out, m).
-        rank: At most m, in and out.
-
-    Returns:
-        A (rank, in) and B (out, rank); NaN where an entry is not finite.
+    Of A (m, in) and B (out, m): A (rank, in) and B (out, rank), NaN where an entry is not finite. Of U S V^T, B is U S
+    and A is V^T; signs are fixed by the largest entry of each column of B. Both factors are taken apart first (QR), so
+    that no matrix of the size of the frozen weight is decomposed.
     """
     finite = torch.isfinite(pair.A).all() & torch.isfinite(pair.B).all()
     A, B = (torch.where(finite, factor, torch.zeros_like(factor)) for factor in pair)

@@ -15,18 +15,9 @@ from benchmark.job import AnyJson, as_json, run
 
 
 def of_federation(pack: Mapping[str, Any], federation: str, clients: Sequence[str] | None) -> dict[str, Any]:
-    """A federation's manifest.
+    """A federation's manifest: its pack's, with the federation's name and its clients, sorted; all where None.
 
-    Args:
-        pack: The pack's manifest.
-        federation: The federation.
-        clients: Its clients; all that the pack holds where None.
-
-    Returns:
-        The pack's manifest with these clients, sorted, and the federation's name.
-
-    Raises:
-        ValueError: The pack does not hold a client.
+    A ValueError names a client that the pack does not hold.
     """
     held = pack["clients"]
     wanted = sorted(held if clients is None else clients)

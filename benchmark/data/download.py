@@ -48,24 +48,14 @@ class Wanted:
 
 
 def download(wanted: Wanted, target: Path, attempts: int = 5, pause: float = 2.0, stall: float = 60.0) -> Path:
-    """Download a file over verified TLS. A file that is there already is kept.
+    """Download a file over verified TLS, to a target whose folders are made. A file that is there already is kept.
 
-    What has arrived lies in `<target>.part` until it is complete and verified, and a later call goes on from there.
-    Of two jobs that want the same file, one fetches it and the other waits.
+    What has arrived lies in `<target>.part` until it is complete and verified, and a later call goes on from there. Of
+    two jobs that want the same file, one fetches it and the other waits. Each address is tried in several attempts,
+    with a pause of so many seconds before the second and twice as many before each further one; a connection without a
+    byte for `stall` seconds counts as broken.
 
-    Args:
-        wanted: The file.
-        target: Where it goes. Missing parent folders are made.
-        attempts: How often to try each address.
-        pause: Seconds before the second attempt; doubled before each further one.
-        stall: Seconds without a byte after which a connection counts as broken.
-
-    Returns:
-        `target`.
-
-    Raises:
-        DownloadError: No address gave the file; the message has a reason for each.
-        DataError: The disk is too small.
+    A DownloadError says that no address gave the file, with a reason for each; a DataError that the disk is too small.
     """
     if target.exists():
         return target

@@ -9,8 +9,6 @@ import io
 import threading
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -53,15 +51,18 @@ def prepared_folder() -> Path | None:
     return Path(path) if path and Path(path).is_dir() else None
 
 
-@dataclass(frozen=True)
 class RawImages:
     """The challenge's original images, as JPEG files in a folder or in the archive as it was downloaded.
 
-    Attributes:
+    Args:
         place: The folder, or the zip file.
     """
 
-    place: Path
+    def __init__(self, place: Path) -> None:
+        self.place, self._lock = place, threading.Lock()
+        self._archive = None if place.is_dir() else zipfile.ZipFile(place)
+        files = [path.name for path in place.iterdir()] if self._archive is None else self._archive.namelist()
+        self._names = {Path(name).stem: name for name in files if name.endswith(".jpg")}
 
     @classmethod
     def below(cls, root: Path, images: Sequence[str]) -> "RawImages | None":
@@ -86,19 +87,6 @@ class RawImages:
             return (self.place / self._names[image]).read_bytes()
         with self._lock:
             return self._archive.read(self._names[image])
-
-    @cached_property
-    def _archive(self) -> zipfile.ZipFile | None:
-        return None if self.place.is_dir() else zipfile.ZipFile(self.place)
-
-    @cached_property
-    def _lock(self) -> threading.Lock:
-        return threading.Lock()
-
-    @cached_property
-    def _names(self) -> dict[str, str]:
-        files = [path.name for path in self.place.iterdir()] if self._archive is None else self._archive.namelist()
-        return {Path(name).stem: name for name in files if name.endswith(".jpg")}
 
 
 def preprocess_all(raw: RawImages, images: Sequence[str], folder: Path, threads: int) -> None:

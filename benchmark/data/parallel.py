@@ -19,19 +19,10 @@ def cores() -> int:
 def in_batches(
     work: Callable[[Item], Result], items: Sequence[Item], threads: int, batch: int, label: str
 ) -> Iterator[list[Result]]:
-    """Apply a function to every item in several threads.
+    """Apply a function to every item in several threads, and yield results in the items' order, `batch` at a time.
 
     Threads are enough, and share everything: Pillow and numpy let go of the interpreter while they decode and scale.
-
-    Args:
-        work: The function. What it raises ends the work.
-        items: What it is applied to.
-        threads: How many calls run at the same time.
-        batch: Results held at a time.
-        label: What the progress bar says.
-
-    Yields:
-        Results in the order of the items, `batch` at a time.
+    What the function raises ends the work. The label is the progress bar's.
     """
     with ThreadPoolExecutor(threads) as pool, tqdm(total=len(items), desc=label, unit="img", mininterval=5) as progress:
         for first in range(0, len(items), batch):

@@ -15,23 +15,16 @@ EXHAUSTIVE = 12  # Up to this many groups, all subsets are tried: 4096 of them.
 def cut(groups: npt.ArrayLike, strata: npt.ArrayLike, fraction: float, seed: int) -> npt.NDArray[np.bool_]:
     """Choose whole groups that together hold about `fraction` of the images of every stratum.
 
-    What is minimised is the mean over strata of |n_held / n - fraction|, n being a stratum's images: it is
-    small only when both the share of images and the balance of strata are right. Before it comes the number
-    of strata that one side lacks although two groups or more have them. Up to `EXHAUSTIVE` groups all
-    subsets are compared; beyond, groups are taken in random order whenever that brings the held-out counts
-    nearer to their targets, which favours neither large groups nor small ones.
+    Groups (N,) are what must stay together, compared as text; a stratum (N,) int is an image's class, where classes are
+    learned. Returns (N,) bool, true for what is held out; with a single group nothing is. The seed decides between
+    subsets that are equally good, and the order of the rows nothing. A ValueError refuses a fraction outside (0, 1), or
+    lengths that differ.
 
-    Args:
-        groups: (N,) what must stay together, compared as text.
-        strata: (N,) int, the stratum of every image: its class, where classes are learned.
-        fraction: Share to hold out, in (0, 1).
-        seed: Decides between subsets that are equally good. The order of the rows decides nothing.
-
-    Returns:
-        (N,) bool, true for what is held out. With a single group nothing is.
-
-    Raises:
-        ValueError: `fraction` is not in (0, 1), or `groups` and `strata` differ in length.
+    What is minimised is the mean over strata of |n_held / n - fraction|, n being a stratum's images: it is small only
+    when both the share of images and the balance of strata are right. Before it comes the number of strata that one
+    side lacks although two groups or more have them. Up to `EXHAUSTIVE` groups all subsets are compared; beyond, groups
+    are taken in random order whenever that brings the held-out counts nearer to their targets, which favours neither
+    large groups nor small ones.
     """
     names, group = np.unique(np.asarray(groups).astype(str), return_inverse=True)
     kinds, stratum = np.unique(np.asarray(strata), return_inverse=True)

@@ -143,12 +143,12 @@ class Job:
             # Seeds see different images: on a CPU, stacking them saves nothing.
             alike = {own: lane.seed if self.engine.device.type == "cpu" else None for own, lane in lanes.items()}
             for group in groups(store, alike, finished, rounds, limit or self._lanes_that_fit()):
-                trained = training.train({own: (lanes[own], record) for own, record in group.records.items()})
+                trained = training.train({own: (lanes[own], record) for own, record in group.items()})
                 new = {own: record for own, record in trained.items() if own not in finished}
                 for own, record in new.items():
                     store.finish(own, record)
                 for own, record in new.items():
-                    yield self._result(lanes[own], record, "resumed" if group.round else "trained")
+                    yield self._result(lanes[own], record, "resumed" if any(group.values()) else "trained")
 
     def write(self, folder: Path, result: Result) -> None:
         """Write one lane's files."""

@@ -6,27 +6,14 @@ uninterrupted run to the bit.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from benchmark.federation.store import KEPT, Store
 from benchmark.federation.training import Record
 
-
-@dataclass(frozen=True)
-class Group:
-    """Lanes that train together.
-
-    Attributes:
-        records: Where each lane goes on, by its key, in the order in which they are stacked; None at the beginning.
-    """
-
-    records: Mapping[str, Record | None]
-
-    @property
-    def round(self) -> int:
-        """The rounds that are done."""
-        return next((record.state.round for record in self.records.values() if record), 0)
+Group = Mapping[str, Record | None]
+"""Lanes that train together: where each goes on, by its key, in the order in which they are stacked; None at the
+beginning."""
 
 
 def groups(store: Store, lanes: Mapping[str, Any], finished: Sequence[str], rounds: int, at_once: int) -> list[Group]:
@@ -51,9 +38,9 @@ def groups(store: Store, lanes: Mapping[str, Any], finished: Sequence[str], roun
         together = [member for member in before[key] if member not in placed]
         placed.update(together)
         for part in _parts(together, at_once):
-            found += [group for group in _resumed(part, records) if set(group.records) - set(finished)]
+            found += [group for group in _resumed(part, records) if set(group) - set(finished)]
     for keys in fresh.values():
-        found += [Group(dict.fromkeys(part)) for part in _parts(keys, at_once)]
+        found += [dict.fromkeys(part) for part in _parts(keys, at_once)]
     return found
 
 
@@ -74,11 +61,11 @@ def _resumed(keys: Sequence[str], records: Mapping[str, Mapping[int, Record]]) -
     # Lanes with fewer than KEPT checkpoints lost none, so round 0 is also a common start.
     known = {key: set(records[key]) | (set() if len(records[key]) == KEPT else {0}) for key in keys}
     if common := set.intersection(*known.values()):
-        yield Group({key: records[key].get(max(common)) for key in keys})
+        yield {key: records[key].get(max(common)) for key in keys}
         return
     newest = {key: max(known[key]) for key in keys}
     for round in sorted(set(newest.values())):
-        yield Group({key: records[key].get(round) for key in keys if newest[key] == round})
+        yield {key: records[key].get(round) for key in keys if newest[key] == round}
 
 
 def _parts(keys: Sequence[str], size: int) -> Iterator[Sequence[str]]:

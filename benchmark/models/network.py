@@ -43,17 +43,9 @@ class Network(ABC):
     @classmethod
     @abstractmethod
     def fetch(cls, settings: BackboneSettings) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Pretrained weights, from wherever the settings say.
+        """Pretrained weights, from wherever the settings say: tensors by name, without a head, and where they are from.
 
-        Args:
-            settings: Which weights, and from where.
-
-        Returns:
-            Tensors by name, without a head, and where they are from.
-
-        Raises:
-            OSError: They cannot be had.
-            ValueError: They are of another network, or the settings are of none.
+        An OSError says that they cannot be had, a ValueError that they are of another network, or the settings of none.
         """
 
     @classmethod
@@ -152,27 +144,16 @@ class Network(ABC):
 
     @abstractmethod
     def export(self, folder: Path, params: Leaves, heads: Mix, adapters: Mix) -> None:
-        """Write one client's leaves in a format that is used without this project.
+        """Write the leaves that one client predicts with into a folder, in a format that is used without this project.
 
-        Args:
-            folder: Receives the files.
-            params: The leaves that the client predicts with.
-            heads: The weight of each head's prediction.
-            adapters: The weight of each adapter.
+        The heads' predictions and the adapters have these weights.
         """
 
 
 def find(name: str) -> type[Network]:
-    """The network of a module.
+    """The network of a module of `benchmark/models/`.
 
-    Args:
-        name: A module of `benchmark/models/`.
-
-    Returns:
-        The module's subclass of `Network`.
-
-    Raises:
-        ValueError: There is no such module, or it does not define exactly one network.
+    A ValueError says that there is no such module, or that it does not define exactly one network.
     """
     if find_spec(f"benchmark.models.{name}") is None:
         raise ValueError(f"backbone.network: there is no benchmark/models/{name}.py")

@@ -34,17 +34,11 @@ def save(
     adapters: Mix,
     weights: Leaves,
 ) -> None:
-    """Write one client's leaves.
+    """Write the leaves that one client predicts with.
 
-    Args:
-        folder: Receives `adapter_config.json`, `adapter_model.safetensors` and, where there are any,
-            `weights.safetensors`.
-        layers: The adapted layers, by their paths in timm's model.
-        scale: alpha / rank.
-        params: The client's deployed leaves.
-        heads: The weight of each head.
-        adapters: The weight of each adapter.
-        weights: Weights of the network itself that were trained, by their names in timm's model.
+    The folder receives `adapter_config.json`, `adapter_model.safetensors` and, where there are any,
+    `weights.safetensors`: the `weights` of the network itself that were trained. Layers and weights have their names in
+    timm's model. `scale` is alpha / rank; heads and adapters have these weights in the mix.
     """
     tensors: dict[str, Tensor] = {}
     ranks: dict[str, int] = {}

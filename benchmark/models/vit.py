@@ -207,18 +207,9 @@ def _role(name: str) -> str:
 
 
 def build(name: str, arguments: Mapping[str, Any], image_size: int) -> VisionTransformer:
-    """A timm vision transformer without a head, its weights at random.
+    """A timm vision transformer without a head, for square images of so many pixels a side, its weights at random.
 
-    Args:
-        name: timm's name of the model.
-        arguments: Passed to timm.
-        image_size: Side of the square images, in pixels.
-
-    Returns:
-        The model.
-
-    Raises:
-        ValueError: timm has no such model, or it is no plain vision transformer.
+    A ValueError says that timm has no such model, or that it is no plain vision transformer.
     """
     if not timm.is_model(name.partition(".")[0]):
         close = ", ".join(timm.list_models(name.partition("_patch")[0] + "*")[:8]) or "see timm.list_models('vit_*')"

@@ -214,17 +214,7 @@ def names() -> list[str]:
 
 
 def find(name: str) -> type[Task]:
-    """The task of that name.
-
-    Args:
-        name: One of `names()`.
-
-    Returns:
-        The module's subclass of `Task`.
-
-    Raises:
-        ValueError: There is no such task, or its module defines no task or several.
-    """
+    """The task of that name; a ValueError where there is none, or its module defines no task or several."""
     if name not in names():
         raise ValueError(f"there is no task {name!r}; there are: {', '.join(names())}")
     module = import_module(f"benchmark.tasks.{name}")
@@ -233,17 +223,9 @@ def find(name: str) -> type[Task]:
 
 
 def of(manifest: Mapping[str, Any], settings: Mapping[str, Any] | None = None) -> Task:
-    """The task of a pack or federation, from its manifest.
+    """The task of a pack or federation, which its manifest names, with the configuration's settings.
 
-    Args:
-        manifest: Names the task and the classes.
-        settings: The configuration's settings of the task.
-
-    Returns:
-        The task.
-
-    Raises:
-        ValueError: There is no such task, or it has no such setting.
+    A ValueError says that there is no such task, or that it has no such setting.
     """
     kind = find(manifest["task"])
     given = dict(settings or {})

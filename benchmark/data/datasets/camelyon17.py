@@ -4,8 +4,6 @@ WILDS (Koh et al. 2021) has no split within a hospital: its own is made for trai
 federation of all five we assign each hospital's patients ourselves; see `benchmark.data.camelyon17_slides`.
 """
 
-import sys
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
@@ -22,6 +20,9 @@ VERSION = "1.0"
 FOLDER = f"camelyon17_v{VERSION}"  # WILDS' name for the folder; its reader looks for nothing else.
 METADATA = f"{FOLDER}/metadata.csv"
 RELEASE = f"{FOLDER}/RELEASE_v{VERSION}.txt"  # WILDS takes a folder for complete when this file is there.
+ADDRESS = "https://worksheets.codalab.org/rest/bundles/0xe45e15f39fb54e9d9e919556af67aabe/contents/blob/"
+"""Of WILDS' archive, as its package knows it."""
+SIZE = 10_658_709_504  # bytes, of the archive
 
 
 class Camelyon17(Dataset):
@@ -134,9 +135,7 @@ class Camelyon17(Dataset):
 
     def _download(self, request: Request) -> Path:
         """Fetch and unpack WILDS' archive from WILDS' own address, or from a mirror."""
-        address, size = _archive()
-        wanted = Wanted((address, *request.mirrors), size)
-        folder = request.folder
+        wanted, folder = Wanted((ADDRESS, *request.mirrors), SIZE), request.folder
         try:
             archive = download(wanted, folder / "archive.tar.gz")
         except DownloadError as error:
@@ -150,23 +149,6 @@ class Camelyon17(Dataset):
             write_text(folder / RELEASE, f"Camelyon17-WILDS {VERSION}\n")
         archive.unlink()
         return folder
-
-
-def _archive() -> tuple[str, int]:
-    """Address and size in bytes of the archive, as WILDS knows them."""
-    quiet = "outdated" not in sys.modules
-    if quiet:
-        # WILDS asks a package index for news when it is imported; a benchmark must not depend on the answer.
-        sys.modules["outdated"] = None  # type: ignore[assignment]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            from wilds.datasets.camelyon17_dataset import Camelyon17Dataset
-        finally:
-            if quiet:
-                del sys.modules["outdated"]
-    version = Camelyon17Dataset._versions_dict[VERSION]
-    return version["download_url"], version["compressed_size"]
 
 
 DATASET = Camelyon17()

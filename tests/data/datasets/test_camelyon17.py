@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from benchmark.data.dataset import DataError, Request, checked_index
-from benchmark.data.datasets.camelyon17 import DATASET, FOLDER, METADATA, RELEASE
+from benchmark.data.datasets.camelyon17 import ADDRESS, DATASET, FOLDER, METADATA, RELEASE, SIZE, VERSION
 from benchmark.data.pack import with_validation
 from benchmark.data.picture import decode
 from tests.data.few_slides import FewSlides
@@ -129,15 +129,13 @@ def test_split_without_a_class_is_refused(slides: Path, tmp_path: Path) -> None:
 @pytest.fixture
 def wilds_host(slides: Path, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
     """WILDS' host as it is known: it is down. A mirror has the archive."""
-    from wilds.datasets.camelyon17_dataset import Camelyon17Dataset
-
     with tarfile.open(tmp_path / "archive.tar.gz", "w:gz") as archive:
         for path in sorted((slides / FOLDER).iterdir()):
             archive.add(path, path.name)
     content = (tmp_path / "archive.tar.gz").read_bytes()
     server.answers["/mirror"] = serve(content, cuts=1)
-    version = {"1.0": {"download_url": "http://127.0.0.1:9/", "compressed_size": len(content)}}
-    monkeypatch.setattr(Camelyon17Dataset, "_versions_dict", version)
+    monkeypatch.setattr("benchmark.data.datasets.camelyon17.ADDRESS", "http://127.0.0.1:9/")
+    monkeypatch.setattr("benchmark.data.datasets.camelyon17.SIZE", len(content))
     monkeypatch.setattr("benchmark.data.download.time.sleep", lambda _: None)
     return server
 
@@ -153,6 +151,12 @@ def test_mirror_takes_over(slides: Path, wilds_host: Server, tmp_path: Path) -> 
             assert (folder / path.relative_to(slides)).read_bytes() == path.read_bytes()
     # A second run needs no network.
     assert dataset.prepare(Request(folder)) == folder
+
+
+def test_the_archive_is_the_one_that_wilds_knows() -> None:
+    from wilds.datasets.camelyon17_dataset import Camelyon17Dataset
+
+    assert Camelyon17Dataset._versions_dict[VERSION] == {"download_url": ADDRESS, "compressed_size": SIZE}
 
 
 def test_failed_download_says_what_to_do(wilds_host: Server, tmp_path: Path) -> None:
