@@ -14,13 +14,7 @@ from benchmark.method import Method
 
 @dataclass(frozen=True)
 class Exchange:
-    """One round's messages.
-
-    Attributes:
-        model: Whose leaves travel.
-        head: The configured policy for the head.
-        round: Which round, counted from 0.
-    """
+    """The messages of one round, counted from 0, of which `head` is the configured policy for the head."""
 
     model: Model
     head: Literal["shared", "personal"]

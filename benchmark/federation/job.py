@@ -62,13 +62,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Job:
-    """One method on one federation.
-
-    Attributes:
-        settings: What decides the result.
-        engine: Model, method and the clients' images.
-        hashes: Of everything the result depends on: pack, backbone, method, engine.
-    """
+    """One method on one federation, with hashes of all that the result depends on: pack, backbone, method, engine."""
 
     settings: TrainingJob
     engine: Engine

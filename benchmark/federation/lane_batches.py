@@ -16,14 +16,10 @@ Found = TypeVar("Found")
 
 @dataclass
 class LaneBatches:
-    """An engine whose lanes go through memory in batches.
+    """An engine whose lanes go through memory in batches of `size` lanes at most.
 
     Where a batch does not fit, it is halved and its step done again, and so are all later ones. Lanes do not meet, so a
     smaller batch changes a result by rounding alone.
-
-    Attributes:
-        engine: Trains a batch of lanes.
-        size: Most lanes in a batch; shrinks.
     """
 
     engine: Engine

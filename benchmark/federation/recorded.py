@@ -48,12 +48,7 @@ class CudaGraphs:
 
 
 class Recorded:
-    """A step that is recorded once for every size of a batch, and replayed from then on.
-
-    Args:
-        step: The step; its tensors are never replaced.
-        graphs: How it is recorded.
-    """
+    """A step, whose tensors are never replaced, that is recorded once for every size of a batch and replayed then."""
 
     def __init__(self, step: Step, graphs: Graphs) -> None:
         self.step, self._graphs = step, graphs
@@ -85,12 +80,7 @@ class Recorded:
 
 @dataclass
 class Recorder:
-    """The recorded steps of one engine.
-
-    Attributes:
-        graphs: How steps are recorded.
-        steps: What was recorded: a step for every kind of pass, whichever client and round it belongs to.
-    """
+    """The recorded steps of one engine: one for every kind of pass, whichever client and round it belongs to."""
 
     graphs: Graphs
     steps: dict[Hashable, Recorded] = field(default_factory=dict)

@@ -28,11 +28,7 @@ KEPT = 2
 
 @dataclass(frozen=True)
 class Store:
-    """A folder of lanes.
-
-    Attributes:
-        folder: Where they are kept.
-    """
+    """A folder of lanes."""
 
     folder: Path
 

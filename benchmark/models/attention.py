@@ -20,11 +20,7 @@ less (benchmarks/README.md). On a GPU, where memory decides how many lanes train
 
 
 class Attention(nn.Module):
-    """timm's attention, for the first tokens or all of them. Modules keep their names.
-
-    Args:
-        attention: timm's module, without a gate.
-    """
+    """timm's attention without a gate, for the first tokens or all of them. Modules keep their names."""
 
     qkv: nn.Module
     q_norm: nn.Module

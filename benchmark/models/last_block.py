@@ -8,14 +8,11 @@ from benchmark.models.lora import Adaptation
 
 
 class LastBlock(nn.Module):
-    """A transformer's last block, computed for the class token where nobody asks for more.
+    """A transformer's last block, computed for the class token where nobody asks for a trace of all tokens.
 
-    The class token attends to all tokens, so their keys and values are needed; their own queries, projections and
-    MLPs change no feature. Without them the block costs a quarter. Modules keep their names.
-
-    Args:
-        block: timm's block, whose attention is ours.
-        adaptation: Tells whether a trace of all tokens is wanted.
+    The class token attends to all tokens, so their keys and values are needed; their own queries, projections and MLPs
+    change no feature. Without them the block costs a quarter. Modules keep their names. The attention of timm's block
+    is ours.
     """
 
     norm1: nn.Module

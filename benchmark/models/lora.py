@@ -82,14 +82,7 @@ class Adaptation(threading.local):
 
 
 class AdaptedLinear(nn.Module):
-    """A linear layer that adds the outputs of the adapters in use.
-
-    Args:
-        frozen: The layer.
-        sites: Which of its rows are adapted.
-        adaptation: Says what is in use.
-        place: The layer's number in the network.
-    """
+    """A linear layer, the network's layer number `place`, that adds the outputs of the adapters in use to some rows."""
 
     def __init__(self, frozen: nn.Linear, sites: Sequence[Site], adaptation: Adaptation, place: int) -> None:
         super().__init__()

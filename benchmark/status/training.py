@@ -21,13 +21,9 @@ STATES = ("running", "failed", "interrupted", "outdated", "waiting", "done")
 
 @dataclass(frozen=True)
 class Training:
-    """A `train` job.
+    """A `train` job: so many lanes, of so many rounds each.
 
     Attributes:
-        federation: Its federation.
-        method: Its method.
-        lanes: Lanes it has.
-        rounds: Rounds of each.
         runs: The `run.json` of every lane that is there.
         current: Whether these runs are of the present settings and sources.
         progress: What the job last said of itself; empty where it never ran.
