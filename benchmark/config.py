@@ -61,102 +61,86 @@ class _Settings(BaseModel):
 
 
 class FederationSettings(_Settings):
-    """A dataset and a list of its clients, and how its images are packed.
-
-    Attributes:
-        dataset: The dataset's module in `benchmark/data/datasets/`; the federation's own name where none is given.
-        clients: The clients that take part; all of the dataset's where none are given.
-        source: A folder that already holds the data (a copy of one's own), relative to `local_files`; nothing is
-            downloaded then.
-        mirrors: Further addresses of the dataset's archive, tried in order when its own server does not give it.
-        image_size: Side in pixels of the packed square images.
-        resize: `crop` scales the short side to `image_size` and cuts the centre; `squash` scales both sides.
-        protocol: Which train/test split: `published` is the dataset's own, or see the dataset's module.
-        validation: Share of the training images that is cut off for validation, grouped and stratified; without effect
-            where the dataset's own split has a validation part.
-        split_seed: Seed of every split that the project makes itself.
-        options: What only this dataset knows; see its module.
-    """
+    """A dataset and a list of its clients, and how its images are packed."""
 
     dataset: Name | None = None
+    """The dataset's module in `benchmark/data/datasets/`; the federation's own name where none is given."""
     clients: tuple[str, ...] | None = None
+    """The clients that take part; all of the dataset's where none are given."""
     source: str | None = None
+    """A folder that already holds the data (a copy of one's own), relative to `local_files`; nothing is downloaded
+    then."""
     mirrors: tuple[str, ...] = ()
+    """Further addresses of the dataset's archive, tried in order when its own server does not give it."""
     image_size: int = Field(224, ge=16, le=1024)
+    """Side in pixels of the packed square images."""
     resize: Literal["crop", "squash"] = "crop"
+    """`crop` scales the short side to `image_size` and cuts the centre; `squash` scales both sides."""
     protocol: Name = "published"
+    """Which train/test split: `published` is the dataset's own, or see the dataset's module."""
     validation: float = Field(0.15, gt=0, lt=0.5)
+    """Share of the training images that is cut off for validation, grouped and stratified; without effect where the
+    dataset's own split has a validation part."""
     split_seed: int = 0
+    """Seed of every split that the project makes itself."""
     options: dict[str, Scalar] = {}
+    """What only this dataset knows; see its module."""
 
 
 class AccessSettings(_Settings):
-    """How data may be fetched, which decides no result.
-
-    Attributes:
-        licences_accepted: Short names of the licences that the user accepts.
-        mirrors: Further addresses of the dataset's archive.
-    """
+    """How data may be fetched, which decides no result."""
 
     licences_accepted: tuple[str, ...] = ()
+    """Short names of the licences that the user accepts."""
     mirrors: tuple[str, ...] = ()
+    """Further addresses of the dataset's archive."""
 
 
 class PretrainingSettings(_Settings):
-    """The quickstart's own pretraining on drawn images of a source domain (`weights: drawn`).
-
-    Attributes:
-        images: Number of drawn images.
-        image_size: Their side in pixels.
-        epochs: Passes over them.
-        batch_size: Images per step.
-        rate: Peak learning rate of AdamW, warmed up and decayed to zero along a cosine.
-        seed: Seed of the drawing, the initialisation and the order of the images.
-    """
+    """The quickstart's own pretraining on drawn images of a source domain (`weights: drawn`)."""
 
     images: int = Field(4096, ge=1)
+    """Number of drawn images."""
     image_size: int = Field(48, ge=16)
+    """Their side in pixels."""
     epochs: int = Field(10, ge=1)
+    """Passes over them."""
     batch_size: int = Field(64, ge=1)
+    """Images per step."""
     rate: float = Field(1e-3, gt=0)
+    """Peak learning rate of AdamW, warmed up and decayed to zero along a cosine."""
     seed: int = 0
+    """Seed of the drawing, the initialisation and the order of the images."""
 
 
 class BackboneSettings(_Settings):
-    """The network and its pretrained weights.
-
-    Attributes:
-        network: The network's module in `benchmark/models/`: `vit` is timm's vision transformers, or a file of one's
-            own.
-        name: Which variant of the network; of `vit`, timm's name of a vision transformer, with its pretrained tag.
-        weights: Of `vit`: `hub` fetches the tag from timm's hub once, `drawn` trains on drawn images (quickstart),
-            anything else is the path of a file, relative to `local_files`.
-        arguments: Of `vit`: passed to `timm.create_model`, such as a smaller depth or patch size.
-        pretraining: Used with `weights: drawn` alone.
-    """
+    """The network and its pretrained weights."""
 
     network: Name = "vit"
+    """The network's module in `benchmark/models/`: `vit` is timm's vision transformers, or a file of one's own."""
     name: str = "vit_tiny_patch16_224.augreg_in21k"
+    """Which variant of the network; of `vit`, timm's name of a vision transformer, with its pretrained tag."""
     weights: str = "hub"
+    """Of `vit`: `hub` fetches the tag from timm's hub once, `drawn` trains on drawn images (quickstart), anything
+    else is the path of a file, relative to `local_files`."""
     arguments: dict[str, Scalar] = {}
+    """Of `vit`: passed to `timm.create_model`, such as a smaller depth or patch size."""
     pretraining: PretrainingSettings = PretrainingSettings()
+    """Used with `weights: drawn` alone."""
 
 
 class LoraSettings(_Settings):
-    """Low-rank adapters: `W0 x + alpha/rank * B A x`.
-
-    Attributes:
-        targets: Adapted projections of every block. `q`, `k` and `v` are thirds of the fused `qkv`.
-        rank: Rank of every adapter.
-        alpha: Scale; the adapter's output is multiplied by `alpha / rank`.
-        dropout: Share of the adapters' inputs that is set to zero in a step of training. The others are divided by
-            1 - dropout. All adapters of a layer see the same inputs.
-    """
+    """Low-rank adapters: `W0 x + alpha/rank * B A x`."""
 
     targets: tuple[LoraTarget, ...] = ("q", "v")
+    """Adapted projections of every block. `q`, `k` and `v` are thirds of the fused `qkv`."""
     rank: int = Field(8, ge=1)
+    """Rank of every adapter."""
     alpha: float = Field(8.0, gt=0)
+    """Scale; the adapter's output is multiplied by `alpha / rank`."""
     dropout: float = Field(0.0, ge=0, lt=1)
+    """Share of the adapters' inputs that is set to zero in a step of training. The others are divided by 1 -
+    dropout. All adapters of a layer see the same inputs."""
 
     @model_validator(mode="after")
     def _targets_do_not_overlap(self) -> "LoraSettings":
@@ -168,50 +152,43 @@ class LoraSettings(_Settings):
 
 
 class InitialisationSettings(_Settings):
-    """What adapters and heads begin with. LoRA's B and biases begin at zero.
-
-    Attributes:
-        lora: How LoRA's A is drawn, as in PEFT: `kaiming` is uniform in (-1/sqrt(in), 1/sqrt(in)), `gaussian` is
-            normal with the standard deviation 1/rank.
-        head: Standard deviation of the normal distribution that a head's weights are drawn from.
-    """
+    """What adapters and heads begin with. LoRA's B and biases begin at zero."""
 
     lora: Literal["kaiming", "gaussian"] = "kaiming"
+    """How LoRA's A is drawn, as in PEFT: `kaiming` is uniform in (-1/sqrt(in), 1/sqrt(in)), `gaussian` is normal
+    with the standard deviation 1/rank."""
     head: float = Field(0.02, ge=0)
+    """Standard deviation of the normal distribution that a head's weights are drawn from."""
 
 
 class OptimiserSettings(_Settings):
-    """What is done with gradients: torch.optim's SGD, Adam or AdamW, at one of `rates`.
-
-    Attributes:
-        name: Which optimiser.
-        momentum: Of SGD.
-        betas: Of Adam and AdamW: how much of the running means of gradients, and of their squares, each step keeps.
-        eps: Of Adam and AdamW: what is added to the root of the mean square.
-        amsgrad: Of Adam and AdamW: whether the largest mean square so far takes the place of the present one (arXiv
-            1904.09237).
-        weight_decay: Pulls every trained tensor towards zero. AdamW shrinks it by rate times weight_decay; SGD and Adam
-            add weight_decay times the tensor to its gradient.
-        state: `anew` sets momentum and running means to zero in every round, and before each pass of a method that has
-            several in a round; `kept` keeps them with the client.
-        schedule: What the rate is multiplied with at step s of the S steps that a client takes in all rounds:
-            `constant`, 1; `cosine`, from 1 to 0 along half a wave; `polynomial`, (1 - s/S) ** power. The warm-up counts
-            neither in s nor in S. Fine-tuning after the last round begins the schedule, and the warm-up, anew.
-        warmup: How many of the client's first steps are a warm-up, in which the rate rises to its full value in equal
-            parts.
-        power: Of `polynomial`.
-    """
+    """What is done with gradients: torch.optim's SGD, Adam or AdamW, at one of `rates`."""
 
     name: Literal["sgd", "adam", "adamw"] = "sgd"
+    """Which optimiser."""
     momentum: float = Field(0.0, ge=0, lt=1)
+    """Of SGD."""
     betas: tuple[float, float] = (0.9, 0.999)
+    """Of Adam and AdamW: how much of the running means of gradients, and of their squares, each step keeps."""
     eps: float = Field(1e-8, gt=0)
+    """Of Adam and AdamW: what is added to the root of the mean square."""
     amsgrad: bool = False
+    """Of Adam and AdamW: whether the largest mean square so far takes the place of the present one (arXiv
+    1904.09237)."""
     weight_decay: float = Field(0.0, ge=0)
+    """Pulls every trained tensor towards zero. AdamW shrinks it by rate times weight_decay; SGD and Adam add
+    weight_decay times the tensor to its gradient."""
     state: Literal["anew", "kept"] = "anew"
+    """`anew` sets momentum and running means to zero in every round, and before each pass of a method that has
+    several in a round; `kept` keeps them with the client."""
     schedule: Literal["constant", "cosine", "polynomial"] = "constant"
+    """What the rate is multiplied with at step s of the S steps that a client takes in all rounds: `constant`, 1;
+    `cosine`, from 1 to 0 along half a wave; `polynomial`, (1 - s/S) ** power. The warm-up counts neither in s nor in
+    S. Fine-tuning after the last round begins the schedule, and the warm-up, anew."""
     warmup: int = Field(0, ge=0)
+    """How many of the client's first steps are a warm-up, in which the rate rises to its full value in equal parts."""
     power: float = Field(1.0, gt=0)
+    """Of `polynomial`."""
 
     @model_validator(mode="after")
     def _only_what_the_optimiser_has(self) -> "OptimiserSettings":
@@ -230,20 +207,17 @@ class OptimiserSettings(_Settings):
 
 
 class TrainingSettings(_Settings):
-    """How one client trains in one round.
-
-    Attributes:
-        batch_size: Images per step; a round's last, smaller batch is used too.
-        local_epochs: Passes over the client's training images per round.
-        optimiser: What is done with gradients.
-        precision: Of the frozen network. What is trained, its gradients and averages are float64 with `float64`, and
-            float32 otherwise; so are the adapters' own products.
-    """
+    """How one client trains in one round."""
 
     batch_size: int = Field(32, ge=1)
+    """Images per step; a round's last, smaller batch is used too."""
     local_epochs: int = Field(1, ge=1)
+    """Passes over the client's training images per round."""
     optimiser: OptimiserSettings = OptimiserSettings()
+    """What is done with gradients."""
     precision: Literal["float32", "float64", "bfloat16"] = "float32"
+    """Of the frozen network. What is trained, its gradients and averages are float64 with `float64`, and float32
+    otherwise; so are the adapters' own products."""
 
     def epochs(self, asked: int | None) -> int:
         """Passes over the client's images, where a method asks for so many or for none in particular."""
@@ -251,115 +225,100 @@ class TrainingSettings(_Settings):
 
 
 class AugmentationSettings(_Settings):
-    """Random changes of the training images, drawn per image.
-
-    Attributes:
-        flip: Horizontal and vertical mirroring, each with probability one half.
-        rotate: Quarter turns, each as likely as the others.
-        brightness: Largest shift of all pixels, as a share of the full range.
-        contrast: Largest relative change of the distance of pixels from their image's mean.
-    """
+    """Random changes of the training images, drawn per image."""
 
     flip: bool = True
+    """Horizontal and vertical mirroring, each with probability one half."""
     rotate: bool = True
+    """Quarter turns, each as likely as the others."""
     brightness: float = Field(0.15, ge=0, le=1)
+    """Largest shift of all pixels, as a share of the full range."""
     contrast: float = Field(0.1, ge=0, lt=1)
+    """Largest relative change of the distance of pixels from their image's mean."""
 
 
 class SelectionSettings(_Settings):
-    """The rule that chooses a method's learning rate, on validation data only.
-
-    Attributes:
-        last_rounds: The validation score is averaged over this many last rounds.
-    """
+    """The rule that chooses a method's learning rate, on validation data only."""
 
     last_rounds: int = Field(1, ge=1)
+    """The validation score is averaged over this many last rounds."""
 
 
 class ProtocolSettings(_Settings):
-    """How every method is trained.
-
-    Attributes:
-        rates: The learning rates that every method is trained with: an equal budget for all.
-        seeds: Seeds of initialisation, order of images and augmentation.
-        rounds: Rounds of training and averaging.
-        trains: What is trained: `lora` (adapters), `head`, and weights of the network itself. The network `vit` has
-            `norm`, `attention`, `backbone` (the other weights), `last_block`, and `all` (every weight of its own, and
-            the head). Where a method's paper fixes it, the method's file says so and this does not count.
-        initialisation: What adapters and heads begin with.
-        head: Whether the task head is averaged or stays with its client, where a method does not say it itself.
-        averaging: Weights of the clients on the server: `samples` by their training images, `uniform` all the same.
-        evaluate_every: Validation is measured after every so many rounds, and after the last.
-    """
+    """How every method is trained."""
 
     rates: tuple[Rate, ...] = Field(min_length=1)
+    """The learning rates that every method is trained with: an equal budget for all."""
     seeds: tuple[int, ...] = Field((0,), min_length=1)
+    """Seeds of initialisation, order of images and augmentation."""
     rounds: int = Field(ge=1)
+    """Rounds of training and averaging."""
     lora: LoraSettings = LoraSettings()
     trains: tuple[Name, ...] = Field(("lora", "head"), min_length=1)
+    """What is trained: `lora` (adapters), `head`, and weights of the network itself. The network `vit` has `norm`,
+    `attention`, `backbone` (the other weights), `last_block`, and `all` (every weight of its own, and the head).
+    Where a method's paper fixes it, the method's file says so and this does not count."""
     initialisation: InitialisationSettings = InitialisationSettings()
+    """What adapters and heads begin with."""
     head: Literal["shared", "personal"] = "shared"
+    """Whether the task head is averaged or stays with its client, where a method does not say it itself."""
     averaging: Literal["samples", "uniform"] = "samples"
+    """Weights of the clients on the server: `samples` by their training images, `uniform` all the same."""
     training: TrainingSettings = TrainingSettings()
     augmentation: AugmentationSettings = AugmentationSettings()
     evaluate_every: int = Field(1, ge=1)
+    """Validation is measured after every so many rounds, and after the last."""
 
 
 class RunningSettings(_Settings):
-    """How training runs, which decides no result.
-
-    Attributes:
-        lanes: Most lanes trained together; `auto` lets the engine choose, 1 trains one run at a time.
-        threads: Cores that one training may use on a CPU: it computes so many clients side by side.
-        device: `auto` takes a GPU where there is one.
-        checkpoint_every: Lanes are stored after every so many rounds, and after the last.
-        cuda_graphs: Whether a GPU records each step once and replays it, instead of being told every operation anew.
-    """
+    """How training runs, which decides no result."""
 
     lanes: Lanes = "auto"
+    """Most lanes trained together; `auto` lets the engine choose, 1 trains one run at a time."""
     threads: int = Field(1, ge=1)
+    """Cores that one training may use on a CPU: it computes so many clients side by side."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    """`auto` takes a GPU where there is one."""
     checkpoint_every: int = Field(5, ge=1)
+    """Lanes are stored after every so many rounds, and after the last."""
     cuda_graphs: bool = False
+    """Whether a GPU records each step once and replays it, instead of being told every operation anew."""
 
 
 class Config(RunningSettings, ProtocolSettings):
-    """A comparison: what decides its results, and how it is run.
-
-    Attributes:
-        name: Results stand below `results/{name}/`, figures below `figures/{name}/`.
-        title: One line for the report.
-        federations: Federations by name.
-        methods: Groups (folders of `methods/`) and single methods by name; all groups where none are given. One's own
-            files, in `methods/` itself, run whatever is named here.
-        own: Which of one's own files run, by their names; all of them where none are given.
-        method_settings: Settings of single methods, by method and by setting.
-        tasks: Settings of tasks, by the task's name and the setting's: `{classification: {loss: focal, gamma: 2.0}}`.
-            `docs/protocol.md` explains the losses.
-        shards: Jobs that share the lanes of one training, one for each GPU.
-        baselines: `reference` takes the rows that `results/reference/` holds and that nothing has changed for, instead
-            of training them.
-        appendix: Whether all rates are tested too, after selection, for the report's appendix.
-        data_root: Where downloaded and drawn datasets are kept.
-        local_files: A folder of files of one's own: where `source` and `weights` are looked up if they are relative.
-        licences_accepted: Licences that the user has read and accepts, by their short names.
-    """
+    """A comparison: what decides its results, and how it is run."""
 
     name: Name
+    """Results stand below `results/{name}/`, figures below `figures/{name}/`."""
     title: str = ""
+    """One line for the report."""
     federations: dict[Name, FederationSettings] = Field(min_length=1)
+    """Federations by name."""
     methods: tuple[Name, ...] | None = None
+    """Groups (folders of `methods/`) and single methods by name; all groups where none are given. One's own files,
+    in `methods/` itself, run whatever is named here."""
     own: tuple[Name, ...] | None = None
+    """Which of one's own files run, by their names; all of them where none are given."""
     method_settings: dict[Name, dict[str, Scalar]] = {}
+    """Settings of single methods, by method and by setting."""
     backbone: BackboneSettings = BackboneSettings()
     tasks: dict[Name, dict[str, Scalar]] = {}
+    """Settings of tasks, by the task's name and the setting's: `{classification: {loss: focal, gamma: 2.0}}`.
+    `docs/protocol.md` explains the losses."""
     selection: SelectionSettings = SelectionSettings()
     shards: int = Field(1, ge=1)
+    """Jobs that share the lanes of one training, one for each GPU."""
     baselines: Literal["train", "reference"] = "train"
+    """`reference` takes the rows that `results/reference/` holds and that nothing has changed for, instead of
+    training them."""
     appendix: bool = True
+    """Whether all rates are tested too, after selection, for the report's appendix."""
     data_root: str = "data"
+    """Where downloaded and drawn datasets are kept."""
     local_files: str = "."
+    """A folder of files of one's own: where `source` and `weights` are looked up if they are relative."""
     licences_accepted: tuple[str, ...] = ()
+    """Licences that the user has read and accepts, by their short names."""
 
     @model_validator(mode="after")
     def _lists_hold_each_once(self) -> "Config":
@@ -375,27 +334,24 @@ class Config(RunningSettings, ProtocolSettings):
 
 
 class TrainingJob(ProtocolSettings):
-    """What decides the result of one `train` job, and nothing else: an edit elsewhere in a configuration reruns none.
-
-    Attributes:
-        federation: The federation's name.
-        clients: Its clients; all that the pack holds where none are given.
-        method: The method's name.
-        method_settings: Its settings.
-        task: Settings of the federation's task.
-        network: The network's module.
-        backbone: Its name, as the network's own library has it.
-        arguments: Passed to that library.
-    """
+    """What decides the result of one `train` job, and nothing else: an edit elsewhere reruns none."""
 
     federation: str
+    """The federation's name."""
     clients: tuple[str, ...] | None
+    """Its clients; all that the pack holds where none are given."""
     method: str
+    """The method's name."""
     method_settings: dict[str, Scalar]
+    """Its settings."""
     task: dict[str, Scalar] = {}
+    """Settings of the federation's task."""
     network: str = "vit"
+    """The network's module."""
     backbone: str
+    """Its name, as the network's own library has it."""
     arguments: dict[str, Scalar]
+    """Passed to that library."""
 
 
 def parse(values: Mapping[str, Any], where: str = "configuration") -> Config:

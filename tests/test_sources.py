@@ -62,9 +62,9 @@ def test_an_unknown_module_is_named() -> None:
 def test_a_fingerprint_ignores_what_computes_nothing(tmp_path: Path) -> None:
     """Comments, docstrings and layout do not count; a changed number does."""
     texts = [
-        '"""A module."""\ndef f(x):\n    """Twice."""\n    return 2 * x  # two\n',
-        "def f(x):\n\n    return (2 * x)\n",
-        "def f(x):\n    return 3 * x\n",
+        '"""A module."""\nA = 1\n"""One."""\ndef f(x):\n    """Twice."""\n    return 2 * x  # two\n',
+        "A = 1\ndef f(x):\n\n    return (2 * x)\n",
+        "A = 1\ndef f(x):\n    return 3 * x\n",
     ]
     prints = []
     for number, text in enumerate(texts):

@@ -4,10 +4,11 @@
 `config/README.md` say the same to people.
 """
 
+import ast
 import inspect
 import json
-import re
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -62,17 +63,19 @@ def with_tables(text: str, schema: Mapping[str, Any]) -> str:
 
 
 class _Documented(GenerateJsonSchema):
-    """Describes models and their fields with the models' docstrings."""
+    """Describes models and their fields with the docstrings that stand below them."""
 
     def model_schema(self, schema: Any) -> dict[str, Any]:
         found, kind = super().model_schema(schema), schema["cls"]
         own = [name for name in found["properties"] if name in kind.__annotations__]
         found["properties"] = {name: found["properties"][name] for name in [*own, *found["properties"]]}
-        for cls in (*reversed(kind.__bases__), kind):
-            summary, _, attributes = inspect.cleandoc(cls.__doc__).partition("\n\nAttributes:\n")
-            for name, words in re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", attributes, re.MULTILINE):
-                found["properties"][name]["description"] = " ".join(words.split())
-        found["description"] = " ".join(summary.split())
+        found["description"] = " ".join(kind.__doc__.split())
+        for cls in (kind, *kind.__bases__):
+            (tree,) = ast.parse(inspect.getsource(cls)).body
+            for field, said in pairwise(tree.body):  # type: ignore[attr-defined]
+                if isinstance(field, ast.AnnAssign) and isinstance(said, ast.Expr):
+                    words = " ".join(ast.literal_eval(said.value).split())
+                    found["properties"][field.target.id]["description"] = words  # type: ignore[union-attr]
         return found
 
     def field_title_should_be_set(self, schema: Any) -> bool:

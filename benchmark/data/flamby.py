@@ -127,11 +127,7 @@ def preprocess(picture: Image.Image) -> Image.Image:
     that is not below the result, which moves pixels by a third of what saving them as JPEG does. And as a pixel has
     256 values, the sixth powers are summed over histograms, and the gains applied by a table: that is exact.
 
-    Args:
-        picture: An RGB image whose pixels have not been loaded yet.
-
-    Returns:
-        The preprocessed RGB image.
+    The picture is an RGB image whose pixels have not been loaded yet.
     """
     ratio = SHORT_SIDE / min(picture.size)
     width, height = (int(side * ratio) for side in picture.size)

@@ -19,14 +19,11 @@ Folders = Annotated[Mapping[str, FederationSettings], as_json(dict[str, Federati
 
 
 def check(folders: Folders, access: Access) -> None:
-    """Ask every dataset whether it would be downloaded, and if so, whether its licence is accepted.
+    """Stop where a dataset would be downloaded whose licence is not accepted, with the address of each.
 
     Args:
         folders: By folder of the data: the settings of its federation, which name the dataset.
         access: The licences that the user accepts.
-
-    Raises:
-        DataError: Licences that have not been accepted, each with its address.
     """
     faults = []
     for folder, settings in folders.items():

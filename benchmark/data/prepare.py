@@ -55,9 +55,6 @@ def prepare(
         output: The JSON file to write: `dataset`, `root`, `samples`, `clients`, `fingerprint` and `licence`.
         access: How data may be fetched.
         threads: How many threads may work on it; as many as there are cores where none are given.
-
-    Raises:
-        DataError: The data cannot be had, or is not complete.
     """
     chosen = find(dataset)
     root = chosen.prepare(request(chosen, settings, access, folder, threads or cores()))

@@ -44,6 +44,7 @@ class Step:
     """A step of all lanes in one pass of local training, every lane at its own rate.
 
     A call changes the tensors of this object in place, and nothing else: so that it can be recorded (`recorded.py`).
+    Each of the L lanes has its rate and its seed; lanes of one seed see the same images.
 
     Attributes:
         trained: The leaves that the pass trains, each of shape (L, ...).
@@ -53,14 +54,6 @@ class Step:
         state: What the optimiser remembers, by kind; of each a tensor for every trained leaf.
         total: The sum of the images' objectives over the steps, shape (L,), float64.
         factor: What the rates are multiplied with, a scalar; None where they are constant.
-
-    Args:
-        model: What is trained.
-        optimiser: What is done with gradients.
-        phase: Which leaves are trained, with which mix.
-        rates: The L lanes' learning rates.
-        seeds: Their seeds: lanes of one seed see the same images.
-        held: What the client holds as the pass begins.
     """
 
     def __init__(

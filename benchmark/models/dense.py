@@ -22,14 +22,14 @@ from benchmark.method import Mix
 
 
 class Dense:
-    """The weights and buffers of a module.
+    """The weights, frozen here, and the buffers of a module.
 
     Attributes:
         module: The module, in evaluation mode.
         roles: The role of every weight, by its name; of batch normalisation's buffers it is `buffer`.
 
     Args:
-        module: Its weights are frozen here.
+        module: The module.
         role: The role of a weight of this name.
         words: What else a configuration may say, and which weights it then means: `last_block`.
         kept: Objects in the module that all its copies share.
