@@ -41,19 +41,16 @@ class Methods:
 
     def unknown(self, named: Iterable[str], own: Iterable[str], settings: Iterable[str]) -> list[str]:
         """A line for every name of what does not exist, in a configuration's `methods`, `own` and `method_settings`."""
-        either = [*self.files, *self.groups]
+        asked = (
+            ("methods: there is no method or group {}", named, [*self.files, *self.groups]),
+            ("own: there is no methods/{}.py", own, self.own),
+            ("method_settings: there is no method {}", settings, self.files),
+        )
         return [
-            *(
-                f"methods: there is no method or group {name}{nearest(name, either)}"
-                for name in named
-                if name not in either
-            ),
-            *(f"own: there is no methods/{name}.py{nearest(name, self.own)}" for name in own if name not in self.own),
-            *(
-                f"method_settings: there is no method {name}{nearest(name, self.files)}"
-                for name in settings
-                if name not in self.files
-            ),
+            said.format(name) + nearest(name, known)
+            for said, names, known in asked
+            for name in names
+            if name not in known
         ]
 
 

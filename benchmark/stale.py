@@ -22,7 +22,7 @@ _TRIES = 3
 def unlock(folder: Path = Path(".snakemake")) -> bool:
     """Remove locks that no living Snakemake holds, and count this process among the living.
 
-    Returns whether it is the only Snakemake whose folder this is.
+    Returns whether this process is the only Snakemake in the folder.
     """
     alone = False
     try:

@@ -251,14 +251,9 @@ class Engine:
         """What the participants' optimisers remember before the first step, of every leaf that may be trained."""
         if self.training.optimiser.state == "anew":
             return {}
-        names = self.model.trained(lambda leaf: True)
-        found: dict[str, list[Tensor]] = {}
-        for k in range(len(self.participants)):
-            state = optimisers.of(self.training.optimiser).state([params[name][k] for name in names])
-            for kind, own in state.items():
-                for name, tensor in zip(names, own, strict=True):
-                    found.setdefault(f"{kind}:{name}", []).append(tensor)
-        return {name: torch.stack(own) for name, own in found.items()}
+        names, unused = self.model.trained(lambda leaf: True), optimisers.of(self.training.optimiser)
+        states = (unused.state([params[name][k] for name in names]) for k in range(len(self.participants)))
+        return _stacked([optimisers.by_leaf(state, names) for state in states])
 
     def _side_by_side(self, work: Callable[[int], Found], sizes: Sequence[int]) -> list[Found]:
         """What `work` finds for every client, in their order; the largest begins first, so that no thread ends late."""

@@ -5,7 +5,7 @@ All leaves of all lanes take a step in a few fused operations, in place. Lane by
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -120,6 +120,11 @@ OPTIMISERS: dict[str, type[Optimiser]] = {"sgd": SGD, "adam": Adam, "adamw": Ada
 def of(settings: OptimiserSettings) -> Optimiser:
     """The optimiser of these settings."""
     return OPTIMISERS[settings.name](settings)
+
+
+def by_leaf(state: State, leaves: Iterable[str]) -> dict[str, Tensor]:
+    """What an optimiser remembers of leaves of these names, by `kind:leaf`."""
+    return {f"{kind}:{name}": own for kind, each in state.items() for name, own in zip(leaves, each, strict=True)}
 
 
 def factor(settings: OptimiserSettings, step: int, total: int) -> float:

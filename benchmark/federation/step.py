@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from benchmark.federation.model import Images, Model
-from benchmark.federation.optimisers import Optimiser
+from benchmark.federation.optimisers import Optimiser, by_leaf
 from benchmark.leaf import Leaves
 from benchmark.method import Method, Phase
 
@@ -137,11 +137,7 @@ class Step:
 
     def remembered(self) -> dict[str, Tensor]:
         """What the optimiser remembers, by `kind:leaf`."""
-        return {
-            f"{kind}:{name}": tensor
-            for kind, own in self.state.items()
-            for name, tensor in zip(self.trained, own, strict=True)
-        }
+        return by_leaf(self.state, self.trained)
 
     def _remember(self, held: Held) -> None:
         """Take over what the client's optimiser remembers of earlier passes."""
