@@ -48,14 +48,14 @@ def taken(handle: int, kind: int = fcntl.LOCK_EX) -> bool:
     return True
 
 
-def is_held(path: Path) -> bool:
-    """Whether some process holds a lock now; False where there is no such file."""
+def is_held(path: Path, shared: bool = False) -> bool:
+    """Whether some process holds a lock now, or shares it with others; False where there is no such file."""
     try:
-        handle = os.open(path, os.O_RDONLY)
+        handle = os.open(path, os.O_RDWR if shared else os.O_RDONLY)
     except OSError:
         return False
     try:
-        return not taken(handle, fcntl.LOCK_SH)
+        return not taken(handle, fcntl.LOCK_EX if shared else fcntl.LOCK_SH)
     except OSError:
         return False
     finally:

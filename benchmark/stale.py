@@ -11,7 +11,7 @@ import shutil
 import time
 from pathlib import Path
 
-from benchmark.lock import taken
+from benchmark.lock import is_held, taken
 
 ALIVE = "alive"
 """The lock's file in `.snakemake`."""
@@ -43,13 +43,4 @@ def unlock(folder: Path = Path(".snakemake")) -> bool:
 
 def alive(folder: Path = Path(".snakemake")) -> bool:
     """Whether a Snakemake is running in the folder."""
-    try:
-        handle = os.open(folder / ALIVE, os.O_RDWR)
-    except OSError:
-        return False
-    try:
-        return not taken(handle)
-    except OSError:
-        return False
-    finally:
-        os.close(handle)
+    return is_held(folder / ALIVE, shared=True)

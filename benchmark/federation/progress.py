@@ -1,7 +1,6 @@
 """How far a training job is: a small file that `python -m benchmark status` reads while the job runs."""
 
 import os
-import socket
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -28,7 +27,6 @@ class Progress:
         folder: Of the method's runs.
         name: What messages call the job.
         rounds: Rounds that every lane is trained for.
-        lanes: All lanes of the job.
         finished: Those whose files are written.
         failure: Why the job ended without having finished.
     """
@@ -36,7 +34,6 @@ class Progress:
     folder: Path
     name: str
     rounds: int
-    lanes: int
     finished: int = 0
     failure: str | None = None
     _written: float = field(default=-_INTERVAL, init=False)
@@ -73,14 +70,5 @@ class Progress:
 
     def _write(self, **group: float) -> None:
         self._written = time.monotonic()
-        about = {
-            "process": os.getpid(),
-            "host": socket.gethostname(),
-            "time": time.time(),
-            "rounds": self.rounds,
-            "lanes": self.lanes,
-            "finished": self.finished,
-            "failure": self.failure,
-            "group": group,
-        }
+        about = {"process": os.getpid(), "finished": self.finished, "failure": self.failure, "group": group}
         write_json(self.folder / PROGRESS, about)

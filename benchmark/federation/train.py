@@ -57,7 +57,7 @@ def train(
     name = f"{settings.federation} {settings.method}"
     if shard:
         lanes, name = share(lanes, shard), f"{name}, shard {shard}"
-    progress = Progress(output, name, settings.rounds, len(lanes))
+    progress = Progress(output, name, settings.rounds)
     try:
         with progress.running():
             sweep(output)

@@ -56,7 +56,7 @@ def finish(plan: Plan, method: str, rate: str, **changes: Any) -> None:
 def progress(method: str, **changes: Any) -> None:
     """Write what a job says of itself: one lane finished, the other in its fourth round, five seconds each."""
     group = {"round": 4, "together": 1, "seconds_per_round": 5.0}
-    about = {"rounds": 10, "lanes": 2, "finished": 1, "failure": None, "group": group}
+    about = {"finished": 1, "failure": None, "group": group}
     write_json(RUNS / method / ".progress.json", {**about, **changes})
 
 
