@@ -70,13 +70,13 @@ class Training:
         seconds = {key: record.seconds for key, record in records.items()}
         batches = LaneBatches(engine, len(together))
         began, first = time.monotonic(), state.round
-        keeping: list[Future[None]] = []  # One at a time, beside the training of the next rounds.
 
         def spent(since: float) -> None:
             for key in seconds:
                 seconds[key] += (time.monotonic() - since) / len(together)
 
         with ThreadPoolExecutor(1) as beside:
+            keeping: Future[None] = beside.submit(lambda: None)  # One checkpoint at a time, beside the next rounds.
             while state.round < rounds:
                 tick = time.monotonic()
                 state, objectives = batches.round(state, together)
@@ -92,10 +92,10 @@ class Training:
                         key: Record(kept.lane(i), list(histories[key]), seconds[key], list(lanes))
                         for i, key in enumerate(lanes)
                     }
-                    _ended(keeping)
-                    keeping.append(beside.submit(self.keep, checkpoints))
+                    keeping.result()
+                    keeping = beside.submit(self.keep, checkpoints)
                 self.tell(state.round, together, (time.monotonic() - began) / (state.round - first))
-            _ended(keeping)
+            keeping.result()
         if engine.model.method.closing():
             tick = time.monotonic()
             state = batches.close(state, together)
@@ -112,12 +112,6 @@ class Training:
     def _counts(self, row: Mapping[str, Any]) -> bool:
         """Whether a row stays. A run with fewer rounds validated its final round, which is dropped unless it is due."""
         return row["split"] == "train" or self._due(row["round"], self.evaluate_every)
-
-
-def _ended(work: list[Future[None]]) -> None:
-    """Wait for what is under way, and meet its error."""
-    while work:
-        work.pop().result()
 
 
 def _sizes(clients: Sequence[ClientData], kind: str) -> dict[str, int]:
