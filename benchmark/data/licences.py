@@ -14,11 +14,10 @@ from benchmark.data.dataset import DataError, find
 from benchmark.data.prepare import Access, request
 from benchmark.job import as_json, run
 
-Folders = Annotated[Mapping[str, FederationSettings], as_json(dict[str, FederationSettings])]
-"""Settings of federations by the folder that their data is stored in."""
 
-
-def check(folders: Folders, access: Access) -> None:
+def check(
+    folders: Annotated[Mapping[str, FederationSettings], as_json(dict[str, FederationSettings])], access: Access
+) -> None:
     """Stop where a dataset would be downloaded whose licence is not accepted, with the address of each.
 
     Args:
