@@ -219,10 +219,6 @@ class TrainingSettings(_Settings):
     """Of the frozen network. What is trained, its gradients and averages are float64 with `float64`, and float32
     otherwise; so are the adapters' own products."""
 
-    def epochs(self, asked: int | None) -> int:
-        """Passes over the client's images, where a method asks for so many or for none in particular."""
-        return self.local_epochs if asked is None else asked
-
 
 class AugmentationSettings(_Settings):
     """Random changes of the training images, drawn per image."""

@@ -146,7 +146,7 @@ class LocalTraining:
         for copy, source in turn.phase.copies.items():
             params.update(_copied(params, source, copy, (*self.model.method.adapters, *self.model.method.heads)))
         step, take = self._step(Held(params, held.start, held.memory, held.optimiser, held.priors), turn.phase, lanes)
-        epochs = self.settings.epochs(turn.phase.epochs)
+        epochs = self.settings.local_epochs if turn.phase.epochs is None else turn.phase.epochs
         seeds = dict.fromkeys(lane.seed for lane in lanes)
         in_epoch = -(-len(client.training) // self.settings.batch_size)
         steps = 0

@@ -210,7 +210,8 @@ class Engine:
 
     def epochs(self, phases: Sequence[Phase]) -> int:
         """Passes over a client's images in these phases."""
-        return sum(self.training.epochs(phase.epochs) for phase in phases)
+        local = self.training.local_epochs
+        return sum(local if phase.epochs is None else phase.epochs for phase in phases)
 
     def _passes(self, round: int) -> Sequence[Pass]:
         """A round's passes, as they stand in the whole run."""
