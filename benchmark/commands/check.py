@@ -23,7 +23,7 @@ def check(method: GivenPath, settings: Values = ()) -> int:
     # Imported here: other commands need no torch, whose import takes seconds.
     import torch
 
-    from benchmark.contract.rules import outcomes
+    from benchmark.contract.rules import RULES, outcomes
     from benchmark.contract.summary import summary
     from benchmark.contract.trial import Trial
     from benchmark.federation import fault
@@ -41,7 +41,9 @@ def check(method: GivenPath, settings: Values = ()) -> int:
         found.append(outcome)
         print(_line(outcome.word, outcome.rule, outcome.text), flush=True)
     failed = sum(outcome.word == "FAILED" for outcome in found)
-    if not any(outcome.word == "not run" for outcome in found):
+    if left := len(RULES) - len(found):
+        print(_line("not run", f"{left} more rules, which need: {found[-1].rule}", ""))
+    else:
         print(f"\n{summary(trial)}")
     print(f"\n{f'{failed} failed' if failed else _next(method)}")
     return 1 if failed else 0

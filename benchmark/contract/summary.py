@@ -6,17 +6,11 @@ from benchmark.contract.federation import ARGUMENTS, LORA, engine
 from benchmark.contract.trial import Trial
 from benchmark.disk import readable
 from benchmark.federation.costs import Traffic, phases, traffic, trainable_parameters
+from benchmark.federation.fault import families
 from benchmark.method import Method
 
 ROUNDS = 2
 COLUMNS = ("part", "leaves", "numbers", "trained", "shared")
-
-
-class FedAvg(Method):
-    """The contract's defaults: what a method is measured by."""
-
-    title = "FedAvg of one LoRA adapter"
-    paper = "none"
 
 
 def summary(trial: Trial) -> str:
@@ -28,12 +22,13 @@ def summary(trial: Trial) -> str:
     Returns:
         Several lines.
     """
-    ours, plain = trial.engine, engine(FedAvg())
+    ours, plain = trial.engine, engine(Method())
     sizes = [trainable_parameters(one, ROUNDS) for one in (ours, plain)]
     sent, usual = traffic(ours, ROUNDS), traffic(plain, ROUNDS)
     return "\n".join(
         [
             *_table(trial),
+            *_names(trial),
             f"trains  {sizes[0]:,} numbers ({sizes[0] / sizes[1]:.2f} x FedAvg of one adapter)",
             f"sends   {_bytes(sent, usual, 'up')} per round and client",
             f"gets    {_bytes(sent, usual, 'down')} per round and client",
@@ -59,6 +54,13 @@ def _table(trial: Trial) -> list[str]:
         rows.append(("(memory)", str(len(memory)), f"{numbers:,}", "", ""))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _names(trial: Trial) -> list[str]:
+    """What leaves are called, and their shapes; blocks differ in their number alone."""
+    leaves = trial.engine.model.leaves
+    shapes = {families([name])[0]: leaf.shape for name, leaf in leaves.items()}
+    return [f"{'' if number else 'leaves':8}{name} {shape}" for number, (name, shape) in enumerate(shapes.items())]
 
 
 def _some(holds: list[bool]) -> str:

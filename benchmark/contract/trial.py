@@ -17,6 +17,8 @@ from benchmark.method import Method
 
 LANES = (Lane("1e-1", 0), Lane("2e-2", 1), Lane("1e-1", 1))
 """Two rates, two seeds; the lane in the middle has a neighbour that shares its seed, and one that does not."""
+LATER = 6
+"""Rounds after which a method that learns from what it received has learnt: in the first, all clients are equal."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class Trial:
     Attributes:
         path: The file.
         settings: The method's settings.
+        build: Makes the engine of a method and hospitals; of None, the three of the small federation.
 
     Args:
         path: The file.
@@ -59,7 +62,7 @@ class Trial:
         settings: Mapping[str, float | bool | str],
         build: Callable[[Method, Sequence[ClientData] | None], Engine] = engine,
     ) -> None:
-        self.path, self.settings, self._build = path, settings, build
+        self.path, self.settings, self.build = path, settings, build
 
     @cached_property
     def engine(self) -> Engine:
@@ -83,6 +86,14 @@ class Trial:
         closed = self.engine.close(states[-1], LANES)
         return Trained(states, kept, closed, frozen)
 
+    @cached_property
+    def later(self) -> State:
+        """Where the lanes stand after `LATER` rounds and the closing passes."""
+        state = self.trained.state(2)
+        while state.round < LATER:
+            state, _ = self.engine.round(state, LANES)
+        return self.engine.close(state, LANES)
+
     def anew(self, clients: Sequence[ClientData] | None = None) -> Engine:
         """An engine that shares nothing with another, as in a process of its own: the file is read again.
 
@@ -92,7 +103,7 @@ class Trial:
         Returns:
             The engine.
         """
-        return self._build(methods.load(self.path, self.settings), clients)
+        return self.build(methods.load(self.path, self.settings), clients)
 
     def place(self, *hooks: str) -> str:
         """Where to look: file, line and hook; of several hooks, those that the file defines."""

@@ -1,6 +1,7 @@
 """What a method's file must say, and must not."""
 
 import ast
+import dataclasses
 import difflib
 import inspect
 import io
@@ -13,6 +14,8 @@ from benchmark.method import Method
 
 LINES = 40
 """Most lines of code that a published method takes, without comments, documentation and empty lines."""
+NEAR = 0.75
+"""How much of two names must be equal for one to be the other, mistyped: `los` and `loss` have 0.86 in common."""
 _LAYOUT = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
 
 
@@ -33,18 +36,29 @@ def says_what_it_is(trial: Trial) -> None:
             )
 
 
-def its_functions_are_hooks(trial: Trial) -> Remark | None:
-    """A public function that is no hook is never called: mostly, a name is mistyped."""
-    hooks = [name for name, value in vars(Method).items() if inspect.isfunction(value) and not name.startswith("_")]
-    for name, value in vars(type(trial.engine.model.method)).items():
-        if inspect.isfunction(value) and not name.startswith("_") and name not in hooks:
-            near = difflib.get_close_matches(name, hooks, 1)
-            return Remark(
-                "hint",
-                f"{trial.path}:{inspect.getsourcelines(value)[1]}: {name}() is no hook, and nothing calls it but the "
-                f"method itself{f': is {near[0]}() meant?' if near else ''}; begin helpers with an underscore",
+def its_names_are_the_contracts(trial: Trial) -> Remark | None:
+    """A public function or attribute that the contract does not have is never asked for: mostly, it is mistyped."""
+    cls = type(trial.engine.model.method)
+    settings: set[str] = {f.name for f in dataclasses.fields(cls)} if dataclasses.is_dataclass(cls) else set()
+    own = {name: value for name, value in vars(cls).items() if not name.startswith("_") and name not in settings}
+    known = [name for name in (*vars(Method), *Method.__annotations__) if not name.startswith("_")]
+    mistyped, strange = [], []
+    for name, value in own.items():
+        if name in known:
+            continue
+        function = inspect.isfunction(value)
+        place = f"{trial.path}:{inspect.getsourcelines(value)[1]}: {name}()" if function else f"{trial.path}: `{name}`"
+        alike = [other for other in known if inspect.isfunction(vars(Method).get(other)) == function]
+        if near := difflib.get_close_matches(name.lower(), alike, 1, NEAR):
+            meant = f"{near[0]}()" if function else f"`{near[0]}`"
+            mistyped.append(
+                f"{place} is not in the contract, and nothing asks for it; expected {meant}: mend the name, or begin "
+                "it with an underscore if it is your own"
             )
-    return None
+        strange.append(f"{place} is not in the contract: nothing else asks for it; begin helpers with an underscore")
+    if mistyped:
+        raise ContractError("\n".join(mistyped))
+    return Remark("hint", "\n".join(strange)) if strange else None
 
 
 def imports_the_contract_alone(trial: Trial) -> None:

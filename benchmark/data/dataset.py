@@ -7,7 +7,9 @@ dataset.
 
 import hashlib
 import importlib
+import inspect
 import os
+import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +20,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark.disk import readable
+from benchmark.errors import one_line
 
 Option = int | float | str
 
@@ -246,11 +249,68 @@ def find(name: str) -> Dataset:
     """
     if name not in names():
         raise DataError(f"there is no dataset {name!r}; there are: {', '.join(names())}")
-    module = importlib.import_module(f"benchmark.data.datasets.{name}")
-    dataset = getattr(module, "DATASET", None)
+    file = Path(__file__).parent / "datasets" / f"{name}.py"
+    try:
+        dataset = getattr(importlib.import_module(f"benchmark.data.datasets.{name}"), "DATASET", None)
+    except Exception as error:  # The module is run: it may raise anything.
+        raise _fault(error, file, "while it was loaded") from error
     if not isinstance(dataset, Dataset):
-        raise DataError(f"{module.__file__}: defines no DATASET; end the module with `DATASET = MyDataset()`")
+        raise DataError(f"{file}: defines no DATASET; end the module with `DATASET = MyDataset()`")
+    if lacking := [attribute for attribute in Dataset.__annotations__ if not hasattr(dataset, attribute)]:
+        raise DataError(f"{file}: {type(dataset).__name__} does not say {', '.join(lacking)}; see `Dataset`")
+    if dataset.name != name:
+        raise DataError(
+            f"{file}: `name` is {dataset.name!r}, expected {name!r}, as the file is called; change one of them"
+        )
     return dataset
+
+
+def read_rows(file: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """A CSV file of one row for each image, for `Dataset.index`.
+
+    Args:
+        file: The file, with a line of column names.
+        columns: The columns that are needed.
+
+    Returns:
+        These columns as text.
+
+    Raises:
+        DataError: There is no such file, or a column or a value is missing.
+    """
+    try:
+        rows = pd.read_csv(file, dtype=str)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{file}: cannot be read as CSV: {one_line(error, 300)}") from None
+    if lacking := [name for name in columns if name not in rows]:
+        raise DataError(f"{file}: no column {', '.join(lacking)}; it has {', '.join(map(str, rows)) or 'none'}")
+    for name in columns:
+        if (empty := rows[name].isna()).any():
+            raise DataError(f"{file}, line {_line(empty)}: {name} is empty; give every row a value")
+    return rows[list(columns)]
+
+
+def positions(names: "pd.Series[str]", known: Sequence[str], file: Path) -> "pd.Series[int]":
+    """Names as their positions in a list: a class's name as a label, a site's as a client's number.
+
+    Args:
+        names: A column of a CSV file.
+        known: What may stand there.
+        file: The file, for messages.
+
+    Returns:
+        Positions, int64.
+
+    Raises:
+        DataError: A name is not in the list.
+    """
+    if (strange := ~names.isin(known)).any():
+        others = some(list(dict.fromkeys(names[strange])))
+        raise DataError(
+            f"{file}, line {_line(strange)}: {names.name} {names[strange].iloc[0]!r} is not known; expected one of "
+            f"{', '.join(known)}; {strange.sum()} rows have others: {others}"
+        )
+    return names.map({name: number for number, name in enumerate(known)}).astype(np.int64)
 
 
 def checked_index(dataset: Dataset, root: Path, protocol: str, split_seed: int) -> pd.DataFrame:
@@ -268,30 +328,51 @@ def checked_index(dataset: Dataset, root: Path, protocol: str, split_seed: int) 
     Raises:
         DataError: The index is not what `Dataset.index` promises.
     """
-    table = dataset.index(root, dataset.protocol(protocol), split_seed)
+    try:
+        table = dataset.index(root, dataset.protocol(protocol), split_seed)
+    except DataError:
+        raise
+    except Exception as error:  # A module of the user's own may raise anything.
+        raise _fault(error, Path(inspect.getfile(type(dataset))), "in index()") from error
+    if not isinstance(table, pd.DataFrame):
+        raise DataError(f"{dataset.name}: index() returned {type(table).__name__}, expected a pandas DataFrame")
     missing = [column for column in COLUMNS if column not in table]
     if missing:
-        raise DataError(f"{dataset.name}: index() returned no column {', '.join(missing)}")
+        raise DataError(
+            f"{dataset.name}: index() returned no column {', '.join(missing)}, but {', '.join(map(str, table))}"
+        )
     known = [name for name in (*TABLE, "path") if name in table]
     table = table[[*known, *(name for name in table if name not in known)]]
     table = table.sort_values(["client", "sample"], ignore_index=True)
     if (empty := table[known].isna().any()).any():
-        raise DataError(f"{dataset.name}: index() left values empty in {list(empty.index[empty])}")
+        column = empty.index[empty][0]
+        rows = table.loc[table[column].isna(), "sample"]
+        raise DataError(f"{dataset.name}: index() left {column} empty for {len(rows)} samples: {some(rows)}")
     if table["sample"].duplicated().any():
         twice = table.loc[table["sample"].duplicated(), "sample"]
         raise DataError(f"{dataset.name}: {len(twice)} samples are listed more than once: {some(twice)}")
-    if "label" in table and (
-        table["label"].dtype != np.int64 or not table["label"].between(0, len(dataset.classes) - 1).all()
-    ):
-        raise DataError(f"{dataset.name}: labels must be int64 from 0 to {len(dataset.classes) - 1}")
+    if "label" in table and table["label"].dtype != np.int64:
+        raise DataError(
+            f"{dataset.name}: labels are {table['label'].dtype} (sample {table['sample'][0]}: {table['label'][0]!r}), "
+            "expected int64: positions in `classes`"
+        )
+    if "label" in table and (strange := ~table["label"].between(0, len(dataset.classes) - 1)).any():
+        first = table[strange].iloc[0]
+        raise DataError(
+            f"{dataset.name}: label {first['label']} of sample {first['sample']} and of {strange.sum() - 1} others is "
+            f"no position in `classes`; expected 0 to {len(dataset.classes) - 1}"
+        )
     if "case" in table and (torn := _torn(table)):
         raise DataError(f"{dataset.name}: cases with images of several clients, groups or splits: {some(torn)}")
     if (outside := table["path"].astype(str).str.contains(r"^/|(?:^|/)\.\.(?:/|$)|\0")).any():
         raise DataError(f"{dataset.name}: paths lead out of {root}: {some(table.loc[outside, 'path'])}")
     for column, allowed in (("client", {c.id for c in dataset.clients}), ("split", set(SPLITS))):
-        other = sorted(set(table[column]) - allowed)
-        if other:
-            raise DataError(f"{dataset.name}: {column} must be one of {sorted(allowed)}, got {some(other)}")
+        if (strange := ~table[column].isin(allowed)).any():
+            first = table[strange].iloc[0]
+            raise DataError(
+                f"{dataset.name}: {column} {first[column]!r} of sample {first['sample']} and of {strange.sum() - 1} "
+                f"others is not known; expected one of {', '.join(sorted(allowed))}"
+            )
     return table
 
 
@@ -336,6 +417,20 @@ def some(values: Sequence[object] | pd.Series, count: int = 3) -> str:
     """The first few of many values, for a message of one line."""
     shown = ", ".join(str(value) for value in list(values)[:count])
     return shown + (", ..." if len(values) > count else "")
+
+
+def _fault(error: Exception, file: Path, when: str) -> DataError:
+    """An error in a dataset's module as one line: file, line, what was done, and what happened."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == file]
+    if isinstance(error, SyntaxError):
+        lines = [error.lineno]
+    line = f":{lines[-1]}" if lines and lines[-1] else ""
+    return DataError(f"{file}{line}: {when}: {type(error).__name__}: {one_line(error, 300)}")
+
+
+def _line(where: "pd.Series[bool]") -> int:
+    """The line of a CSV file on which something first holds: the first line has the columns' names."""
+    return int(np.flatnonzero(where)[0]) + 2
 
 
 def _torn(table: pd.DataFrame) -> list[str]:

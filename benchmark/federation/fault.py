@@ -4,8 +4,10 @@ An error in a method is its author's to mend: the file, line, hook, client and r
 wrong setting is one line. Anything else is a fault of this project and keeps its traceback.
 """
 
+import re
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from types import FrameType
 
@@ -40,7 +42,8 @@ def report(error: Exception, method: Path) -> str:
         shown = traceback.StackSummary.extract(iter(frames[own[0] :]))
         line = frames[own[-1]][1]
         place = f"{method}:{line}: {_hook(frames[own[0]][0])}{_place(frames)}"
-        return f"{''.join(shown.format())}{place}: {said}{_remedy(said)}"
+        remedy = _names(error, frames[own[-1]][0]) if isinstance(error, KeyError) else _remedy(said)
+        return f"{''.join(shown.format())}{place}: {said}{remedy}"
     if isinstance(error, SyntaxError) and error.filename and _same(error.filename, method):
         return f"{method}:{error.lineno}: while it was loaded: {said}"
     if isinstance(error, ValueError | OSError):
@@ -51,6 +54,22 @@ def report(error: Exception, method: Path) -> str:
 def _remedy(said: str) -> str:
     """What an author can do, where it is known."""
     return next((f"; {remedy}" for words, remedy in _REMEDIES.items() if words in said), "")
+
+
+def _names(error: KeyError, frame: FrameType) -> str:
+    """The tensors that there are by name, where one is asked for that there is not."""
+    held = [value for value in frame.f_locals.values() if isinstance(value, Mapping)]
+    names = {name for value in held for name, tensor in value.items() if isinstance(tensor, torch.Tensor)}
+    if not names:
+        return ""
+    wanted = str(error.args[0] if error.args else "")
+    close = get_close_matches(wanted, names, 1)
+    return f"; {f'did you mean {close[0]!r}? ' if close else ''}there are {', '.join(families(sorted(names)))}"
+
+
+def families(names: Iterable[str]) -> list[str]:
+    """Names of leaves, those that differ in a block's number alone as one: `global/blocks.N.attn.q.A`."""
+    return list(dict.fromkeys(re.sub(r"(?<=\.)\d+(?=\.)", "N", name) for name in names))
 
 
 def _hook(frame: FrameType) -> str:

@@ -36,12 +36,13 @@ def load(path: Path, settings: Mapping[str, float | bool | str]) -> Method:
             raise
         raise ValueError(f"{path}: {error}") from None  # Older Pythons do not say in which file.
     method: type[Method] = the_one(module, Method, path)
-    for attribute in ("title", "paper"):
-        if not isinstance(getattr(method, attribute, None), str):
-            raise ValueError(f"{path}: {method.__name__} needs a `{attribute}`, a text")
+    texts = ("title", "paper")
+    lacking = [f"`{name}`, a text" for name in texts if not isinstance(getattr(method, name, None), str)]
     documentation = method.__dict__.get("__doc__") or ""
     if not documentation.strip() or documentation.startswith(f"{method.__name__}("):  # A dataclass writes its own.
-        raise ValueError(f"{path}: {method.__name__} needs a docstring: one line that says what it does")
+        lacking.append("a docstring, one line that says what it does")
+    if lacking:
+        raise ValueError(f"{path}: {method.__name__} needs {'; '.join(lacking)}")
     allowed: set[str] = (
         {field.name for field in dataclasses.fields(method)} if dataclasses.is_dataclass(method) else set()
     )

@@ -238,7 +238,11 @@ def test_one_lane_cannot_be_reached_from_another(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (('    title = "Mine"\n', ""), r"mine.py: Mine needs a `title`, a text"),
+        (('    title = "Mine"\n', ""), r"mine.py: Mine needs `title`, a text$"),
+        (
+            ('    """FedAvg of one adapter beside a personal one."""\n\n    title = "Mine"\n    paper = "none"\n', ""),
+            r"mine.py: Mine needs `title`, a text; `paper`, a text; a docstring, one line that says what it does$",
+        ),
         (("Method, Phase", "Method Phase"), r"mine.py:8: while it was loaded: SyntaxError"),
         (("class Mine(Method)", "class Mine"), r"exactly one subclass of Method; this one defines none"),
         (("import numpy as np", "import numpi as np"), r"mine.py:5: while it was loaded: ModuleNotFoundError"),
@@ -263,11 +267,125 @@ def test_another_import_is_named_with_its_line(tmp_path: Path) -> None:
     )
 
 
-def test_a_mistyped_hook_is_a_hint(tmp_path: Path) -> None:
-    trial = Trial(written(tmp_path, "def serve(self, sent, start, weights):\n    return sent"), {})
-    found = {outcome.rule: outcome for outcome in outcomes(trial)}["its functions are hooks"]
+NAMES = "its names are the contract's"
+
+
+@pytest.mark.parametrize(
+    ("hook", "said"),
+    [
+        ("def los(self, batch, params, start, memory):\n    return 0", r"mine.py:18: los\(\) .*; expected loss\(\)"),
+        ("def serve(self, sent, start, weights):\n    return sent", r"mine.py:18: serve\(\) .*; expected server\(\)"),
+        ("def Phases(self, round):\n    return []", r"mine.py:18: Phases\(\) .*; expected phases\(\)"),
+        ("scalar = {'alpha': 0.5}", r"mine.py: `scalar` .*; expected `scalars`: mend the name, or begin it with an"),
+    ],
+)
+def test_a_mistyped_name_fails(tmp_path: Path, hook: str, said: str) -> None:
+    """It would train, and without what its author wrote."""
+    found = {outcome.rule: outcome for outcome in outcomes(Trial(written(tmp_path, hook), {}))}[NAMES]
+    assert found.word == "FAILED"
+    assert re.search(said, found.text)
+
+
+def test_all_mistyped_names_are_said_at_once(tmp_path: Path) -> None:
+    hook = "scalar = {'alpha': 0.5}\ndef los(self, batch, params, start, memory):\n    return 0"
+    found = {outcome.rule: outcome for outcome in outcomes(Trial(written(tmp_path, hook), {}))}[NAMES]
+    assert len(found.text.splitlines()) == 2
+
+
+def test_a_helper_is_a_hint(tmp_path: Path) -> None:
+    trial = Trial(written(tmp_path, "def squeezed(self, leaf):\n    return leaf.squeeze()"), {})
+    found = {outcome.rule: outcome for outcome in outcomes(trial)}[NAMES]
     assert found.word == "hint"
-    assert re.search(r"mine.py:18: serve\(\) is no hook, .*: is server\(\) meant\?", found.text)
+    assert re.search(r"mine.py:18: squeezed\(\) is not in the contract: .*; begin helpers with an under", found.text)
+
+
+OWN = "trains as no other method does"
+
+
+@pytest.mark.parametrize(
+    ("hook", "name"),
+    [
+        ("def los(self, batch, params, start, memory):\n    return 0 * batch.task_loss(batch(params))", "fedit"),
+        ("def shared(self, leaf):\n    return leaf.part == 'Global'\nhead = 'personal'", "local"),
+    ],
+)
+def test_a_method_that_trains_as_another_fails(tmp_path: Path, hook: str, name: str) -> None:
+    """A hook that nothing calls leaves FedAvg; a part that there is not leaves every client alone."""
+    sound = SOUND.replace('    adapters = ("global", "personal")\n', "")
+    found = {outcome.rule: outcome.text for outcome in failures(written(tmp_path, hook, sound))}[OWN]
+    assert re.fullmatch(
+        rf".*mine.py: trains exactly as {name} \([\w ]+\): after 6 rounds every client predicts the same; expected a "
+        r"row of its own: write the hook in which it differs, or give its settings other values",
+        found,
+    )
+
+
+LEARNS_FROM_WHAT_IT_RECEIVES = '''"""A client learns how much of what it receives it takes over."""
+
+from benchmark.method import Method, Phase, part
+
+
+class Blended(Method):
+    """Received and held leaves are blended with a trained weight, one round late (after arXiv 2212.01197, eq. 4)."""
+
+    title = "Blended"
+    paper = "none"
+    scalars = {"blend": 1.0}
+    head = "personal"
+
+    def shared(self, leaf):
+        return False
+
+    def memory(self, params):
+        return {f"{age}/{n}": p for age in ("held", "got", "newest") for n, p in params.items() if n != "blend"}
+
+    def upload(self, params, memory):
+        return {f"sent/{n}": p for n, p in params.items() if n != "blend"}
+
+    def phases(self, round):
+        return [Phase(trains=part("blend")), Phase(trains=part("global", "head"))]
+
+    def loss(self, batch, params, start, memory):
+        held = {n: memory[f"held/{n}"] for n in params if n != "blend"}
+        blended = {n: own + params["blend"] * (memory[f"got/{n}"] - own) for n, own in held.items()}
+        return batch.task_loss(batch(params)) + batch.task_loss(batch({**params, **blended}))
+
+    def download(self, received, params, memory, fresh):
+        names = [n for n in params if n != "blend"]
+        new = {n: params[n] + params["blend"] * (received[f"sent/{n}"] - params[n]) for n in names}
+        aged = {f"got/{n}": memory[f"newest/{n}"] for n in names} | {f"held/{n}": params[n] for n in names}
+        late = {name: new if name.startswith("got/") else memory[name] for name, new in aged.items()}
+        return new, {**memory, **late, **{f"newest/{n}": received[f"sent/{n}"] for n in names}}
+'''
+
+
+def test_a_method_that_learns_from_what_it_receives_has_rounds_enough(tmp_path: Path) -> None:
+    """In two rounds what it has received equals what it holds, so its weight has no gradient; later it moves."""
+    path = tmp_path / "blended.py"
+    path.write_text(LEARNS_FROM_WHAT_IT_RECEIVES)
+    trial = Trial(path, {})
+    start, two = (trial.trained.states[n].params["blend"] for n in (0, 2))
+    assert (start == two).all(), "else two rounds were enough, and this test shows nothing"
+    assert [outcome for outcome in outcomes(trial) if outcome.word in ("hint", "FAILED")] == []
+
+
+def test_a_name_that_no_leaf_has_is_answered_with_those_that_leaves_have(tmp_path: Path) -> None:
+    hook = "def after(self, params, start, memory, gradients):\n    return {'x': params['head.weight']}"
+    (found,) = failures(written(tmp_path, hook))
+    assert found.text.splitlines()[-1] == (
+        f"{tmp_path / 'mine.py'}:19: in after(): KeyError: 'head.weight'; did you mean 'head/weight'? there are "
+        "global/blocks.N.attn.q.A, global/blocks.N.attn.q.B, global/blocks.N.attn.v.A, global/blocks.N.attn.v.B, "
+        "head/bias, head/weight, personal/blocks.N.attn.q.A, personal/blocks.N.attn.q.B, personal/blocks.N.attn.v.A, "
+        "personal/blocks.N.attn.v.B"
+    )
+
+
+def test_what_is_not_run_is_one_line_after_what_failed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(written(tmp_path, "def phases(self, round):\n    return []"))]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    failed = next(number for number, line in enumerate(lines) if line.startswith("FAILED"))
+    left = len(RULES) - 1 - [rule.name for rule in RULES].index(RETURNED)
+    assert lines[failed + 2 :] == [f"not run  {left} more rules, which need: {RETURNED}", "", "1 failed"]
 
 
 def test_a_sound_method_passes_and_its_summary_says_what_it_costs(
@@ -280,6 +398,8 @@ def test_a_sound_method_passes_and_its_summary_says_what_it_costs(
     assert "trains  3,268 numbers (1.89 x FedAvg of one adapter)" in lines
     assert "sends   13.9 kB (1.00 x) per round and client" in lines
     assert "personal  8       1,536    yes      no" in lines
+    assert "leaves  global/blocks.N.attn.q.A (4, 48)" in lines
+    assert "        head/bias (4,)" in lines
 
 
 def test_settings_are_those_of_the_class(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
