@@ -305,10 +305,10 @@ def positions(names: "pd.Series[str]", known: Sequence[str], file: Path) -> "pd.
         DataError: A name is not in the list.
     """
     if (strange := ~names.isin(known)).any():
-        others = some(list(dict.fromkeys(names[strange])))
+        more = f" and {strange.sum() - 1} more" if strange.sum() > 1 else ""
         raise DataError(
-            f"{file}, line {_line(strange)}: {names.name} {names[strange].iloc[0]!r} is not known; expected one of "
-            f"{', '.join(known)}; {strange.sum()} rows have others: {others}"
+            f"{file}, line {_line(strange)}{more}: {names.name} is {names[strange].iloc[0]!r}, expected one of "
+            f"{', '.join(known)}"
         )
     return names.map({name: number for number, name in enumerate(known)}).astype(np.int64)
 
@@ -333,7 +333,7 @@ def checked_index(dataset: Dataset, root: Path, protocol: str, split_seed: int) 
     except DataError:
         raise
     except Exception as error:  # A module of the user's own may raise anything.
-        raise _fault(error, Path(inspect.getfile(type(dataset))), "in index()") from error
+        raise _fault(error, Path(inspect.getfile(type(dataset).index)), "in index()") from error
     if not isinstance(table, pd.DataFrame):
         raise DataError(f"{dataset.name}: index() returned {type(table).__name__}, expected a pandas DataFrame")
     missing = [column for column in COLUMNS if column not in table]
@@ -353,14 +353,14 @@ def checked_index(dataset: Dataset, root: Path, protocol: str, split_seed: int) 
         raise DataError(f"{dataset.name}: {len(twice)} samples are listed more than once: {some(twice)}")
     if "label" in table and table["label"].dtype != np.int64:
         raise DataError(
-            f"{dataset.name}: labels are {table['label'].dtype} (sample {table['sample'][0]}: {table['label'][0]!r}), "
+            f"{dataset.name}: labels are {table['label'].dtype} (sample {table['sample'][0]}: {table['label'][0]}), "
             "expected int64: positions in `classes`"
         )
     if "label" in table and (strange := ~table["label"].between(0, len(dataset.classes) - 1)).any():
         first = table[strange].iloc[0]
         raise DataError(
-            f"{dataset.name}: label {first['label']} of sample {first['sample']} and of {strange.sum() - 1} others is "
-            f"no position in `classes`; expected 0 to {len(dataset.classes) - 1}"
+            f"{dataset.name}: the label of sample {first['sample']} is {first['label']}, expected a position in "
+            f"`classes`, 0 to {len(dataset.classes) - 1}"
         )
     if "case" in table and (torn := _torn(table)):
         raise DataError(f"{dataset.name}: cases with images of several clients, groups or splits: {some(torn)}")
@@ -370,8 +370,8 @@ def checked_index(dataset: Dataset, root: Path, protocol: str, split_seed: int) 
         if (strange := ~table[column].isin(allowed)).any():
             first = table[strange].iloc[0]
             raise DataError(
-                f"{dataset.name}: {column} {first[column]!r} of sample {first['sample']} and of {strange.sum() - 1} "
-                f"others is not known; expected one of {', '.join(sorted(allowed))}"
+                f"{dataset.name}: the {column} of sample {first['sample']} is {first[column]!r}, expected one of "
+                f"{', '.join(sorted(allowed))}"
             )
     return table
 

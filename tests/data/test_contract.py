@@ -30,12 +30,12 @@ DOCUMENT = ROOT / "docs" / "datasets.md"
 Prepared = tuple[Dataset, Request]
 
 
-def documented(folder: Path) -> Dataset:
-    """The module that `docs/datasets.md` shows, imported from a file."""
+def documented(folder: Path, old: str = "", new: str = "") -> Dataset:
+    """The module that `docs/datasets.md` shows, with `new` in place of `old`, imported from a file."""
     code = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)[0]
     assert len(code.splitlines()) <= 40
     path = folder / "my_clinics.py"
-    path.write_text(code)
+    path.write_text(code.replace(old, new) if old else code)
     spec = importlib.util.spec_from_file_location("benchmark.data.datasets.my_clinics", path)
     assert spec is not None
     assert spec.loader is not None

@@ -77,11 +77,24 @@ def test_index_is_sorted_and_whole() -> None:
     ("column", "values", "message"),
     [
         ("sample", ["a", "a", "c"], "more than once: a"),
-        ("client", ["0", "0", "7"], "client must be one of .*got 7"),
-        ("label", [0, 1, 2], "labels must be int64 from 0 to 1"),
-        ("label", [0.0, 1.0, 1.0], "labels must be int64"),
-        ("group", ["x", None, "y"], "empty in .*group"),
-        ("split", ["train", "test", "val"], "split must be one of .*got val"),
+        (
+            "client",
+            ["0", "0", "7"],
+            "^fixed: the client of sample c is '7', expected one of 0, 1$",
+        ),
+        (
+            "label",
+            [0, 1, 2],
+            "^fixed: the label of sample c is 2, expected a position in `classes`, 0 to 1$",
+        ),
+        ("label", [0.0, 1.0, 1.0], r"^fixed: labels are float64 \(sample a: 1.0\), expected int64: positions in"),
+        ("label", [None, None, None], "^fixed: index.. left label empty for 3 samples: a, b, c$"),
+        ("group", ["x", None, "y"], "^fixed: index.. left group empty for 1 samples: a$"),
+        (
+            "split",
+            ["train", "test", "val"],
+            "^fixed: the split of sample c is 'val', expected one of test, train, validation$",
+        ),
     ],
 )
 def test_index_that_breaks_its_promise(column: str, values: list[object], message: str) -> None:
@@ -90,7 +103,7 @@ def test_index_that_breaks_its_promise(column: str, values: list[object], messag
 
 
 def test_index_without_a_column() -> None:
-    with pytest.raises(DataError, match="no column group"):
+    with pytest.raises(DataError, match=r"no column group, but sample, client, label, split, path$"):
         checked_index(Fixed(GOOD.drop(columns="group")), Path(), "own", 0)
 
 
