@@ -5,12 +5,16 @@ import sys
 
 from snakemake.utils import min_version
 
+from benchmark.config import ConfigError
 from benchmark.methods import method_file
 from benchmark.plan import Plan
 from benchmark.stale import unlock
 
 min_version("9.0")
-plan = Plan.of(config)
+try:
+    plan = Plan.of(config)
+except ConfigError as error:
+    sys.exit(str(error))  # A line for each fault, without Snakemake's frames.
 
 if workflow.is_main_process:
     unlock()

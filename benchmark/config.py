@@ -5,6 +5,7 @@ publishes it or we chose it, and why.
 """
 
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -29,6 +30,8 @@ def _rate(value: Any) -> str:
         positive = False
     if not positive or not set(text) <= set("0123456789.e-+"):
         raise ValueError("a learning rate is a positive number such as 5e-4")
+    if not 1e-10 <= float(text) <= 100:  # Beyond, no training here means anything: mostly, a sign is missing.
+        raise ValueError("a learning rate is a number from 1e-10 to 100, such as 5e-4")
     return text
 
 
@@ -376,12 +379,17 @@ def read(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
         raise ConfigError(f"{path}: a configuration is a mapping of settings, this is {type(values).__name__}")
     for text in overrides:
         key, sign, value = text.partition("=")
+        if not sign or not key:
+            raise ConfigError(f"--config {text}: give key=value, as in --config rounds=3")
+        if "." in key:  # Snakemake does not know such a key either.
+            # The setting of that name, where there is one; else what was given.
+            (*outer, name) = (_places(key.rpartition(".")[2]) or [key])[0].split(".")
+            braces = "".join(f"{part}: {{" for part in outer[1:]) + f"{name}: {value}" + "}" * (len(outer) - 1)
+            raise ConfigError(f"--config {text}: give a setting within others in braces: {outer[0]}='{{{braces}}}'")
         try:
             values = _merged(values, {key: yaml.safe_load(value)})
-        except yaml.YAMLError:
-            sign = ""
-        if not sign:
-            raise ConfigError(f"--config {text}: give key=value")
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--config {text}: the value is not YAML: {one_line(error)}") from None
     return values
 
 
@@ -399,12 +407,38 @@ def _line(where: str, fault: dict[str, Any]) -> str:
     # A key that is no readable text must not break the line.
     named = ".".join(str(part) if str(part).isprintable() else repr(part) for part in location)
     place = f"{where}: {named}: " if location else f"{where}: "
-    if fault["type"] == "extra_forbidden":
-        return f"{place}there is no such setting; allowed here: {', '.join(_fields(location[:-1]))}"
-    if fault["type"] == "missing":
+    given, kind = fault["input"], fault["type"]
+    if kind == "extra_forbidden":
+        allowed, name = _fields(location[:-1]), str(location[-1])
+        meant = _places(name) or get_close_matches(name, allowed, 1)
+        hint = f" (did you mean {' or '.join(meant)}?)" if meant else ""
+        return f"{place}there is no such setting{hint}; allowed here: {', '.join(allowed)}"
+    if kind == "missing":
         return f"{place}this setting is required"
-    value = "" if isinstance(fault["input"], dict | BaseModel) else f" (got {fault['input']!r})"
-    return f"{place}{fault['msg'].removeprefix('Value error, ')}{value}"
+    said = _SAID.get(kind, fault["msg"].removeprefix("Value error, "))
+    if kind == "tuple_type" and isinstance(given, str | int | float):
+        said += f", {named}=[{given}]"
+    value = "" if isinstance(given, BaseModel) or (isinstance(given, dict) and kind == "value_error") else repr(given)
+    return f"{place}{said}{f' (got {value[:80]})' if value else ''}"
+
+
+_SAID = {
+    "tuple_type": "expected a list",
+    "dict_type": "expected a dictionary, {key: value}",
+    "model_type": "expected a dictionary of settings, {key: value}",
+    "string_pattern_mismatch": "expected a name of the pattern [a-z][a-z0-9_]*: small letters, digits and _",
+}
+"""What is said in place of pydantic's words, which are Python's."""
+
+
+def _places(name: str, model: type[BaseModel] | None = None, outer: str = "") -> list[str]:
+    """Where settings of this name stand in a configuration, but for those of federations: `training.batch_size`."""
+    found = []
+    for key, field in (model or Config).model_fields.items():
+        found += [f"{outer}{key}"] if key == name and outer else []
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            found += _places(name, field.annotation, f"{outer}{key}.")
+    return found
 
 
 def _fields(location: list[Any]) -> list[str]:

@@ -57,6 +57,8 @@ def test_an_unknown_key_is_an_error_that_lists_the_known_ones(
     [
         ({"rates": ["fast"]}, "rates.0", "'fast'", "a positive number such as 5e-4"),
         ({"rates": ["1e-3", "0"]}, "rates.1", "'0'", "a positive number"),
+        ({"rates": ["5e3"]}, "rates.0", "'5e3'", "a learning rate is a number from 1e-10 to 100, such as 5e-4"),
+        ({"rates": ["1e-11"]}, "rates.0", "'1e-11'", "a learning rate is a number from 1e-10 to 100, such as 5e-4"),
         ({"rates": ["-1e-3"]}, "rates.0", "'-1e-3'", "a positive number"),
         ({"rates": ["nan"]}, "rates.0", "'nan'", "a positive number"),
         ({"rates": ["inf"]}, "rates.0", "'inf'", "a positive number"),
@@ -64,7 +66,11 @@ def test_an_unknown_key_is_an_error_that_lists_the_known_ones(
         ({"rates": [True]}, "rates.0", "True", "a positive number"),
         ({"rates": ["../1"]}, "rates.0", "'../1'", "a positive number"),
         ({"rates": []}, "rates", "[]", "at least 1 item"),
-        ({"rates": "1e-3"}, "rates", "'1e-3'", "tuple"),
+        ({"rates": "1e-3"}, "rates", "'1e-3'", "expected a list, rates=[1e-3]"),
+        ({"seeds": 3}, "seeds", "3", "expected a list, seeds=[3]"),
+        ({"own": "mine"}, "own", "'mine'", "expected a list, own=[mine]"),
+        ({"seeds": {}}, "seeds", "{}", "expected a list"),
+        ({"lora": {"rank": {"a": 1}}}, "lora.rank", "{'a': 1}", "integer"),
         ({"rates": ["1e-3", 0.001]}, "rates", "['1e-3', '0.001']", "twice"),
         ({"rates": ["1e-3", "10e-4"]}, "rates", "['1e-3', '10e-4']", "twice"),
         ({"seeds": [1, 1]}, "seeds", "[1, 1]", "twice"),
@@ -134,6 +140,44 @@ def test_a_small_rate_that_is_a_number_keeps_its_value() -> None:
     for value in (1e-5, 3.3e-4, 0.1234567, 2):
         (rate,) = parse(VALID | {"rates": [value]}).rates
         assert float(rate) == value
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("rounds", "--config rounds: give key=value, as in --config rounds=3"),
+        ("=3", "--config =3: give key=value, as in --config rounds=3"),
+        (
+            "training.momentum=0",
+            "--config training.momentum=0: give a setting within others in braces: "
+            "training='{optimiser: {momentum: 0}}'",
+        ),
+        ("lora.rank=3", "--config lora.rank=3: give a setting within others in braces: lora='{rank: 3}'"),
+        ("seeds=[a", "--config seeds=[a: the value is not YAML: while parsing a flow sequence"),
+    ],
+)
+def test_an_override_that_cannot_be_read_is_an_error_of_one_line(tmp_path: Path, given: str, said: str) -> None:
+    """It says how to give it."""
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(VALID), encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        read(path, [given])
+    assert str(caught.value).startswith(said)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "meant"),
+    [
+        ({"training": {"momentum": 0}}, "training.momentum: there is no such setting (did you mean training.optimiser.m"),
+        ({"batch_size": 8}, "batch_size: there is no such setting (did you mean training.batch_size or backbone.pret"),
+        ({"round": 8}, "round: there is no such setting (did you mean rounds?); allowed here: "),
+        ({"x": 8}, "x: there is no such setting; allowed here: "),
+    ],
+)
+def test_a_setting_that_stands_elsewhere_is_named(changes: dict[str, Any], meant: str) -> None:
+    (line,) = faults(changes)
+    assert line.startswith(f"mine.yaml: {meant}")
 
 
 @pytest.mark.parametrize(
