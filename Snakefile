@@ -5,6 +5,7 @@ import sys
 
 from snakemake.utils import min_version
 
+from benchmark import last_run
 from benchmark.config import ConfigError
 from benchmark.methods import method_file
 from benchmark.plan import Plan
@@ -35,6 +36,11 @@ wildcard_constraints:
 
 # Nothing is downloaded before every licence that a download needs has been accepted.
 onstart:
+    last_run.write(
+        plan.results,
+        workflow.config_settings.configfiles,
+        workflow.config_settings.config,
+    )
     shell(
         "python -m benchmark.data.licences --folders {plan.wanted:q} --access {plan.accepted:q}"
     ),

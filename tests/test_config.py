@@ -169,7 +169,10 @@ def test_an_override_that_cannot_be_read_is_an_error_of_one_line(tmp_path: Path,
 @pytest.mark.parametrize(
     ("changes", "meant"),
     [
-        ({"training": {"momentum": 0}}, "training.momentum: there is no such setting (did you mean training.optimiser.m"),
+        (
+            {"training": {"momentum": 0}},
+            "training.momentum: there is no such setting (did you mean training.optimiser",
+        ),
         ({"batch_size": 8}, "batch_size: there is no such setting (did you mean training.batch_size or backbone.pret"),
         ({"round": 8}, "round: there is no such setting (did you mean rounds?); allowed here: "),
         ({"x": 8}, "x: there is no such setting; allowed here: "),

@@ -17,6 +17,9 @@ from benchmark.disk import readable, used
 from benchmark.files import read_json, sha256
 from benchmark.plan import Plan
 
+_ORIGINS = {"hub": "timm's hub", "drawn": "half a minute of pretraining on drawn images"}
+"""Where weights are from that are no file of the user's, by `backbone.weights`."""
+
 State = Literal["present", "unverified", "partial", "missing"]
 
 
@@ -59,7 +62,7 @@ def doctor(given: Given) -> int:
 def _report(findings: Sequence[Finding]) -> str:
     """The findings as a table of text, each with its note and the command that mends it."""
     columns = ("name", "state", "images", "on disk", "licence")
-    rows = [(f.name, f.state, f.images, readable(f.size), f.licence) for f in findings]
+    rows = [(f.name, f.state, f.images, readable(f.size) if f.size else "nothing", f.licence) for f in findings]
     widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(columns, widths, strict=True)).rstrip()]
     for finding, row in zip(findings, rows, strict=True):
@@ -90,7 +93,7 @@ def _dataset(plan: Plan, folder: str, federation: str, command: Command) -> Find
         table = checked_index(dataset, root, settings.protocol, settings.split_seed)
     except DataError as error:
         note = "; ".join(filter(None, [str(error), dataset.remains(wanted)]))
-        return Finding(folder, "partial", _of(0, expected), 0, licence, note, mend)
+        return Finding(folder, "partial", _of(0, expected), used(root), licence, note, mend)
     held = table[table["client"].isin(clients)] if clients is not None else table
     size = sum(os.path.getsize(root / path) for path in held["path"])
     absent = [c.id for c in dataset.clients if c.id not in set(held["client"]) and c.id in (clients or [c.id])]
@@ -107,8 +110,15 @@ def _backbone(plan: Plan, command: Command) -> Finding:
     weights, about = Path(plan.backbone) / "model.safetensors", Path(plan.backbone) / "backbone.json"
     name, mend, licence = plan.config.backbone.name, command.to(weights), _backbone_licence(plan)
     if not weights.is_file() or not about.is_file():
-        state: State = "partial" if weights.is_file() else "missing"
-        return Finding(name, state, "", used(weights.parent), licence, f"from {_origin(plan)}", mend)
+        if weights.is_file():
+            return Finding(name, "partial", "", used(weights.parent), licence, f"{about} is not there", mend)
+        given = str(json.loads(plan.fetching())["weights"])
+        if given in _ORIGINS:
+            return Finding(name, "missing", "", 0, licence, f"from {_ORIGINS[given]}", mend)
+        if not Path(given).is_file():
+            note = f"`backbone.weights` is {given}, but there is no such file; give its path, relative to `local_files`"
+            return Finding(name, "missing", "", 0, licence, note, "")
+        return Finding(name, "unverified", "", Path(given).stat().st_size, licence, given, mend)
     try:
         sound = read_json(about)["sha256"] == sha256(weights)
     except (ValueError, KeyError, TypeError):
@@ -136,12 +146,6 @@ def _backbone_licence(plan: Plan) -> str:
         return str(timm.get_pretrained_cfg(plan.config.backbone.name).license or "see the model's card")
     except (RuntimeError, AttributeError):
         return "see the model's card"
-
-
-def _origin(plan: Plan) -> str:
-    chosen = {"hub": "timm's hub", "drawn": "half a minute of pretraining on drawn images"}
-    weights = str(json.loads(plan.fetching())["weights"])
-    return chosen.get(weights, weights)
 
 
 def _licence(dataset: Dataset, wanted: Request) -> tuple[str, list[str]]:

@@ -158,6 +158,29 @@ def test_backbone(doctor: Callable[..., tuple[int, str]], tmp_path: Path) -> Non
     assert mending(said, name)[0] == "rm"
 
 
+def test_weights_of_the_users_own(doctor: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
+    """A file that is there is unverified until its job has read it; a path to nothing is missing, and nothing mends it.
+
+    What is not there has no size.
+    """
+    name = "vit_tiny_patch16_224.augreg_in21k"
+    given = 'backbone={weights: "mine.safetensors"}'
+    status, said = doctor({"toy_slides": {}}, "local_files=files", given)
+    assert state(said, name) == "missing"
+    assert "`backbone.weights` is files/mine.safetensors, but there is no such file; give its path, " in said
+    assert mending(said, name) == []
+    assert [line.split()[2] for line in said.splitlines() if line.startswith(name)] == ["nothing"]
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files/mine.safetensors").write_bytes(bytes(12_000_000))
+    status, said = doctor({"toy_slides": {}}, "local_files=files", given)
+    assert state(said, name) == "unverified"
+    assert " 12 MB " in said
+    assert mending(said, name)[:3] == ["snakemake", "--cores", "8"]
+    assert " 0 " not in said.partition(name)[2]
+    assert "0.0" not in said
+    assert status == 1, "the slides are not there"
+
+
 def test_exit_status_is_zero_when_all_is_there(
     doctor: Callable[..., tuple[int, str]], tmp_path: Path, slides: Path
 ) -> None:
