@@ -14,7 +14,7 @@ from benchmark.evaluation.select import read_run
 from benchmark.files import json_bytes, read_json
 from benchmark.methods import method_file
 from benchmark.plan import Plan
-from benchmark.publishing import reproduce
+from benchmark.publishing import own, reproduce
 from benchmark.sources import ROOT
 from benchmark.status.training import trainings
 
@@ -39,7 +39,8 @@ def incomplete(plan: Plan) -> list[str]:
         for path in plan.of_runs("run.json")[:1]
         if _origin(Path(path.format(federation=federation, method=method))) != "reference"
     ]
-    absent = [f"{path} is missing" for path in sources(plan, predictions=True).values() if not path.is_file()]
+    needed = [*sources(plan, predictions=True).values(), Path(plan.backbone, "backbone.json")]
+    absent = [f"{path} is missing" for path in needed if not path.is_file()]
     due = [f"{job.method} on {job.federation} is {job.state}" for job in trainings(plan) if job.state != "done"]
     return [*due, *copied, *absent]
 
@@ -87,40 +88,71 @@ def content(plan: Plan, *, predictions: bool) -> dict[str, bytes]:
     """
     runs = [read_run(Path(path)) for path in plan.every(*plan.of_runs("run.json"))]
     manifests = Comparison.read(Path(plan.results)).manifests
-    about = origin(plan, runs)
+    about = origin(plan, runs, manifests)
     return {
         **{name: path.read_bytes() for name, path in sources(plan, predictions=predictions).items()},
-        **{file: (ROOT / file).read_bytes() for file in map(method_file, plan.methods)},
+        **own.files(used(plan)),
         "requirements.lock": (ROOT / "requirements.lock").read_bytes(),
         "clients.csv": clients(plan).to_csv(index=False, lineterminator="\n").encode(),
-        "config.yaml": configuration(plan).encode(),
+        "config.yaml": configuration(plan, manifests).encode(),
         "provenance.json": json_bytes(about),
         "REPRODUCE.md": reproduce.text(plan, about, manifests).encode(),
     }
 
 
-def configuration(plan: Plan) -> str:
-    """The configuration as it was resolved, with every default and every method named."""
+def used(plan: Plan) -> list[str]:
+    """Files of the project that a configuration names: methods, and the modules of datasets, tasks and its network."""
+    return [
+        *map(method_file, plan.methods),
+        *(f"benchmark/data/datasets/{name}.py" for name in plan.datasets),
+        *(f"benchmark/tasks/{name}.py" for name in plan.tasks),
+        f"benchmark/models/{plan.config.backbone.network}.py",
+    ]
+
+
+def configuration(plan: Plan, manifests: Mapping[str, Mapping[str, Any]]) -> str:
+    """The configuration as it was resolved: with every default, all methods and splits by name, no path of one machine.
+
+    Args:
+        plan: The configuration's plan.
+        manifests: What each federation holds.
+    """
     settings = plan.config.model_dump(mode="json", exclude=_OWN) | {"methods": plan.methods, "own": []}
+    for name, federation in settings["federations"].items():
+        if federation["source"]:
+            federation["source"] = own.given(federation["source"])
+        # A kept row is found by the protocol's name as the configuration has it.
+        if plan.config.baselines != "reference":
+            federation["protocol"] = manifests[name]["protocol"]
+    if settings["backbone"]["weights"] not in ("hub", "drawn"):
+        settings["backbone"]["weights"] = own.given(settings["backbone"]["weights"])
     return yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
 
 
-def origin(plan: Plan, runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def origin(plan: Plan, runs: Sequence[Mapping[str, Any]], manifests: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """What the results were made with: commits, versions, hardware, hashes.
 
     Args:
         plan: The configuration's plan.
         runs: The content of every run's `run.json`.
+        manifests: What each federation holds.
 
     Returns:
         The content of `provenance.json`.
     """
+    backbone = read_json(Path(plan.backbone, "backbone.json"))
     packages = sorted({name for run in runs for name in run["versions"]})
     taken = {(run["federation"], run["method"]["name"]): run for run in runs if run["origin"] == "reference"}
     keys = ("images", "table", "backbone", "method", "engine")
     return {
         "configuration": plan.config.name,
         "commit": provenance.commit(),
+        "uncommitted": own.differences(),
+        "backbone": {"name": plan.config.backbone.name, **{key: backbone[key] for key in ("origin", "sha256")}},
+        "federations": {
+            name: {"dataset": manifest["dataset"], "protocol": manifest["protocol"], **manifest["source"]}
+            for name, manifest in manifests.items()
+        },
         "runs": {
             "commits": Counter(run["commit"] for run in runs),
             "devices": Counter(run["device"] for run in runs),

@@ -115,10 +115,8 @@ class Project:
             os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project whose small configuration has been run to the end. Tests leave it as they found it."""
-    folder = tmp_path_factory.mktemp("project")
+def copy_code(folder: Path) -> None:
+    """Copy what a run needs of the project into a folder."""
     for name in CODE:
         source = ROOT / name
         if source.is_dir():
@@ -127,6 +125,13 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
             shutil.copy(source, folder / name)
     (folder / "results/reference").mkdir(parents=True)
     shutil.copy(ROOT / "results/reference/published.csv", folder / "results/reference")
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project whose small configuration has been run to the end. Tests leave it as they found it."""
+    folder = tmp_path_factory.mktemp("project")
+    copy_code(folder)
     project = Project(folder)
     project.configure()
     project.snakemake("all")

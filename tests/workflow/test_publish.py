@@ -67,7 +67,7 @@ def test_a_publication_holds_what_it_takes_to_believe_it(
     for name in (
         *("leaderboard.csv", "leaderboard.md", "clients.parquet", "clients.csv", "tables/toy_lesions.csv"),
         *("selection.csv", "selected/toy_lesions/fedit.json", "checks.csv", "figures/clients.svg", "report.html"),
-        *("config.yaml", "requirements.lock", "provenance.json", "methods/fedopal/fedit.py", "REPRODUCE.md"),
+        *("config.yaml", "requirements.lock", "provenance.json", "project/methods/fedopal/fedit.py", "REPRODUCE.md"),
         *("comparison.json", "runs/toy_lesions/fedit/lr=1e-3/seed=0/run.json"),
     ):
         assert (publication / name).stat().st_size > 0
@@ -138,7 +138,7 @@ def test_numbers_that_contradict_each_other_are_found(
 
     markdown = tampered("markdown")
     (markdown / "leaderboard.md").write_text("first")
-    (markdown / "methods/fedopal/fedit.py").unlink()
+    (markdown / "project/methods/fedopal/fedit.py").unlink()
     sign(markdown)
     assert faults(markdown, capsys) == [f"{markdown}: leaderboard.md: not the leaderboard that clients.parquet gives"]
 
