@@ -10,6 +10,7 @@ from typing import ClassVar
 
 import pandas as pd
 
+from benchmark.data import camelyon17_hub
 from benchmark.data.camelyon17_slides import SPLIT_OF
 from benchmark.data.dataset import SPLITS, Client, DataError, Dataset, Licence, Request, present, some
 from benchmark.data.download import DownloadError, Wanted, download
@@ -134,20 +135,27 @@ class Camelyon17(Dataset):
                     )
 
     def _download(self, request: Request) -> Path:
-        """Fetch and unpack WILDS' archive from WILDS' own address, or from a mirror."""
+        """Fetch and unpack WILDS' archive from WILDS' own address or from a mirror; else the copy on the hub."""
         wanted, folder = Wanted((ADDRESS, *request.mirrors), SIZE), request.folder
         try:
             archive = download(wanted, folder / "archive.tar.gz")
         except DownloadError as error:
-            raise DataError(
-                f"{self.name}: {error}. WILDS' host can be down for months: name another address in "
-                f"`federations.{self.name}.mirrors`, or get a copy of {FOLDER}/ elsewhere and set "
-                f"`federations.{self.name}.source` to the folder above it"
-            ) from None
-        extract(archive, folder / FOLDER)
+            print(f"{self.name}: {error}; going on with the copy {camelyon17_hub.REPOSITORY}", flush=True)
+            try:
+                camelyon17_hub.fetch(folder / FOLDER, sum(client.images or 0 for client in self.clients))
+            except DataError as other:
+                raise DataError(
+                    f"{self.name}: {error}; {other}. WILDS' host can be down for months: name another address in "
+                    f"`federations.{self.name}.mirrors`, or get a copy of {FOLDER}/ elsewhere and set "
+                    f"`federations.{self.name}.source` to the folder above it"
+                ) from None
+            for part in folder.glob("archive.tar.gz.part*"):
+                part.unlink()
+        else:
+            extract(archive, folder / FOLDER)
+            archive.unlink()
         if not (folder / RELEASE).is_file():
             write_text(folder / RELEASE, f"Camelyon17-WILDS {VERSION}\n")
-        archive.unlink()
         return folder
 
 

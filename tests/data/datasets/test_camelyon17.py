@@ -1,13 +1,18 @@
 """Camelyon17's reader, which is WILDS' own, on two real patches and on drawn ones."""
 
+import hashlib
+import json
 import shutil
 import tarfile
+from collections.abc import Hashable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from benchmark.data import camelyon17_hub
 from benchmark.data.dataset import DataError, Request, checked_index
 from benchmark.data.datasets.camelyon17 import ADDRESS, DATASET, FOLDER, METADATA, RELEASE, SIZE, VERSION
 from benchmark.data.pack import with_validation
@@ -188,3 +193,112 @@ def test_rows_are_those_of_wilds_own_reader(slides: Path) -> None:
     np.testing.assert_array_equal(table["group"], metadata["patient"])
     row = len(table) // 2
     np.testing.assert_array_equal(np.asarray(reader[row][0]), decode(slides / table["path"][row], 96, "crop"))
+
+
+# The copy on the hub, by the hub's own client, from a server on this machine.
+
+
+def hub_copy(server: Server, slides: Path, changes: Mapping[str, Any] | None = None) -> None:
+    """What the hub answers: two Parquet files of a row for each patch, as lists of files and as files."""
+    metadata = pd.read_csv(slides / METADATA, index_col=0, dtype={"patient": str})
+    parts = {"train-00000-of-00001": metadata["split"] == 0, "validation-00000-of-00001": metadata["split"] == 1}
+    listed, base = [], f"/datasets/{camelyon17_hub.REPOSITORY}/resolve/{camelyon17_hub.REVISION}/data"
+    for name, chosen in parts.items():
+        rows = metadata[chosen]
+        images = [{"bytes": patch(slides, row).read_bytes(), "path": None} for row in rows.to_dict("records")]
+        own = {"image": images, "patient": rows["patient"].astype(int)}
+        own |= {column: [value] * len(rows) for column, value in (changes or {}).items()}
+        table = rows.drop(columns="split").assign(**own)
+        table.rename(columns={"tumor": "label"}).to_parquet(slides.parent / f"{name}.parquet", row_group_size=16)
+        content = (slides.parent / f"{name}.parquet").read_bytes()
+        server.answers[f"{base}/{name}.parquet"] = serve(content, cuts=1)
+        pointer = {"oid": hashlib.sha256(content).hexdigest(), "size": len(content), "pointerSize": 134}
+        listed.append(
+            {"type": "file", "oid": "0" * 40, "size": len(content), "path": f"data/{name}.parquet", "lfs": pointer}
+        )
+    tree = f"/api/datasets/{camelyon17_hub.REPOSITORY}/tree/{camelyon17_hub.REVISION}/data?recursive=true&expand=false"
+    server.answers[tree] = serve(json.dumps(listed).encode(), kind="application/json")
+
+
+def patch(root: Path, row: Mapping[Hashable, Any]) -> Path:
+    """Where WILDS has a patch."""
+    slide = f"patient_{row['patient']}_node_{row['node']}"
+    return root / FOLDER / "patches" / slide / f"patch_{slide}_x_{row['x_coord']}_y_{row['y_coord']}.png"
+
+
+@pytest.fixture
+def wilds_is_down(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
+    monkeypatch.setattr("benchmark.data.datasets.camelyon17.ADDRESS", "http://127.0.0.1:9/")
+    monkeypatch.setattr("benchmark.data.camelyon17_hub.ENDPOINT", server.address(""))
+    monkeypatch.setattr("benchmark.data.download.time.sleep", lambda _: None)
+    return server
+
+
+@pytest.fixture
+def own_slides(slides: Path, tmp_path: Path) -> Path:
+    """A copy of the drawn slides in which two patches are real ones, where there are any; some validate, by WILDS."""
+    root = tmp_path / "slides"
+    shutil.copytree(slides, root)
+    metadata = pd.read_csv(root / METADATA, index_col=0, dtype={"patient": str})
+    metadata["split"] = [int(number % 3 == 0) for number in range(len(metadata))]
+    metadata.to_csv(root / METADATA)
+    return root
+
+
+def test_the_copy_on_the_hub_takes_over_where_wilds_is_down(
+    own_slides: Path, wilds_is_down: Server, tmp_path: Path, shared: Path
+) -> None:
+    """Files and metadata are those of WILDS' folder, to the byte, real patches among them; nothing else is left."""
+    metadata = pd.read_csv(own_slides / METADATA, index_col=0, dtype={"patient": str})
+    for label, name in enumerate(("non_tumor.png", "tumor.png")):
+        row = metadata[metadata["tumor"] == label].iloc[0]
+        shutil.copyfile(shared / "camelyon17_wilds_2patches" / name, patch(own_slides, row.to_dict()))
+    hub_copy(wilds_is_down, own_slides)
+    dataset, folder = FewSlides(), tmp_path / "data" / "camelyon17"
+    assert dataset.prepare(Request(folder)) == folder
+    assert sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")) == [FOLDER]
+    files = {path.relative_to(own_slides) for path in (own_slides / FOLDER).rglob("*.png")}
+    assert {path.relative_to(folder) for path in (folder / FOLDER).rglob("*.png")} == files
+    for path in files:
+        assert (folder / path).read_bytes() == (own_slides / path).read_bytes()
+    keys = ["patient", "node", "x_coord", "y_coord"]
+    found = pd.read_csv(folder / METADATA, index_col=0, dtype={"patient": str}).sort_values(keys, ignore_index=True)
+    pd.testing.assert_frame_equal(found[list(metadata)], metadata.sort_values(keys, ignore_index=True))
+    index = [checked_index(dataset, root, "published", 0) for root in (folder, own_slides)]
+    pd.testing.assert_frame_equal(*index)
+    asked = len(wilds_is_down.asked)
+    assert dataset.prepare(Request(folder)) == folder
+    assert len(wilds_is_down.asked) == asked, "a second run needs no network"
+
+
+def test_a_copy_that_is_interrupted_goes_on(own_slides: Path, wilds_is_down: Server, tmp_path: Path) -> None:
+    """With the file that it had come to: the first one is not fetched again."""
+    hub_copy(wilds_is_down, own_slides)
+    second = next(path for path in wilds_is_down.answers if "validation" in path)
+    answer = wilds_is_down.answers.pop(second)
+    dataset, folder = FewSlides(), tmp_path / "camelyon17"
+    with pytest.raises(DataError, match=r"refused.*the server answers 404.*camelyon17\.mirrors.*camelyon17\.source"):
+        dataset.prepare(Request(folder))
+    wilds_is_down.answers[second] = answer
+    wilds_is_down.asked.clear()
+    assert dataset.prepare(Request(folder)) == folder
+    assert [path for path, _ in wilds_is_down.asked if "train" in path] == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"image": {"bytes": b"JFIF", "path": None}}, "is no PNG file"),
+        ({"node": "left"}, "train-00000-of-00001.parquet is not as expected: invalid literal for int.*'left'"),
+        ({"tumor": 1}, "40 patches of hospital 0, 40 with tumour, expected 40 and 20"),
+        ({"x_coord": 7, "y_coord": 7}, "holds 204 patches, expected 204, each once"),
+    ],
+)
+def test_a_copy_that_is_not_wilds_is_refused(
+    own_slides: Path, wilds_is_down: Server, tmp_path: Path, changes: dict[str, Any], said: str
+) -> None:
+    """In one line."""
+    hub_copy(wilds_is_down, own_slides, changes)
+    with pytest.raises(DataError, match=said) as error:
+        FewSlides().prepare(Request(tmp_path / "camelyon17"))
+    assert "\n" not in str(error.value)
