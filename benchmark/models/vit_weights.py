@@ -6,6 +6,7 @@ from typing import Any
 
 import timm
 import torch
+from huggingface_hub import try_to_load_from_cache
 from timm.models import load_state_dict
 from timm.models.vision_transformer import checkpoint_filter_fn
 from torch import Tensor
@@ -16,6 +17,9 @@ from benchmark.files import sha256
 from benchmark.models.pretrain import pretrain
 from benchmark.models.vit import build
 
+REVISIONS = {"vit_tiny_patch16_224.augreg_in21k": "be259528f793cb777bb6b1127e95d3a85d3932e8"}
+"""Of timm's repositories on the hub, by the model's name: what is pushed there later changes no result."""
+
 
 def fetch(settings: BackboneSettings) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """See `Network.fetch`."""
@@ -24,14 +28,26 @@ def fetch(settings: BackboneSettings) -> tuple[dict[str, Tensor], dict[str, Any]
         return _state(vit), {"weights": "drawn", "training_accuracy": accuracy}
     if settings.weights == "hub":
         try:
-            vit = timm.create_model(settings.name, pretrained=True, num_classes=0, **settings.arguments)
+            vit, origin = _from_hub(settings)
         except Exception as error:  # The hub's client raises many kinds; all of them mean: no weights.
             raise OSError(
                 f"backbone.weights: could not fetch {settings.name} from timm's hub ({type(error).__name__}: "
                 f"{one_line(error, 200)}); with a network run again, or set backbone.weights to a file"
             ) from error
-        return _state(vit), {"weights": "hub", "source": dict(vit.pretrained_cfg).get("hf_hub_id", "")}
+        return _state(vit), {"weights": "hub", **origin}
     return _from_file(settings)
+
+
+def _from_hub(settings: BackboneSettings) -> tuple[torch.nn.Module, dict[str, str]]:
+    """The model with timm's weights, and their repository and revision: the known one, else the newest."""
+    repository, revision = str(timm.get_pretrained_cfg(settings.name).hf_hub_id), REVISIONS.get(settings.name, "")
+    overlay = {"hf_hub_id": f"{repository}@{revision}"} if revision else None
+    vit = timm.create_model(
+        settings.name, pretrained=True, num_classes=0, pretrained_cfg_overlay=overlay, **settings.arguments
+    )
+    cached = (try_to_load_from_cache(repository, file) for file in ("model.safetensors", "pytorch_model.bin"))
+    newest = next((Path(path).parent.name for path in cached if isinstance(path, str)), "")
+    return vit, {"source": repository, "revision": revision or newest}
 
 
 def _from_file(settings: BackboneSettings) -> tuple[dict[str, Tensor], dict[str, Any]]:

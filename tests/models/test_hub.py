@@ -13,31 +13,40 @@ import torch
 from safetensors.torch import load_file, save
 
 from benchmark.config import BackboneSettings
-from tests.data.server import Request, Server, running
+from benchmark.models.vit_weights import REVISIONS
+from tests.data.server import Answer, Request, Server, running
 from tests.federation.small import ROOT
 
 NAME = "vit_tiny_patch16_224.augreg_in21k"
+OTHER = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
+COMMIT = "1" * 40
 ARGUMENTS: dict[str, Any] = {"patch_size": 32, "embed_dim": 48, "depth": 2, "num_heads": 3}
 
 
-def hub(server: Server, content: bytes, file: str) -> None:
-    """What the hub answers for one file of a repository."""
+def hub(server: Server, name: str, revision: str, files: dict[str, bytes]) -> None:
+    """What the hub answers for a repository's weights at a revision, in whichever of its formats they are there."""
 
-    def answer(request: Request) -> None:
-        request.send_response(200)
-        request.send_header("Content-Length", str(len(content)))
-        request.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
-        request.send_header("X-Repo-Commit", "1" * 40)
-        request.end_headers()
-        if request.command == "GET":
-            request.wfile.write(content)
+    def answer(content: bytes | None) -> Answer:
+        def answered(request: Request) -> None:
+            request.send_response(404 if content is None else 200)
+            if content is None:
+                request.send_header("X-Error-Code", "EntryNotFound")
+            request.send_header("Content-Length", str(len(content or b"")))
+            request.send_header("ETag", f'"{hashlib.sha256(content or b"").hexdigest()}"')
+            request.send_header("X-Repo-Commit", COMMIT if revision == "main" else revision)
+            request.end_headers()
+            if request.command == "GET":
+                request.wfile.write(content or b"")
 
-    server.answers[f"/timm/{NAME}/resolve/main/{file}"] = answer
+        return answered
+
+    for file in ("model.safetensors", "pytorch_model.safetensors", "pytorch_model.bin"):
+        server.answers[f"/timm/{name}/resolve/{revision}/{file}"] = answer(files.get(file))
 
 
-def fetch(server: Server, tmp_path: Path, output: str) -> subprocess.CompletedProcess[str]:
+def fetch(server: Server, tmp_path: Path, output: str, name: str = NAME) -> subprocess.CompletedProcess[str]:
     """Run the job in a process of its own: the hub's address is read when its client is imported."""
-    settings = BackboneSettings(name=NAME, weights="hub", arguments=ARGUMENTS).model_dump_json()
+    settings = BackboneSettings(name=name, weights="hub", arguments=ARGUMENTS).model_dump_json()
     command = [sys.executable, "-m", "benchmark.models.fetch", "--settings", settings]
     environment = {**os.environ, "HF_ENDPOINT": server.address(""), "HF_HOME": str(tmp_path / "hub")}
     return subprocess.run(
@@ -46,11 +55,12 @@ def fetch(server: Server, tmp_path: Path, output: str) -> subprocess.CompletedPr
 
 
 def test_weights_are_fetched_once(tmp_path: Path) -> None:
-    """They arrive to the bit, their hash is noted, and a later run needs no network."""
+    """They arrive to the bit from the known revision, their hash is noted, and a later run needs no network."""
     torch.manual_seed(0)
     state = timm.create_model(NAME, num_classes=21843, **ARGUMENTS).state_dict()
+    torch.save(state, tmp_path / "weights.bin")
     with running() as server:
-        hub(server, save(state), "model.safetensors")
+        hub(server, NAME, REVISIONS[NAME], {"pytorch_model.bin": (tmp_path / "weights.bin").read_bytes()})
         done = fetch(server, tmp_path, "first")
         assert done.returncode == 0, done.stderr
         asked = len(server.asked)
@@ -59,12 +69,23 @@ def test_weights_are_fetched_once(tmp_path: Path) -> None:
     assert stored.keys() == {name for name in state if not name.startswith("head.")}
     assert all(torch.equal(stored[name], state[name]) for name in stored)
     about = json.loads((tmp_path / "first" / "backbone.json").read_text())
-    assert about["origin"] == {"weights": "hub", "source": f"timm/{NAME}"}
+    assert about["origin"] == {"weights": "hub", "source": f"timm/{NAME}", "revision": REVISIONS[NAME]}
     content = (tmp_path / "first" / "model.safetensors").read_bytes()
     assert about["sha256"] == hashlib.sha256(content).hexdigest()
     again = fetch(server, tmp_path, "second")
     assert again.returncode == 0, again.stderr
     assert (tmp_path / "second" / "model.safetensors").read_bytes() == content
+
+
+def test_the_revision_of_other_weights_is_noted(tmp_path: Path) -> None:
+    """No revision is known of them, so the newest is taken."""
+    state = timm.create_model(OTHER, num_classes=1000, **ARGUMENTS).state_dict()
+    with running() as server:
+        hub(server, OTHER, "main", {"model.safetensors": save(state)})
+        done = fetch(server, tmp_path, "out", OTHER)
+    assert done.returncode == 0, done.stderr
+    about = json.loads((tmp_path / "out" / "backbone.json").read_text())
+    assert about["origin"] == {"weights": "hub", "source": f"timm/{OTHER}", "revision": COMMIT}
 
 
 def test_hub_that_has_no_such_weights(tmp_path: Path) -> None:
