@@ -350,7 +350,7 @@ def checked_index(dataset: Dataset, root: Path, protocol: str, split_seed: int) 
         raise DataError(f"{dataset.name}: index() left {column} empty for {len(rows)} samples: {some(rows)}")
     if table["sample"].duplicated().any():
         twice = table.loc[table["sample"].duplicated(), "sample"]
-        raise DataError(f"{dataset.name}: {len(twice)} samples are listed more than once: {some(twice)}")
+        raise DataError(f"{dataset.name}: {len(twice)} samples are listed again: {some(twice)}; name each once")
     if "label" in table and table["label"].dtype != np.int64:
         raise DataError(
             f"{dataset.name}: labels are {table['label'].dtype} (sample {table['sample'][0]}: {table['label'][0]}), "
@@ -363,9 +363,9 @@ def checked_index(dataset: Dataset, root: Path, protocol: str, split_seed: int) 
             f"`classes`, 0 to {len(dataset.classes) - 1}"
         )
     if "case" in table and (torn := _torn(table)):
-        raise DataError(f"{dataset.name}: cases with images of several clients, groups or splits: {some(torn)}")
+        raise DataError(f"{dataset.name}: cases of several clients, groups or splits: {some(torn)}; part them")
     if (outside := table["path"].astype(str).str.contains(r"^/|(?:^|/)\.\.(?:/|$)|\0")).any():
-        raise DataError(f"{dataset.name}: paths lead out of {root}: {some(table.loc[outside, 'path'])}")
+        raise DataError(f"{dataset.name}: paths out of {root}: {some(table.loc[outside, 'path'])}; give relative ones")
     for column, allowed in (("client", {c.id for c in dataset.clients}), ("split", set(SPLITS))):
         if (strange := ~table[column].isin(allowed)).any():
             first = table[strange].iloc[0]

@@ -76,7 +76,7 @@ def test_index_is_sorted_and_whole() -> None:
 @pytest.mark.parametrize(
     ("column", "values", "message"),
     [
-        ("sample", ["a", "a", "c"], "more than once: a"),
+        ("sample", ["a", "a", "c"], "listed again: a; name each once$"),
         (
             "client",
             ["0", "0", "7"],
@@ -121,7 +121,7 @@ def test_what_else_an_index_holds_is_for_its_task() -> None:
 def test_a_case_is_whole(other: dict[str, list[str]]) -> None:
     sound = GOOD.assign(split="train", case=["v", "v", "w"])
     assert checked_index(Fixed(sound), Path(), "own", 0)["case"].tolist() == ["v", "v", "w"]
-    with pytest.raises(DataError, match="cases with images of several clients, groups or splits: v"):
+    with pytest.raises(DataError, match="cases of several clients, groups or splits: v; part them"):
         checked_index(Fixed(sound.assign(**other)), Path(), "own", 0)
 
 

@@ -56,7 +56,7 @@ def said(folder: Path, change: Callable[[str], str], dataset: Dataset | None = N
         (
             "north_0_0.png,",
             "north_0_1.png,",
-            "my_clinics: 1 samples are listed more than once: north_0_1.png",
+            "my_clinics: 1 samples are listed again: north_0_1.png; name each once",
         ),
     ],
 )

@@ -15,6 +15,7 @@ from benchmark.data.camelyon17_slides import SPLIT_OF
 from benchmark.data.dataset import SPLITS, Client, DataError, Dataset, Licence, Request, present, some
 from benchmark.data.download import DownloadError, Wanted, download
 from benchmark.data.extract import extract
+from benchmark.errors import one_line
 from benchmark.files import write_text
 
 VERSION = "1.0"
@@ -95,7 +96,9 @@ class Camelyon17(Dataset):
         try:
             rows = pd.read_csv(root / METADATA, usecols=list(columns), dtype=columns)
         except (ValueError, OverflowError) as error:
-            raise DataError(f"{root / METADATA}: not WILDS' metadata ({error}); get a true copy") from None
+            raise DataError(
+                f"{root / METADATA}: not WILDS' metadata ({one_line(error, 99)}); get a true copy"
+            ) from None
         if rows.isna().any(axis=None):
             raise DataError(f"{root / METADATA}: not WILDS' metadata (values are empty); get a true copy")
         slide = "patient_" + rows["patient"] + "_node_" + rows["node"]
@@ -131,7 +134,8 @@ class Camelyon17(Dataset):
                 if held != set(range(len(self.classes))):
                     lacking = [kind for label, kind in enumerate(self.classes) if label not in held]
                     raise DataError(
-                        f"{self.name}: {root}: hospital {client.id} has no {' and no '.join(lacking)} patch for {name}"
+                        f"{self.name}: {root / METADATA}: hospital {client.id} has no {' and no '.join(lacking)} patch "
+                        f"for {name}; get a true copy"
                     )
 
     def _download(self, request: Request) -> Path:

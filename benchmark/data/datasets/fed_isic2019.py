@@ -22,6 +22,7 @@ from benchmark.data.download import DownloadError, Wanted, download
 from benchmark.data.flamby import IMAGES, METADATA, SHORT_SIDE, RawImages
 from benchmark.data.parallel import in_batches
 from benchmark.data.splits import cut
+from benchmark.errors import one_line
 from benchmark.files import atomic, sha256
 
 SPLIT_FILES = (flamby.SPLIT, "fed_isic2019_train_test_split.csv", "train_test_split.csv")
@@ -125,7 +126,7 @@ class FedIsic2019(Dataset):
             rows = pd.read_csv(file, dtype={"image": str, "fold": str})
             rows["client"] = rows["center"].astype(int).astype(str)
         except (KeyError, ValueError, UnicodeDecodeError) as error:
-            raise DataError(f"{file}: not FLamby's split file ({error})") from None
+            raise DataError(f"{file}: not FLamby's split file ({one_line(error, 200)}); fetch it again") from None
         lacking = {"image", "target", "center", "fold", *CLASSES} - set(rows)
         if lacking:
             raise DataError(f"{file}: not FLamby's split file: it has no column {some(sorted(lacking))}")
@@ -251,7 +252,7 @@ def _lesions(root: Path) -> "pd.Series[str]":
         both = both.dropna(subset=["lesion_id"]).drop_duplicates("image")
         return both.set_index("image")["lesion_id"]
     except (KeyError, ValueError) as error:
-        raise DataError(f"{some(files)}: lesions cannot be read ({error}); fetch the metadata again") from None
+        raise DataError(f"{some(files)}: lesions cannot be read ({one_line(error, 200)}); fetch it again") from None
 
 
 def _lesion_disjoint(table: pd.DataFrame, seed: int) -> npt.NDArray[np.str_]:
