@@ -12,9 +12,9 @@ from benchmark.methods import discovered
 def check(method: GivenPath, settings: Values = ()) -> int:
     """Whether a method keeps the contract.
 
-    It trains the method for two rounds on three small drawn hospitals: no download, no GPU, some seconds. Every rule is
-    a line; where one is broken, the message says where, what was expected, and what to do. At the end stands what the
-    method holds, trains and sends. The exit status is 1 where a rule is broken.
+    It trains the method for a few rounds on three small drawn hospitals: no download, no GPU, some seconds. Every rule
+    is a line; where one is broken, the message says where, what was expected, and what to do. At the end stands what
+    the method holds, trains and sends. The exit status is 1 where a rule is broken.
 
     Args:
         method: The method's file.

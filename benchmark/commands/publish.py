@@ -7,7 +7,7 @@ from benchmark import archive
 from benchmark.commands.configured import Given
 from benchmark.comparison import Comparison
 from benchmark.plan import Plan
-from benchmark.publishing import gather, sums, verification
+from benchmark.publishing import gather, own, sums, verification
 
 
 def publish(given: Given, output: Path, predictions: bool = False) -> int:
@@ -38,6 +38,8 @@ def publish(given: Given, output: Path, predictions: bool = False) -> int:
             archive.write(output, content)
         else:
             folder.rename(output)
+    for path, word in (own.differences() or {}).items():
+        print(f"not of the commit: {path} ({word})")
     print(f"{output}: {len(content)} files; check it with `python -m benchmark verify {output}`")
     return 0
 

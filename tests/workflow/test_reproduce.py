@@ -119,6 +119,7 @@ def test_a_clone_and_its_reproduce_file_give_the_same_numbers(
         "report/labels.rst": "changed",
     }
     for path, word in about["uncommitted"].items():
+        assert f"not of the commit: {path} ({word})\n" in said
         assert f"`{path}` ({word})" in text
         assert (publication / "project" / path).read_bytes() == (project / path).read_bytes()
     config = yaml.safe_load((publication / "config.yaml").read_text())
