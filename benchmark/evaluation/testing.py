@@ -56,7 +56,7 @@ def every_client(job: Job, test: Split, states: Sequence[Path]) -> Iterator[Test
         for which, prediction in engine.predictions(client, Rows(images, torch.from_numpy(places)), own):
             counts.append(task.counts(prediction, targets[which]).cpu().numpy())
             for parts, lane in zip(kept, prediction, strict=True):
-                parts.append(task.kept(lane))
+                parts.append(task.kept(lane, targets[which]))
         joined = [{name: np.concatenate([part[name] for part in parts]) for name in parts[0]} for parts in kept]
         yield Tested(rows, np.concatenate(counts, axis=1), joined)
 
