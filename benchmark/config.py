@@ -126,13 +126,14 @@ class BackboneSettings(_Settings):
     """The network and its pretrained weights.
 
     Attributes:
-        network: The network's module in `benchmark/models/`: `vit` is timm's vision transformers, or a file of one's
-            own.
+        network: The network's module in `benchmark/models/`: `vit` is timm's vision transformers, `unet` a U-Net for
+            masks, which is trained whole, or a file of one's own.
         name: Which variant of the network; of `vit`, timm's name of a vision transformer, with its pretrained tag.
         weights: Of `vit`: `hub` fetches the tag from timm's hub once, `drawn` trains on drawn images (quickstart),
-            anything else is the path of a file, relative to `local_files`.
-        arguments: Of `vit`: passed to `timm.create_model`, such as a smaller depth or patch size.
-        pretraining: Used with `weights: drawn` alone.
+            anything else is the path of a file, relative to `local_files`. Of `unet`: `drawn` are random weights.
+        arguments: Of `vit`: passed to `timm.create_model`, such as a smaller depth or patch size. Of `unet`: `channels`
+            of its first stage (16), `levels` (4) and `norm` (`batch` or `group`).
+        pretraining: Used with `weights: drawn` alone; of `unet`, its seed is that of the random weights.
     """
 
     network: Name = "vit"
@@ -288,10 +289,11 @@ class Config(_Settings):
         rounds: Rounds of training and averaging.
         trains: What is trained: `lora` (adapters), `head`, and weights of the network itself. The network `vit` has
             `norm`, `attention`, `backbone` (the other weights), `last_block`, and `all` (every weight of its own, and
-            the head). Where a method's paper fixes it, the method's file says so and this does not count.
+            the head), `unet` has `norm`, `decoder`, `backbone` and `all`. Where a method's paper fixes it, the method's
+            file says so and this does not count.
         initialisation: What adapters and heads begin with.
-        tasks: Settings of tasks, by the task's name and the setting's: `{classification: {loss: focal, gamma: 2.0}}`.
-            `docs/protocol.md` explains the losses.
+        tasks: Settings of tasks, by the task's name and the setting's: `{classification: {loss: focal, gamma: 2.0},
+            segmentation: {dice_weight: 0.8}}`. `docs/protocol.md` explains the losses.
         head: Whether the task head is averaged or stays with its client, where a method does not say it itself.
         averaging: Weights of the clients on the server: `samples` by their training images, `uniform` all the same.
         evaluate_every: Validation is measured after every so many rounds, and after the last.

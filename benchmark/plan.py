@@ -497,6 +497,14 @@ class Plan:
                 for name in settings
                 if name not in known
             ]
+        for task in self.tasks if not faults else ():
+            wanted = _literal(ROOT / f"benchmark/tasks/{task}.py", "predicts", "images")
+            if wanted not in _literal(network, "predicts", ("images",)):
+                names = ", ".join(name for name in self.federations if self.task(name) == task)
+                faults.append(
+                    f"backbone.network: {config.backbone.network} makes no prediction of {wanted}, which {task} needs "
+                    f"({names}); take another network, or leave these federations out"
+                )
         files = discovered().files
         for method in self.methods if not faults else ():
             if method not in files:

@@ -34,11 +34,13 @@ class Network(ABC):
             none.
         name: The module's file name.
         adaptable: Whether it has projections that LoRA can adapt.
+        predicts: Whether it can make a prediction of each image, of each pixel, or both; see `Task.predicts`.
     """
 
     sites: Sequence[str] = ()
     name: ClassVar[str]
     adaptable: ClassVar[bool] = False
+    predicts: ClassVar[tuple[str, ...]] = ("images",)
 
     @classmethod
     @abstractmethod

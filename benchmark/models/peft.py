@@ -9,7 +9,8 @@ that of each head into it; a dense offset of the frozen weight is an adapter of 
     PeftModel.from_pretrained(model, "adapters/1")
 
 predicts what the client predicts (but for methods whose mix depends on the image: there it is the mix of `Method.mix`).
-The second line is for clients that trained weights of the network itself; others have no such file.
+The second line is for clients that trained weights of the network itself; others have no such file. A head that is no
+linear layer stands beside, in `head.safetensors` (`benchmark.models.heads`).
 """
 
 from collections.abc import Mapping
@@ -42,7 +43,7 @@ def save(
         layers: The adapted layers, by their paths in timm's model.
         scale: alpha / rank.
         params: The client's deployed leaves.
-        heads: The weight of each head.
+        heads: The weight of each linear head; none where heads are of another kind, and are written beside.
         adapters: The weight of each adapter.
         weights: Weights of the network itself that were trained, by their names in timm's model.
     """
@@ -55,7 +56,7 @@ def save(
         ranks[path] = len(A)
         tensors[f"base_model.model.{path}.lora_A.weight"] = A
         tensors[f"base_model.model.{path}.lora_B.weight"] = B
-    for name in ("weight", "bias"):
+    for name in ("weight", "bias") if heads else ():
         weighted = [weight * params[f"{head}/{name}"] for head, weight in heads.items()]
         tensors[f"base_model.model.head.{name}"] = torch.stack(weighted).sum(0)
     largest = max(ranks.values(), default=1)
@@ -69,7 +70,7 @@ def save(
             "rank_pattern": ranks,
             "alpha_pattern": {path: scale * rank for path, rank in ranks.items()},
             "target_modules": list(ranks),
-            "modules_to_save": ["head"],
+            "modules_to_save": ["head"] if heads else None,
             "inference_mode": True,
         },
     )
