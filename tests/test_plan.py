@@ -61,3 +61,15 @@ def test_a_method_that_is_named_runs_though_it_is_not_among_ones_own(own: list[s
 def test_a_name_that_does_not_exist_is_an_error_with_the_nearest(changes: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=f"^configuration: {said}"):
         Plan.of({**VALUES, **changes})
+
+
+def test_a_network_that_predicts_pixels_alone_is_refused_where_images_are_classified() -> None:
+    """In one line, before anything runs; so are methods that mean nothing without projections for LoRA."""
+    unet = {"backbone": {"network": "unet", "name": "unet", "weights": "drawn"}, "trains": ["all"]}
+    said = r"backbone.network: unet makes no prediction of images, which classification needs \(toy_lesions\); take"
+    with pytest.raises(ConfigError, match=said):
+        Plan.of({**VALUES, **unet, "methods": ["fedit"]})
+    masks = {**VALUES, **unet, "federations": {"fed_ham10000_lesions": {"source": "."}}}
+    assert "fedit" in Plan.of({**masks, "methods": ["fedit"]}).methods
+    with pytest.raises(ConfigError, match="trains: flora needs lora, but what is trained is all"):
+        Plan.of({**masks, "methods": ["flora"]})
