@@ -29,7 +29,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
-@pytest.mark.parametrize("name", ["quickstart", "paper", "fed_ham10000", "fed_ham10000_gpu"])
+@pytest.mark.parametrize("name", ["quickstart", "paper", "fed_ham10000", "fed_ham10000_gpu", "toy_volumes"])
 def test_published_comparisons_rank_the_papers_rows(name: str, own: list[str]) -> None:
     """Eight ranked rows and two controls, and whatever file a user adds."""
     values = yaml.safe_load((ROOT / f"config/{name}.yaml").read_text(encoding="utf-8"))

@@ -127,7 +127,8 @@ class Network(ABC):
         """What the network makes of images.
 
         Args:
-            images: Shape (n, 3, size, size), values in [0, 1]; normalised here, as in pretraining.
+            images: Shape (n, 3, size, size), or (n, 1, size, size) where they are grey, values in [0, 1]; normalised
+                here, as in pretraining.
             params: The leaves of one client in one lane.
             heads: The weight of each head's prediction.
             adapters: The weight of each adapter.

@@ -60,8 +60,8 @@ class Body(nn.Module):
         self.decoder = nn.ModuleList(Stage(2 * high, high, norm) for _, high in pairs)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Images (n, 3, S, S) in [0, 1] to the mean of the last map (n, channels), and itself (n, S, S, channels)."""
-        x, joined = 2 * images - 1, list[Tensor]()
+        """Images (n, 3 or 1, S, S) in [0, 1] to the last map's mean (n, channels), and itself (n, S, S, channels)."""
+        x, joined = (2 * images - 1).expand(-1, 3, -1, -1), list[Tensor]()  # Grey images are grey three times.
         for stage in self.encoder:
             x = stage(nn.functional.max_pool2d(x, 2) if joined else x)
             joined.append(x)

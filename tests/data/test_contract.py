@@ -112,7 +112,8 @@ def prepared(
         return documented(name, folder), Request(folder, clinics(folder))
     dataset = find(name)
     if name.startswith("toy_"):
-        options = {"toy_lesions": {"scale": 0.006, "side": 32}, "toy_slides": {"scale": 0.0003}}[name]
+        small = {"toy_lesions": {"scale": 0.006, "side": 32}, "toy_slides": {"scale": 0.0003}}
+        options = {**small, "toy_volumes": {"scale": 0.4, "side": 32}}[name]
         return dataset, Request(folder, options=options)
     if name in ("fed_isic2019", "fed_ham10000"):
         options = {"short_side": 24} if name == "fed_isic2019" else {}
