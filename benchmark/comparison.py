@@ -53,6 +53,10 @@ class Places:
         """The folder of a row's tests, one for each seed."""
         return f"{self.folder}/test/{federation}/{method}"
 
+    def shown(self, federation: str, method: str) -> str:
+        """What a row's model makes of the test cases that are shown."""
+        return f"{self.tests(federation, method)}/shown.npz"
+
     def all_rates(self, federation: str, method: str) -> str:
         """A row's test scores with every rate, for the appendix."""
         return f"{self.folder}/appendix/{federation}/{method}.csv"

@@ -46,6 +46,7 @@ class Segmentation(Task):
     counted = ("hit", "predicted", "true")
     unit = "case"
     predicts = "pixels"
+    figures = ("case_scores", "overlays")
     defaults: ClassVar[Mapping[str, Any]] = {"dice_weight": 0.8}
 
     def __post_init__(self) -> None:
@@ -169,6 +170,15 @@ class Segmentation(Task):
             )
             for c in range(1, len(self.classes))
         }
+
+    def pictured(self, counts: Floats) -> int:
+        """The slice with the most pixels that are not background."""
+        return int(counts[:, 1:, TRUE].sum(-1).argmax())
+
+    def shown(self, prediction: "Tensor") -> npt.NDArray[Any]:
+        """The map of predicted classes, (n, S, S) uint8."""
+        labels: npt.NDArray[Any] = prediction.argmax(-3).cpu().numpy().astype(np.uint8)
+        return labels
 
     def metrics(self, counts: Floats, kept: pd.DataFrame) -> list[Metric]:
         """The Jaccard index, and of every class of the foreground the Dice coefficient and the surface distance.

@@ -196,6 +196,14 @@ class Task(ABC):
         """
         return {}
 
+    def pictured(self, counts: Floats) -> int:
+        """Which of a case's samples a picture shows, from their counts (n, C, F): by default that in the middle."""
+        return len(counts) // 2
+
+    def shown(self, prediction: "Tensor") -> npt.NDArray[Any]:
+        """What a picture shows of the predictions (n, outputs, ...) of n samples in one lane, (n, ...)."""
+        raise NotImplementedError(f"{self.name} pictures no prediction")
+
     def metrics(self, counts: Floats, kept: pd.DataFrame) -> list[Metric]:
         """What stands beside the score in the table of clients.
 

@@ -44,7 +44,7 @@ def test_a_run_writes_every_artefact(finished: Project) -> None:
         assert (results / name).stat().st_size > 0
     for kind in ("csv", "md", "tex"):
         assert (results / f"tables/toy_lesions.{kind}").stat().st_size > 0
-    for name in (*Plan.of(SMALL).figure_names, "examples"):
+    for name in Plan.of(SMALL).figure_names:
         assert f'id="figure-{name}"' in (results / "report.html").read_text()
     run = results / "runs/toy_lesions/fedit/lr=1e-3/seed=0"
     metrics = pd.read_parquet(run / "metrics.parquet")
