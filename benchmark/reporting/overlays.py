@@ -16,6 +16,7 @@ import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
+from matplotlib.lines import Line2D
 
 from benchmark.evaluation import cases
 from benchmark.job import GivenPath, run
@@ -132,6 +133,9 @@ def _panels(part: SubFigure, results: Results, federation: str, held: Sequence[S
     titles = ["image", "target", *(results.methods[own.method].title for own in held)]
     for axes, title in zip(grid[0], titles, strict=True):
         axes.set_title(title, fontsize=7.5, fontweight="normal")
+    classes = enumerate(results.manifests[federation]["classes"][1:], 1)
+    handles = [Line2D([], [], color=_colour(label), label=name) for label, name in classes]
+    part.legend(handles=handles, loc="outside upper right", ncols=len(handles), fontsize=7.5, facecolor="#888888")
     part.supxlabel(f"{results.score(federation)} of the case; median and worst case of {reference}", fontsize=7.5)
 
 
@@ -150,11 +154,15 @@ def _outline(axes: Axes, labels: npt.NDArray[Any]) -> None:
         mask = np.kron(labels == label, np.ones((4, 4)))
         places = (np.arange(len(mask)) + 0.5) / 4 - 0.5
         if mask.any() and not mask.all():
-            axes.contour(places, places, mask, levels=[0.5], colors=[_COLOURS[label % len(_COLOURS)]], linewidths=0.9)
+            axes.contour(places, places, mask, levels=[0.5], colors=[_colour(label)], linewidths=0.9)
 
 
-_COLOURS = ("#FFFFFF", "#00E5FF", "#FFB000", "#FF4FA3", "#7CFF6B")
-"""Of outlines, by label: seen on skin, retina and grey scans."""
+def _colour(label: int) -> str:
+    return _COLOURS[(label - 1) % len(_COLOURS)]
+
+
+_COLOURS = ("#00E5FF", "#FFB000", "#FF4FA3", "#7CFF6B", "#FFFFFF")
+"""Of outlines, class by class: seen on skin, retina and grey scans."""
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ def _points(axes: Axes, results: Results, numbers: pd.DataFrame) -> None:
         values = numbers.loc[numbers["method"] == method, "value"].to_numpy(dtype=float)
         shown = look(results, method)
         spread = 0.3 * (2 * ((np.arange(len(values)) * 0.618034) % 1) - 1)
-        axes.plot(values, row + spread, ".", color=shown.colour, markersize=3, alpha=0.5, markeredgewidth=0)
+        axes.plot(values, row + spread, ".", color=shown.colour, markersize=5, alpha=0.5, markeredgewidth=0)
         if np.isfinite(values).any():
             middle = float(np.nanmedian(values))
             axes.plot([middle, middle], [row - 0.4, row + 0.4], color="black", linewidth=1.2)
