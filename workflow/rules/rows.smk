@@ -97,7 +97,7 @@ rule select:
         " --last-rounds {params.last_rounds} --output {output} > {log} 2>&1"
 
 
-# Opens the test split, for the selected rate only. No rule but this one and `appendix_predictions` does.
+# Opens the test split, for the selected rate only. No rule but this one, `appendix_predictions` and `show` does.
 rule evaluate:
     input:
         method=lambda wildcards: method_file(wildcards.method),
