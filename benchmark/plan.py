@@ -324,6 +324,16 @@ class Plan:
         return self.places.shown(*_ROW)
 
     @property
+    def cases(self) -> str:
+        """Pattern of which test cases are shown, over the wildcard `federation`."""
+        return self.places.cases("{federation}")
+
+    @property
+    def all_cases(self) -> list[str]:
+        """The same of every federation whose task has overlays."""
+        return [self.places.cases(name) for name in self.federations if "overlays" in _figures(self.task(name))]
+
+    @property
     def all_shown(self) -> list[str]:
         """The same of every row whose task has overlays, and which is trained here: others keep no model."""
         pictured = [row for row in self.baselines.trained if "overlays" in _figures(self.task(row[0]))]

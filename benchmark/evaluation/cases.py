@@ -1,18 +1,22 @@
-"""Test cases one by one: their scores, and which of them are shown, by rule and not by eye.
+"""Job: test cases one by one: their scores, and which of them are shown, by rule and not by eye.
 
 Of every client, the worst and the median case of the reference row are shown: the best ranked method of the federation.
 Of a case of several samples, one is pictured, as the task says.
 """
 
 from pathlib import Path
+from typing import Annotated
 
 import pandas as pd
+import tyro
 
 from benchmark.comparison import Comparison
 from benchmark.evaluation import counts
 from benchmark.evaluation.merit import merit
 from benchmark.evaluation.ranks import best_ranked, client_ranks
 from benchmark.evaluation.reading import cells_of, controls_of, read_runs
+from benchmark.files import write_text
+from benchmark.job import GivenPath, run
 from benchmark.tasks import task as tasks
 
 SCORES = ["federation", "method", "seed", "client", "case", "value", "sample"]
@@ -66,5 +70,26 @@ def shown(comparison: Comparison, federation: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=SHOWN).sort_values(["client", "place"], ignore_index=True)
 
 
+def main(comparison: GivenPath, federation: Annotated[str, tyro.conf.Positional], output: Path) -> None:
+    """Write which test cases of a federation are shown; runs after all of its rows are tested.
+
+    Args:
+        comparison: The comparison, `results/NAME/comparison.json`.
+        federation: The federation.
+        output: The CSV file to write.
+    """
+    write_text(output, shown(Comparison.read(comparison), federation).to_csv(index=False))
+
+
+def read(comparison: Comparison, federation: str) -> pd.DataFrame:
+    """The table that this job wrote."""
+    text = {"client": str, "case": str, "sample": str}
+    return pd.read_csv(comparison.places.cases(federation), dtype=text)
+
+
 def _counts(comparison: Comparison, federation: str, method: str, seed: int) -> str:
     return comparison.places.test(federation, method, seed, counts.FILE)
+
+
+if __name__ == "__main__":
+    raise SystemExit(run(main))

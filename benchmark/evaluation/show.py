@@ -31,7 +31,7 @@ def main(
     output: Path,
     device: Literal["auto", "cpu", "cuda"] = "auto",
 ) -> None:
-    """Predict the cases that are shown; runs after all rows are tested.
+    """Predict the cases that are shown; runs after they are chosen.
 
     Args:
         comparison: The comparison, `results/NAME/comparison.json`.
@@ -45,7 +45,7 @@ def main(
     torch.set_num_threads(1)
     held = Comparison.read(comparison)
     row, seed = (settings.federation, settings.method), held.seeds[0]
-    wanted = cases.shown(held, settings.federation)["sample"]
+    wanted = cases.read(held, settings.federation)["sample"]
     rate = read_json(Path(held.places.selected(*row)))["rate"]
     try:
         job = Job.of(settings, method, pack, backbone, device, resident=False)

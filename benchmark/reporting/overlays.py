@@ -105,7 +105,7 @@ def main(comparison: GivenPath, pdf: Path, svg: Path, csv: Path, shown: tuple[Pa
 
 def _scored(results: Results, federation: str, held: Sequence[Shown]) -> pd.DataFrame:
     """Columns `SHOWN` and the reference row: of every case and method, the score."""
-    chosen = cases.shown(results.comparison, federation)
+    chosen = cases.read(results.comparison, federation)
     chosen = chosen.rename(columns={"method": "reference"}).drop(columns="value")
     seed = results.comparison.seeds[0]
     scores = pd.concat([cases.scores(results.comparison, federation, own.method, seed) for own in held])

@@ -114,7 +114,11 @@ def test_case_scores_shows_every_case(results: Results) -> None:
 
 def test_overlays_show_the_outlines_that_were_predicted(results: Results, tmp_path: Path) -> None:
     """A column for each method with a model, a row for each case; a contour for each class that is there."""
-    shown = cases.shown(results.comparison, "toy_volumes")
+    written = Path(results.comparison.places.cases("toy_volumes"))
+    folder = str(results.comparison.folder / "comparison.json")
+    assert run(cases.main, [folder, "toy_volumes", "--output", str(written)]) == 0
+    shown = cases.read(results.comparison, "toy_volumes")
+    pd.testing.assert_frame_equal(shown, cases.shown(results.comparison, "toy_volumes"))
     paths = []
     for method in ("fedit", "local"):
         path = Path(results.comparison.places.shown("toy_volumes", method))
@@ -140,9 +144,8 @@ def test_overlays_show_the_outlines_that_were_predicted(results: Results, tmp_pa
 
     output = {kind: tmp_path / f"overlays.{kind}" for kind in ("pdf", "svg", "csv")}
     options = [part for kind, path in output.items() for part in (f"--{kind}", str(path))]
-    comparison = str(results.comparison.folder / "comparison.json")
-    assert run(overlays.main, [comparison, *options, "--shown", *map(str, paths)]) == 0
+    assert run(overlays.main, [folder, *options, "--shown", *map(str, paths)]) == 0
     pd.testing.assert_frame_equal(pd.read_csv(output["csv"], dtype={"client": str}), numbers)
-    assert run(overlays.main, [comparison, *options]) == 0
+    assert run(overlays.main, [folder, *options]) == 0
     assert "All rows are taken from the reference" in output["svg"].read_text()
     assert pd.read_csv(output["csv"]).empty

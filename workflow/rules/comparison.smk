@@ -243,10 +243,29 @@ rule examples:
         " --pdf {output.pdf} --svg {output.svg} --csv {output.csv} --png {output.png} > {log} 2>&1"
 
 
+# Which test cases are shown, by rule: the median and the worst one of the best ranked method.
+rule cases:
+    input:
+        **plan.collected,
+        tests=plan.every(*plan.of_seeds("counts.parquet")),
+        code=plan.sources("benchmark.evaluation.cases", tasks=plan.tasks),
+    output:
+        plan.cases,
+    log:
+        plan.log("cases/{federation}"),
+    conda:
+        "../../environment.yml"
+    message:
+        "Choose the cases of {wildcards.federation} that are shown"
+    shell:
+        "python -m benchmark.evaluation.cases {input.comparison} {wildcards.federation} --output {output} > {log} 2>&1"
+
+
 rule overlays:
     input:
         **plan.collected,
         tests=plan.every(*plan.of_seeds("counts.parquet")),
+        cases=plan.all_cases,
         shown=plan.all_shown,
         code=plan.sources("benchmark.reporting.overlays", tasks=plan.tasks),
     output:

@@ -151,12 +151,9 @@ use rule evaluate as appendix_predictions with:
 # What a row's model makes of the few test cases that are shown: chosen by rule, once every row is tested.
 rule show:
     input:
-        **plan.collected,
-        tests=lambda wildcards: [
-            path
-            for path in plan.every(*plan.of_seeds("counts.parquet"))
-            if f"/{wildcards.federation}/" in path
-        ],
+        comparison=plan.places.of("comparison.json"),
+        cases=plan.cases,
+        selected=plan.selected,
         method=lambda wildcards: method_file(wildcards.method),
         images=plan.packed("train.npy"),
         test=plan.packed("test.npy"),
