@@ -53,6 +53,14 @@ class Places:
         """The folder of a row's tests, one for each seed."""
         return f"{self.folder}/test/{federation}/{method}"
 
+    def cases(self, federation: str) -> str:
+        """Which test cases of a federation are shown."""
+        return f"{self.folder}/cases/{federation}.csv"
+
+    def shown(self, federation: str, method: str) -> str:
+        """What a row's model makes of them."""
+        return f"{self.tests(federation, method)}/shown.npz"
+
     def all_rates(self, federation: str, method: str) -> str:
         """A row's test scores with every rate, for the appendix."""
         return f"{self.folder}/appendix/{federation}/{method}.csv"

@@ -120,16 +120,18 @@ class BackboneSettings(_Settings):
     """The network and its pretrained weights."""
 
     network: Name = "vit"
-    """The network's module in `benchmark/models/`: `vit` is timm's vision transformers, or a file of one's own."""
+    """The network's module in `benchmark/models/`: `vit` is timm's vision transformers, `unet` a U-Net for masks, which
+    is trained whole, or a file of one's own."""
     name: str = "vit_tiny_patch16_224.augreg_in21k"
     """Which variant of the network; of `vit`, timm's name of a vision transformer, with its pretrained tag."""
     weights: str = "hub"
     """Of `vit`: `hub` fetches the tag from timm's hub once, `drawn` trains on drawn images (quickstart), anything
-    else is the path of a file, relative to `local_files`."""
+    else is the path of a file, relative to `local_files`. Of `unet`: `drawn` are random weights."""
     arguments: dict[str, Scalar] = {}
-    """Of `vit`: passed to `timm.create_model`, such as a smaller depth or patch size."""
+    """Of `vit`: passed to `timm.create_model`, such as a smaller depth or patch size. Of `unet`: `channels` of its
+    first stage (16), `levels` (4) and `norm` (`batch` or `group`)."""
     pretraining: PretrainingSettings = PretrainingSettings()
-    """Used with `weights: drawn` alone."""
+    """Used with `weights: drawn` alone; of `unet`, its seed is that of the random weights."""
 
 
 class LoraSettings(_Settings):
@@ -255,8 +257,9 @@ class ProtocolSettings(_Settings):
     lora: LoraSettings = LoraSettings()
     trains: tuple[Name, ...] = Field(("lora", "head"), min_length=1)
     """What is trained: `lora` (adapters), `head`, and weights of the network itself. The network `vit` has `norm`,
-    `attention`, `backbone` (the other weights), `last_block`, and `all` (every weight of its own, and the head).
-    Where a method's paper fixes it, the method's file says so and this does not count."""
+    `attention`, `backbone` (the other weights), `last_block`, and `all` (every weight of its own, and the head), `unet`
+    has `norm`, `decoder`, `backbone` and `all`. Where a method's paper fixes it, the method's file says so and this
+    does not count."""
     initialisation: InitialisationSettings = InitialisationSettings()
     """What adapters and heads begin with."""
     head: Literal["shared", "personal"] = "shared"
@@ -302,8 +305,8 @@ class Config(RunningSettings, ProtocolSettings):
     """Settings of single methods, by method and by setting."""
     backbone: BackboneSettings = BackboneSettings()
     tasks: dict[Name, dict[str, Scalar]] = {}
-    """Settings of tasks, by the task's name and the setting's: `{classification: {loss: focal, gamma: 2.0}}`.
-    `docs/protocol.md` explains the losses."""
+    """Settings of tasks, by the task's name and the setting's: `{classification: {loss: focal, gamma: 2.0},
+    segmentation: {dice_weight: 0.8}}`. `docs/protocol.md` explains the losses."""
     selection: SelectionSettings = SelectionSettings()
     shards: int = Field(1, ge=1)
     """Jobs that share the lanes of one training, one for each GPU."""

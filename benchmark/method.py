@@ -58,8 +58,8 @@ class Output(NamedTuple):
     """What the network makes of a batch of n images.
 
     Attributes:
-        prediction: What the task reads: logits (n, classes) of a classification.
-        features: What the head sees (for a vision transformer, the final class token), shape (n, dim).
+        prediction: What the task reads: logits (n, classes) of a classification, (n, classes, H, W) of a segmentation.
+        features: What the network makes of each image as a whole (a vision transformer's final class token), (n, dim).
         adapters: Where a trace was asked for: by adapter, the unweighted output `alpha/rank * B A x` at every adapted
             projection in order, each of shape (n, tokens, out). Empty otherwise.
         buffers: The carried leaves that this pass changes, anew: the running means of normalisation, in training.
@@ -308,7 +308,7 @@ class Method:
             params: The client's deployed leaves.
 
         Returns:
-            What the task reads: logits (n, classes) of a classification.
+            What the task reads, of the shape of `batch(params).prediction`.
         """
         return batch(params).prediction
 

@@ -273,11 +273,7 @@ class Plan:
     def targets(self) -> list[str]:
         """What `rule all` asks for. Every run is named, so that one whose training failed is never passed over."""
         tables = [self.places.table(name, kind) for name in self.federations for kind in ("csv", "md", "tex")]
-        drawn = [
-            f"{self.figures}/{name}.{kind}"
-            for name in (*self.figure_names, gallery.FROM_IMAGES)
-            for kind in ("pdf", "svg", "csv")
-        ]
+        drawn = [f"{self.figures}/{name}.{kind}" for name in self.figure_names for kind in ("pdf", "svg", "csv")]
         return [
             *self.every(*self.of_runs("run.json")),
             *tables,
@@ -322,8 +318,40 @@ class Plan:
 
     @property
     def figure_names(self) -> list[str]:
-        """The figures that are drawn from results: those that every comparison has, and those of its tasks."""
-        return [name for name in gallery.names(map(_figures, self.tasks)) if name != gallery.FROM_IMAGES]
+        """The figures: those that every comparison has, and those of its tasks."""
+        return gallery.names(map(_figures, self.tasks))
+
+    @property
+    def drawn_from_results(self) -> str:
+        """What the wildcard `figure` matches: the figures that one rule draws, from results alone."""
+        return "|".join(name for name in self.figure_names if name not in gallery.FROM_IMAGES)
+
+    @property
+    def shown(self) -> str:
+        """Pattern of what a row's model makes of the cases that are shown, over `federation` and `method`."""
+        return self.places.shown(*_ROW)
+
+    @property
+    def cases(self) -> str:
+        """Pattern of which test cases are shown, over the wildcard `federation`."""
+        return self.places.cases("{federation}")
+
+    @property
+    def all_cases(self) -> list[str]:
+        """The same of every federation whose task has overlays."""
+        return [self.places.cases(name) for name in self.federations if "overlays" in _figures(self.task(name))]
+
+    @property
+    def all_shown(self) -> list[str]:
+        """The same of every row whose task has overlays, and which is trained here: others keep no model."""
+        pictured = [row for row in self.baselines.trained if "overlays" in _figures(self.task(row[0]))]
+        return _filled(pictured, [self.shown])
+
+    @property
+    def where_shown(self) -> str:
+        """What the wildcard `federation` matches in their paths."""
+        names = [name for name in self.federations if "overlays" in _figures(self.task(name))]
+        return "|".join(names) or "(?!)"
 
     def caption(self, figure: str) -> str:
         """What stands below a figure."""
@@ -494,6 +522,14 @@ class Plan:
                 for name in settings
                 if name not in known
             ]
+        for task in self.tasks if not faults else ():
+            wanted = _literal(ROOT / f"benchmark/tasks/{task}.py", "predicts", "images")
+            if wanted not in _literal(network, "predicts", ("images",)):
+                names = ", ".join(name for name in self.federations if self.task(name) == task)
+                faults.append(
+                    f"backbone.network: {config.backbone.network} makes no prediction of {wanted}, which {task} needs "
+                    f"({names}); take another network, or leave these federations out"
+                )
         files = discovered().files
         for method in self.methods if not faults else ():
             if method not in files:

@@ -29,13 +29,13 @@ sys.path.insert(0, str(ROOT))
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
+from benchmark.federation.beside import Beside  # noqa: E402
 from PIL import Image  # noqa: E402
 from torch import Tensor  # noqa: E402
 from torch.fx.experimental.proxy_tensor import make_fx  # noqa: E402
 
 from benchmark import provenance  # noqa: E402
 from benchmark.federation import engine, optimisers  # noqa: E402
-from benchmark.federation.beside import Beside  # noqa: E402
 from benchmark.federation.client import Lane  # noqa: E402
 from benchmark.federation.engine import Engine  # noqa: E402
 from benchmark.federation.recorded import CudaGraphs, Recorder  # noqa: E402

@@ -29,7 +29,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
-@pytest.mark.parametrize("name", ["quickstart", "paper", "fed_ham10000", "fed_ham10000_gpu"])
+@pytest.mark.parametrize("name", ["quickstart", "paper", "fed_ham10000", "fed_ham10000_gpu", "toy_volumes", "lesions"])
 def test_published_comparisons_rank_the_papers_rows(name: str, own: list[str]) -> None:
     """Eight ranked rows and two controls, and whatever file a user adds."""
     values = yaml.safe_load((ROOT / f"config/{name}.yaml").read_text(encoding="utf-8"))
@@ -61,3 +61,23 @@ def test_a_method_that_is_named_runs_though_it_is_not_among_ones_own(own: list[s
 def test_a_name_that_does_not_exist_is_an_error_with_the_nearest(changes: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=f"^configuration: {said}"):
         Plan.of({**VALUES, **changes})
+
+
+def test_a_unet_is_planned_with_methods_that_need_no_lora() -> None:
+    values = yaml.safe_load((ROOT / "config/retinal_vessels.yaml").read_text(encoding="utf-8"))
+    planned = Plan.of(values)
+    assert {"ditto", "fedit", "fedper", "local", "pooled"} <= set(planned.methods)
+    assert {"case_scores", "overlays"} <= set(planned.figure_names)
+    assert not {"labels", "confusion"} & set(planned.figure_names)
+
+
+def test_a_network_that_predicts_pixels_alone_is_refused_where_images_are_classified() -> None:
+    """In one line, before anything runs; so are methods that mean nothing without projections for LoRA."""
+    unet = {"backbone": {"network": "unet", "name": "unet", "weights": "drawn"}, "trains": ["all"]}
+    said = r"backbone.network: unet makes no prediction of images, which classification needs \(toy_lesions\); take"
+    with pytest.raises(ConfigError, match=said):
+        Plan.of({**VALUES, **unet, "methods": ["fedit"]})
+    masks = {**VALUES, **unet, "federations": {"fed_ham10000_lesions": {"source": "."}}}
+    assert "fedit" in Plan.of({**masks, "methods": ["fedit"]}).methods
+    with pytest.raises(ConfigError, match="trains: flora needs lora, but what is trained is all"):
+        Plan.of({**masks, "methods": ["flora"]})

@@ -1,16 +1,19 @@
 """What is deployed can be used without this project."""
 
+import json
 import tempfile
 from pathlib import Path
 
 import timm
 import torch
+from safetensors import safe_open
 
 from benchmark.contract.fault import ContractError, Remark
 from benchmark.contract.federation import ARGUMENTS, SIZE, VIT, predictions, weights
 from benchmark.contract.trial import Trial
 from benchmark.data.augmentation import to_float
-from benchmark.method import Method
+from benchmark.method import Leaves, Method, Mix
+from benchmark.models.heads import HEADS, weighted
 from benchmark.models.vit import ViT
 
 SINGLE = 1e-4
@@ -22,7 +25,8 @@ def peft_loads_what_is_deployed(trial: Trial) -> Remark | None:
     from peft import PeftModel  # Imported where it is needed: that takes seconds.
 
     engine, state = trial.engine, trial.trained.closed
-    if not isinstance(engine.model.network, ViT):
+    network = engine.model.network
+    if not isinstance(network, ViT):
         return Remark("skipped", "what this network exports is no adapter of PEFT's")
     if type(engine.model.method).predict is not Method.predict:
         return Remark("skipped", "`predict` is the method's own: what is exported predicts with the weights of `mix`")
@@ -31,11 +35,19 @@ def peft_loads_what_is_deployed(trial: Trial) -> Remark | None:
     vit = timm.create_model(VIT, num_classes=engine.model.task.outputs, img_size=SIZE, **ARGUMENTS)
     vit.load_state_dict(weights(), strict=False)
     with tempfile.TemporaryDirectory() as folder:
-        engine.model.network.export(Path(folder), leaves, *engine.model.parted(engine.model.method.mix(leaves)))
+        network.export(Path(folder), leaves, *engine.model.parted(engine.model.method.mix(leaves)))
         loaded = PeftModel.from_pretrained(vit, folder).double().eval()
+        beside = Path(folder) / HEADS
+        heads = _read(beside) if beside.is_file() else None
     images = to_float(engine.clients[k].validation.images[:], torch.float64)
     with torch.no_grad():
-        found = loaded((images - 0.5) / 0.5)
+        found = (images - 0.5) / 0.5
+        if heads is None:
+            found = loaded(found)
+        else:
+            tokens = loaded.get_base_model().forward_features(found)[:, vit.num_prefix_tokens :]
+            grid = tokens.unflatten(1, vit.patch_embed.grid_size)
+            found = weighted(lambda name: network.head(heads[0], name, grid), heads[1])
     distance = float((found - predictions(engine, state.lane(lane))[k][0]).abs().max())
     if not distance < SINGLE:
         raise ContractError(
@@ -44,3 +56,10 @@ def peft_loads_what_is_deployed(trial: Trial) -> Remark | None:
             "all that a client predicts with"
         )
     return None
+
+
+def _read(path: Path) -> tuple[Leaves, Mix]:
+    """Heads that are written beside PEFT's files, and the weight of each."""
+    with safe_open(path, framework="pt") as stream:
+        leaves = {name: stream.get_tensor(name).double() for name in stream.keys()}  # noqa: SIM118
+        return leaves, json.loads(stream.metadata()["weights"])

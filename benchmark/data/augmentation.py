@@ -50,6 +50,27 @@ def augment(
     Raises:
         ValueError: Images that are not square cannot be turned by a quarter.
     """
+    values = to_float(moved(images, settings, draws), dtype)
+    shift, scale = ((2 * draws[:, k] - 1).view(-1, 1, 1, 1).to(dtype) for k in (3, 4))
+    mean = values.mean((1, 2, 3), keepdim=True)
+    values = (values - mean) * (1 + settings.contrast * scale) + mean + settings.brightness * shift
+    return values.clamp(0, 1)
+
+
+def moved(images: Tensor, settings: AugmentationSettings, draws: Tensor) -> Tensor:
+    """Mirrored and turned images, or maps of labels: pixels change their places, and no value is made.
+
+    Args:
+        images: (n, H, W, channels), of any dtype.
+        settings: Which changes.
+        draws: The images' random numbers, (n, 5), on the same device.
+
+    Returns:
+        The same shape and dtype.
+
+    Raises:
+        ValueError: Images that are not square cannot be turned by a quarter.
+    """
     _, height, width, _ = images.shape
     if settings.rotate and height != width:
         raise ValueError(f"images of {height} x {width} cannot be turned by a quarter: set augmentation.rotate: false")
@@ -62,8 +83,4 @@ def augment(
         images = torch.where((turned >= 0.25) & (turned < 0.5), images.flip(1).flip(2), images)
         images = torch.where(turned >= 0.5, images.transpose(1, 2).flip(1), images)
         images = torch.where(turned >= 0.75, images.flip(1).flip(2), images)
-    values = to_float(images, dtype)
-    shift, scale = ((2 * draws[:, k] - 1).view(-1, 1, 1, 1).to(dtype) for k in (3, 4))
-    mean = values.mean((1, 2, 3), keepdim=True)
-    values = (values - mean) * (1 + settings.contrast * scale) + mean + settings.brightness * shift
-    return values.clamp(0, 1)
+    return images

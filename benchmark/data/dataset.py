@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from benchmark.disk import readable
@@ -146,8 +147,9 @@ class Dataset(ABC):
             Columns `sample` (str, unique), `client` (str), `group` (str: what must not be torn apart, a lesion or a
             patient), `split` ("train" or "test", and "validation" where the dataset itself says which images those
             are) and `path` (str, relative to `root`). Where there are such: `label` (int64), which classification
-            learns, `case` (str: what is scored as one, a volume of many slices; otherwise every sample is a case), and
-            columns that the task's `target` reads, a mask's path for instance.
+            learns, `target` (str, a mask's path, relative to `root`), which segmentation learns, `case` (str: what is
+            scored as one, a volume of many slices; otherwise every sample is a case), and other columns that the task's
+            `target` reads.
 
         Raises:
             DataError: Files are missing, or are not what they should be.
@@ -364,8 +366,10 @@ def checked_index(dataset: Dataset, root: Path, protocol: str, split_seed: int) 
         )
     if "case" in table and (torn := _torn(table)):
         raise DataError(f"{dataset.name}: cases of several clients, groups or splits: {some(torn)}; part them")
-    if (outside := table["path"].astype(str).str.contains(r"^/|(?:^|/)\.\.(?:/|$)|\0")).any():
-        raise DataError(f"{dataset.name}: paths out of {root}: {some(table.loc[outside, 'path'])}; give relative ones")
+    for column in [name for name in ("path", "target") if name in table]:
+        if (outside := table[column].astype(str).str.contains(r"^/|(?:^|/)\.\.(?:/|$)|\0")).any():
+            found = some(table.loc[outside, column])
+            raise DataError(f"{dataset.name}: paths out of {root}: {found}; give relative ones")
     for column, allowed in (("client", {c.id for c in dataset.clients}), ("split", set(SPLITS))):
         if (strange := ~table[column].isin(allowed)).any():
             first = table[strange].iloc[0]
@@ -386,19 +390,17 @@ def present(table: pd.DataFrame, root: Path, name: str) -> pd.DataFrame:
     """The rows of those clients whose images lie on disk.
 
     Args:
-        table: An index; only `client` and `path` are read.
-        root: The folder that `path` is relative to.
+        table: An index; only `client`, `path` and, where there is one, `target` are read.
+        root: The folder that paths are relative to.
         name: The dataset's, for messages.
 
     Returns:
         `table` without the clients of which no image exists.
 
     Raises:
-        DataError: A client's images are there only in part, or no client's are there at all.
+        DataError: A client's images are there only in part, or no client's are there at all, or an image's mask is not.
     """
-    # One listing per folder: asking for half a million files one by one takes minutes on a network drive.
-    folders = {folder: _listed(root / folder) for folder in {os.path.dirname(path) for path in table["path"]}}
-    exists = np.array([os.path.basename(p) in folders[os.path.dirname(p)] for p in table["path"]], dtype=bool)
+    exists = _exist(table["path"], root)
     share = pd.Series(exists).groupby(table["client"].to_numpy()).mean()
     if not exists.any():
         wanted = table["path"].iloc[0] if len(table) else "any image"
@@ -410,7 +412,14 @@ def present(table: pd.DataFrame, root: Path, name: str) -> pd.DataFrame:
             f"{name}: {len(lacking)} of the {rows.sum()} images of client {client} are missing below {root}: "
             f"{some(lacking)}; complete the copy, or remove the client's images altogether to go without it"
         )
-    return table.loc[exists].reset_index(drop=True)
+    table = table.loc[exists].reset_index(drop=True)
+    if "target" in table and not (masked := _exist(table["target"], root)).all():
+        lacking = table.loc[~masked, "target"]
+        raise DataError(
+            f"{name}: {len(lacking)} of {len(table)} images have no mask below {root}: {some(lacking)}; complete the "
+            "copy, or leave these images out"
+        )
+    return table
 
 
 def some(values: Sequence[object] | pd.Series, count: int = 3) -> str:
@@ -437,6 +446,13 @@ def _torn(table: pd.DataFrame) -> list[str]:
     """Cases that are not whole in one client, group and split."""
     places = table.groupby("case")[["client", "group", "split"]].nunique()
     return [str(case) for case in places.index[(places > 1).any(axis=1)]]
+
+
+def _exist(paths: "pd.Series[str]", root: Path) -> npt.NDArray[np.bool_]:
+    """Which of the files below a folder are there."""
+    # One listing per folder: asking for half a million files one by one takes minutes on a network drive.
+    folders = {folder: _listed(root / folder) for folder in {os.path.dirname(path) for path in paths}}
+    return np.array([os.path.basename(path) in folders[os.path.dirname(path)] for path in paths], dtype=bool)
 
 
 def _listed(folder: Path) -> frozenset[str]:

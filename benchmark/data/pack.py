@@ -158,7 +158,7 @@ def _target(
     except KeyError as error:
         raise DataError(f"{dataset.name}: index() returned no column {error}, which {task.name} learns") from None
     except (OSError, ValueError, SyntaxError) as error:
-        raise DataError(f"{dataset.name}: the target of {row['sample']} cannot be read: {error}") from None
+        raise DataError(f"{dataset.name}: the target of {row['sample']} cannot be used: {error}") from None
 
 
 def _write(

@@ -78,6 +78,20 @@ def federation_ranks(ranks: pd.DataFrame) -> pd.DataFrame:
     return ranks.groupby(level="federation").mean(skipna=False)
 
 
+def best_ranked(ranks: pd.DataFrame, federation: str) -> str | None:
+    """The method with the best average rank on a federation; None where none has one.
+
+    Args:
+        ranks: As `client_ranks` returns them.
+        federation: The federation.
+
+    Returns:
+        Its name; of equals the first.
+    """
+    known = federation_ranks(ranks).T.get(federation, pd.Series(dtype=float)).dropna()
+    return str(known.idxmin()) if len(known) else None
+
+
 def overall_ranks(ranks: pd.DataFrame) -> "pd.Series[float]":
     """The average rank of every ranked method over all federations, each with the same weight.
 

@@ -26,20 +26,23 @@ class Tested:
         rows: The n rows of the test split's table.
         counts: What every prediction is worth, (L, n, C, F).
         kept: Of every lane, what the task keeps of predictions beside their counts: n values for each column.
+        shown: Of every lane, what a picture shows of predictions, (n, ...); none where that is not asked for.
     """
 
     rows: pd.DataFrame
     counts: Floats
     kept: list[dict[str, npt.NDArray[Any]]]
+    shown: list[npt.NDArray[Any]]
 
 
-def every_client(job: Job, test: Split, states: Sequence[Path]) -> Iterator[Tested]:
+def every_client(job: Job, test: Split, states: Sequence[Path], *, shown: bool = False) -> Iterator[Tested]:
     """Test every client; a client's predictions are never held whole.
 
     Args:
         job: Model, method and clients.
         test: The test split.
         states: The leaves each client predicts with, (K, ...), of each of L lanes.
+        shown: Whether to keep what a picture shows of predictions: for a few samples.
 
     Yields:
         What each client's model makes of its images.
@@ -53,12 +56,15 @@ def every_client(job: Job, test: Split, states: Sequence[Path]) -> Iterator[Test
         targets = torch.from_numpy(test.targets[places].copy()).to(engine.device)
         counts: list[Floats] = []
         kept: list[list[dict[str, npt.NDArray[Any]]]] = [[] for _ in lanes]
+        pictures: list[list[npt.NDArray[Any]]] = [[] for _ in lanes if shown]
         for which, prediction in engine.predictions(client, Rows(images, torch.from_numpy(places)), own):
             counts.append(task.counts(prediction, targets[which]).cpu().numpy())
             for parts, lane in zip(kept, prediction, strict=True):
-                parts.append(task.kept(lane))
+                parts.append(task.kept(lane, targets[which]))
+            for pictured, lane in zip(pictures, prediction, strict=False):
+                pictured.append(task.shown(lane))
         joined = [{name: np.concatenate([part[name] for part in parts]) for name in parts[0]} for parts in kept]
-        yield Tested(rows, np.concatenate(counts, axis=1), joined)
+        yield Tested(rows, np.concatenate(counts, axis=1), joined, [np.concatenate(parts) for parts in pictures])
 
 
 def _state(path: Path, device: torch.device) -> dict[str, dict[str, torch.Tensor]]:

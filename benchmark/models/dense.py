@@ -12,6 +12,7 @@ it can be mapped over lanes.
 import copy
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -91,7 +92,7 @@ class Dense:
         """The module's own tensor of a leaf."""
         return self._tensor(leaf.site).detach()
 
-    def __call__(self, images: Tensor, params: Leaves, mix: Mix, *, training: bool) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(self, images: Tensor, params: Leaves, mix: Mix, *, training: bool) -> tuple[Any, dict[str, Tensor]]:
         """Run the module on its input, with the leaves of one client in one lane.
 
         In training, batch normalisation whose buffers are leaves uses the batch's statistics. Returns the module's

@@ -1,14 +1,40 @@
-"""Heads: what makes a prediction of a network's features. All their tensors are leaves."""
+"""Heads: what makes a prediction of what a network sees. All their tensors are leaves."""
 
-from collections.abc import Callable
+import json
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save as serialised
 from torch import Tensor
 
+from benchmark.files import atomic
 from benchmark.leaf import Initial, Leaf, Leaves
 from benchmark.method import Mix
+
+HEADS = "head.safetensors"
+"""The file of one client's heads, where PEFT's format has no place for them."""
+
+
+class Head(Protocol):
+    """What a network asks of its head."""
+
+    @property
+    def floats(self) -> int:
+        """Floats of an image that the backward pass of a step keeps."""
+        ...
+
+    def leaves(self, name: str, *, trainable: bool = True) -> list[Leaf]:
+        """The leaves of a head of this name."""
+        ...
+
+    def __call__(self, params: Leaves, name: str, seen: Tensor) -> Tensor:
+        """The prediction (n, outputs, ...) of the head of this name, of what it sees of n images."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -25,6 +51,11 @@ class Linear:
     outputs: int
     spread: float = 0.02
 
+    @property
+    def floats(self) -> int:
+        """Next to none."""
+        return self.inputs
+
     def leaves(self, name: str, *, trainable: bool = True) -> list[Leaf]:
         """The leaves of a head of this name."""
         weight, bias = (self.outputs, self.inputs), (self.outputs,)
@@ -33,9 +64,87 @@ class Linear:
             Leaf(f"{name}/bias", name, "head", bias, Initial(), trainable),
         ]
 
-    def __call__(self, params: Leaves, name: str, features: Tensor) -> Tensor:
+    def __call__(self, params: Leaves, name: str, seen: Tensor) -> Tensor:
         """Features (n, inputs) to (n, outputs), by the head of this name."""
-        return F.linear(features, params[f"{name}/weight"], params[f"{name}/bias"])
+        return F.linear(seen, params[f"{name}/weight"], params[f"{name}/bias"])
+
+
+@dataclass(frozen=True)
+class Upscaler:
+    """Transposed convolutions from a grid of tokens to the pixels of the image, and a linear layer for each pixel.
+
+    It is the upscaling head of the Segment Anything model (arXiv 2304.02643, appendix A) as FLAP-SAM makes it deeper,
+    up to the full size of the image (arXiv 2407.21739), without prompts. Every stage but the last is normalised over
+    channels; GELU follows each. A kernel is as wide as its stride, so that a stage is a matrix product for every place
+    of the grid; weights have the shape that torch's `ConvTranspose2d` gives them.
+
+    Attributes:
+        inputs: Size of a token.
+        outputs: Numbers that the task predicts of each pixel.
+        side: Side of the grid.
+        factors: By what each stage widens the grid; none where the grid is that of the pixels.
+        spread: Standard deviation of the last layer's initial weights; its biases begin at zero.
+    """
+
+    inputs: int
+    outputs: int
+    side: int
+    factors: Sequence[int] = ()
+    spread: float = 0.02
+
+    @property
+    def channels(self) -> list[int]:
+        """Of the tokens, and after each stage: 64, halved from stage to stage, 8 at least."""
+        return [self.inputs, *(max(8, 64 >> stage) for stage in range(len(self.factors)))]
+
+    @property
+    def floats(self) -> int:
+        """Six maps of each stage (its output, and what its normalisation and GELU keep), eight of the loss's."""
+        sides = [self.side * math.prod(self.factors[: stage + 1]) for stage in range(len(self.factors))]
+        stages = sum(6 * side**2 * own for side, own in zip(sides, self.channels[1:], strict=True))
+        return stages + 8 * self.outputs * (sides[-1] if sides else self.side) ** 2
+
+    def leaves(self, name: str, *, trainable: bool = True) -> list[Leaf]:
+        """The leaves of a head of this name; stages begin as torch's linear layers do."""
+        shapes: list[tuple[str, tuple[int, ...], Initial]] = []
+        for stage, factor in enumerate(self.factors):
+            inputs, outputs = self.channels[stage : stage + 2]
+            uniform = Initial("uniform", 1 / math.sqrt(inputs))
+            shapes += [
+                (f"up{stage}.weight", (inputs, outputs, factor, factor), uniform),
+                (f"up{stage}.bias", (outputs,), Initial()),
+            ]
+            if stage < len(self.factors) - 1:
+                shapes += [
+                    (f"norm{stage}.weight", (outputs,), Initial("constant", 1.0)),
+                    (f"norm{stage}.bias", (outputs,), Initial()),
+                ]
+        shapes += [
+            ("weight", (self.outputs, self.channels[-1]), Initial("normal", self.spread)),
+            ("bias", (self.outputs,), Initial()),
+        ]
+        return [Leaf(f"{name}/{own}", name, "head", shape, begins, trainable) for own, shape, begins in shapes]
+
+    def __call__(self, params: Leaves, name: str, seen: Tensor) -> Tensor:
+        """A grid (n, side, side, inputs) to (n, outputs, pixels, pixels), by the head of this name."""
+        for stage in range(len(self.factors)):
+            seen = _widened(seen, params[f"{name}/up{stage}.weight"], params[f"{name}/up{stage}.bias"])
+            if stage < len(self.factors) - 1:
+                weight, bias = params[f"{name}/norm{stage}.weight"], params[f"{name}/norm{stage}.bias"]
+                seen = F.layer_norm(seen, weight.shape, weight, bias)
+            seen = F.gelu(seen)
+        return F.linear(seen, params[f"{name}/weight"], params[f"{name}/bias"]).permute(0, 3, 1, 2)
+
+
+def stages(factor: int) -> list[int]:
+    """The prime factors of a number, smallest first: by what the stages widen a grid that is so much too small."""
+    found, divisor = [], 2
+    while factor > 1:
+        while factor % divisor == 0:
+            found.append(divisor)
+            factor //= divisor
+        divisor += 1
+    return found
 
 
 def weighted(head: Callable[[str], Tensor], heads: Mix) -> Tensor:
@@ -50,6 +159,29 @@ def weighted(head: Callable[[str], Tensor], heads: Mix) -> Tensor:
     """
     found = [_times(head(name), weight) for name, weight in heads.items()]
     return torch.stack(found).sum(0) if len(found) > 1 else found[0]
+
+
+def save_heads(folder: Path, params: Leaves, heads: Mix) -> None:
+    """Write one client's heads as `HEADS`: their leaves by name, and in its metadata the heads' weights.
+
+    Args:
+        folder: Receives the file.
+        params: The client's deployed leaves.
+        heads: The weight of each head.
+    """
+    own = {leaf: tensor for leaf, tensor in params.items() if leaf.partition("/")[0] in heads}
+    weights = {name: float(weight) for name, weight in heads.items()}
+    with atomic(folder / HEADS) as path:
+        found = {name: tensor.detach().cpu().contiguous() for name, tensor in own.items()}
+        path.write_bytes(serialised(found, {"format": "pt", "weights": json.dumps(weights)}))
+
+
+def _widened(seen: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """A transposed convolution whose stride is its width s: (n, h, w, in) to (n, h s, w s, out)."""
+    n, height, width, _ = seen.shape
+    inputs, outputs, s, _ = weight.shape
+    places = (seen @ weight.reshape(inputs, -1)).reshape(n, height, width, outputs, s, s)
+    return places.permute(0, 1, 4, 2, 5, 3).reshape(n, height * s, width * s, outputs) + bias
 
 
 def _times(prediction: Tensor, weight: float | Tensor) -> Tensor:

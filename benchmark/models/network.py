@@ -34,11 +34,13 @@ class Network(ABC):
             none.
         name: The module's file name.
         adaptable: Whether it has projections that LoRA can adapt.
+        predicts: Whether it can make a prediction of each image, of each pixel, or both; see `Task.predicts`.
     """
 
     sites: Sequence[str] = ()
     name: ClassVar[str]
     adaptable: ClassVar[bool] = False
+    predicts: ClassVar[tuple[str, ...]] = ("images",)
 
     @classmethod
     @abstractmethod
@@ -117,7 +119,8 @@ class Network(ABC):
         """What the network makes of images.
 
         Args:
-            images: Shape (n, 3, size, size), values in [0, 1]; normalised here, as in pretraining.
+            images: Shape (n, 3, size, size), or (n, 1, size, size) where they are grey, values in [0, 1]; normalised
+                here, as in pretraining.
             params: The leaves of one client in one lane.
             heads: The weight of each head's prediction.
             adapters: The weight of each adapter.

@@ -9,7 +9,8 @@ that of each head into it; a dense offset of the frozen weight is an adapter of 
     PeftModel.from_pretrained(model, "adapters/1")
 
 predicts what the client predicts (but for methods whose mix depends on the image: there it is the mix of `Method.mix`).
-The second line is for clients that trained weights of the network itself; others have no such file.
+The second line is for clients that trained weights of the network itself; others have no such file. A head that is no
+linear layer stands beside, in `head.safetensors` (`benchmark.models.heads`).
 """
 
 from collections.abc import Mapping
@@ -38,7 +39,8 @@ def save(
 
     The folder receives `adapter_config.json`, `adapter_model.safetensors` and, where there are any,
     `weights.safetensors`: the `weights` of the network itself that were trained. Layers and weights have their names in
-    timm's model. `scale` is alpha / rank; heads and adapters have these weights in the mix.
+    timm's model. `scale` is alpha / rank; heads and adapters have these weights in the mix; heads that are no
+    linear layers are not named, and are written beside.
     """
     tensors: dict[str, Tensor] = {}
     ranks: dict[str, int] = {}
@@ -49,7 +51,7 @@ def save(
         ranks[path] = len(A)
         tensors[f"base_model.model.{path}.lora_A.weight"] = A
         tensors[f"base_model.model.{path}.lora_B.weight"] = B
-    for name in ("weight", "bias"):
+    for name in ("weight", "bias") if heads else ():
         weighted = [weight * params[f"{head}/{name}"] for head, weight in heads.items()]
         tensors[f"base_model.model.head.{name}"] = torch.stack(weighted).sum(0)
     largest = max(ranks.values(), default=1)
@@ -63,7 +65,7 @@ def save(
             "rank_pattern": ranks,
             "alpha_pattern": {path: scale * rank for path, rank in ranks.items()},
             "target_modules": list(ranks),
-            "modules_to_save": ["head"],
+            "modules_to_save": ["head"] if heads else None,
             "inference_mode": True,
         },
     )

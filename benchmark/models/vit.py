@@ -18,7 +18,7 @@ from benchmark.method import Mix, Output
 from benchmark.models import lora, peft
 from benchmark.models.attention import Attention, fused
 from benchmark.models.dense import Dense
-from benchmark.models.heads import Linear, weighted
+from benchmark.models.heads import Head, Linear, Upscaler, save_heads, stages, weighted
 from benchmark.models.last_block import LastBlock
 from benchmark.models.network import LEAVES, Network
 from benchmark.models.widened import widen
@@ -42,14 +42,17 @@ class Backbone(nn.Module):
         vit: The transformer, without a head.
         targets: Which projections of every block are adapted.
         adaptation: What the adapted projections will read.
+        pixels: Whether the head sees the grid of patch tokens; otherwise it sees the features of the image.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, vit: VisionTransformer, targets: Sequence[str], adaptation: lora.Adaptation) -> None:
+    def __init__(
+        self, vit: VisionTransformer, targets: Sequence[str], adaptation: lora.Adaptation, *, pixels: bool = False
+    ) -> None:
         super().__init__()
-        self.vit = vit
+        self.vit, self.pixels = vit, pixels
         mean, std = (torch.tensor(vit.pretrained_cfg[key]).view(3, 1, 1) for key in ("mean", "std"))
         self.register_buffer("mean", mean)
         self.register_buffer("std", std)
@@ -59,24 +62,31 @@ class Backbone(nn.Module):
                 block.attn = Attention(block.attn)
             else:
                 block.attn.fused_attn = False  # The fused kernel has no batching rule: vmap would loop over lanes.
-        if LastBlock.fits(vit):
+        if not pixels and LastBlock.fits(vit):
             vit.blocks[-1] = LastBlock(vit.blocks[-1], adaptation)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Features (n, dim) of images (n, 3, size, size) in [0, 1], which are normalised as in pretraining."""
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Features (n, dim) of images (n, 3, size, size) in [0, 1], normalised as in pretraining, and what heads see.
+
+        That is the features themselves, or the grid of patch tokens (n, side, side, dim).
+        """
         normalised = (images - self.mean) / self.std
         tokens = self.vit.forward_features(normalised.to(self.vit.pos_embed.dtype))
-        return self.vit.forward_head(tokens, pre_logits=True).to(images.dtype)
+        features = self.vit.forward_head(tokens, pre_logits=True).to(images.dtype)
+        if not self.pixels:
+            return features, features
+        grid = tokens[:, self.vit.num_prefix_tokens :].unflatten(1, self.vit.patch_embed.grid_size)
+        return features, grid.to(images.dtype)
 
 
 class ViT(Network):
-    """A vision transformer of timm with a linear head on its features.
+    """A vision transformer of timm with a linear head on its features, or an upscaler of its patch tokens.
 
     Its weights have the roles `norm`, `attention` and `backbone`; `last_block` names those of the last block.
 
     Attributes:
         backbone: The transformer.
-        head: Makes predictions of its features.
+        head: Makes predictions: a linear layer for an image, an upscaler for each of its pixels.
         settings: Which projections are adapted, and how.
 
     Args:
@@ -88,6 +98,7 @@ class ViT(Network):
 
     name = "vit"
     adaptable = True
+    predicts = ("images", "pixels")
 
     def __init__(
         self,
@@ -98,8 +109,12 @@ class ViT(Network):
     ) -> None:
         self.settings, self._begins = settings, initialisation or InitialisationSettings()
         self._adaptation = lora.Adaptation(settings.alpha / settings.rank, settings.dropout)
-        self.backbone = Backbone(vit, settings.targets, self._adaptation)
-        self.head = Linear(int(vit.num_features), task.outputs, self._begins.head)
+        pixels = task.predicts == "pixels"
+        self.backbone = Backbone(vit, settings.targets, self._adaptation, pixels=pixels)
+        self.head: Head = Linear(int(vit.num_features), task.outputs, self._begins.head)
+        if pixels:
+            side, patch = vit.patch_embed.grid_size[0], vit.patch_embed.patch_size[0]
+            self.head = Upscaler(int(vit.embed_dim), task.outputs, side, stages(patch), self._begins.head)
         last = f"blocks.{len(vit.blocks) - 1}."
         words = {"last_block": lambda name: name.startswith(last)}
         self._dense = Dense(self.backbone, _role, words, kept=[self._adaptation])
@@ -166,8 +181,8 @@ class ViT(Network):
         """See `Network`."""
         pairs = {name: weight for name, weight in adapters.items() if lora_name(name, self.sites[0], "A") in params}
         with self._adaptation.using(params, pairs, trace, dropout) as outputs:
-            features, buffers = self._dense(images, params, adapters, training=training)
-        prediction = weighted(lambda name: self.head(params, name, features), heads)
+            (features, seen), buffers = self._dense(images, params, adapters, training=training)
+        prediction = weighted(lambda name: self.head(params, name, seen), heads)
         return Output(prediction, features, outputs, buffers)
 
     def pretrained(self, leaf: Leaf) -> Tensor:
@@ -180,22 +195,25 @@ class ViT(Network):
         return state
 
     def step_bytes(self, images: int) -> int:
-        """Activations of every block."""
+        """Activations of every block, and of the head."""
         vit = self.backbone.vit
         tokens, heads = vit.patch_embed.num_patches + 1, vit.blocks[0].attn.num_heads
         # The fused kernel keeps its output and a sum for every query; otherwise two matrices of attention are kept.
         attention = vit.embed_dim + heads if fused(self.backbone.mean.device, tokens) else 2 * heads * tokens
         per_block = tokens * (_ACTIVATIONS * vit.embed_dim + attention)
-        return int(images * len(vit.blocks) * per_block * self.backbone.mean.dtype.itemsize)
+        floats = len(vit.blocks) * per_block + self.head.floats
+        return int(images * floats * self.backbone.mean.dtype.itemsize)
 
     def export(self, folder: Path, params: Leaves, heads: Mix, adapters: Mix) -> None:
         """In the format of Hugging Face PEFT, for timm's unchanged model; see `benchmark.models.peft`."""
         layers = {
             path: layer for path, layer in self.backbone.vit.named_modules() if isinstance(layer, lora.AdaptedLinear)
         }
-        peft.save(
-            folder, layers, self._adaptation.scale, params, heads, adapters, self._dense.deployed(params, adapters)
-        )
+        weights = self._dense.deployed(params, adapters)
+        linear = isinstance(self.head, Linear)
+        peft.save(folder, layers, self._adaptation.scale, params, heads if linear else {}, adapters, weights)
+        if not linear:
+            save_heads(folder, params, heads)
 
 
 def _role(name: str) -> str:

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from benchmark.job import GivenPath, run
 from benchmark.reporting import style
 from benchmark.reporting.drawings import (
+    case_scores,
     clients,
     confusions,
     critical_difference,
@@ -39,6 +40,7 @@ FIGURES: dict[str, Drawing] = {
     "bytes": traffic.bytes_sent,
     "labels": data.labels,
     "confusion": confusions.confusion,
+    "case_scores": case_scores.case_scores,
     "overlap": overlaps.overlap,
 }
 

@@ -11,8 +11,8 @@ GROUPS = {
 """The figures that every comparison has, below their headings, in order."""
 OF_TASKS = "Tasks"
 """The heading of the figures that single tasks have: `Task.figures`."""
-FROM_IMAGES = "examples"
-"""The figure that is drawn from packed images and not from results."""
+FROM_IMAGES = ("examples", "overlays")
+"""The figures that show images, and are no drawing of results alone: each has a job of its own."""
 
 
 def names(of_tasks: Iterable[Sequence[str]]) -> list[str]:

@@ -139,7 +139,7 @@ class Classification(Task):
         shown = true[:, true.sum(0) > 0] > 0
         return [tuple(np.flatnonzero(row).tolist()) for row in shown]
 
-    def kept(self, prediction: "Tensor") -> dict[str, npt.NDArray[Any]]:
+    def kept(self, prediction: "Tensor", target: "Tensor") -> dict[str, npt.NDArray[Any]]:
         """The predicted probabilities, for metrics that no counts give."""
         probabilities = prediction.softmax(-1).float().cpu().numpy()
         return {f"probability_{c}": probabilities[:, c] for c in range(probabilities.shape[1])}

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -48,6 +48,7 @@ class Task(ABC):
         counted: What `counts` counts, in the order of its last dimension.
         unit: What a score is made of: `case` where every case has a score of its own and these are averaged, `group`
             where the counts of all samples are added up first, whichever case they belong to.
+        predicts: Whether a prediction is made of each image or of each of its pixels: a network says which it can make.
         figures: Names of the figures that only this task has.
         defaults: The settings that there are, with their values where the configuration names none.
     """
@@ -60,6 +61,7 @@ class Task(ABC):
     higher_is_better: ClassVar[bool] = True
     counted: ClassVar[tuple[str, ...]]
     unit: ClassVar[str] = "group"
+    predicts: ClassVar[Literal["images", "pixels"]] = "images"
     figures: ClassVar[tuple[str, ...]] = ()
     defaults: ClassVar[Mapping[str, Any]] = {}
 
@@ -182,23 +184,32 @@ class Task(ABC):
         """
         return [()] * len(counts)
 
-    def kept(self, prediction: "Tensor") -> dict[str, npt.NDArray[Any]]:
+    def kept(self, prediction: "Tensor", target: "Tensor") -> dict[str, npt.NDArray[Any]]:
         """What is kept of predictions beside their counts, by column; each of n entries.
 
         Args:
             prediction: Of n samples in one lane, (n, outputs, ...).
+            target: Their targets, (n, ...).
 
         Returns:
             By default nothing.
         """
         return {}
 
+    def pictured(self, counts: Floats) -> int:
+        """Which of a case's samples a picture shows, from their counts (n, C, F): by default that in the middle."""
+        return len(counts) // 2
+
+    def shown(self, prediction: "Tensor") -> npt.NDArray[Any]:
+        """What a picture shows of the predictions (n, outputs, ...) of n samples in one lane, (n, ...)."""
+        raise NotImplementedError(f"{self.name} pictures no prediction")
+
     def metrics(self, counts: Floats, kept: pd.DataFrame) -> list[Metric]:
         """What stands beside the score in the table of clients.
 
         Args:
             counts: The counts of one client's n samples, (n, C, F).
-            kept: What `kept` returned of them, row by row.
+            kept: What `kept` returned of them, row by row, beside the columns sample, client, group and case.
 
         Returns:
             Name, value and number of samples. A metric that is not defined here is left out; NaN is a model that

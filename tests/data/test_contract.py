@@ -19,6 +19,8 @@ import pytest
 from PIL import Image
 
 from benchmark.data.dataset import Dataset, Request, checked_index, find, fingerprint, names
+from benchmark.data.datasets.fed_ham10000_lesions import MASKS
+from benchmark.data.flamby import IMAGES
 from benchmark.data.pack import pack
 from benchmark.data.prepare import prepare
 from benchmark.job import run
@@ -30,13 +32,17 @@ DOCUMENT = ROOT / "docs" / "datasets.md"
 Prepared = tuple[Dataset, Request]
 
 
-def documented(folder: Path, old: str = "", new: str = "") -> Dataset:
-    """The module that `docs/datasets.md` shows, with `new` in place of `old`, imported from a file."""
-    code = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)[0]
-    assert len(code.splitlines()) <= 40
-    path = folder / "my_clinics.py"
+DOCUMENTED = ("my_clinics", "my_outlines")
+"""The modules that `docs/datasets.md` shows, in its order."""
+
+
+def documented(name: str, folder: Path, old: str = "", new: str = "") -> Dataset:
+    """One of them, with `new` in place of `old`, imported from a file."""
+    code = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)[DOCUMENTED.index(name)]
+    assert len(code.splitlines()) <= 42
+    path = folder / f"{name}.py"
     path.write_text(code.replace(old, new) if old else code)
-    spec = importlib.util.spec_from_file_location("benchmark.data.datasets.my_clinics", path)
+    spec = importlib.util.spec_from_file_location(f"benchmark.data.datasets.{name}", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -47,15 +53,41 @@ def documented(folder: Path, old: str = "", new: str = "") -> Dataset:
 
 
 def clinics(folder: Path) -> Path:
-    """A folder as the documented module reads it: three sites, five patients each."""
+    """A folder as the documented modules read it: three sites, five patients each."""
     rng, rows = np.random.default_rng(0), []
     for site in ("north", "south", "west"):
         for patient in range(5):
             for number in range(4):
                 name = f"{site}_{patient}_{number}.png"
                 Image.fromarray(rng.integers(0, 256, (30, 40, 3), dtype=np.uint8)).save(folder / name)
-                rows.append((name, ("benign", "malignant")[number % 2], site, f"{site} {patient}"))
-    pd.DataFrame(rows, columns=["image", "label", "site", "patient"]).to_csv(folder / "images.csv", index=False)
+                outline(folder / f"mask_{name}", rng, 255)
+                rows.append((name, f"mask_{name}", ("benign", "malignant")[number % 2], site, f"{site} {patient}"))
+    columns = ["image", "mask", "label", "site", "patient"]
+    pd.DataFrame(rows, columns=columns).to_csv(folder / "images.csv", index=False)
+    return folder
+
+
+def outline(path: Path, rng: np.random.Generator, value: int, size: tuple[int, int] = (30, 40)) -> None:
+    """A mask: a rectangle of this value."""
+    mask = np.zeros(size, dtype=np.uint8)
+    top, left = rng.integers(4, 10, 2)
+    mask[top : top + 8, left : left + 12] = value
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(mask).save(path)
+
+
+def vessels(folder: Path) -> Path:
+    """A folder as `retinal_vessels` reads it."""
+    rng, rows = np.random.default_rng(1), []
+    for client in find("retinal_vessels").clients:
+        for number in range(8):
+            name = f"{client.name}/{number}"
+            outline(folder / f"masks/{name}.png", rng, 1)
+            picture = Image.fromarray(rng.integers(0, 256, (30, 40, 3), dtype=np.uint8))
+            (folder / f"images/{client.name}").mkdir(parents=True, exist_ok=True)
+            picture.save(folder / f"images/{name}.jpg")
+            rows.append((client.name, name, "test" if number % 4 == 3 else "train", str(number // 2 * 2 + number % 2)))
+    pd.DataFrame(rows, columns=["site", "name", "split", "patient"]).to_csv(folder / "index.csv", index=False)
     return folder
 
 
@@ -69,22 +101,30 @@ def hospital_patients() -> list[tuple[int, int, str, str | None]]:
     ]
 
 
-@pytest.fixture(params=[*names(), "my_clinics"])
+@pytest.fixture(params=[*names(), *(name for name in DOCUMENTED if name not in names())])
 def prepared(
     request: pytest.FixtureRequest, tmp_path: Path, slides: Path, flamby_folder: Callable[..., Path]
 ) -> Prepared:
     """A dataset, and a request that it can fulfil without a network."""
     name, folder = request.param, tmp_path / "data"
     folder.mkdir()
-    if name == "my_clinics" and name not in names():
-        return documented(folder), Request(folder, clinics(folder))
+    if name in DOCUMENTED and name not in names():
+        return documented(name, folder), Request(folder, clinics(folder))
     dataset = find(name)
     if name.startswith("toy_"):
-        options = {"toy_lesions": {"scale": 0.006, "side": 32}, "toy_slides": {"scale": 0.0003}}[name]
+        small = {"toy_lesions": {"scale": 0.006, "side": 32}, "toy_slides": {"scale": 0.0003}}
+        options = {**small, "toy_volumes": {"scale": 0.4, "side": 32}}[name]
         return dataset, Request(folder, options=options)
     if name in ("fed_isic2019", "fed_ham10000"):
         options = {"short_side": 24} if name == "fed_isic2019" else {}
         return dataset, Request(folder, flamby_folder(hospital_patients()), options)
+    if name == "fed_ham10000_lesions":
+        root = flamby_folder(hospital_patients())
+        for image in (root / IMAGES).iterdir():
+            outline(root / MASKS / f"{image.stem}_segmentation.png", np.random.default_rng(0), 255, (24, 32))
+        return dataset, Request(folder, root)
+    if name == "retinal_vessels":
+        return dataset, Request(folder, vessels(tmp_path / "vessels"))
     if name == "camelyon17":
         return FewSlides(), Request(folder, slides)
     source = os.environ.get(f"BENCHMARK_{name.upper()}")
@@ -117,6 +157,8 @@ def test_every_protocol_gives_a_sound_index(prepared: Prepared) -> None:
         if dataset.task == "classification":
             assert len(dataset.classes) > 1
             assert "label" in table, "classification learns the index's column `label`"
+        if dataset.task == "segmentation":
+            assert all((root / path).is_file() for path in table["target"])
         assert all((root / path).is_file() for path in table["path"])
         for client, rows in table.groupby("client"):
             assert {"train", "test"} <= set(rows["split"]), (protocol, client)

@@ -19,7 +19,7 @@ def said(folder: Path, change: Callable[[str], str], dataset: Dataset | None = N
     table = clinics(own) / "images.csv"
     table.write_text(change(table.read_text()))
     with pytest.raises(DataError) as caught:
-        checked_index(dataset or documented(folder), own, "published", 0)
+        checked_index(dataset or documented("my_clinics", folder), own, "published", 0)
     assert "\n" not in str(caught.value)
     return str(caught.value).replace(str(folder), "DATA")
 
@@ -66,12 +66,12 @@ def test_a_fault_of_the_table_names_value_and_place(tmp_path: Path, old: str, ne
 
 def test_a_table_that_is_absent_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"images\.csv: cannot be read as CSV: .*No such file"):
-        checked_index(documented(tmp_path), tmp_path, "published", 0)
+        checked_index(documented("my_clinics", tmp_path), tmp_path, "published", 0)
 
 
 def test_an_error_in_a_module_names_its_line(tmp_path: Path) -> None:
     """Whatever pandas says of it."""
-    broken = documented(tmp_path, 'rows["patient"]', 'rows["person"]')
+    broken = documented("my_clinics", tmp_path, 'rows["patient"]', 'rows["person"]')
     lines = (tmp_path / "my_clinics.py").read_text().splitlines()
     line = next(number for number, text in enumerate(lines, 1) if '"person"' in text)
     assert said(tmp_path, str, broken) == f"DATA/my_clinics.py:{line}: in index(): KeyError: 'person'"
@@ -97,7 +97,7 @@ def added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str
 
 
 def example(folder: Path) -> str:
-    documented(folder)
+    documented("my_clinics", folder)
     return (folder / "my_clinics.py").read_text()
 
 

@@ -118,8 +118,8 @@ def test_masks_lie_on_their_images_and_volumes_stay_whole(folder: Callable[[], i
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"mask": "absent.png"}, "the target of 02-0 cannot be read"),
-        ({"mask": "00-0.tif"}, "the target of 02-0 cannot be read"),
+        ({"mask": "absent.png"}, "the target of 02-0 cannot be used"),
+        ({"mask": "00-0.tif"}, "the target of 02-0 cannot be used"),
         ({}, "index() returned no column 'mask', which outline learns"),
     ],
 )

@@ -7,13 +7,15 @@ import pytest
 
 JOBS = [
     *(f"benchmark.evaluation.{name}" for name in ("select", "overlap", "collect", "stability", "checks")),
-    *(f"benchmark.reporting.{name}" for name in ("tables", "leaderboard", "figures", "examples", "report", "readme")),
+    *(f"benchmark.reporting.{name}" for name in ("tables", "leaderboard", "figures", "examples", "overlays")),
+    *(f"benchmark.reporting.{name}" for name in ("report", "readme")),
 ]
 
 
 @pytest.fixture(scope="module")
 def loaded() -> set[str]:
-    program = f"import sys, benchmark.tasks.classification, {', '.join(JOBS)}; print(*sys.modules)"
+    learned = (f"benchmark.tasks.{name}" for name in ("classification", "segmentation"))
+    program = f"import sys, {', '.join([*learned, *JOBS])}; print(*sys.modules)"
     return set(
         subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
     )

@@ -95,7 +95,7 @@ def test_the_page_names_no_folder_of_this_machine(html: str, tree: synthetic.Tre
 
 
 def test_every_figure_has_a_caption(tmp_path: Path) -> None:
-    for name in [*figures.FIGURES, "examples"]:
+    for name in [*figures.FIGURES, *gallery.FROM_IMAGES]:
         assert (ROOT / "report" / f"{name}.rst").is_file()
     (tmp_path / "unknown.svg").write_text("<svg/>")
     with pytest.raises(OSError, match=r"unknown\.rst"):

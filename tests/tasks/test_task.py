@@ -162,7 +162,7 @@ def test_units_that_show_the_same_classes_are_drawn_among_themselves() -> None:
 
 def test_what_is_kept_are_probabilities() -> None:
     z = logits(5)
-    kept = TASK.kept(torch.from_numpy(z))
+    kept = TASK.kept(torch.from_numpy(z), torch.from_numpy(LABELS))
     assert list(kept) == [f"probability_{c}" for c in range(4)]
     np.testing.assert_allclose(np.stack(list(kept.values()), 1), np.exp(log_softmax(z)), rtol=1e-6)
 

@@ -44,7 +44,7 @@ def test_a_run_writes_every_artefact(finished: Project) -> None:
         assert (results / name).stat().st_size > 0
     for kind in ("csv", "md", "tex"):
         assert (results / f"tables/toy_lesions.{kind}").stat().st_size > 0
-    for name in (*Plan.of(SMALL).figure_names, "examples"):
+    for name in Plan.of(SMALL).figure_names:
         assert f'id="figure-{name}"' in (results / "report.html").read_text()
     run = results / "runs/toy_lesions/fedit/lr=1e-3/seed=0"
     metrics = pd.read_parquet(run / "metrics.parquet")
@@ -178,13 +178,13 @@ def test_a_crash_in_retraining_leaves_no_stale_leaderboard(project: Project) -> 
     assert project.planned() == set()
 
 
-def test_only_evaluate_and_the_appendix_ask_for_the_test_split(finished: Project) -> None:
-    """No other rule names a file of the test split. Both ask for the selection first."""
+def test_only_what_follows_the_selection_asks_for_the_test_split(finished: Project) -> None:
+    """Tests, the appendix and the pictures of a few cases, all of which ask for the selection first; no other rule."""
     text = "\n\n".join(path.read_text() for path in (finished.folder / "workflow/rules").glob("*.smk"))
     rules = re.split(r"^rule (\w+):\n", text, flags=re.MULTILINE)
     asking = {name: text for name, text in zip(rules[1::2], rules[2::2], strict=True) if "test.npy" in text}
-    assert set(asking) == {"evaluate"}
-    assert "selected=plan.selected," in asking["evaluate"]
+    assert set(asking) == {"evaluate", "show"}
+    assert all("selected=plan.selected," in text for text in asking.values())
     (shared,) = re.findall(r"^use rule evaluate as appendix_predictions with:\n(.*?)(?=\n\n\n)", text, re.M | re.S)
     assert "input:" not in shared, "the same input, the selection too"
 

@@ -74,7 +74,7 @@ def project(tmp_path: Path) -> Path:
     (folder / "methods/mine.py").write_text(METHOD)
     module = tmp_path / "module"
     module.mkdir()
-    documented(module)
+    documented("my_clinics", module)
     shutil.copy(module / "my_clinics.py", folder / "benchmark/data/datasets")
     caption = folder / "report/labels.rst"
     caption.write_text(f"Counted again. {caption.read_text()}")

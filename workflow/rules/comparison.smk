@@ -201,6 +201,8 @@ rule figure:
         csv=f"{plan.figures}/{{figure}}.csv",
     log:
         plan.log("figure/{figure}"),
+    wildcard_constraints:
+        figure=plan.drawn_from_results,
     conda:
         "../../environment.yml"
     params:
@@ -241,16 +243,61 @@ rule examples:
         " --pdf {output.pdf} --svg {output.svg} --csv {output.csv} --png {output.png} > {log} 2>&1"
 
 
+# Which test cases are shown, by rule: the median and the worst one of the best ranked method.
+rule cases:
+    input:
+        **plan.collected,
+        tests=plan.every(*plan.of_seeds("counts.parquet")),
+        code=plan.sources("benchmark.evaluation.cases", tasks=plan.tasks),
+    output:
+        plan.cases,
+    log:
+        plan.log("cases/{federation}"),
+    conda:
+        "../../environment.yml"
+    message:
+        "Choose the cases of {wildcards.federation} that are shown"
+    shell:
+        "python -m benchmark.evaluation.cases {input.comparison} {wildcards.federation} --output {output} > {log} 2>&1"
+
+
+rule overlays:
+    input:
+        **plan.collected,
+        tests=plan.every(*plan.of_seeds("counts.parquet")),
+        cases=plan.all_cases,
+        shown=plan.all_shown,
+        code=plan.sources("benchmark.reporting.overlays", tasks=plan.tasks),
+    output:
+        pdf=f"{plan.figures}/overlays.pdf",
+        svg=report(
+            f"{plan.figures}/overlays.svg",
+            caption="../../report/overlays.rst",
+            category="Figures",
+            labels={"figure": "overlays"},
+        ),
+        csv=f"{plan.figures}/overlays.csv",
+    log:
+        plan.log("overlays"),
+    conda:
+        "../../environment.yml"
+    params:
+        shown=lambda wildcards, input: ["--shown", *input.shown] if input.shown else "",
+    message:
+        "Draw what every method outlines"
+    shell:
+        "python -m benchmark.reporting.overlays {input.comparison} {params.shown}"
+        " --pdf {output.pdf} --svg {output.svg} --csv {output.csv} > {log} 2>&1"
+
+
 rule report:
     input:
         **plan.collected,
         statistics=plan.statistics,
         published="results/reference/published.csv",
         checks=plan.places.of("checks.csv"),
-        figures=expand(
-            f"{plan.figures}/{{figure}}.svg", figure=[*plan.figure_names, "examples"]
-        ),
-        captions=expand("report/{figure}.rst", figure=[*plan.figure_names, "examples"]),
+        figures=expand(f"{plan.figures}/{{figure}}.svg", figure=plan.figure_names),
+        captions=expand("report/{figure}.rst", figure=plan.figure_names),
         appendix=plan.appendix,
         templates=plan.templates,
         code=plan.sources("benchmark.reporting.report", tasks=plan.tasks),

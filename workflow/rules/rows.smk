@@ -97,7 +97,7 @@ rule select:
         " --last-rounds {params.last_rounds} --output {output} > {log} 2>&1"
 
 
-# Opens the test split, for the selected rate only. No rule but this one and `appendix_predictions` does.
+# Opens the test split, for the selected rate only. No rule but this one, `appendix_predictions` and `show` does.
 rule evaluate:
     input:
         method=lambda wildcards: method_file(wildcards.method),
@@ -146,6 +146,39 @@ use rule evaluate as appendix_predictions with:
         output=lambda wildcards: plan.all_rates.format(**wildcards),
     message:
         "Test every rate of {wildcards.method} on {wildcards.federation} for the appendix; progress in {log}"
+
+
+# What a row's model makes of the few test cases that are shown: chosen by rule, once every row is tested.
+rule show:
+    input:
+        comparison=plan.places.of("comparison.json"),
+        cases=plan.cases,
+        selected=plan.selected,
+        method=lambda wildcards: method_file(wildcards.method),
+        images=plan.packed("train.npy"),
+        test=plan.packed("test.npy"),
+        backbone=f"{plan.backbone}/model.safetensors",
+        states=plan.of_runs("state.safetensors"),
+        code=plan.of_model("benchmark.evaluation.show"),
+    output:
+        plan.shown,
+    log:
+        plan.log("show/{federation}/{method}"),
+    wildcard_constraints:
+        federation=plan.where_shown,
+    conda:
+        "../../environment.yml"
+    resources:
+        gpu=1,
+        device=plan.config.device,
+    params:
+        settings=lambda wildcards: plan.training(wildcards.federation, wildcards.method),
+    message:
+        "Predict the shown cases of {wildcards.federation} with {wildcards.method}"
+    shell:
+        "python -m benchmark.device -- python -m benchmark.evaluation.show {input.comparison}"
+        " --settings {params.settings:q} --method {input.method} --pack $(dirname {input.test})"
+        " --backbone $(dirname {input.backbone}) --output {output} --device {resources.device} > {log} 2>&1"
 
 
 # How orthogonal global and personal adapters became, at the selected rate.

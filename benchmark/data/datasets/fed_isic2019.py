@@ -109,7 +109,7 @@ class FedIsic2019(Dataset):
             {
                 "sample": rows["image"],
                 "client": rows["client"],
-                "label": rows["target"].astype(np.int64),
+                "label": rows["label"].astype(np.int64),
                 "group": known.where(known.notna(), rows["image"]).astype(str),
                 "split": rows["fold"],
                 "path": rows["path"],
@@ -120,7 +120,7 @@ class FedIsic2019(Dataset):
         return table
 
     def _rows(self, root: Path) -> pd.DataFrame:
-        """The split file's rows of our clients whose images are in `root`, with `client` and `path`."""
+        """The split file's rows of our clients whose images are in `root`, with `client`, `label` and `path`."""
         file = _split_file(root)
         try:
             rows = pd.read_csv(file, dtype={"image": str, "fold": str})
@@ -138,7 +138,7 @@ class FedIsic2019(Dataset):
             raise DataError(f"{file}: {len(wrong)} rows whose `target` is not their one-hot class: {some(wrong)}")
         rows = rows[rows["client"].isin([client.id for client in self.clients])].reset_index(drop=True)
         rows["path"] = IMAGES + "/" + rows["image"] + ".jpg"
-        return present(rows, root, self.name)
+        return present(rows.rename(columns={"target": "label"}), root, self.name)
 
     def _is_complete(self, root: Path) -> bool:
         """Whether `root` holds all images of all clients."""

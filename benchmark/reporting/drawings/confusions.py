@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmark.evaluation import counts
-from benchmark.evaluation.ranks import federation_ranks
+from benchmark.evaluation.ranks import best_ranked
 from benchmark.reporting.drawings.panels import multiples, stacked
 from benchmark.reporting.inputs import Results
 
@@ -41,8 +41,7 @@ def confusion(results: Results) -> tuple[Figure, pd.DataFrame]:
 
 def best_method(results: Results, federation: str) -> str:
     """The method with the best average rank on a federation; the leaderboard's first where none has one."""
-    known = federation_ranks(results.ranks).T.get(federation, pd.Series(dtype=float)).dropna()
-    return str(known.idxmin()) if len(known) else results.order[0]
+    return best_ranked(results.ranks, federation) or results.order[0]
 
 
 def _counts(results: Results, federation: str) -> pd.DataFrame:

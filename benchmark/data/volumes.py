@@ -1,0 +1,148 @@
+"""Volumes: read in one orientation, whoever wrote them, and cut into slices that are packed like any image.
+
+NIfTI files say by an affine how their axes lie in the patient. `nibabel.as_closest_canonical` brings them all to the
+axes right, anterior, superior; slices are then axial, whichever axis a hospital stored first. Intensities have no
+common unit: each volume is clipped to its own 0.5th and 99.5th percentile and scaled to 256 levels, as a whole.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from PIL import Image
+
+from benchmark.data.dataset import DataError, some
+
+PERCENTILES = (0.5, 99.5)
+APART = 1e-3
+"""How far two affines may be apart, in millimetres."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One patient's volume.
+
+    Attributes:
+        name: Unique in its dataset; may hold slashes.
+        image: The file of intensities.
+        labels: The file of labels, on the same grid.
+        meaning: By each value that the labels may have, the class's position.
+    """
+
+    name: str
+    image: Path
+    labels: Path
+    meaning: Mapping[int, int]
+
+
+def read(case: Case) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """A volume and its labels, slice by slice from the feet upwards, as one looks at them: anterior above.
+
+    Args:
+        case: The files.
+
+    Returns:
+        Intensities and positions of classes, both (slices, rows, columns).
+
+    Raises:
+        DataError: A file cannot be read, or both do not fit together; the message names the file.
+    """
+    (image, where), (labels, there) = _opened(case.image), _opened(case.labels)
+    if image.shape != labels.shape:
+        raise DataError(f"{case.labels}: has the shape {labels.shape}, but {case.image.name} has {image.shape}")
+    if not np.allclose(where, there, rtol=0, atol=APART):
+        raise DataError(
+            f"{case.labels}: lies elsewhere in the patient than {case.image.name}: their affines differ by "
+            f"{np.abs(where - there).max():.3g} mm"
+        )
+    if not np.isfinite(image).all():
+        raise DataError(f"{case.image}: holds values that are not finite")
+    found = np.unique(labels)
+    if unknown := [value for value in found.tolist() if value not in case.meaning]:
+        raise DataError(
+            f"{case.labels}: holds the labels {some([f'{value:g}' for value in unknown])}; known are "
+            f"{some(sorted(case.meaning), 10)}"
+        )
+    classes = np.zeros(labels.shape, dtype=np.uint8)
+    for value, position in case.meaning.items():
+        classes[labels == value] = position
+    return _as_seen(_scaled(image)), _as_seen(classes)
+
+
+def cut(cases: Iterable[Case], folder: Path) -> pd.DataFrame:
+    """Write every slice of some volumes as a picture, and its labels as another.
+
+    Args:
+        cases: The volumes.
+        folder: Receives `slices/images/CASE/NUMBER.png` and `slices/masks/CASE/NUMBER.png`.
+
+    Returns:
+        A row for each slice: sample, case, path, target, and whether its mask is empty.
+
+    Raises:
+        DataError: A volume cannot be used.
+    """
+    rows = []
+    for case in cases:
+        image, classes = read(case)
+        for number, (pixels, labels) in enumerate(zip(image, classes, strict=True)):
+            files = [f"slices/{kind}/{case.name}/{number:03}.png" for kind in ("images", "masks")]
+            for file, content in zip(files, (pixels, labels), strict=True):
+                (folder / file).parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(content).save(folder / file)
+            rows.append((f"{case.name}/{number:03}", case.name, *files, not labels.any()))
+    return pd.DataFrame(rows, columns=["sample", "case", "path", "target", "empty"])
+
+
+# How those who publish volumes lay them out.
+
+
+def kits(folder: Path, meaning: Mapping[int, int]) -> Iterator[Case]:
+    """KiTS19: `case_00000/imaging.nii.gz` and `segmentation.nii.gz`; stored (slice, row, column)."""
+    for image in sorted(folder.glob("case_*/imaging.nii.gz")):
+        yield Case(image.parent.name, image, image.with_name("segmentation.nii.gz"), meaning)
+
+
+def prostate(folder: Path, meaning: Mapping[int, int]) -> Iterator[Case]:
+    """The prostate sites of SAML: `Case00.nii.gz` and `Case00_segmentation.nii.gz`; some write a capital S."""
+    files = {path.name.lower(): path for path in sorted(folder.glob("*.nii.gz"))}
+    for name, path in files.items():
+        if not name.endswith("_segmentation.nii.gz"):
+            own = name.replace(".nii.gz", "_segmentation.nii.gz")
+            labels = files.get(own, path.with_name(path.name.replace(".nii.gz", "_segmentation.nii.gz")))
+            yield Case(path.name.removesuffix(".nii.gz"), path, labels, meaning)
+
+
+def ixi(folder: Path, meaning: Mapping[int, int]) -> Iterator[Case]:
+    """IXI Tiny, unpacked: `IXI002-Guys-0828/T1/*.nii.gz` and `label/*.nii.gz`; the site stands in the name."""
+    for image in sorted(folder.glob("IXI*/T1/*.nii.gz")):
+        labels = sorted((image.parents[1] / "label").glob("*.nii.gz"))
+        yield Case(image.parents[1].name, image, labels[0] if labels else image.parents[1] / "label", meaning)
+
+
+def _opened(path: Path) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """A volume on the axes right, anterior, superior, and its affine."""
+    try:
+        found = nib.as_closest_canonical(nib.load(path))
+        values = np.asarray(found.dataobj, dtype=np.float64)
+    except Exception as error:  # nibabel, gzip and zlib raise many kinds; all of them mean: no volume.
+        raise DataError(f"{path}: cannot be read ({type(error).__name__}: {error}); fetch it again") from None
+    if values.ndim != 3 or values.shape[2] < 2:
+        raise DataError(f"{path}: has the shape {values.shape}; expected a volume of two slices or more")
+    return values, np.asarray(found.affine, dtype=np.float64)
+
+
+def _scaled(image: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
+    """Clipped to its percentiles, which are values that occur, and scaled to 0 to 255: the same bits on every CPU."""
+    low, high = np.percentile(image, PERCENTILES, method="nearest")
+    clipped = np.clip(image, low, high) - low
+    return np.floor(clipped * 255 / max(high - low, np.finfo(np.float64).tiny)).astype(np.uint8)
+
+
+def _as_seen(volume: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """(right, anterior, superior) to slices whose rows go from anterior to posterior: (superior, rows, right)."""
+    return np.ascontiguousarray(volume.transpose(2, 1, 0)[:, ::-1])

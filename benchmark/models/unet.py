@@ -1,0 +1,233 @@
+"""A two-dimensional U-Net (arXiv 1505.04597), trained whole: what federated segmentation is mostly tried on."""
+
+from collections.abc import Mapping, Sequence
+from math import gcd
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from safetensors.torch import save as serialised
+from torch import Tensor, nn
+
+from benchmark.config import BackboneSettings, InitialisationSettings, LoraSettings
+from benchmark.errors import one_line
+from benchmark.files import atomic, sha256
+from benchmark.leaf import Leaf, Leaves
+from benchmark.method import Mix, Output
+from benchmark.models.dense import Dense
+from benchmark.models.heads import Upscaler, save_heads, weighted
+from benchmark.models.network import LEAVES, Network
+from benchmark.tasks.task import Task
+
+_GROUPS = 8
+"""Of group normalisation; fewer where they do not divide the channels."""
+
+
+class Stage(nn.Sequential):
+    """Two convolutions of 3 x 3, each normalised (so without a bias), and ReLU.
+
+    Args:
+        inputs: Channels that it reads.
+        outputs: Channels that it makes.
+        norm: `batch` or `group`.
+    """
+
+    def __init__(self, inputs: int, outputs: int, norm: str) -> None:
+        layers: list[nn.Module] = []
+        for channels in (inputs, outputs):
+            normal = nn.BatchNorm2d(outputs) if norm == "batch" else nn.GroupNorm(gcd(_GROUPS, outputs), outputs)
+            layers += [nn.Conv2d(channels, outputs, 3, padding=1, bias=False), normal, nn.ReLU()]
+        super().__init__(*layers)
+
+
+class Body(nn.Module):
+    """Stages down and up again, each joined with its counterpart; padded, so that maps keep their size.
+
+    Args:
+        channels: Of the first stage; each level doubles them.
+        levels: Stages on the way down.
+        norm: `batch` or `group`.
+    """
+
+    def __init__(self, channels: int, levels: int, norm: str) -> None:
+        super().__init__()
+        self.channels = channels
+        sizes = [channels << level for level in range(levels)]
+        self.encoder = nn.ModuleList(Stage(a, b, norm) for a, b in zip([3, *sizes], sizes, strict=False))
+        pairs = list(zip(sizes[1:], sizes, strict=False))[::-1]
+        self.up = nn.ModuleList(nn.ConvTranspose2d(deep, high, 2, stride=2) for deep, high in pairs)
+        self.decoder = nn.ModuleList(Stage(2 * high, high, norm) for _, high in pairs)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Images (n, 3 or 1, S, S) in [0, 1] to the last map's mean (n, channels), and itself (n, S, S, channels)."""
+        x, joined = (2 * images - 1).expand(-1, 3, -1, -1), list[Tensor]()  # Grey images are grey three times.
+        for stage in self.encoder:
+            x = stage(nn.functional.max_pool2d(x, 2) if joined else x)
+            joined.append(x)
+        for up, stage, beside in zip(self.up, self.decoder, joined[-2::-1], strict=True):
+            x = stage(torch.cat([beside, up(x)], 1))
+        return x.mean((2, 3)), x.permute(0, 2, 3, 1)
+
+
+class UNet(Network):
+    """A U-Net, and a linear layer for each pixel as its head.
+
+    Its weights have the roles `norm`, `decoder` (the way up) and `backbone` (the way down). It begins with random
+    weights, the same for all seeds of a run, or with those of a file. Settings (`backbone.arguments`): `channels` = 16,
+    `levels` = 4, `norm` = batch or group.
+
+    Args:
+        body: The stages.
+        task: What is predicted.
+        side: Side of the images, in pixels.
+        initialisation: What heads begin with.
+    """
+
+    name = "unet"
+    predicts = ("pixels",)
+
+    def __init__(self, body: Body, task: Task, side: int, initialisation: InitialisationSettings | None = None) -> None:
+        self._dense = Dense(body, _role)
+        self._levels, self._channels = len(body.encoder), body.channels
+        spread = (initialisation or InitialisationSettings()).head
+        self._side = side
+        self.head = Upscaler(self._channels, task.outputs, side, spread=spread)
+
+    @classmethod
+    def fetch(cls, settings: BackboneSettings) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Random weights (`weights: drawn`, by `pretraining.seed`), or those of a safetensors file."""
+        body = build(settings.arguments, settings.pretraining.seed)
+        if settings.weights == "drawn":
+            return _state(body), {"weights": "drawn"}
+        path = Path(settings.weights)
+        if not path.is_file():
+            raise OSError(f"backbone.weights: {path} is no file; of a U-Net, allowed: `drawn`, or a safetensors file")
+        _fill(body, path)
+        return _state(body), {"weights": "file", "source": path.name, "source_sha256": sha256(path)}
+
+    @classmethod
+    def load(
+        cls,
+        weights: Path,
+        name: str,
+        arguments: Mapping[str, Any],
+        task: Task,
+        image_size: int,
+        lora: LoraSettings,
+        initialisation: InitialisationSettings,
+    ) -> "UNet":
+        """The stages with their weights."""
+        body = build(arguments)
+        if image_size % (halved := 1 << (len(body.encoder) - 1)):
+            raise ValueError(
+                f"backbone.arguments: {len(body.encoder)} levels halve images {len(body.encoder) - 1} times, which "
+                f"{image_size} pixels cannot be: set image_size to a multiple of {halved}, or take fewer levels"
+            )
+        _fill(body, weights)
+        return cls(body, task, image_size, initialisation)
+
+    def on(self, device: torch.device | str, precision: str) -> "UNet":
+        """Moved; every weight may be trained, so that all have the precision of leaves."""
+        self._dense.to(device, LEAVES[precision])
+        return self
+
+    def leaves(
+        self, adapters: Sequence[str], heads: Sequence[str], trains: Sequence[str], *, offset: bool = False
+    ) -> list[Leaf]:
+        """Its weights as far as they are trained, the buffers of batch normalisation, and heads."""
+        trained = bool({"head", "all"} & set(trains))
+        own = self._dense.leaves(adapters, [word for word in trains if word != "head"])
+        return own + [leaf for name in heads for leaf in self.head.leaves(name, trainable=trained)]
+
+    def __call__(
+        self,
+        images: Tensor,
+        params: Leaves,
+        heads: Mix,
+        adapters: Mix,
+        *,
+        trace: bool = False,
+        training: bool = False,
+        dropout: Tensor | None = None,
+    ) -> Output:
+        """See `Network`."""
+        (features, seen), buffers = self._dense(images, params, adapters, training=training)
+        return Output(weighted(lambda name: self.head(params, name, seen), heads), features, {}, buffers)
+
+    def pretrained(self, leaf: Leaf) -> Tensor:
+        """What the stages begin with."""
+        return self._dense.pretrained(leaf)
+
+    def frozen(self) -> Mapping[str, Tensor]:
+        """The weights that the stages begin with."""
+        state: Mapping[str, Tensor] = self._dense.module.state_dict()
+        return state
+
+    def step_bytes(self, images: int) -> int:
+        """Of each convolution, its output and what normalisation and ReLU make of it; pooled and joined maps."""
+        floats: float = self.head.floats
+        for level in range(self._levels):
+            own = (self._channels << level) * (self._side >> level) ** 2
+            deepest = level == self._levels - 1
+            floats += own * (_MAPS + (0 if deepest else _MAPS + 2) + (0.25 if level else 0))
+        return int(images * floats * next(iter(self._dense.module.parameters())).dtype.itemsize)
+
+    def export(self, folder: Path, params: Leaves, heads: Mix, adapters: Mix) -> None:
+        """`unet.safetensors`, the state of `Body` as far as it was trained, and `head.safetensors`."""
+        found = {name: t.detach().cpu().contiguous() for name, t in self._dense.deployed(params, adapters).items()}
+        with atomic(folder / "unet.safetensors") as path:
+            path.write_bytes(serialised(found, {"format": "pt"}))
+        save_heads(folder, params, heads)
+
+
+_MAPS = 8
+"""Maps that a stage keeps for the backward pass."""
+
+
+def build(arguments: Mapping[str, Any], seed: int = 0) -> Body:
+    """The stages that a configuration asks for, their weights at random.
+
+    Args:
+        arguments: `channels`, `levels` and `norm`.
+        seed: Of the random weights.
+
+    Returns:
+        The stages.
+
+    Raises:
+        ValueError: There is no such argument, or it has no such value.
+    """
+    chosen = {"channels": 16, "levels": 4, "norm": "batch", **arguments}
+    if unknown := sorted(set(chosen) - {"channels", "levels", "norm"}):
+        raise ValueError(f"backbone.arguments: a U-Net has no {', '.join(unknown)}; allowed: channels, levels, norm")
+    for name in ("channels", "levels"):
+        if not isinstance(chosen[name], int) or chosen[name] < 1:
+            raise ValueError(f"backbone.arguments: {name} is {chosen[name]!r}, but must be a number from 1")
+    if chosen["norm"] not in ("batch", "group"):
+        raise ValueError(f"backbone.arguments: norm is {chosen['norm']!r}; allowed: batch, group")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Body(**chosen)
+
+
+def _role(name: str) -> str:
+    """The role of a weight of the stages."""
+    way, _, rest = name.partition(".")
+    # A stage is convolution, norm, ReLU, twice: its places 1 and 4 are norms.
+    if way != "up" and rest.split(".")[1] in ("1", "4"):
+        return "norm"
+    return "backbone" if way == "encoder" else "decoder"
+
+
+def _state(body: Body) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in body.state_dict().items() if not name.endswith("batches_tracked")}
+
+
+def _fill(body: Body, path: Path) -> None:
+    """Take over the weights of a file."""
+    counters = {name: value for name, value in body.state_dict().items() if name.endswith("batches_tracked")}
+    try:
+        body.load_state_dict({**load_file(path), **counters}, strict=True)
+    except Exception as error:  # Of a file that is none, the reader raises many kinds.
+        raise ValueError(f"{path}: not the weights of this U-Net: {one_line(error, 300)}") from None

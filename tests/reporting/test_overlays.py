@@ -1,0 +1,151 @@
+"""Cases that are shown: chosen by rule from drawn results, scored one by one, and pictured."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmark.comparison import Comparison
+from benchmark.evaluation import cases, counts, select
+from benchmark.files import read_json, write_json
+from benchmark.job import run
+from benchmark.reporting import figures, overlays
+from benchmark.reporting.inputs import Results, load
+from benchmark.tasks.segmentation import Segmentation
+from tests.reporting import synthetic
+
+CLASSES = ["background", "organ", "lesion"]
+SIDE = 12
+
+
+def maps(*key: object) -> np.ndarray:
+    """Two rectangles, one in the other."""
+    labels = np.zeros((SIDE, SIDE), dtype=np.uint8)
+    top, left = synthetic.generator(*key).integers(1, 4, 2)
+    labels[top : top + 7, left : left + 7] = 1
+    labels[top + 2 : top + 5, left + 2 : left + 5] = 2
+    return labels
+
+
+def counted(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """Counts (C, 3) of a slice, by hand."""
+    return np.array([[(a & b).sum(), a.sum(), b.sum()] for c in range(3) for a, b in [(predicted == c, true == c)]])
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> synthetic.Tree:
+    """Results of a segmentation: two hospitals, five cases each of two slices, the second of which is half empty."""
+    tree = synthetic.write(tmp_path / "results", federations={"toy_volumes": (CLASSES, ["0", "1"])}, diverged=())
+    for folder in tree.runs:
+        task = {"name": "segmentation", "score": "dice", "higher_is_better": True}
+        write_json(folder / "run.json", {**read_json(folder / "run.json"), "task": task})
+        metrics = pd.read_parquet(folder / "metrics.parquet")
+        metrics["metric"] = metrics["metric"].replace("balanced_accuracy", "dice")
+        metrics.to_parquet(folder / "metrics.parquet")
+    for row in (tree.root / "runs/toy_volumes").iterdir():
+        assert run(select.main, [str(row), "--output", str(tree.root / f"selected/toy_volumes/{row.name}.json")]) == 0
+    for folder in tree.tests:
+        method, seed = folder.parts[-2:]
+        rows, values = [], []
+        for client in ("0", "1"):
+            for case in range(5):
+                for number in range(2):
+                    true = maps(client, case) * (1 if number == 0 else np.arange(SIDE) < 4)
+                    values.append(counted(maps(client, case, method, seed), true))
+                    name = f"{client}/{case}"
+                    rows.append((f"{name}/{number}", client, name, name))
+        about = pd.DataFrame(rows, columns=["sample", "client", "group", "case"])
+        counts.frame(about, np.array(values, dtype=float), Segmentation.counted).to_parquet(folder / counts.FILE)
+        distances = dict.fromkeys(("distance_95_1", "distance_95_2"), np.float32(1))
+        about.assign(**distances).to_parquet(folder / counts.KEPT)
+    manifests = read_json(tree.comparison)["manifests"]
+    manifests["toy_volumes"] |= {"task": "segmentation"}
+    tree.change(manifests=manifests)
+    assert tree.job("evaluation.collect") == 0
+    return synthetic.with_statistics(tree)
+
+
+@pytest.fixture
+def results(tree: synthetic.Tree) -> Results:
+    return load(tree.comparison, statistics=True, overlaps=True)
+
+
+def test_a_case_is_scored_by_the_pixels_of_its_slices(tree: synthetic.Tree) -> None:
+    """By NumPy, from the maps; and their mean is the client's score."""
+    comparison = Comparison.read(tree.comparison)
+    found = cases.scores(comparison, "toy_volumes", "fedit", 1).set_index("case")
+    for client, case in (("0", 3), ("1", 0)):
+        true = np.stack([maps(client, case), maps(client, case) * (np.arange(SIDE) < 4)])
+        predicted = np.stack([maps(client, case, "fedit", "seed=1")] * 2)
+        dice = [
+            2 * ((predicted == c) & (true == c)).sum() / ((predicted == c).sum() + (true == c).sum()) for c in (1, 2)
+        ]
+        assert found.loc[f"{client}/{case}", "value"] == pytest.approx(np.mean(dice))
+    assert set(found["sample"].str[-1]) == {"0"}, "the slice that shows most"
+    metrics = pd.read_parquet(tree.clients)
+    own = metrics[(metrics["metric"] == "dice") & (metrics["method"] == "fedit") & (metrics["seed"] == 1)]
+    for client, value in zip(own["client"], own["value"], strict=True):
+        assert found.loc[found["client"] == client, "value"].mean() == pytest.approx(value)
+
+
+def test_the_worst_and_the_median_case_of_the_best_ranked_method_are_shown(
+    tree: synthetic.Tree, results: Results
+) -> None:
+    shown = cases.shown(results.comparison, "toy_volumes")
+    best = results.ranks.mean().idxmin()
+    assert set(shown["method"]) == {best}
+    assert best not in results.controls
+    scored = cases.scores(results.comparison, "toy_volumes", best, 0)
+    for client, own in shown.set_index("place").groupby("client"):
+        values = np.sort(scored.loc[scored["client"] == client, "value"])
+        assert own.loc["worst", "value"] == values[0]
+        assert own.loc["median", "value"] == values[2]
+
+
+def test_case_scores_shows_every_case(results: Results) -> None:
+    figure, numbers = figures.FIGURES["case_scores"](results)
+    assert len(numbers) == len(results.methods) * len(results.seeds) * 10
+    drawn = [axes for axes in figure.axes if axes.get_visible()]
+    assert len(drawn) == 2
+    points = [line for line in drawn[0].lines if line.get_marker() == "."]
+    assert sum(len(line.get_xdata()) for line in points) == len(results.methods) * len(results.seeds) * 5
+
+
+def test_overlays_show_the_outlines_that_were_predicted(results: Results, tmp_path: Path) -> None:
+    """A column for each method with a model, a row for each case; a contour for each class that is there."""
+    written = Path(results.comparison.places.cases("toy_volumes"))
+    folder = str(results.comparison.folder / "comparison.json")
+    assert run(cases.main, [folder, "toy_volumes", "--output", str(written)]) == 0
+    shown = cases.read(results.comparison, "toy_volumes")
+    pd.testing.assert_frame_equal(shown, cases.shown(results.comparison, "toy_volumes"))
+    paths = []
+    for method in ("fedit", "local"):
+        path = Path(results.comparison.places.shown("toy_volumes", method))
+        arrays = {
+            "sample": shown["sample"].to_numpy(dtype=str)[::-1],
+            "image": np.full((4, SIDE, SIDE, 1), 99, dtype=np.uint8),
+            "target": np.stack([maps(*sample.split("/")[:2]) for sample in shown["sample"][::-1]]),
+            "predicted": np.stack([maps(method)] * 3 + [np.zeros((SIDE, SIDE), dtype=np.uint8)]),
+        }
+        with path.open("wb") as stream:
+            np.savez_compressed(stream, **arrays)
+        paths.append(path)
+    held = {"toy_volumes": [overlays.Shown.read(path, path.parent.name) for path in paths]}
+    figure, numbers = overlays.draw(results, held)
+    assert set(numbers["method"]) == {"fedit", "local"}
+    assert len(numbers) == 8
+    grid = np.array(figure.axes).reshape(4, 4)
+    outlines = [[len(axes.collections) for axes in line] for line in grid]
+    assert outlines == [[0, 2, 0, 0], *[[0, 2, 2, 2]] * 3], "the last sample of the file is the first row"
+    assert [axes.get_title() for axes in grid[0]][:2] == ["image", "target"]
+    row = numbers.iloc[0]
+    assert grid[0, 2].get_xlabel() == f"{row['value']:.2f}"
+
+    output = {kind: tmp_path / f"overlays.{kind}" for kind in ("pdf", "svg", "csv")}
+    options = [part for kind, path in output.items() for part in (f"--{kind}", str(path))]
+    assert run(overlays.main, [folder, *options, "--shown", *map(str, paths)]) == 0
+    pd.testing.assert_frame_equal(pd.read_csv(output["csv"], dtype={"client": str}), numbers)
+    assert run(overlays.main, [folder, *options]) == 0
+    assert "All rows are taken from the reference" in output["svg"].read_text()
+    assert pd.read_csv(output["csv"]).empty
