@@ -5,7 +5,6 @@ import sys
 
 from snakemake.utils import min_version
 
-from benchmark.methods import method_file
 from benchmark.plan import Plan
 from benchmark.stale import unlock
 

@@ -272,6 +272,28 @@ class SelectionSettings(_Settings):
     last_rounds: int = Field(1, ge=1)
 
 
+class VariantSettings(_Settings):
+    """A row of its own: a method with another policy for the head, or with other settings.
+
+    Attributes:
+        method: The method.
+        head: Whether its head is averaged or stays with its client; only where the method does not say it itself.
+        settings: Settings of the method, over those in `method_settings`.
+        title: What is added to the method's title, in brackets; head and settings where none is given.
+    """
+
+    method: Name
+    head: Literal["shared", "personal"] | None = None
+    settings: dict[Name, Scalar] = {}
+    title: str = ""
+
+    @property
+    def described(self) -> str:
+        """What is added to the method's title."""
+        head = [f"{self.head} head"] if self.head else []
+        return self.title or ", ".join([*head, *(f"{name} {value}" for name, value in self.settings.items())])
+
+
 class Config(_Settings):
     """Everything that decides a result.
 
@@ -283,6 +305,7 @@ class Config(_Settings):
             files, in `methods/` itself, run whatever is named here.
         own: Which of one's own files run, by their names; all of them where none are given.
         method_settings: Settings of single methods, by method and by setting.
+        variants: Further rows by name: a method once more, with another policy for the head or other settings.
         rates: The learning rates that every method is trained with: an equal budget for all.
         seeds: Seeds of initialisation, order of images and augmentation.
         rounds: Rounds of training and averaging.
@@ -292,8 +315,10 @@ class Config(_Settings):
         initialisation: What adapters and heads begin with.
         tasks: Settings of tasks, by the task's name and the setting's: `{classification: {loss: focal, gamma: 2.0}}`.
             `docs/protocol.md` explains the losses.
-        head: Whether the task head is averaged or stays with its client, where a method does not say it itself.
-        averaging: Weights of the clients on the server: `samples` by their training images, `uniform` all the same.
+        head: Whether the task head is averaged (`shared`) or stays with its client (`personal`), where a method does
+            not say it itself. `both` runs such methods with either: `fedit`, and `fedit_personal_head`.
+        averaging: Weights of the clients on the server: `samples` by their training images, `uniform` all the same;
+            where a method does not say it itself.
         evaluate_every: Validation is measured after every so many rounds, and after the last.
         checkpoint_every: Lanes are stored after every so many rounds, and after the last.
         lanes: Most lanes trained together; `auto` lets the engine choose, 1 trains one run at a time.
@@ -315,6 +340,7 @@ class Config(_Settings):
     methods: tuple[Name, ...] | None = None
     own: tuple[Name, ...] | None = None
     method_settings: dict[Name, dict[str, Scalar]] = {}
+    variants: dict[Name, VariantSettings] = {}
     rates: tuple[Rate, ...] = Field(min_length=1)
     seeds: tuple[int, ...] = Field((0,), min_length=1)
     rounds: int = Field(ge=1)
@@ -323,7 +349,7 @@ class Config(_Settings):
     trains: tuple[Name, ...] = Field(("lora", "head"), min_length=1)
     initialisation: InitialisationSettings = InitialisationSettings()
     tasks: dict[Name, dict[str, Scalar]] = {}
-    head: Literal["shared", "personal"] = "shared"
+    head: Literal["shared", "personal", "both"] = "shared"
     averaging: Literal["samples", "uniform"] = "samples"
     training: TrainingSettings = TrainingSettings()
     augmentation: AugmentationSettings = AugmentationSettings()
@@ -360,8 +386,9 @@ class TrainingJob(_Settings):
     Attributes:
         federation: The federation's name.
         clients: Its clients; all that the pack holds where none are given.
-        method: The method's name.
-        method_settings: Its settings.
+        method: The row's name: the method's, or that of a variant.
+        variant: What a variant adds to the method's title.
+        method_settings: The method's settings.
         task: Settings of the federation's task.
         rates: See `Config`; likewise all below.
         seeds: Likewise.
@@ -382,6 +409,7 @@ class TrainingJob(_Settings):
     federation: str
     clients: tuple[str, ...] | None
     method: str
+    variant: str = ""
     method_settings: dict[str, Scalar]
     task: dict[str, Scalar] = {}
     rates: tuple[str, ...]
@@ -513,8 +541,9 @@ def _line(where: str, fault: dict[str, Any]) -> str:
 def _fields(location: list[Any]) -> list[str]:
     """The settings that exist at a place in the configuration."""
     model: Any = Config
-    if location[:1] == ["federations"]:
-        model = FederationSettings  # What follows is the federation's own name.
+    named = {"federations": FederationSettings, "variants": VariantSettings}
+    if location[:1] and location[0] in named:
+        model = named[location[0]]  # What follows is a name that the user gave.
     else:
         for part in location:
             model = model.model_fields[part].annotation

@@ -12,7 +12,6 @@ from benchmark import provenance
 from benchmark.comparison import NAME, Comparison
 from benchmark.evaluation.select import read_run
 from benchmark.files import json_bytes, read_json
-from benchmark.methods import method_file
 from benchmark.plan import Plan
 from benchmark.publishing import reproduce
 from benchmark.sources import ROOT
@@ -90,7 +89,7 @@ def content(plan: Plan, *, predictions: bool) -> dict[str, bytes]:
     about = origin(plan, runs)
     return {
         **{name: path.read_bytes() for name, path in sources(plan, predictions=predictions).items()},
-        **{file: (ROOT / file).read_bytes() for file in map(method_file, plan.methods)},
+        **{file: (ROOT / file).read_bytes() for file in map(plan.method_file, plan.methods)},
         "requirements.lock": (ROOT / "requirements.lock").read_bytes(),
         "clients.csv": clients(plan).to_csv(index=False, lineterminator="\n").encode(),
         "config.yaml": configuration(plan).encode(),
@@ -101,7 +100,7 @@ def content(plan: Plan, *, predictions: bool) -> dict[str, bytes]:
 
 def configuration(plan: Plan) -> str:
     """The configuration as it was resolved, with every default and every method named."""
-    settings = plan.config.model_dump(mode="json", exclude=_OWN) | {"methods": plan.methods, "own": []}
+    settings = plan.config.model_dump(mode="json", exclude=_OWN) | {"methods": plan.plain, "own": []}
     return yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
 
 
