@@ -1,13 +1,16 @@
 """How far training moved what clients hold, against NumPy."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from benchmark.federation import moved
+from benchmark.files import read_json
 from tests.federation import small
+from tests.federation.jobs import Workplace
 from tests.methods.tiny import LANE, SCALE, SITE, W0, engine, held, run
 
 A, B = f"global/{SITE}.A", f"global/{SITE}.B"
@@ -73,3 +76,13 @@ def test_weights_of_the_network_are_measured_against_their_pretrained_values() -
     assert moved.measured(ours, state, small.LANES[0])["weights"]["global"] == pytest.approx(0.5)
     params["global/norm.weight"][0, 0, 0] = torch.nan
     assert moved.measured(ours, state, small.LANES[0])["weights"]["global"] is None
+
+
+def test_a_run_says_whose_head_it_is_and_how_far_it_moved(place: Workplace, tmp_path: Path) -> None:
+    """The larger rate moves further."""
+    assert place.train(tmp_path / "out", rounds=1, head="personal", rates=["1e-1", "1e-3"]) == 0
+    runs = [read_json(tmp_path / f"out/lr={rate}/seed=0/run.json") for rate in ("1e-3", "1e-1")]
+    assert [run["head"] for run in runs] == 2 * [{"policy": "personal", "fixed": False}]
+    for measure, part in (("A", "global"), ("update", "all"), ("head", "head")):
+        small_rate, large_rate = (run["moved"][measure][part] for run in runs)
+        assert 0 < small_rate < large_rate, measure
