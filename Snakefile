@@ -7,7 +7,6 @@ from snakemake.utils import min_version
 
 from benchmark import last_run
 from benchmark.config import ConfigError
-from benchmark.methods import method_file
 from benchmark.plan import Plan
 from benchmark.stale import unlock
 

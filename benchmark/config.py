@@ -245,6 +245,25 @@ class SelectionSettings(_Settings):
     """The validation score is averaged over this many last rounds."""
 
 
+class VariantSettings(_Settings):
+    """A row of its own: a method with another policy for the head, or with other settings."""
+
+    method: Name
+    """The method."""
+    head: Literal["shared", "personal"] | None = None
+    """Whether its head is averaged or stays with its client; only where the method does not say it itself."""
+    settings: dict[Name, Scalar] = {}
+    """Settings of the method, over those in `method_settings`."""
+    title: str = ""
+    """What is added to the method's title, in brackets; head and settings where none is given."""
+
+    @property
+    def described(self) -> str:
+        """What is added to the method's title."""
+        head = [f"{self.head} head"] if self.head else []
+        return self.title or ", ".join([*head, *(f"{name} {value}" for name, value in self.settings.items())])
+
+
 class ProtocolSettings(_Settings):
     """How every method is trained."""
 
@@ -262,10 +281,9 @@ class ProtocolSettings(_Settings):
     does not count."""
     initialisation: InitialisationSettings = InitialisationSettings()
     """What adapters and heads begin with."""
-    head: Literal["shared", "personal"] = "shared"
-    """Whether the task head is averaged or stays with its client, where a method does not say it itself."""
     averaging: Literal["samples", "uniform"] = "samples"
-    """Weights of the clients on the server: `samples` by their training images, `uniform` all the same."""
+    """Weights of the clients on the server: `samples` by their training images, `uniform` all the same; where a method
+    does not say it itself."""
     training: TrainingSettings = TrainingSettings()
     augmentation: AugmentationSettings = AugmentationSettings()
     evaluate_every: int = Field(1, ge=1)
@@ -303,6 +321,11 @@ class Config(RunningSettings, ProtocolSettings):
     """Which of one's own files run, by their names; all of them where none are given."""
     method_settings: dict[Name, dict[str, Scalar]] = {}
     """Settings of single methods, by method and by setting."""
+    variants: dict[Name, VariantSettings] = {}
+    """Further rows by name: a method once more, with another policy for the head or other settings."""
+    head: Literal["shared", "personal", "both"] = "shared"
+    """Whether the task head is averaged (`shared`) or stays with its client (`personal`), where a method does not say
+    it itself. `both` runs such methods with either: `fedit`, and `fedit_personal_head`."""
     backbone: BackboneSettings = BackboneSettings()
     tasks: dict[Name, dict[str, Scalar]] = {}
     """Settings of tasks, by the task's name and the setting's: `{classification: {loss: focal, gamma: 2.0},
@@ -343,9 +366,13 @@ class TrainingJob(ProtocolSettings):
     clients: tuple[str, ...] | None
     """Its clients; all that the pack holds where none are given."""
     method: str
-    """The method's name."""
+    """The row's name: the method's, or that of a variant."""
+    variant: str = ""
+    """What a variant adds to the method's title."""
+    head: Literal["shared", "personal"]
+    """Whether the task head is averaged or stays with its client."""
     method_settings: dict[str, Scalar]
-    """Its settings."""
+    """The method's settings."""
     task: dict[str, Scalar] = {}
     """Settings of the federation's task."""
     network: str = "vit"
@@ -447,8 +474,9 @@ def _places(name: str, model: type[BaseModel] | None = None, outer: str = "") ->
 def _fields(location: list[Any]) -> list[str]:
     """The settings that exist at a place in the configuration."""
     model: Any = Config
-    if location[:1] == ["federations"]:
-        model = FederationSettings  # What follows is the federation's own name.
+    named = {"federations": FederationSettings, "variants": VariantSettings}
+    if location[:1] and location[0] in named:
+        model = named[location[0]]  # What follows is a name that the user gave.
     else:
         for part in location:
             model = model.model_fields[part].annotation

@@ -74,6 +74,11 @@ class Output(NamedTuple):
 class Batch(Protocol):
     """Images of one client, and what a hook may compute on them."""
 
+    @property
+    def drawn(self) -> Tensor:
+        """Of images that are predicted: which of the support images were drawn for each, (n, 5) int64."""
+        ...
+
     def __call__(self, params: Leaves, mix: Mix | None = None, *, trace: bool = False) -> Output:
         """Run the network with adapters and head; without `mix`, with the mix of the current phase."""
         ...
@@ -95,12 +100,14 @@ class Phase:
         trains: Which leaves this pass trains; all but offsets by default.
         mix: How the adapters' outputs are weighted; the method's own `mix` where none is given.
         epochs: Passes over the client's images; the configured local epochs where none are given.
+        steps: The pass ends after so many steps; after all of its epochs where none are given.
         copies: Parts that begin this pass as a copy of another: `{"personal": "global"}` copies global into personal.
     """
 
     trains: Callable[[Leaf], bool] = lambda leaf: leaf.role != "offset"
     mix: Mix | None = None
     epochs: int | None = None
+    steps: int | None = None
     copies: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -165,7 +172,9 @@ class Method:
         pooled: True where all clients' images are trained on as if one client held them (controls only).
         adapters: Names of the adapters that each client holds. An adapter is a set of leaves: a LoRA pair for every
             adapted projection and, where weights of the network itself are trained, those weights. At the start an
-            adapter is equal on all clients; the pairs of two adapters are drawn independently.
+            adapter is equal on all clients, unless `drawn_by_clients` names it; the pairs of two adapters are drawn
+            independently.
+        drawn_by_clients: Names of the adapters and heads that every client draws for itself.
         heads: Names of the task heads that each client holds, likewise. Whether the one named `head` travels, `head`
             below says; any other stays with its client, unless `shared` says that it travels.
         scalars: Numbers that each client trains, with their initial values. Each is a leaf of that name.
@@ -173,6 +182,8 @@ class Method:
             frozen weight with the adapters' scale: `W0 + alpha/rank * (offset + B A)`. It begins at zero, no pass
             trains it, and `download` changes it.
         head: `shared` or `personal` where the published method defines it; otherwise the configuration decides.
+        averaging: The clients' weights on the server, `samples` or `uniform`, where the published method or its
+            authors' code defines them; otherwise the configuration decides.
         trains: The roles of what is trained, where the published method defines them: `("lora", "head")`; otherwise
             the configuration decides.
         needs: Roles without which the method means nothing: a configuration that does not train them is refused.
@@ -185,8 +196,10 @@ class Method:
     adapters: ClassVar[tuple[str, ...]] = ("global",)
     heads: ClassVar[tuple[str, ...]] = ("head",)
     scalars: ClassVar[Mapping[str, float]] = {}
+    drawn_by_clients: ClassVar[tuple[str, ...]] = ()
     offset: ClassVar[bool] = False
     head: ClassVar[Literal["shared", "personal"] | None] = None
+    averaging: ClassVar[Literal["samples", "uniform"] | None] = None
     trains: ClassVar[tuple[str, ...] | None] = None
     needs: ClassVar[tuple[str, ...]] = ()
 
@@ -264,7 +277,8 @@ class Method:
         Args:
             sent: What all K clients sent, each of shape (K, ...).
             start: The shared leaves as the round began, likewise.
-            weights: Each client's share of all training images, shape (K,); they sum to one.
+            weights: Each client's weight, shape (K,), summing to one: its share of all training images, or 1/K where
+                `averaging` is uniform.
 
         Returns:
             The message, without the clients' dimension 0.
@@ -280,7 +294,8 @@ class Method:
             received: What `server` returned.
             params: The client's leaves after its training.
             memory: What the client remembers.
-            fresh: All leaves as they would be initialised in this round, the same on all clients.
+            fresh: All leaves as they would be initialised in this round: the same on all clients, but for those of
+                `drawn_by_clients`.
 
         Returns:
             The leaves that change, and what the client remembers.
@@ -304,7 +319,8 @@ class Method:
 
         Args:
             batch: The images to predict, without targets.
-            support: A few of the client's own training images, the same for every batch.
+            support: Some of the client's own training images, the same for every batch; `batch.drawn` says which five
+                of them were drawn for each image.
             params: The client's deployed leaves.
 
         Returns:
@@ -355,6 +371,6 @@ def squared_distance(left: Leaves, right: Leaves) -> Tensor:
 
 
 def similarity(batch: Batch, support: Batch, params: Leaves, mix: Mix) -> Tensor:
-    """Mean cosine similarity of each image's features to those of the support images, shape (n,)."""
+    """Mean cosine similarity of each image's features to those of the support images drawn for it, shape (n,)."""
     images, own = batch(params, mix).features, support(params, mix).features
-    return F.cosine_similarity(images[:, None], own[None], dim=-1).mean(1)
+    return F.cosine_similarity(images[:, None], own[batch.drawn], dim=-1).mean(1)

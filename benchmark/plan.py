@@ -22,6 +22,7 @@ from benchmark.config import (
     ProtocolSettings,
     RunningSettings,
     TrainingJob,
+    VariantSettings,
     parse,
 )
 from benchmark.errors import nearest
@@ -62,7 +63,13 @@ class Plan:
         """
         plan = cls(parse(values, where))
         unknown = discovered().unknown(plan.config.methods or (), plan.config.own or (), plan.config.method_settings)
-        faults = [*unknown, *plan._unknown_datasets(), *plan._unknown_settings(), *plan._unfit()]
+        faults = [
+            *unknown,
+            *plan._unfit_variants(),
+            *plan._unknown_datasets(),
+            *plan._unknown_settings(),
+            *plan._unfit(),
+        ]
         if not plan.methods:
             faults.append("methods: none is named, and none stands in methods/ itself; name a group or a method")
         if faults:
@@ -78,8 +85,37 @@ class Plan:
 
     @cached_property
     def methods(self) -> list[str]:
-        """Names of the methods, sorted: those that the configuration names, and the user's own."""
+        """Names of the rows of a federation: methods that are named, the user's own, and variants; each sorted."""
+        return [*self.plain, *self.variants]
+
+    @cached_property
+    def variants(self) -> dict[str, VariantSettings]:
+        """By name, the rows that are a method once more: the configuration's, and with `head: both` personal heads."""
+        policies = {name: self._fixed(name, "head") for name in self.plain} if self.config.head == "both" else {}
+        heads = {
+            f"{name}_personal_head": VariantSettings(method=name, head="personal")
+            for name, fixed in policies.items()
+            if fixed is None
+        }
+        return dict(sorted({**heads, **self.config.variants}.items()))
+
+    def method(self, row: str) -> str:
+        """The method of a row."""
+        return self.variants[row].method if row in self.variants else row
+
+    def method_file(self, row: str) -> str:
+        """The file of a row's method, from the project's root."""
+        return method_file(self.method(row))
+
+    @cached_property
+    def plain(self) -> list[str]:
+        """The methods that are rows under their own name."""
         return discovered().chosen(self.config.methods, self.config.own)
+
+    def _fixed(self, method: str, attribute: str) -> Any:
+        """What a method's file says of an attribute of its class; None where it says nothing."""
+        files = discovered().files
+        return _literal(ROOT / files[method], attribute, None) if method in files else None
 
     @property
     def datasets(self) -> list[str]:
@@ -252,7 +288,7 @@ class Plan:
         settings = self.config.federations[federation]
         data = [self.dataset(federation), settings.options, _packing(settings)]
         task = self.task(federation)
-        return hashes(self.config, self.training(federation, method), method_file(method), data, task)
+        return hashes(self.config, self.training(federation, method), self.method_file(method), data, task)
 
     @property
     def where_trained(self) -> str:
@@ -390,15 +426,18 @@ class Plan:
         """Settings of a `train` job, as JSON."""
         config = self.config
         clients = config.federations[federation].clients
+        variant = self.variants.get(method, VariantSettings(method=method))
         job = TrainingJob(
             federation=federation,
             clients=None if clients is None else tuple(sorted(clients)),
             method=method,
-            method_settings=config.method_settings.get(method, {}),
+            variant=variant.described,
+            method_settings=config.method_settings.get(variant.method, {}) | variant.settings,
             task=config.tasks.get(self.task(federation), {}),
             network=config.backbone.network,
             backbone=config.backbone.name,
             arguments=config.backbone.arguments,
+            head=variant.head or ("personal" if config.head == "personal" else "shared"),
             **{name: getattr(config, name) for name in ProtocolSettings.model_fields},
         )
         return job.model_dump_json()
@@ -494,14 +533,26 @@ class Plan:
 
     def _unknown_settings(self) -> list[str]:
         faults = []
-        for method, settings in self.config.method_settings.items():
+        given = [(f"method_settings.{name}", name, own) for name, own in self.config.method_settings.items()]
+        given += [(f"variants.{row}.settings", own.method, own.settings) for row, own in self.config.variants.items()]
+        for place, method, settings in given:
             known = _fields(ROOT / method_file(method)) if method in discovered().files else None
             for name in settings:
                 if known is not None and name not in known:
-                    faults.append(
-                        f"method_settings.{method}.{name}: there is no such setting; "
-                        f"allowed: {', '.join(known) or 'none'}"
-                    )
+                    faults.append(f"{place}.{name}: there is no such setting; allowed: {', '.join(known) or 'none'}")
+        return faults
+
+    def _unfit_variants(self) -> list[str]:
+        """Variants of methods that there are not, with names that are taken, or with a head that the method fixes."""
+        known, faults = discovered(), []
+        for row, variant in self.config.variants.items():
+            place, method = f"variants.{row}", variant.method
+            if row in known.files or row in known.groups:
+                faults.append(f"{place}: there is a method or group of this name; give the row another")
+            if method not in known.files:
+                faults.append(f"{place}.method: there is no method {method}{nearest(method, known.files)}")
+            elif variant.head and (fixed := self._fixed(method, "head")):
+                faults.append(f"{place}.head: the file of {method} says that its head is {fixed}; leave `head` out")
         return faults
 
     def _unfit(self) -> list[str]:
@@ -531,11 +582,11 @@ class Plan:
                     f"({names}); take another network, or leave these federations out"
                 )
         files = discovered().files
-        for method in self.methods if not faults else ():
+        for method in sorted({*map(self.method, self.methods)}) if not faults else ():
             if method not in files:
                 continue
             file = ROOT / files[method]
-            trained = _literal(file, "trains", None) or config.trains
+            trained = self._fixed(method, "trains") or config.trains
             if "lora" in trained and not _literal(network, "adaptable", False):
                 faults.append(
                     f"trains: {method} trains {', '.join(trained)}, but the network {config.backbone.network} has no "

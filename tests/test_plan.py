@@ -1,5 +1,6 @@
 """The plan: which methods a configuration runs."""
 
+import json
 import shutil
 from functools import partial
 from pathlib import Path
@@ -29,13 +30,54 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
-@pytest.mark.parametrize("name", ["quickstart", "paper", "fed_ham10000", "fed_ham10000_gpu", "toy_volumes", "lesions"])
+@pytest.mark.parametrize(
+    "name", ["quickstart", "paper", "paper_likely", "fed_ham10000", "fed_ham10000_gpu", "toy_volumes", "lesions"]
+)
 def test_published_comparisons_rank_the_papers_rows(name: str, own: list[str]) -> None:
-    """Eight ranked rows and two controls, and whatever file a user adds."""
+    """Eight rows of the paper, FedPer and four controls, and whatever file a user adds."""
     values = yaml.safe_load((ROOT / f"config/{name}.yaml").read_text(encoding="utf-8"))
     rows = ["feddpa_f", "feddpa_t", "fedit", "fedopal_r", "fedopal_w", "fedpal", "fedsa_lora", "ffa_lora"]
-    assert Plan.of(values).methods == sorted([*rows, "local", "pooled", *own])
-    assert Plan.of({**values, "own": ["mine"]}).methods == sorted([*rows, "local", "pooled", "mine"])
+    rows += ["fedper", "head_personal", "head_shared", "local", "pooled"]
+    assert Plan.of(values).methods == sorted([*rows, *own])
+    assert Plan.of({**values, "own": ["mine"]}).methods == sorted([*rows, "mine"])
+
+
+def test_what_was_probably_run_differs_from_the_papers_protocol_in_three_settings() -> None:
+    """Side by side: whatever else is changed in one of the files belongs into the other."""
+    said, likely = (
+        yaml.safe_load((ROOT / f"config/{name}.yaml").read_text(encoding="utf-8")) for name in ("paper", "paper_likely")
+    )
+    said |= {key: likely[key] for key in ("name", "title", "tasks")}
+    said["lora"]["targets"], said["federations"]["camelyon17"]["image_size"] = ["qkv"], 224
+    assert said == likely
+    assert likely["tasks"] == {"classification": {"loss": "weighted"}}
+
+
+@pytest.mark.usefixtures("own")
+def test_with_both_policies_every_method_without_its_own_has_a_row_for_each() -> None:
+    """FedPer's head is personal, whatever the configuration says: it has one row."""
+    both = Plan.of({**VALUES, "own": [], "methods": ["fedit", "fedper"], "head": "both"})
+    assert both.methods == ["fedit", "fedper", "fedit_personal_head"]
+    jobs = {row: json.loads(both.training("toy_lesions", row)) for row in both.methods}
+    assert [jobs[row]["head"] for row in both.methods] == ["shared", "shared", "personal"]
+    assert jobs["fedit_personal_head"]["variant"] == "personal head"
+    assert both.method_file("fedit_personal_head") == "methods/fedopal/fedit.py"
+
+
+@pytest.mark.usefixtures("own")
+def test_a_variant_is_a_row_of_a_method_with_settings_of_its_own() -> None:
+    """Over those that the method has in all rows."""
+    variants = {"code": {"method": "feddpa_t", "settings": {"weighting": "code"}}, "late": {"method": "fedit"}}
+    settings = {"feddpa_t": {"weight": 0.3, "weighting": "paper"}}
+    ours = Plan.of({**VALUES, "own": [], "methods": ["feddpa_t"], "method_settings": settings, "variants": variants})
+    assert ours.methods == ["feddpa_t", "code", "late"]
+    found = [json.loads(ours.training("toy_lesions", row)) for row in ours.methods]
+    assert [job["method_settings"] for job in found] == [
+        {"weight": 0.3, "weighting": "paper"},
+        {"weight": 0.3, "weighting": "code"},
+        {},
+    ]
+    assert [job["variant"] for job in found] == ["", "weighting code", ""]
 
 
 def test_a_method_that_is_named_runs_though_it_is_not_among_ones_own(own: list[str]) -> None:
@@ -54,6 +96,16 @@ def test_a_method_that_is_named_runs_though_it_is_not_among_ones_own(own: list[s
         ({"methods": ["control"]}, r"methods: there is no method or group control; did you mean controls\?"),
         ({"own": ["min"]}, r"own: there is no methods/min.py; did you mean mine\?"),
         ({"own": ["fedit"]}, r"own: there is no methods/fedit.py; there are mine, other"),
+        ({"variants": {"a": {"method": "ditt"}}}, r"variants.a.method: there is no method ditt; did you mean ditto\?"),
+        ({"variants": {"ditto": {"method": "fedit"}}}, "variants.ditto: there is a method or group of this name"),
+        (
+            {"variants": {"a": {"method": "fedper", "head": "shared"}}},
+            "variants.a.head: the file of fedper says that its head is personal; leave `head` out",
+        ),
+        (
+            {"variants": {"a": {"method": "fedprox", "settings": {"nu": 1}}}},
+            "variants.a.settings.nu: there is no such setting; allowed: mu",
+        ),
         ({"method_settings": {"ditt": {}}}, r"method_settings: there is no method ditt; did you mean ditto\?"),
         ({"method_settings": {"zzz": {}}}, "method_settings: there is no method zzz; there are apfl, "),
     ],

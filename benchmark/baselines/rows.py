@@ -93,6 +93,7 @@ def hashes(config: Config, training: str, method_file: str, data: Sequence[Any],
     """
     settings, weights = json.loads(training), config.backbone.weights
     own = settings.pop("method"), settings.pop("method_settings")
+    del settings["variant"]
     protocol = {
         "training": settings,
         "data": data,

@@ -16,7 +16,7 @@ from benchmark.contract.returned import exactly, said, tensors
 from benchmark.data.augmentation import to_float
 from benchmark.federation.client import Lane
 from benchmark.federation.draws import generator
-from benchmark.federation.engine import Engine
+from benchmark.federation.engine import DRAWN, SUPPORT, Engine
 from benchmark.federation.exchange import Exchange
 from benchmark.federation.model import Images
 from benchmark.leaf import Leaves
@@ -187,8 +187,10 @@ class _Calling:
 
     def _predict(self, deployed: Leaves) -> None:
         client, dtype = self.engine.clients[0], self.engine.dtype
-        unseen = Images(self.engine.model, to_float(client.validation.images[:IMAGES], dtype), None)
-        support = Images(self.engine.model, client.support(IMAGES + 1, dtype), None)
+        own = client.support(SUPPORT, dtype)
+        drawn = client.drawn(IMAGES, DRAWN, len(own))
+        unseen = Images(self.engine.model, to_float(client.validation.images[:IMAGES], dtype), None, chosen=drawn)
+        support = Images(self.engine.model, own, None)
         predicted = self._call("predict", unseen, support, deployed)
         expected = tuple(unseen(deployed).prediction.shape)
         if not isinstance(predicted, Tensor) or predicted.shape != expected:
@@ -231,7 +233,7 @@ class _Calling:
         return getattr(type(self.method), hook) is getattr(Method, hook)
 
     def _fresh(self) -> dict[str, Tensor]:
-        return {name: leaf[0] for name, leaf in self.engine.fresh([Lane("1", 0)], round=0).items()}
+        return {name: leaf[0, 0] for name, leaf in self.engine.fresh([Lane("1", 0)], round=0).items()}
 
 
 def _moved(fresh: Leaves, *key: str) -> dict[str, Tensor]:

@@ -22,6 +22,11 @@ Finding = dict[str, Any]
 _ROUNDING = 1e-5
 # Methods that a message names.
 _NAMED = 12
+# An update of the adapted weights, relative to them. With smaller ones (8e-4 to 3e-3) most methods of the quickstart
+# had equal scores, whatever they share; with 1e-2 and more they differed.
+_HARDLY = 5e-3
+# Scores that differ in no decimal of a published table are equal.
+_DIGITS = 9
 
 
 def selection(choices: Iterable[Mapping[str, Any]]) -> list[Finding]:
@@ -235,6 +240,60 @@ def drift(
             interval = "" if isnan(low) else f" ({low:.3f} to {high:.3f})"
             message = f"its mean {mean:.3f}{interval} is not the committed {committed:.3f}"
             findings.append(finding("warning", "drift from reference", message, federation, method, value=mean))
+    return findings
+
+
+def hardly_moved(runs: Iterable[Mapping[str, Any]], choices: Iterable[Mapping[str, Any]]) -> list[Finding]:
+    """Methods whose adapters changed the network so little, at the chosen rate, that the row is little but its head.
+
+    Args:
+        runs: The content of every run's `run.json`.
+        choices: The selections.
+
+    Returns:
+        A warning for each method and federation. The value is the largest update over seeds, |W - W0| / |W0|. Runs that
+        were measured before this was are passed over.
+    """
+    chosen = {(choice["federation"], choice["method"]): choice["rate"] for choice in choices}
+    updates: dict[tuple[str, str], list[float]] = {}
+    for run in runs:
+        row = run["federation"], run["method"]["name"]
+        update = run.get("moved", {}).get("update", {}).get("all")
+        if update is not None and run["rate"] == chosen[row]:
+            updates.setdefault(row, []).append(update)
+    return [
+        finding(
+            "warning",
+            "adapters hardly moved",
+            f"at the chosen rate {chosen[row]} adapters change the weights that they adapt by {max(found):.1e} of their"
+            " norm: what the row shows is its head",
+            *row,
+            value=max(found),
+        )
+        for row, found in updates.items()
+        if max(found) < _HARDLY
+    ]
+
+
+def same_rows(cells: pd.DataFrame) -> list[Finding]:
+    """Methods whose scores are equal on every client and seed.
+
+    Args:
+        cells: The expected test scores, columns `ranks.CELLS`.
+
+    Returns:
+        A warning for each group of equal methods and federation; the value is their number. Of rows that equal `local`
+        it says that what they share changes nothing. Rows with a missing or diverged cell are compared with none.
+    """
+    findings = []
+    for federation, own in cells.groupby("federation", sort=False):
+        table = own.pivot_table(index="method", columns=["seed", "client"], values="value", dropna=False, sort=False)
+        equal = table.dropna().round(_DIGITS).groupby(list(table.columns), sort=False)
+        for names in (sorted(group.index, key=lambda name: (name == "local", name)) for _, group in equal):
+            if len(names) > 1:
+                why = ": what they share changes nothing" if "local" in names else ": they cannot be told apart here"
+                message = f"equal on every client: {listed(names)}{why}"
+                findings.append(finding("warning", "equal rows", message, federation, names[0], value=len(names)))
     return findings
 
 

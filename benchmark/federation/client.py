@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -82,6 +83,20 @@ class ClientData:
         chosen = torch.randperm(len(self.training), generator=generator(self.name, "support"))[:count]
         return to_float(self.training.images[chosen].to(self.device), dtype)
 
+    def drawn(self, images: int, each: int, support: int) -> Tensor:
+        """Which support images are drawn for each image that is predicted; the same whenever it is asked.
+
+        Args:
+            images: How many images are predicted.
+            each: How many are drawn for one image, all different; all where there are fewer.
+            support: How many support images there are.
+
+        Returns:
+            Their numbers, (images, each) int64.
+        """
+        order = torch.rand(images, support, generator=generator(self.name, "drawn support")).argsort(1)
+        return order[:, :each].to(self.device)
+
 
 @dataclass(frozen=True)
 class Pass:
@@ -149,13 +164,15 @@ class LocalTraining:
         epochs = self.settings.local_epochs if turn.phase.epochs is None else turn.phase.epochs
         seeds = dict.fromkeys(lane.seed for lane in lanes)
         in_epoch = -(-len(client.training) // self.settings.batch_size)
-        steps = 0
-        for batches in zip(*(self._batches(client, seed, turn.name, epochs) for seed in seeds), strict=True):
+        steps = images = 0
+        every = zip(*(self._batches(client, seed, turn.name, epochs) for seed in seeds), strict=True)
+        for batches in islice(every, turn.phase.steps):
             if step.factor is not None:
                 at = turn.before * in_epoch + steps
                 step.factor.fill_(optimisers.factor(self.settings.optimiser, at, turn.epochs * in_epoch))
             take(batches)
             steps += 1
+            images += len(batches[0][1])
         trained, sums, remembered = (
             {name: tensor.detach().clone() for name, tensor in own.items()}
             for own in (
@@ -164,7 +181,7 @@ class LocalTraining:
                 step.remembered() if self.settings.optimiser.state == "kept" else {},
             )
         )
-        objective = step.total / (len(client.training) * epochs)
+        objective = step.total / images
         return Trained({**params, **trained}, objective, sums, steps, {**held.optimiser, **remembered})
 
     def _step(self, held: Held, phase: Phase, lanes: Sequence[Lane]) -> tuple[Step, Step | Recorded]:

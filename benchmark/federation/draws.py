@@ -19,14 +19,15 @@ def generator(*key: int | str) -> torch.Generator:
     return torch.Generator().manual_seed(number)
 
 
-def initial(leaf: Leaf, seed: int, dtype: torch.dtype, round: int = 0) -> Tensor:
-    """What a leaf begins with that was not pretrained, equal on all clients.
+def initial(leaf: Leaf, seed: int, dtype: torch.dtype, round: int = 0, client: str = "") -> Tensor:
+    """What a leaf begins with that was not pretrained.
 
     Args:
         leaf: The leaf; its initial value is not `pretrained`.
         seed: The run's seed.
         dtype: Of the result; the draw itself is made in float64, so that precisions agree.
         round: Finished rounds, where a method begins anew.
+        client: Who draws it; nobody where all clients begin with the same.
 
     Returns:
         A tensor of the leaf's shape, on the CPU.
@@ -34,7 +35,7 @@ def initial(leaf: Leaf, seed: int, dtype: torch.dtype, round: int = 0) -> Tensor
     kind, size = leaf.initial.kind, leaf.initial.size
     if kind in ("zero", "constant"):
         return torch.full(leaf.shape, size, dtype=dtype)
-    source = generator(seed, "initialisation", leaf.name, *([round] if round else []))
+    source = generator(seed, "initialisation", leaf.name, *([round] if round else []), *([client] if client else []))
     drawn = torch.empty(leaf.shape, dtype=torch.float64)
     if kind == "uniform":
         return drawn.uniform_(-size, size, generator=source).to(dtype)

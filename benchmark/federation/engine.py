@@ -26,8 +26,10 @@ from benchmark.method import Phase
 from benchmark.models.network import LEAVES
 
 Found = TypeVar("Found")
-SUPPORT = 5
-"""Training images that a method may look at while predicting: as many as FedDPA uses (arXiv 2403.19211)."""
+SUPPORT = 32
+"""Training images that a method may look at while predicting."""
+DRAWN = 5
+"""How many of them are drawn for each image: as many as FedDPA's code draws (arXiv 2403.19211)."""
 CHUNK = 64
 """Images that are predicted at once."""
 
@@ -86,7 +88,7 @@ class Engine:
         training: How one client trains in one round.
         augmentation: How its images are changed.
         head: The configured policy for the head.
-        averaging: Whether clients weigh by their training images or all the same.
+        averaging: Whether clients weigh by their training images or all the same, where the method does not say it.
         rounds: How many rounds there are in all, which a schedule of the learning rate looks at.
         dropout: Whether steps have a key for dropout.
         threads: Clients computed side by side on a CPU, one thread each: within a round they do not wait for each
@@ -113,7 +115,7 @@ class Engine:
     @cached_property
     def weights(self) -> Tensor:
         """Each participant's weight on the server, shape (K,), float64; they sum to one."""
-        by_samples = self.averaging == "samples"
+        by_samples = (self.model.method.averaging or self.averaging) == "samples"
         counts = torch.tensor([len(own.training) if by_samples else 1.0 for own in self.participants]).double()
         return (counts / counts.sum()).to(self.device)
 
@@ -128,11 +130,8 @@ class Engine:
         return self.clients[0].device
 
     def start(self, lanes: Sequence[Lane]) -> State:
-        """Every participant with the common initialisation of each lane's seed."""
-        count = len(self.participants)
-        params = {
-            name: leaf.expand(count, *leaf.shape).contiguous() for name, leaf in self.fresh(lanes, round=0).items()
-        }
+        """Every participant with the initialisation of each lane's seed."""
+        params = {name: leaf.contiguous() for name, leaf in self.fresh(lanes, round=0).items()}
         remember = torch.vmap(torch.vmap(lambda own: dict(self.model.method.memory(own))))
         return State(0, params, remember(params), self._unused_optimisers(params))
 
@@ -199,19 +198,23 @@ class Engine:
         Returns:
             Chunk by chunk, which of the images, and their predictions, (L, k, outputs, ...).
         """
-        return predict(self.model, images, client.support(SUPPORT, self.dtype), params, CHUNK)
+        support = client.support(SUPPORT, self.dtype)
+        return predict(self.model, images, support, client.drawn(len(images), DRAWN, len(support)), params, CHUNK)
 
     def fresh(self, lanes: Sequence[Lane], round: int) -> dict[str, Tensor]:
-        """Every leaf as it is initialised, each of shape (L, ...): the same for all clients."""
-        return {
-            name: torch.stack([self._initial(leaf, lane, round) for lane in lanes])
-            for name, leaf in self.model.leaves.items()
-        }
+        """Every leaf as every participant initialises it, each of shape (K, L, ...); what all share is held once."""
+        found = {}
+        for name, leaf in self.model.leaves.items():
+            alone = leaf.part in self.model.method.drawn_by_clients
+            names = [client.name for client in self.participants] if alone else [""]
+            drawn = torch.stack([torch.stack([self._initial(leaf, lane, round, k) for lane in lanes]) for k in names])
+            found[name] = drawn.expand(len(self.participants), *drawn.shape[1:])
+        return found
 
     def epochs(self, phases: Sequence[Phase]) -> int:
-        """Passes over a client's images in these phases."""
+        """Passes over a client's images in these phases; one that ends after some steps counts as none."""
         local = self.training.local_epochs
-        return sum(local if phase.epochs is None else phase.epochs for phase in phases)
+        return sum(local if phase.epochs is None else phase.epochs for phase in phases if phase.steps is None)
 
     def _passes(self, round: int) -> Sequence[Pass]:
         """A round's passes, as they stand in the whole run."""
@@ -262,10 +265,10 @@ class Engine:
             waiting = {k: pool.submit(work, k) for k in sorted(range(len(sizes)), key=lambda k: -sizes[k])}
             return [waiting[k].result() for k in range(len(sizes))]
 
-    def _initial(self, leaf: Leaf, lane: Lane, round: int) -> Tensor:
+    def _initial(self, leaf: Leaf, lane: Lane, round: int, client: str) -> Tensor:
         if leaf.initial.kind == "pretrained":
             return self.model.network.pretrained(leaf).to(self.device, self.dtype)
-        return initial(leaf, lane.seed, self.dtype, round).to(self.device)
+        return initial(leaf, lane.seed, self.dtype, round, client).to(self.device)
 
 
 def _mean_gradients(passes: Sequence[Trained]) -> dict[str, Tensor]:

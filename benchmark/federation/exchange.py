@@ -45,7 +45,7 @@ class Exchange:
         Args:
             sent: What they sent, each of shape (K, L, ...).
             start: All leaves as the round began, likewise.
-            weights: Shares of the training images, shape (K,).
+            weights: The clients' weights, shape (K,).
 
         Returns:
             Tensors of shape (L, ...).
@@ -61,7 +61,7 @@ class Exchange:
             received: What the server returned, each of shape (L, ...).
             params: Leaves after local training, each of shape (K, L, ...).
             memory: What clients remember, likewise.
-            fresh: Leaves as they would be initialised now, each of shape (L, ...).
+            fresh: Leaves as they would be initialised now, each of shape (K, L, ...).
 
         Returns:
             All leaves and all memory, (K, L, ...).
@@ -70,7 +70,7 @@ class Exchange:
             ValueError: A leaf that travels does not come back, one that does not travel does, or one has another shape.
         """
         of_lane = torch.vmap(lambda *own: tuple(map(dict, self.model.method.download(*own))))
-        of_client = torch.vmap(of_lane, in_dims=(None, 0, 0, None))
+        of_client = torch.vmap(of_lane, in_dims=(None, 0, 0, 0))
         if not self.interprets:
             self._check("server", received, 1, exactly=self.leaves)
         new, remembered = of_client(dict(received), dict(params), dict(memory), dict(fresh))

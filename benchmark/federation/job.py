@@ -19,7 +19,7 @@ from safetensors.torch import save
 from benchmark import provenance
 from benchmark.config import TrainingJob
 from benchmark.data.packed import Split, open_training
-from benchmark.federation import costs, methods
+from benchmark.federation import costs, methods, moved
 from benchmark.federation.client import ClientData, Lane, Samples
 from benchmark.federation.engine import Engine
 from benchmark.federation.key import key
@@ -181,11 +181,12 @@ class Job:
             "federation": self.settings.federation,
             "method": {
                 "name": self.settings.method,
-                "title": method.title,
+                "title": f"{method.title} ({self.settings.variant})" if self.settings.variant else method.title,
                 "paper": method.paper,
                 "control": method.control,
                 "settings": self.settings.method_settings,
             },
+            "head": {"policy": method.head or self.settings.head, "fixed": method.head is not None},
             "rate": result.lane.rate,
             "seed": result.lane.seed,
             "rounds": self.settings.rounds,
@@ -211,6 +212,7 @@ class Job:
                 "peak_memory_bytes": result.memory,
             },
             "origin": result.origin,
+            "moved": moved.measured(self.engine, result.record.state, result.lane),
             "diverged_round": min(diverged, default=None),
         }
 

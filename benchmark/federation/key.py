@@ -12,7 +12,7 @@ from benchmark.config import TrainingJob
 from benchmark.federation.client import Lane
 from benchmark.files import digest
 
-LABELS = {"federation", "method", "clients", "rates", "seeds", "rounds"}
+LABELS = {"federation", "method", "variant", "clients", "rates", "seeds", "rounds"}
 """Excluded from the key: labels, and lists of which a lane uses one entry."""
 PACKAGES = ("torch", "timm")
 """What computes, besides the project's own files."""

@@ -5,6 +5,7 @@ import importlib.util
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal, get_args, get_origin, get_type_hints
 
 from benchmark.defined import the_one
 from benchmark.method import Method
@@ -22,7 +23,7 @@ def load(path: Path, settings: Mapping[str, float | bool | str]) -> Method:
 
     Raises:
         ValueError: The file defines no method or several; it lacks a title, a paper or a docstring; it has no such
-            setting.
+            setting, or not with this value.
     """
     spec = importlib.util.spec_from_file_location(f"methods.{path.stem}", path)
     if spec is None or spec.loader is None or not path.is_file():
@@ -51,4 +52,11 @@ def load(path: Path, settings: Mapping[str, float | bool | str]) -> Method:
             f"method_settings.{path.stem}: {method.__name__} has no setting {', '.join(sorted(unknown))}; "
             f"allowed: {', '.join(sorted(allowed)) or 'none'}"
         )
+    kinds = get_type_hints(method) if settings else {}
+    for name, value in settings.items():
+        allowed_values = get_args(kinds[name]) if get_origin(kinds[name]) is Literal else (value,)
+        if value not in allowed_values:
+            raise ValueError(
+                f"method_settings.{path.stem}.{name}: allowed are {', '.join(map(str, allowed_values))} (got {value!r})"
+            )
     return method(**settings)

@@ -86,6 +86,7 @@ class Images(Batch):
         priors: What the task's loss wants to know of all of the client's targets.
         dropout: The key of the step's dropout, a scalar int64; None where nothing is dropped.
         buffers: The carried leaves that passes over these images have changed, as they now are.
+        chosen: Which support images were drawn for each image, (n, 5); None where none is predicted.
     """
 
     model: Model
@@ -95,6 +96,18 @@ class Images(Batch):
     priors: Leaves = field(default_factory=dict)
     dropout: Tensor | None = None
     buffers: dict[str, Tensor] = field(default_factory=dict)
+    chosen: Tensor | None = None
+
+    @property
+    def drawn(self) -> Tensor:
+        """Which support images were drawn for each image, (n, 5) int64.
+
+        Raises:
+            ValueError: The batch is trained on, or is itself the support.
+        """
+        if self.chosen is None:
+            raise ValueError("support images are drawn for images that are predicted, not for these")
+        return self.chosen
 
     def __call__(self, params: Leaves, mix: Mix | None = None, *, trace: bool = False) -> Output:
         """Run the network; in a step of training, its buffers go on from where they were."""
@@ -126,13 +139,16 @@ class Images(Batch):
         return [params[n] for n, leaf in self.model.leaves.items() if leaf.part == adapter and leaf.factor == factor]
 
 
-def predict(model: Model, images: Rows, support: Tensor, params: Leaves, chunk: int) -> Iterator[tuple[slice, Tensor]]:
+def predict(
+    model: Model, images: Rows, support: Tensor, drawn: Tensor, params: Leaves, chunk: int
+) -> Iterator[tuple[slice, Tensor]]:
     """Predict one client's images in every lane, some at a time: no more predictions than these are held.
 
     Args:
         model: The model.
         images: n images, uint8; read and made floating point a chunk at a time.
         support: Some of the client's training images, (m, 3, size, size) in [0, 1].
+        drawn: Which of them were drawn for each image, (n, 5).
         params: The client's deployed leaves, each of shape (L, ...).
         chunk: Images at once.
 
@@ -141,13 +157,13 @@ def predict(model: Model, images: Rows, support: Tensor, params: Leaves, chunk: 
     """
     own = Images(model, support, None)
 
-    def one_lane(lane: Leaves, batch: Tensor) -> Tensor:
-        return model.method.predict(Images(model, batch, None), own, lane)
+    def one_lane(lane: Leaves, batch: Tensor, chosen: Tensor) -> Tensor:
+        return model.method.predict(Images(model, batch, None, chosen=chosen), own, lane)
 
-    every_lane = torch.vmap(one_lane, in_dims=(0, None))
+    every_lane = torch.vmap(one_lane, in_dims=(0, None, None))
     for first in range(0, len(images), chunk):
         which = slice(first, min(first + chunk, len(images)))
         with torch.no_grad():
             batch = to_float(images[which].to(support.device), support.dtype)
-            predicted = every_lane(dict(params), batch)
+            predicted = every_lane(dict(params), batch, drawn[which])
         yield which, predicted

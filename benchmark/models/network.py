@@ -35,9 +35,11 @@ class Network(ABC):
         name: The module's file name.
         adaptable: Whether it has projections that LoRA can adapt.
         predicts: Whether it can make a prediction of each image, of each pixel, or both; see `Task.predicts`.
+        scale: What an adapter's product is multiplied with, alpha/rank.
     """
 
     sites: Sequence[str] = ()
+    scale: float = 1.0
     name: ClassVar[str]
     adaptable: ClassVar[bool] = False
     predicts: ClassVar[tuple[str, ...]] = ("images",)
@@ -136,6 +138,10 @@ class Network(ABC):
     @abstractmethod
     def pretrained(self, leaf: Leaf) -> Tensor:
         """What a leaf begins with whose initial value is `pretrained`, of its shape."""
+
+    def adapted(self, site: str) -> Tensor:
+        """The frozen weight (out, in) of a projection that LoRA adapts."""
+        raise KeyError(f"{type(self).__name__} has no projection {site}")
 
     @abstractmethod
     def frozen(self) -> Mapping[str, Tensor]:

@@ -2,7 +2,8 @@
 
 A client's adapters become one PEFT adapter on timm's unchanged model: several adapters, and those on thirds of a fused
 `qkv`, are one adapter of a higher rank. The weight of each adapter in the method's mix is multiplied into its B, and
-that of each head into it; a dense offset of the frozen weight is an adapter of full rank whose A is the identity. So
+that of each head into it; a dense offset of the frozen weight is an adapter of full rank whose A is the identity. Of
+clients without adapters there is one that adds zero. So
 
     model = timm.create_model(name, img_size=size, num_classes=classes, ...)
     model.load_state_dict(safetensors.torch.load_file("adapters/1/weights.safetensors"), strict=False)
@@ -46,8 +47,10 @@ def save(
     ranks: dict[str, int] = {}
     for path, layer in layers.items():
         A, B = _factors(layer, params, adapters)
-        if not len(A):
+        if not len(A) and (ranks or path != list(layers)[-1]):
             continue
+        if not len(A):  # PEFT loads no adapter that adapts nothing: where heads alone are trained, this one adds zero.
+            A, B = A.new_zeros(1, A.shape[1]), B.new_zeros(len(B), 1)
         ranks[path] = len(A)
         tensors[f"base_model.model.{path}.lora_A.weight"] = A
         tensors[f"base_model.model.{path}.lora_B.weight"] = B

@@ -108,7 +108,8 @@ class ViT(Network):
         initialisation: InitialisationSettings | None = None,
     ) -> None:
         self.settings, self._begins = settings, initialisation or InitialisationSettings()
-        self._adaptation = lora.Adaptation(settings.alpha / settings.rank, settings.dropout)
+        self.scale = settings.alpha / settings.rank
+        self._adaptation = lora.Adaptation(self.scale, settings.dropout)
         pixels = task.predicts == "pixels"
         self.backbone = Backbone(vit, settings.targets, self._adaptation, pixels=pixels)
         self.head: Head = Linear(int(vit.num_features), task.outputs, self._begins.head)
@@ -188,6 +189,14 @@ class ViT(Network):
     def pretrained(self, leaf: Leaf) -> Tensor:
         """The transformer's own weight."""
         return self._dense.pretrained(leaf)
+
+    def adapted(self, site: str) -> Tensor:
+        """Its rows of a linear layer's weight: a third of the fused one, or all."""
+        for layer in self.backbone.vit.modules():
+            for own in layer.sites if isinstance(layer, lora.AdaptedLinear) else ():
+                if own.name == site:
+                    return layer.frozen.weight.detach()[own.first : own.first + own.rows]
+        return super().adapted(site)
 
     def frozen(self) -> Mapping[str, Tensor]:
         """The transformer's weights."""

@@ -12,7 +12,6 @@ from benchmark import provenance
 from benchmark.comparison import NAME, Comparison
 from benchmark.evaluation.select import read_run
 from benchmark.files import json_bytes, read_json
-from benchmark.methods import method_file
 from benchmark.plan import Plan
 from benchmark.publishing import own, reproduce
 from benchmark.sources import ROOT
@@ -103,7 +102,7 @@ def content(plan: Plan, *, predictions: bool) -> dict[str, bytes]:
 def used(plan: Plan) -> list[str]:
     """Files of the project that a configuration names: methods, and the modules of datasets, tasks and its network."""
     return [
-        *map(method_file, plan.methods),
+        *map(plan.method_file, plan.methods),
         *(f"benchmark/data/datasets/{name}.py" for name in plan.datasets),
         *(f"benchmark/tasks/{name}.py" for name in plan.tasks),
         f"benchmark/models/{plan.config.backbone.network}.py",
@@ -117,7 +116,7 @@ def configuration(plan: Plan, manifests: Mapping[str, Mapping[str, Any]]) -> str
         plan: The configuration's plan.
         manifests: What each federation holds.
     """
-    settings = plan.config.model_dump(mode="json", exclude=_OWN) | {"methods": plan.methods, "own": []}
+    settings = plan.config.model_dump(mode="json", exclude=_OWN) | {"methods": plan.plain, "own": []}
     for name, federation in settings["federations"].items():
         if federation["source"]:
             federation["source"] = own.given(federation["source"])

@@ -1,6 +1,7 @@
-"""What every method costs on a federation: parameters, bytes, seconds, memory."""
+"""What every method trains on a federation, how far that moved, and what it costs."""
 
 from collections.abc import Mapping
+from statistics import fmean
 from typing import Any
 
 from benchmark.disk import readable
@@ -24,7 +25,11 @@ def grid(results: Results, federation: str) -> Grid:
     devices = " and ".join(sorted({run["device"] for runs in of.values() for run in runs}))
     columns = [
         Column("Method", number=False),
+        Column("Head", number=False),
         Column("Trained parameters"),
+        Column("A moved"),
+        Column("Update"),
+        Column("Passes per round"),
         Column("Up per round"),
         Column("Down per round"),
         Column("Up in total"),
@@ -34,7 +39,10 @@ def grid(results: Results, federation: str) -> Grid:
         Column("Peak memory"),
     ]
     caption = (
-        f"What one client trains, sends (up) and receives (down), on {results.title(federation)}. In total: over all"
+        f"What one client trains, sends (up) and receives (down), on {results.title(federation)}. Head: averaged"
+        " (shared) or the client's own (personal); ‡: the method says so itself. At the chosen rate: A moved, LoRA's A"
+        " relative to its start (global, then personal adapter); update, that of weights by adapters and training,"
+        " relative to the weights. Passes per round: over the client's images; not made equal. In total: over all"
         " rounds of one run. Time per run: the mean over rates and seeds, which train together in one process; its"
         f" peak memory is therefore that of all of them. Measured on {devices}."
     )
@@ -68,13 +76,46 @@ def _row(results: Results, runs: list[Mapping[str, Any]]) -> list[Cell]:
         max(up for up, _ in totals),
         max(down for _, down in totals),
     ]
+    passes = max(run["costs"].get("image_passes", run["rounds"]) / run["rounds"] for run in runs)
     seconds = sum(cost["seconds"] for cost in costs)
     memory = max(cost["peak_memory_bytes"] for cost in costs)
     return [
         Cell(results.methods[runs[0]["method"]["name"]].title),
+        Cell(_head(runs[0])),
         Cell(f"{parameters:,}", parameters),
+        *_moved(results, runs),
+        Cell(f"{passes:.3g}", passes),
         *(Cell(readable(size), size) for size in sizes),
         Cell(human_seconds(seconds / len(runs)), seconds / len(runs)),
         Cell(human_seconds(seconds), seconds),
         Cell(readable(memory), memory),
     ]
+
+
+def _head(run: Mapping[str, Any]) -> str:
+    """The policy for the head, with a double dagger where the method fixes it."""
+    head = run.get("head")
+    return "unknown" if head is None else f"{head['policy']}{'‡' if head['fixed'] else ''}"
+
+
+def _moved(results: Results, runs: list[Mapping[str, Any]]) -> list[Cell]:
+    """How far A and weights moved at the chosen rate, as means over seeds; a dash for what there is nothing of."""
+    chosen = results.selected[runs[0]["federation"], runs[0]["method"]["name"]]["rate"]
+    moved = [run["moved"] for run in runs if run["rate"] == chosen and "moved" in run]
+    if not moved:
+        return [Cell("unknown"), Cell("unknown")]
+    A = [_mean([own["A"][part] for own in moved]) for part in moved[0].get("A", {})]
+    update = {**moved[0].get("weights", {}), **moved[0].get("update", {})}
+    changes = [_mean([{**own.get("weights", {}), **own.get("update", {})}[part] for own in moved]) for part in update]
+    return [Cell(" and ".join(map(_share, found)) or "—", found[-1] if found else None) for found in (A, changes)]
+
+
+def _mean(values: list[float | None]) -> float | None:
+    """The mean; None where a lane diverged."""
+    found = [value for value in values if value is not None]
+    return fmean(found) if found and len(found) == len(values) else None
+
+
+def _share(value: float | None) -> str:
+    """A relative change as people read it."""
+    return "diverged" if value is None else f"{value:.1%}" if value >= 1e-3 else f"{value:.1e}"

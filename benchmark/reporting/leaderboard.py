@@ -182,7 +182,7 @@ def grid(results: Results) -> Grid:
         rows=[_cells(results, entry) for entry in ranked],
         controls=[_cells(results, entry) for entry in found if entry.method.control],
         caption=caption,
-        notes=[*([EDGE_NOTE] if edge else []), *origin_notes(results)],
+        notes=[*([EDGE_NOTE] if edge else []), *head_notes(results), *origin_notes(results)],
     )
 
 
@@ -197,6 +197,17 @@ def main(comparison: GivenPath, csv: Path, md: Path) -> None:
     results = load(comparison, statistics=True)
     write_text(csv, frame(results).to_csv(index=False))
     write_text(md, markdown(grid(results)))
+
+
+def head_notes(results: Results) -> list[str]:
+    """Which rows keep heads to their clients, and which policies a method fixes; none where runs do not say it."""
+    heads = {run["method"]["name"]: run["head"] for run in results.runs if "head" in run}
+    if not heads:
+        return []
+    named = {name: f"{results.methods[name].title}{'‡' if head['fixed'] else ''}" for name, head in heads.items()}
+    of = {policy: [named[n] for n in named if heads[n]["policy"] == policy] for policy in ("personal", "shared")}
+    policies = [f"{policy} in {', '.join(titles)}" for policy, titles in of.items() if titles]
+    return [f"Head: {'; '.join(policies)}. ‡ The method says so itself; all others follow the configuration."]
 
 
 def human_seconds(seconds: float) -> str:

@@ -69,7 +69,12 @@ _MARKERS: list[Any] = ["o", "s", "^", "D", "v", "P", "X", "<", ">", (4, 1, 0)]
 _NEW_COLOURS = ["#000000", "#AA3344", "#99BB44", "#FF8899"]
 _NEW_MARKERS: list[Any] = ["d", "8", "H", (3, 1, 0)]
 _LINES: list[Any] = ["-", (0, (5, 1.5)), (0, (2, 1)), (0, (5, 1, 1, 1))]
-_CONTROLS = {"local": ("#8A8A8A", "*"), "pooled": ("#555555", "h")}
+_CONTROLS: dict[str, tuple[str, Any]] = {
+    "local": ("#8A8A8A", "*"),
+    "pooled": ("#555555", "h"),
+    "head_shared": ("#707070", (6, 1, 0)),
+    "head_personal": ("#9C9C9C", (4, 1, 45)),
+}
 
 # Tol's light palette: classes never look like methods.
 _CLASSES = ["#77AADD", "#EE8866", "#EEDD88", "#44BB99", "#FFAABB", "#BBCC33", "#99DDFF", "#AAAA00", "#DDDDDD"]

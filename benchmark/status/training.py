@@ -11,7 +11,6 @@ from benchmark.federation.progress import LOCK, PROGRESS
 from benchmark.federation.shard import FOLDER
 from benchmark.files import read_json
 from benchmark.lock import is_held
-from benchmark.methods import method_file
 from benchmark.plan import Plan
 from benchmark.sources import engine, fingerprint_of
 
@@ -108,7 +107,7 @@ def _training(plan: Plan, federation: str, method: str) -> Training:
     settings = json.loads(plan.training(federation, method))
     expected = {name: value for name, value in settings.items() if name not in ("rates", "seeds")}
     sources = {
-        "method": fingerprint_of(method_file(method)),
+        "method": fingerprint_of(plan.method_file(method)),
         "engine": engine(settings["network"], plan.task(federation)),
     }
     return Training(

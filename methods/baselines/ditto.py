@@ -15,7 +15,8 @@ OWN: Mix = {"personal": 1.0, "personal_head": 1.0}
 class Ditto(Method):
     """Minimise F(w) + F(v) + strength/2 * |v - w_t|^2; w is averaged, v predicts (arXiv 2012.04221, algorithm 1).
 
-    Both models take their steps on the same batches: w and v share no leaf, so neither changes the other's gradient.
+    All clients weigh the same in the mean, as in the authors' code. Both models take their steps on the same batches: w
+    and v share no leaf, so neither changes the other's gradient.
 
     Attributes:
         strength: The paper's lambda. With zero the personal model is trained alone.
@@ -28,6 +29,7 @@ class Ditto(Method):
     adapters = ("global", "personal")
     heads = ("head", "personal_head")
     head = "shared"
+    averaging = "uniform"
 
     def mix(self, params: Leaves) -> Mix:
         """The personal model."""

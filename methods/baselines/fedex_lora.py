@@ -8,13 +8,15 @@ from benchmark.method import Leaves, Method, mean_over_clients, named, offset_na
 class FedExLoRA(Method):
     """W0 += mean(B_i A_i) - mean(B_i) mean(A_i), so that averaging is exact (arXiv 2410.09432).
 
-    The residual travels as the clients' stacked factors: its rank is at most the sum of theirs.
+    What travels down are the means, and the residual as the clients' stacked factors: its rank is at most the sum of
+    theirs. All clients weigh the same, as in the authors' code.
     """
 
     title = "FedEx-LoRA"
     paper = "arXiv:2410.09432"
     needs = ("lora",)
     offset = True
+    averaging = "uniform"
 
     def server(self, sent: Leaves, start: Leaves, weights: Tensor) -> Leaves:
         """The means, and all factors."""

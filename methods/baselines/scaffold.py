@@ -10,12 +10,13 @@ class SCAFFOLD(Method):
     """Steps along g - c_i + c; c_i becomes the mean gradient of the round (arXiv 1910.06378, algorithm 1).
 
     Option II writes that mean as c_i - c + (x - y_i) / (K eta), which it equals for plain SGD; with momentum the way
-    travelled is no mean gradient. The server's step is 1, and both means are weighted by training images.
+    travelled is no mean gradient. The server's step is 1, and all clients weigh the same in both means.
     """
 
     title = "SCAFFOLD"
     paper = "arXiv:1910.06378"
     head = "shared"
+    averaging = "uniform"
 
     def memory(self, params: Leaves) -> Leaves:
         """The client's control variate `own` and the server's `common`, both zero."""

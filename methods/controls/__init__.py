@@ -1,1 +1,1 @@
-"""Bounds for the others, shown and not ranked: each hospital alone, and all data in one place."""
+"""What the others are compared with, shown and not ranked: each hospital alone, all data in one place, heads alone."""

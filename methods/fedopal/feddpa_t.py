@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor
 
@@ -18,10 +19,13 @@ class FedDPAT(Method):
     Attributes:
         weight: The personal adapter's weight in training, and its largest in prediction (the paper's alpha).
         instance_wise: Whether a prediction's weight depends on the image.
+        weighting: Whose weight the similarity is: the personal adapter's, as the paper's idea has it (`paper`), or the
+            global one's, as in the released program (`code`).
     """
 
     weight: float = 0.5
     instance_wise: bool = True
+    weighting: Literal["paper", "code"] = "paper"
 
     title = "FedDPA-T"
     paper = "arXiv:2403.19211"
@@ -39,8 +43,9 @@ class FedDPAT(Method):
         return [shared] if round == 0 else [personal, shared]
 
     def predict(self, batch: Batch, support: Batch, params: Leaves) -> Tensor:
-        """Weight each image's adapters by its mean cosine similarity to the client's own images."""
+        """Weight each image's adapters by its mean cosine similarity to images of the client's own."""
         if not self.instance_wise:
             return batch(params).prediction
-        personal = self.weight * similarity(batch, support, params, {"personal": 1.0})
+        near = self.weight * similarity(batch, support, params, {"personal": 1.0})
+        personal = near if self.weighting == "paper" else 1 - near
         return batch(params, {"global": 1 - personal, "personal": personal}).prediction

@@ -1,6 +1,7 @@
 """FedOPAL-W: FedPAL, with the two adapters' weights kept orthogonal."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ class FedOPALW(Method):
     """
 
     strength: float = 0.1
-    entries: str = "sum"
+    entries: Literal["sum", "mean"] = "sum"
 
     title = "FedOPAL-W"
     paper = "arXiv:2510.12741"

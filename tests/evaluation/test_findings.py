@@ -1,6 +1,7 @@
 """Findings, each on results that deserve one and on results that do not."""
 
 import math
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -129,6 +130,36 @@ def test_a_mean_outside_its_interval_of_the_committed_one_is_a_warning() -> None
     ]
     assert findings.drift(own[own["method"] != "c"], Statistics(), own, []) == [], "equal numbers need no interval"
     assert findings.drift(own, given, committed[committed["client"] == "0"], []) == [], "other clients, another mean"
+
+
+def trained(method: str, rate: str, update: float | None, seed: int = 0) -> dict[str, Any]:
+    """A run that says how far its adapters moved."""
+    moved = {"head": {"head": 3.0}, **({} if update is None else {"update": {"all": update}})}
+    return {"federation": "d", "method": {"name": method}, "rate": rate, "seed": seed, "moved": moved}
+
+
+def test_adapters_that_hardly_moved_at_the_chosen_rate_are_a_warning() -> None:
+    """Of the seeds the largest update counts; heads alone have none, and runs from before say nothing."""
+    runs = [trained("a", "1e-3", 1e-3), trained("a", "1e-3", 2e-3, 1), trained("a", "1e-2", 0.1)]
+    runs += [trained("b", "1e-3", 1e-3), trained("b", "1e-3", 0.02, 1), trained("head_shared", "1e-3", None)]
+    runs += [{key: value for key, value in trained("old", "1e-3", 0).items() if key != "moved"}]
+    choices = [{"federation": "d", "method": name, "rate": "1e-3"} for name in ("a", "b", "head_shared", "old")]
+    (finding,) = findings.hardly_moved(runs, choices)
+    assert (finding["severity"], finding["method"], finding["value"]) == ("warning", "a", 2e-3)
+    assert "rate 1e-3" in finding["message"]
+    assert findings.hardly_moved(runs, [{**choices[0], "rate": "1e-2"}, *choices[1:]]) == []
+
+
+def test_rows_that_are_equal_on_every_client_are_a_warning() -> None:
+    """Equal means hide differences, and a missing or diverged cell equals nothing."""
+    table = cells({"a": [0.5, 0.7], "b": [0.7, 0.5], "local": [0.5, 0.7], "c": [math.nan] * 2, "d": [math.nan] * 2})
+    (finding,) = findings.same_rows(table)
+    assert (finding["severity"], finding["method"], finding["value"]) == ("warning", "a", 2)
+    assert finding["message"] == "equal on every client: a, local: what they share changes nothing"
+    (finding,) = findings.same_rows(table[table["method"] != "local"].replace({"method": {"d": "e"}}).assign(value=0.5))
+    assert finding["message"].startswith("equal on every client: a, b, c, e: they cannot")
+    other_seed = table.assign(seed=1, value=table["value"] + (table["method"] == "a") * 0.1)
+    assert findings.same_rows(pd.concat([table, other_seed])) == []
 
 
 def test_committed_numbers_of_other_settings_are_not_compared_and_a_note_says_so() -> None:

@@ -85,6 +85,41 @@ def test_support_images_are_the_same_every_time_and_no_more_than_there_are() -> 
     assert len(hospital.support(99, torch.float64)) == 13
 
 
+def test_support_images_are_drawn_for_every_image_anew() -> None:
+    """Each of them as often as the others, none twice for one image, and the same whenever it is asked."""
+    hospital = client("north", 13)
+    drawn = hospital.drawn(4000, 5, 13)
+    assert torch.equal(drawn, hospital.drawn(4000, 5, 13))
+    assert all(len(set(row)) == 5 for row in drawn.tolist())
+    often = torch.bincount(drawn.flatten(), minlength=13) / drawn.numel()
+    assert (often - 1 / 13).abs().max() < 0.01
+    assert hospital.drawn(2, 5, 3).shape == (2, 3)
+
+
+class Stopped(Method):
+    """Every round, one step of the head and then a pass of it."""
+
+    title, paper = "Stopped", "none"
+
+    def phases(self, round: int) -> list[Phase]:
+        return [Phase(trains=part("head"), steps=1), Phase(trains=part("head"))]
+
+    def loss(self, batch: Batch, params: Leaves, start: Leaves, memory: Leaves) -> torch.Tensor:
+        return params["head/bias"].sum() + 0 * params["head/weight"].sum()
+
+
+def test_a_pass_ends_after_as_many_steps_as_it_says() -> None:
+    """One step, and two of thirteen images: the bias moves by three rates; the one step counts as no pass."""
+    ours = engine(Stopped(), [client("north", 13)])
+    state = ours.start(LANES)
+    after, objectives = ours.round(state, LANES)
+    for number, lane in enumerate(LANES):
+        moved = (after.params["head/bias"] - state.params["head/bias"])[0, number]
+        assert torch.allclose(moved, torch.full_like(moved, -3 * float(lane.rate)))
+    assert ours.epochs(ours.model.method.phases(0)) == 1
+    assert torch.isfinite(objectives).all()
+
+
 class Twice(Method):
     """Two passes of the head's bias; the gradient is its distance from one beyond where the round began."""
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from benchmark.data.augmentation import to_float
 from benchmark.federation.client import Lane
-from benchmark.federation.engine import SUPPORT, State, stack
+from benchmark.federation.engine import DRAWN, SUPPORT, State, stack
 from benchmark.federation.model import Images, predict
 from benchmark.method import Batch, Leaf, Leaves, Method
 from tests.federation.small import LANES, TRAINING, apart, client, clients, engine, method, predictions, same, train
@@ -55,8 +55,10 @@ def test_predictions_do_not_depend_on_the_chunk() -> None:
     state = train(ours, LANES, 1)
     hospital, params = ours.clients[0], ours.deployed(state)[0]
     images, support = hospital.validation.images, hospital.support(SUPPORT, torch.float64)
+    drawn = hospital.drawn(len(images), DRAWN, len(support))
     few, many = (
-        torch.cat([found for _, found in predict(ours.model, images, support, params, chunk)], 1) for chunk in (2, 64)
+        torch.cat([found for _, found in predict(ours.model, images, support, drawn, params, chunk)], 1)
+        for chunk in (2, 64)
     )
     assert few.shape == (len(LANES), len(images), 4)
     assert (few - many).abs().max() < 1e-12

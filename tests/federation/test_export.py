@@ -25,6 +25,7 @@ LANE = (Lane("1e-1", 0),)
         ("apfl", {}),
         ("ditto", {}),
         ("flora", {}),
+        ("head_personal", {}),
     ],
 )
 @pytest.mark.parametrize("targets", [("q", "v"), ("qkv", "proj"), ("q", "k", "v", "proj", "fc1", "fc2")], ids="-".join)

@@ -1,10 +1,11 @@
-"""The engine's numbers, held while its code is moved: `held.json` has what every method led to at commit 05eb41c.
+"""The engine's numbers, held while its code is moved: `held.json` has what every method led to.
 
 Float64 on the small federation, so that every CPU agrees to far more digits than are compared. Who changes what a
-method or the engine computes on purpose writes the file anew: `python -m tests.federation.test_held`.
+method computes on purpose writes its numbers anew, `python -m tests.federation.test_held METHOD ...`, and no others.
 """
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -46,4 +47,5 @@ def test_a_methods_numbers_are_what_they_were(name: str) -> None:
 
 
 if __name__ == "__main__":
-    HELD.write_text(json.dumps({name: numbers(name) for name in METHODS}, indent=1) + "\n", encoding="utf-8")
+    anew = {**json.loads(HELD.read_text()), **{name: numbers(name) for name in sys.argv[1:]}}
+    HELD.write_text(json.dumps(dict(sorted(anew.items())), indent=1) + "\n", encoding="utf-8")

@@ -1,6 +1,6 @@
 """What the papers say of single methods, and how methods relate to each other."""
 
-import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -201,28 +201,12 @@ def test_feddpa_f_is_fedit_and_then_starts_from_its_adapter() -> None:
 
 
 @pytest.mark.parametrize("name", ["feddpa_t", "feddpa_f"])
-def test_feddpa_weights_every_image_by_its_similarity_to_the_clients_own(name: str) -> None:
-    """By hand: s = mean cosine of the image's features to those of the support; personal weight a s, global 1 - a s."""
-    ours = engine(method(name, weight=0.4))
-    params = _random_leaves(ours.start(LANES))
-    hospital = ours.clients[0]
-    support = Images(ours.model, hospital.support(5, torch.float64), None, {})
-    batch = _batch(ours)
-    own = support(params, {"personal": 1.0}).features
-    rows = []
-    for k in range(len(batch.images)):
-        image = Images(ours.model, batch.images[k : k + 1], None, {})
-        feature = image(params, {"personal": 1.0}).features[0]
-        cosines = [float(feature @ other) / math.sqrt(float(feature @ feature) * float(other @ other)) for other in own]
-        personal = 0.4 * sum(cosines) / len(cosines)
-        rows.append(image(params, {"global": 1 - personal, "personal": personal}).prediction)
-    found = ours.model.method.predict(batch, support, params)
-    assert (found - torch.cat(rows)).abs().max() < 1e-10
-    fixed = method(name, weight=0.4, instance_wise=False)
-    plain = engine(fixed)
-    expected = _batch(plain)(params, {"global": 0.6, "personal": 0.4}).prediction
-    assert torch.equal(plain.model.method.predict(_batch(plain), support, params), expected)
-    assert (found - expected).abs().max() > 1e-6
+def test_feddpa_without_similarity_has_the_weights_of_its_training(name: str) -> None:
+    """With similarity: tests/methods/test_authors.py."""
+    ours = engine(method(name, weight=0.4, instance_wise=False))
+    params, batch = _random_leaves(ours.start(LANES)), _batch(ours)
+    expected = batch(params, {"global": 0.6, "personal": 0.4}).prediction
+    assert torch.equal(ours.model.method.predict(batch, batch, params), expected)
 
 
 def test_similarity_of_an_image_to_itself_is_one() -> None:
@@ -231,7 +215,8 @@ def test_similarity_of_an_image_to_itself_is_one() -> None:
     params = _random_leaves(ours.start(LANES))
     batch = _batch(ours)
     one = Images(ours.model, batch.images[:1], None, {})
-    found = similarity(batch, one, params, {"personal": 1.0})
+    chosen = torch.zeros(len(batch.images), 1, dtype=torch.int64)
+    found = similarity(replace(batch, chosen=chosen), one, params, {"personal": 1.0})
     assert found.shape == (len(batch.images),)
     assert float(found[0]) == pytest.approx(1, abs=1e-12)
     assert (found <= 1 + 1e-12).all()

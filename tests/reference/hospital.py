@@ -1,36 +1,59 @@
 """One hospital of the plain path: its images, its copy of the model, and its training."""
 
-import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import timm
 import torch
 import torch.nn.functional as F
 from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 
-from benchmark.config import AugmentationSettings
-from benchmark.data.augmentation import augment, to_float
-from benchmark.federation.draws import generator
+Array = npt.NDArray[Any]
+BRIGHTNESS, CONTRAST = 0.15, 0.1
+"""Largest changes of the training images, as docs/protocol.md has them."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What was drawn at random for one step.
+
+    Attributes:
+        images: The step's images as they are stored, (n, size, size, 3) uint8.
+        labels: Their labels, (n,) int64.
+        changes: Five numbers in [0, 1) for each image: mirror, upside down, quarter turns, brightness, contrast.
+    """
+
+    images: Array
+    labels: Array
+    changes: Array
 
 
 @dataclass(frozen=True)
 class Images:
-    """What one hospital holds.
+    """What one hospital holds, and what was drawn for it.
 
     Attributes:
         name: The hospital.
         images: Training images, (n, size, size, 3) uint8.
         labels: Their labels, (n,) int64.
         unseen: Images to predict, likewise.
+        support: Of every image to predict, five training images, (m, 5, size, size, 3) uint8.
+        steps: The steps that it takes, in order, over all passes.
+        passes: Those that a pass has taken, by its name: a second model that is trained in the same pass sees them too.
     """
 
     name: str
-    images: Tensor
-    labels: Tensor
-    unseen: Tensor
+    images: Array
+    labels: Array
+    unseen: Array
+    support: Array
+    steps: Iterator[Drawn]
+    passes: dict[str, list[Drawn]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -42,6 +65,7 @@ class Setting:
         weights: Its pretrained weights, without a head.
         data: All hospitals.
         classes: Number of classes.
+        initial: What a leaf of this name begins with at a hospital after so many rounds: `initial(name, k, round)`.
         targets: Adapted projections: any of q, k, v, qkv, proj, fc1, fc2.
         rank: LoRA's rank.
         alpha: LoRA's scale.
@@ -51,7 +75,6 @@ class Setting:
         momentum: SGD's.
         weight_decay: SGD's.
         head: `shared` or `personal`, where the published method does not say.
-        augmentation: Of the training images.
         dtype: Of everything, but for what is frozen.
         frozen: Of the transformer's frozen weights and activations; `dtype` where none is given.
     """
@@ -60,6 +83,7 @@ class Setting:
     weights: Mapping[str, Tensor]
     data: Sequence[Images]
     classes: int
+    initial: Callable[[str, int, int], Tensor]
     targets: Sequence[str] = ("q", "v")
     rank: int = 4
     alpha: float = 8.0
@@ -69,20 +93,30 @@ class Setting:
     momentum: float = 0.0
     weight_decay: float = 0.0
     head: str = "shared"
-    augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
     dtype: torch.dtype = torch.float64
     frozen: torch.dtype | None = None
 
 
-def drawn(name: str, like: Tensor, seed: int, round: int = 0) -> Tensor:
-    """What a parameter of this name begins with: A as PEFT draws it, a head's weights small, all else zero."""
-    start = torch.zeros(like.shape, dtype=torch.float64)
-    source = generator(seed, "initialisation", name, *([round] if round else []))
-    if name.endswith(".A"):
-        nn.init.kaiming_uniform_(start, a=math.sqrt(5), generator=source)
-    elif name.endswith("/weight"):
-        nn.init.normal_(start, 0, 0.02, generator=source)
-    return start.to(like.dtype)
+def changed(image: Array, changes: Array) -> Array:
+    """One augmented image, (3, size, size) in [0, 1], of (size, size, 3) uint8: as docs/protocol.md says it.
+
+    Mirrored and turned upside down with probability one half each, then by none to three quarter turns, each as likely;
+    then contrast about the image's own mean, and brightness.
+    """
+    if changes[0] < 0.5:
+        image = np.fliplr(image)
+    if changes[1] < 0.5:
+        image = np.flipud(image)
+    turns = (0, 2, 1, 3)[int(4 * changes[2])]  # Which number stands for which turn is the engine's choice.
+    values = np.rot90(image, turns).astype(np.float64) / 255
+    mean = values.mean()
+    brightness, contrast = (limit * (2 * u - 1) for limit, u in zip((BRIGHTNESS, CONTRAST), changes[3:], strict=True))
+    return np.clip((values - mean) * (1 + contrast) + mean + brightness, 0, 1).transpose(2, 0, 1)
+
+
+def scaled(images: Array, dtype: torch.dtype) -> Tensor:
+    """Stored images (..., size, size, 3) as a network reads them, (..., 3, size, size) in [0, 1]."""
+    return torch.from_numpy(np.moveaxis(images, -1, -3) / 255.0).to(dtype)
 
 
 class SeparateQKV(nn.Module):
@@ -111,8 +145,8 @@ class Hospital:
         gradients: The mean gradient over the steps of the last pass, by the trained parameters' names.
     """
 
-    def __init__(self, setting: Setting, data: Images, seed: int, adapters: Sequence[str]) -> None:
-        self.setting, self.data, self.seed, self.adapters = setting, data, seed, list(adapters)
+    def __init__(self, setting: Setting, data: Images, adapters: Sequence[str], number: int = 0) -> None:
+        self.setting, self.data, self.number, self.adapters = setting, data, number, list(adapters)
         self.size = len(data.labels)
         self.objectives: dict[str, float] = {}
         self.gradients: dict[str, Tensor] = {}
@@ -146,14 +180,14 @@ class Hospital:
         for parameter in self.named().values():
             parameter.data = parameter.data.to(setting.dtype)
         vit.head.register_forward_pre_hook(lambda _, inputs: inputs[0].to(setting.dtype))
-        self._initialise()
+        with torch.no_grad():
+            for own, parameter in self.named().items():
+                parameter.copy_(self.initial(own))
         self.use(dict.fromkeys(adapters, 1.0))
 
-    def _initialise(self) -> None:
-        """The run's common initialisation, drawn by the keys that the engine uses."""
-        with torch.no_grad():
-            for name, parameter in self.named().items():
-                parameter.copy_(drawn(name, parameter, self.seed))
+    def initial(self, name: str, round: int = 0) -> Tensor:
+        """What a leaf begins with here, or would begin with anew after so many rounds."""
+        return self.setting.initial(name, self.number, round).to(self.setting.dtype)
 
     def A(self, adapter: str) -> list[nn.Parameter]:  # noqa: N802
         """The matrices A (rank, in) of an adapter, one per adapted layer."""
@@ -235,37 +269,72 @@ class Hospital:
         self.objectives[pass_name] = total / (self.size * epochs)
 
     def batches(self, pass_name: str, epochs: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Augmented batches, in the order and with the changes that the keys give; the last one is smaller."""
-        order = generator(self.seed, self.data.name, pass_name, "order")
-        changes = generator(self.seed, self.data.name, pass_name, "augmentation")
-        for _ in range(epochs):
-            shuffled = torch.randperm(self.size, generator=order)
-            for first in range(0, self.size, self.setting.batch_size):
-                chosen = shuffled[first : first + self.setting.batch_size]
-                drawn = torch.rand(len(chosen), 5, generator=changes, dtype=torch.float64)
-                images = augment(self.data.images[chosen], self.setting.augmentation, drawn, self.setting.dtype)
-                yield images, self.data.labels[chosen]
+        """Augmented batches of a pass; every epoch shows every image once, and its last batch is smaller.
+
+        Raises:
+            AssertionError: What was drawn is nothing of the kind.
+        """
+        full, rest = divmod(self.size, self.setting.batch_size)
+        expected = [self.setting.batch_size] * full + ([rest] if rest else [])
+        for drawn in self._epochs(pass_name, epochs, expected):
+            images = np.stack([changed(*own) for own in zip(drawn.images, drawn.changes, strict=True)])
+            yield torch.from_numpy(images).to(self.setting.dtype), torch.from_numpy(drawn.labels)
+
+    def step(self, pass_name: str) -> tuple[Tensor, Tensor]:
+        """The augmented batch of a pass of one step."""
+        drawn = self.data.passes.setdefault(pass_name, [next(self.data.steps)])[0]
+        assert _census(drawn.images, drawn.labels) <= _census(self.data.images, self.data.labels)
+        images = np.stack([changed(*own) for own in zip(drawn.images, drawn.changes, strict=True)])
+        return torch.from_numpy(images).to(self.setting.dtype), torch.from_numpy(drawn.labels)
+
+    def _epochs(self, pass_name: str, epochs: int, expected: Sequence[int]) -> list[Drawn]:
+        """The drawn steps of a pass, read once."""
+        if pass_name not in self.data.passes:
+            every: list[Drawn] = []
+            for _ in range(epochs):
+                own = [next(self.data.steps) for _ in expected]
+                assert [len(one.labels) for one in own] == list(expected)
+                shown = (np.concatenate([getattr(one, kind) for one in own]) for kind in ("images", "labels"))
+                assert _census(*shown) == _census(self.data.images, self.data.labels)
+                every += own
+            self.data.passes[pass_name] = every
+        return self.data.passes[pass_name]
 
     def unseen(self) -> Tensor:
         """The images to predict, (n, 3, size, size)."""
-        return to_float(self.data.unseen, self.setting.dtype)
+        return scaled(self.data.unseen, self.setting.dtype)
 
     def support(self) -> Tensor:
-        """FedDPA's five training images of its own, without augmentation."""
-        chosen = torch.randperm(self.size, generator=generator(self.data.name, "support"))[:5]
-        return to_float(self.data.images[chosen], self.setting.dtype)
+        """The five training images that FedDPA draws for every image to predict, (n, 5, 3, size, size)."""
+        return scaled(self.data.support, self.setting.dtype)
 
 
-def average(hospitals: Sequence[Hospital], travels: Callable[[Hospital], Sequence[nn.Parameter]]) -> None:
-    """FedAvg: every hospital receives the mean of what travels, weighted by its number of training images."""
-    images = sum(hospital.size for hospital in hospitals)
+def average(
+    hospitals: Sequence[Hospital],
+    travels: Callable[[Hospital], Sequence[nn.Parameter]],
+    *,
+    uniform: bool = False,
+) -> None:
+    """Every hospital receives the mean of what travels, weighted by its number of training images, or uniform."""
+    shares = weights(hospitals, uniform=uniform)
     with torch.no_grad():
         for copies in zip(*(travels(hospital) for hospital in hospitals), strict=True):
-            mean = sum(hospital.size / images * copy for hospital, copy in zip(hospitals, copies, strict=True))
+            mean = sum(share * copy for share, copy in zip(shares, copies, strict=True))
             for copy in copies:
                 copy.copy_(mean)
+
+
+def weights(hospitals: Sequence[Hospital], *, uniform: bool = False) -> list[float]:
+    """The hospitals' weights on the server."""
+    images = sum(hospital.size for hospital in hospitals)
+    return [1 / len(hospitals) if uniform else hospital.size / images for hospital in hospitals]
 
 
 def cosine(x: Tensor, y: Tensor, eps: float) -> Tensor:
     """Cosine of the angle between vectors on the last dimension, each norm taken as at least `eps`."""
     return (x * y).sum(-1) / (x.norm(dim=-1).clamp(min=eps) * y.norm(dim=-1).clamp(min=eps))
+
+
+def _census(images: Array, labels: Array) -> Counter[tuple[bytes, int]]:
+    """How often each image stands here with its label."""
+    return Counter((image.tobytes(), int(label)) for image, label in zip(images, labels, strict=True))

@@ -1,21 +1,43 @@
 """What the plain path takes from PEFT is what the papers say: checked by hand before anything is compared with it."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import timm
 import torch
 from torch import Tensor
 
+from benchmark.federation.client import Client
 from tests.federation.small import ARGUMENTS, CLASSES, SIZE, VIT, clients, weights
-from tests.reference.hospital import Hospital, Images, SeparateQKV, Setting, average, cosine
+from tests.reference.hospital import Drawn, Hospital, Images, SeparateQKV, Setting, average, changed, cosine
 
-DATA = [Images(own.name, own.training.images[:], own.training.targets, own.validation.images[:]) for own in clients()]
-SETTING = Setting((VIT, {**ARGUMENTS, "img_size": SIZE}), weights(), DATA, len(CLASSES), rank=4, alpha=8.0)
+
+def images(own: Client) -> Images:
+    """A hospital, and the steps of one pass, in which images stand in order and are changed as little as may be."""
+    stored, labels = own.training.images[:].numpy(), own.training.targets.numpy()
+    still = np.tile([0.9, 0.9, 0.0, 0.5, 0.5], (len(labels), 1))
+    steps = [Drawn(stored[i : i + 8], labels[i : i + 8], still[i : i + 8]) for i in range(0, len(labels), 8)]
+    return Images(own.name, stored, labels, own.validation.images[:].numpy(), stored[:, None], iter(steps))
+
+
+def initial(name: str, k: int, round: int) -> Tensor:
+    """Drawn leaves, not the same at two hospitals."""
+    source = torch.Generator().manual_seed(k + sum(name.encode()))
+    shapes = {"head/weight": (len(CLASSES), 48), "head/bias": (len(CLASSES),)}
+    return torch.randn(shapes.get(name, (4, 48) if name.endswith(".A") else (48, 4)), generator=source)
+
+
+def setting() -> Setting:
+    """Three hospitals."""
+    data = [images(own) for own in clients()]
+    return Setting((VIT, {**ARGUMENTS, "img_size": SIZE}), weights(), data, len(CLASSES), initial, rank=4, alpha=8.0)
 
 
 @pytest.fixture
 def hospital() -> Hospital:
     """One with two adapters, every B as large as every A."""
-    made = Hospital(SETTING, DATA[0], 0, ["global", "personal"])
+    made = Hospital(setting(), setting().data[0], ["global", "personal"])
     source = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for adapter in made.adapters:
@@ -61,13 +83,50 @@ def test_only_what_is_trained_changes(hospital: Hospital) -> None:
 
 def test_averages_are_weighted_by_images(hospital: Hospital) -> None:
     """By hand, for two hospitals of 13 and 21 images."""
-    other = Hospital(SETTING, DATA[1], 1, ["global", "personal"])
+    other = Hospital(setting(), setting().data[1], ["global", "personal"], 1)
     assert (hospital.size, other.size) == (13, 21)
     expected = [(13 * a + 21 * b) / 34 for a, b in zip(hospital.A("global"), other.A("global"), strict=True)]
     average([hospital, other], lambda h: h.A("global"))
     for mean, mine, theirs in zip(expected, hospital.A("global"), other.A("global"), strict=True):
         assert torch.equal(mine, theirs)
         assert torch.allclose(mine, mean, atol=1e-15)
+
+
+def test_uniform_averages_are_means(hospital: Hospital) -> None:
+    """Whatever the hospitals' sizes."""
+    other = Hospital(setting(), setting().data[1], ["global", "personal"], 1)
+    expected = [(a + b) / 2 for a, b in zip(hospital.A("global"), other.A("global"), strict=True)]
+    average([hospital, other], lambda h: h.A("global"), uniform=True)
+    for mean, mine in zip(expected, hospital.A("global"), strict=True):
+        assert torch.allclose(mine, mean, atol=1e-15)
+
+
+def test_an_image_is_mirrored_turned_and_brightened_as_its_numbers_say() -> None:
+    """A marked pixel is followed through every change; brightness and contrast by hand."""
+    image = np.full((4, 4, 3), 100, np.uint8)
+    image[0, 1] = 200
+    still = [0.9, 0.9, 0.0, 0.5, 0.5]
+    assert np.allclose(changed(image, np.array(still)), image.transpose(2, 0, 1) / 255)
+    for numbers, place in (
+        ([0.1, 0.9, 0.0], (0, 2)),
+        ([0.9, 0.1, 0.0], (3, 1)),
+        ([0.9, 0.9, 0.3], (3, 2)),
+        ([0.9, 0.9, 0.6], (2, 0)),
+        ([0.9, 0.9, 0.8], (1, 3)),
+    ):
+        found = changed(image, np.array([*numbers, 0.5, 0.5]))[0]
+        assert np.unravel_index(found.argmax(), found.shape) == place, numbers
+    found = changed(image, np.array([0.9, 0.9, 0.0, 1.0, 0.0]))
+    mean = image.mean() / 255
+    assert np.allclose(found, ((image / 255 - mean) * 0.9 + mean + 0.15).transpose(2, 0, 1))
+
+
+def test_a_pass_that_shows_an_image_twice_is_refused(hospital: Hospital) -> None:
+    """Every epoch shows every image once."""
+    first = next(hospital.data.steps)
+    again = replace(hospital.data, steps=iter([first, first]), passes={})
+    with pytest.raises(AssertionError):
+        list(Hospital(setting(), again, ["global"]).batches("round 0 pass 0", 1))
 
 
 def test_the_cosine_has_a_floor_and_the_gradient_of_what_it_returns() -> None:

@@ -183,6 +183,8 @@ def run(
             "control": method in ("local", "pooled"),
             "settings": {},
         },
+        "head": {"policy": "personal" if method == "local" else "shared", "fixed": method == "local"},
+        "moved": {"A": {"global": 0.04}, "update": {"all": None if diverged else 0.02}, "head": {"head": 2.0}},
         "rate": rate,
         "seed": seed,
         "rounds": ROUNDS,

@@ -21,3 +21,18 @@ def test_the_table_has_a_row_per_method_in_the_leaderboards_order(results: Resul
         assert own["Time of all runs"].value == runs * own["Time per run"].value
         assert own["Up in total"].value == synthetic.ROUNDS * own["Up per round"].value
         assert "Drawn GPU" in grid.caption
+
+
+def test_the_table_says_whose_head_it_is_and_how_far_adapters_moved(results: Results) -> None:
+    """At the chosen rate; of runs that do not say it, that it is unknown."""
+    grid = costs.grid(results, results.federations[0])
+    columns = [column.head for column in grid.columns]
+    found = {row[0].text: dict(zip(columns, row, strict=True)) for row in [*grid.rows, *grid.controls]}
+    assert found[results.methods["local"].title]["Head"].text == "personal‡"
+    fedit = found[results.methods["fedit"].title]
+    assert [fedit[name].text for name in ("Head", "A moved", "Update")] == ["shared", "4.0%", "2.0%"]
+    assert fedit["Passes per round"].value == 1
+    for run in results.runs:
+        run.pop("moved"), run.pop("head")
+    row = costs.grid(results, results.federations[0]).rows[0]
+    assert [cell.text for cell in row[1:2] + row[3:5]] == ["unknown"] * 3

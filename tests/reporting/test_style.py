@@ -15,7 +15,7 @@ from benchmark.reporting.style import look
 FIRST = ["fedit", "ffa_lora", "fedsa_lora", "feddpa_t", "feddpa_f", "fedpal", "fedopal_w", "fedopal_r"]
 BASELINES = ["fedavg_ft", "fedprox", "scaffold", "ditto", "fedper", "fedrep", "apfl", "fedex_lora", "flora"]
 KNOWN = [*FIRST, *BASELINES, "flexlora", "rolora"]
-CONTROLS = ["local", "pooled", "another_control"]
+CONTROLS = ["local", "pooled", "head_shared", "head_personal", "another_control"]
 
 # Linear RGB as a deuteranope sees it (Machado, Oliveira and Fernandes 2009, severity 1), and sRGB's way to XYZ.
 DEUTERANOPE = np.array([[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]])

@@ -4,7 +4,7 @@
 # Where several GPUs share one training (`shards`), each has a job, which trains some of the lanes into the store.
 rule train_shard:
     input:
-        method=lambda wildcards: method_file(wildcards.method),
+        method=lambda wildcards: plan.method_file(wildcards.method),
         images=plan.packed("train.npy"),
         backbone=f"{plan.backbone}/model.safetensors",
         code=plan.of_model("benchmark.federation.train"),
@@ -38,7 +38,7 @@ rule train_shard:
 rule train:
     input:
         shards=plan.shards,
-        method=lambda wildcards: method_file(wildcards.method),
+        method=lambda wildcards: plan.method_file(wildcards.method),
         # Not the test split: it cannot even be listed here by accident, since `evaluate` alone asks for it.
         images=plan.packed("train.npy"),
         backbone=f"{plan.backbone}/model.safetensors",
@@ -100,7 +100,7 @@ rule select:
 # Opens the test split, for the selected rate only. No rule but this one, `appendix_predictions` and `show` does.
 rule evaluate:
     input:
-        method=lambda wildcards: method_file(wildcards.method),
+        method=lambda wildcards: plan.method_file(wildcards.method),
         images=plan.packed("train.npy"),
         test=plan.packed("test.npy"),
         backbone=f"{plan.backbone}/model.safetensors",
@@ -154,7 +154,7 @@ rule show:
         comparison=plan.places.of("comparison.json"),
         cases=plan.cases,
         selected=plan.selected,
-        method=lambda wildcards: method_file(wildcards.method),
+        method=lambda wildcards: plan.method_file(wildcards.method),
         images=plan.packed("train.npy"),
         test=plan.packed("test.npy"),
         backbone=f"{plan.backbone}/model.safetensors",

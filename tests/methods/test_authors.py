@@ -1,0 +1,275 @@
+"""What authors publish or release, written out in NumPy, against the methods' files.
+
+Each function reads like the algorithm in the paper, or like its authors' program where the paper leaves something
+open. Nothing is shared with the engine but the images and the initial leaves, which are read from it.
+"""
+
+import numpy as np
+import pytest
+import torch
+
+from benchmark.federation.costs import traffic
+from benchmark.federation.engine import DRAWN, SUPPORT, Engine
+from tests.federation.small import method
+from tests.methods.tiny import (
+    CLASSES,
+    COUNTS,
+    EPOCHS,
+    FEATURES,
+    INPUTS,
+    LANE,
+    RANK,
+    RATE,
+    ROUNDS,
+    SCALE,
+    SITE,
+    Momentum,
+    Params,
+    Twin,
+    apart,
+    engine,
+    fresh,
+    held,
+    leaves,
+    pixels,
+    run,
+)
+
+CLOSE = 1e-12
+A, B, OFFSET = f"global/{SITE}.A", f"global/{SITE}.B", f"offset/{SITE}"
+ONE, HEAD = {"global": 1.0}, {"head": 1.0}
+SHARES = {
+    "samples": np.array(list(COUNTS.values())) / sum(COUNTS.values()),
+    "uniform": np.full(len(COUNTS), 1 / len(COUNTS)),
+}
+
+
+def begun(ours: Engine) -> tuple[list[Twin], list[Params]]:
+    """Both hospitals, and what they begin with."""
+    state = ours.start([LANE])
+    return [Twin(client) for client in ours.clients], [held(state, k) for k in range(len(ours.clients))]
+
+
+def mean(clients: list[Params], name: str, shares: str = "samples") -> np.ndarray:
+    """The mean of a leaf over clients."""
+    return sum(w * p[name] for w, p in zip(SHARES[shares], clients, strict=True))
+
+
+def average(clients: list[Params], names: list[str], shares: str = "samples") -> None:
+    """All clients receive the mean of what they hold."""
+    for name in names:
+        common = mean(clients, name, shares)
+        for p in clients:
+            p[name] = common
+
+
+def fedavg_epochs(twin: Twin, p: Params, names: list[str], epochs: int = EPOCHS) -> None:
+    """Local training of one adapter and head; the optimiser is new."""
+    sgd = Momentum()
+    for _ in range(epochs):
+        sgd.step(p, twin.gradients(p, ONE, HEAD), names)
+
+
+def expect(ours: Engine, expected: list[Params], names: list[str]) -> None:
+    """The engine's leaves after all rounds are these."""
+    state = run(ours)
+    for k, p in enumerate(expected):
+        assert apart(held(state, k), {name: p[name] for name in names}) < CLOSE
+
+
+# APFL: algorithm 1 and equation 10 of arXiv 2003.13461; `alpha_update` of MLOPTPSU/FedTorch, which the authors call the
+# official implementation: once a round, at its first step, by plain SGD, with 0.02 alpha, clipped after the step.
+
+
+def apfl(ours: Engine, pull: float = 0.02) -> list[Params]:
+    """Three rounds."""
+    twins, clients = begun(ours)
+    for p in clients:  # v begins as w.
+        for own, common in zip(leaves("personal", "personal_head"), leaves("global", "head"), strict=True):
+            p[own] = p[common].copy()
+    for _ in range(ROUNDS):
+        for twin, p in zip(twins, clients, strict=True):
+            a = float(p["alpha"])
+            found = twin.gradients(p, *mixture(a))
+            between = [
+                SCALE * (p[f"personal/{SITE}.B"] @ p[f"personal/{SITE}.A"] - p[B] @ p[A]),
+                p["personal_head/weight"] - p["head/weight"],
+                p["personal_head/bias"] - p["head/bias"],
+            ]
+            slope = sum((d * found[name]).sum() for d, name in zip(between, ("W", "head", "bias"), strict=True))
+            p["alpha"] = np.clip(a - RATE * (slope + pull * a), 0.0, 1.0)
+            of_w, of_v = Momentum(), Momentum()
+            for _ in range(EPOCHS):
+                w, v = twin.gradients(p, ONE, HEAD), twin.gradients(p, *mixture(float(p["alpha"])))
+                of_w.step(p, w, leaves("global", "head"))
+                of_v.step(p, v, leaves("personal", "personal_head"))
+        average(clients, leaves("global", "head"), "uniform")
+    return clients
+
+
+def mixture(a: float) -> tuple[dict[str, float], dict[str, float]]:
+    """Of w and v: alpha v + (1 - alpha) w."""
+    return {"global": 1 - a, "personal": a}, {"head": 1 - a, "personal_head": a}
+
+
+def test_apfl_is_the_authors_algorithm() -> None:
+    ours = engine(method("apfl"))
+    expect(ours, apfl(ours), ["alpha", *leaves("global", "personal", "head", "personal_head")])
+
+
+def test_an_alpha_of_apfl_that_reaches_a_bound_comes_back() -> None:
+    """It is projected after the step, so that its gradient is that of the mixture it stands for."""
+    ours = engine(method("apfl"))
+    state = ours.start([LANE])
+    state, _ = ours.round(state, [LANE])
+    for bound in (-3.0, 4.0):
+        beyond = {**state.params, "alpha": torch.full_like(state.params["alpha"], bound)}
+        after = type(state)(1, beyond, state.memory)
+        for round in range(2):
+            after, _ = ours.round(after, [LANE])
+            alpha = after.params["alpha"]
+            assert ((alpha >= 0) & (alpha <= 1)).all(), round
+        if bound > 1:  # At zero there may be no way back: what is pulled out is the pull of 0.02 alpha.
+            assert (alpha < 1).all()
+
+
+# FLoRA: fed_utils/model_aggregation.py and main.py of ATP-1010/FederatedLLM: every client wraps the model in a new
+# adapter of its own in every round; the server concatenates, weighted by images, and merges.
+
+
+def test_flora_stacks_what_clients_drew_apart() -> None:
+    ours = engine(method("flora"))
+    twins, clients = begun(ours)
+    assert np.abs(clients[0][A] - clients[1][A]).max() > 0.1, "every client draws its own A, in the first round too"
+    for round in range(ROUNDS):
+        for twin, p in zip(twins, clients, strict=True):
+            fedavg_epochs(twin, p, leaves("global", "head"))
+        shares = SHARES["samples"]
+        stack_a = np.concatenate([w * p[A] for w, p in zip(shares, clients, strict=True)], axis=0)
+        stack_b = np.concatenate([p[B] for p in clients], axis=1)
+        assert np.linalg.matrix_rank(stack_b @ stack_a, tol=1e-6) == len(COUNTS) * RANK
+        average(clients, leaves("head"))
+        for k, p in enumerate(clients):
+            p[OFFSET] = p[OFFSET] + stack_b @ stack_a
+            p[A], p[B] = fresh(ours, round + 1, k)[A], np.zeros_like(p[B])
+        assert np.abs(clients[0][A] - clients[1][A]).max() > 0.1
+    expect(ours, clients, [A, B, OFFSET, *leaves("head")])
+
+
+# FedRep: algorithm 1 of arXiv 2102.07078, and the settings of the authors' program for images: ten epochs of the head,
+# one of the representation; heads are fine-tuned for ten epochs in the end.
+
+
+def test_fedrep_trains_heads_ten_times_as_often_and_once_more_at_the_end() -> None:
+    ours = engine(method("fedrep"))
+    twins, clients = begun(ours)
+    for _ in range(ROUNDS):
+        for twin, p in zip(twins, clients, strict=True):
+            fedavg_epochs(twin, p, leaves("head"), 10)
+            fedavg_epochs(twin, p, leaves("global"), EPOCHS)
+        average(clients, leaves("global"))
+    for twin, p in zip(twins, clients, strict=True):
+        fedavg_epochs(twin, p, leaves("head"), 10)
+    expect(ours, clients, leaves("global", "head"))
+
+
+# FedEx-LoRA: aggregate_models_ours of the authors' fed_agg.py: means over clients, all alike.
+
+
+def test_fedex_lora_averages_uniformly() -> None:
+    ours = engine(method("fedex_lora"))
+    twins, clients = begun(ours)
+    for _ in range(ROUNDS):
+        for twin, p in zip(twins, clients, strict=True):
+            fedavg_epochs(twin, p, leaves("global", "head"))
+        exact = sum(p[B] @ p[A] for p in clients) / len(clients)
+        average(clients, leaves("global", "head"), "uniform")
+        residue = exact - clients[0][B] @ clients[0][A]
+        assert np.linalg.matrix_rank(residue, tol=1e-9) <= len(COUNTS) * RANK
+        for p in clients:
+            p[OFFSET] = p[OFFSET] + residue
+    expect(ours, clients, [A, B, OFFSET, *leaves("head")])
+
+
+def test_fedex_lora_sends_means_and_a_residue_whose_rank_is_that_of_all_clients() -> None:
+    """Numbers of eight bytes: an adapter and a head up; down, these, and K r columns and rows of the residue."""
+    ours = engine(method("fedex_lora"))
+    pair, head = RANK * (INPUTS + FEATURES), CLASSES * (FEATURES + 1)
+    found = traffic(ours, 1)
+    assert list(found.up) == [8 * (pair + head)]
+    assert list(found.down) == [8 * (pair + head + len(COUNTS) * pair)]
+
+
+# Ditto: algorithm 1 of arXiv 2012.04221 and flearn/trainers_MTL/ditto.py: `simple_average` of the updates.
+
+
+def test_ditto_averages_uniformly() -> None:
+    ours = engine(method("ditto"))
+    twins, clients = begun(ours)
+    for p in clients:
+        for own, common in zip(leaves("personal", "personal_head"), leaves("global", "head"), strict=True):
+            p[own] = p[common].copy()
+    for _ in range(ROUNDS):
+        for twin, p in zip(twins, clients, strict=True):
+            centre = {name: p[name].copy() for name in leaves("global", "head")}
+            of_w, of_v = Momentum(), Momentum()
+            for _ in range(EPOCHS):
+                w = twin.gradients(p, ONE, HEAD)
+                v = twin.gradients(p, {"personal": 1.0}, {"personal_head": 1.0})
+                for own, common in zip(leaves("personal", "personal_head"), leaves("global", "head"), strict=True):
+                    v[own] = v[own] + 1.0 * (p[own] - centre[common])
+                of_w.step(p, w, leaves("global", "head"))
+                of_v.step(p, v, leaves("personal", "personal_head"))
+        average(clients, leaves("global", "head"), "uniform")
+    expect(ours, clients, leaves("global", "personal", "head", "personal_head"))
+
+
+# SCAFFOLD: algorithm 1 of arXiv 1910.06378, option II: x + eta_g / |S| sum (y_i - x), c + sum (c_i+ - c_i) / N.
+
+
+def test_scaffold_averages_uniformly() -> None:
+    ours = engine(method("scaffold"), momentum=0.0)
+    twins, clients = begun(ours)
+    names = leaves("global", "head")
+    own = [{name: np.zeros_like(p[name]) for name in names} for p in clients]
+    common = {name: np.zeros_like(clients[0][name]) for name in names}
+    for _ in range(ROUNDS):
+        new = []
+        for k, (twin, p) in enumerate(zip(twins, clients, strict=True)):
+            x = {name: p[name].copy() for name in names}
+            for _ in range(EPOCHS):
+                g = twin.gradients(p, ONE, HEAD)
+                for name in names:
+                    p[name] = p[name] - RATE * (g[name] - own[k][name] + common[name])
+            new.append({n: own[k][n] - common[n] + (x[n] - p[n]) / (EPOCHS * RATE) for n in names})
+        common = {n: common[n] + sum(new[k][n] - own[k][n] for k in range(len(own))) / len(own) for n in names}
+        own = new
+        average(clients, names, "uniform")
+    expect(ours, clients, names)
+
+
+# FedDPA: get_weight and set_local of the authors' GlobalModel_generated.py: five items are drawn for every input, the
+# mean cosine similarity to them times the largest weight is the weight of the *global* adapter.
+
+
+@pytest.mark.parametrize("name", ["feddpa_t", "feddpa_f"])
+@pytest.mark.parametrize("weighting", ["paper", "code"])
+def test_feddpas_weight_has_both_readings(name: str, weighting: str) -> None:
+    ours = engine(method(name, weight=0.4, weighting=weighting))
+    state = run(ours)
+    hospital, p = ours.clients[1], held(state, 1)
+    support = hospital.support(SUPPORT, torch.float64)
+    drawn = hospital.drawn(len(hospital.validation), DRAWN, len(support))
+    assert DRAWN == 5
+    assert len({tuple(row) for row in drawn.tolist()}) > 1, "items are drawn anew for every image"
+    twin = Twin(hospital)
+    expected = []
+    for image, items in zip(pixels(hospital.validation), drawn.numpy(), strict=True):
+        twin.x = np.concatenate([support.flatten(1).numpy()[items], image[None]])
+        features, _ = twin.forward(p, {"personal": 1.0}, HEAD)
+        norms = np.linalg.norm(features, axis=1)
+        s = 0.4 * float(np.mean(features[:-1] @ features[-1] / (norms[:-1] * norms[-1])))
+        weights = {"global": s, "personal": 1 - s} if weighting == "code" else {"global": 1 - s, "personal": s}
+        expected.append(twin.forward(p, weights, HEAD)[1][-1])
+    found = ours.predictions(hospital, hospital.validation.images, ours.deployed(state)[1])
+    assert np.abs(torch.cat([own for _, own in found], 1)[0].numpy() - np.array(expected)).max() < CLOSE
