@@ -61,8 +61,8 @@ def clinics(folder: Path) -> Path:
                 name = f"{site}_{patient}_{number}.png"
                 Image.fromarray(rng.integers(0, 256, (30, 40, 3), dtype=np.uint8)).save(folder / name)
                 outline(folder / f"mask_{name}", rng, 255)
-                rows.append((name, f"mask_{name}", ("benign", "malignant")[number % 2], site, f"{site} {patient}"))
-    columns = ["image", "mask", "label", "site", "patient"]
+                rows.append((name, ("benign", "malignant")[number % 2], site, f"{site} {patient}", f"mask_{name}"))
+    columns = ["image", "label", "site", "patient", "mask"]
     pd.DataFrame(rows, columns=columns).to_csv(folder / "images.csv", index=False)
     return folder
 

@@ -40,7 +40,7 @@ def said(folder: Path, change: Callable[[str], str], dataset: Dataset | None = N
         (
             "image,label,site,patient",
             "image,label,clinic,person",
-            "DATA/own/images.csv: no column site, patient; it has image, label, clinic, person",
+            "DATA/own/images.csv: no column site, patient; it has image, label, clinic, person, mask",
         ),
         (
             "north_0_0.png,benign,north,north 0",
