@@ -33,7 +33,7 @@ _SAME = {
     "missing cell": "there is no test result",
     "below chance": "a score is below chance",
     "worse than local": "the mean is worse than that of training alone",
-    "drift from reference": "the mean is not the committed one",
+    "drift from reference": "scores or the rate are not the committed ones",
     "adapters hardly moved": "what these rows show is their heads: adapters change the weights by very little",
     "missing client": "its data was not found, so nothing was trained on it",
     "reference row": "taken from the committed reference, not trained here",
@@ -68,7 +68,8 @@ def found(comparison: Comparison, reference: Path | None = None) -> list[Finding
         *findings.reference_rows(runs, comparison.unused),
     ]
     if reference is not None and (reference / "clients.csv").exists():
-        made += findings.drift(cells, statistics, *read_reference(reference, runs))
+        rates = {row: str(choice["rate"]) for row, choice in read_choices(comparison).items()}
+        made += findings.drift(cells, rates, *read_reference(reference, runs))
     return made
 
 
@@ -99,7 +100,9 @@ def gathered(made: Sequence[Finding]) -> list[Finding]:
     return kept
 
 
-def read_reference(folder: Path, runs: Sequence[Mapping[str, Any]]) -> tuple[pd.DataFrame, list[str]]:
+def read_reference(
+    folder: Path, runs: Sequence[Mapping[str, Any]]
+) -> tuple[pd.DataFrame, dict[tuple[str, str], str], list[str]]:
     """The committed numbers of a configuration, and what they were made with that the runs were not.
 
     Args:
@@ -107,7 +110,8 @@ def read_reference(folder: Path, runs: Sequence[Mapping[str, Any]]) -> tuple[pd.
         runs: The content of every run's `run.json`.
 
     Returns:
-        The committed scores (federation, method, seed, client, value) and the names of settings that differ.
+        The committed scores (federation, method, seed, client, value), the committed rates by federation and method,
+        and the names of settings that differ.
     """
     table = pd.read_csv(folder / "clients.csv", dtype={"client": str})
     of = {run["federation"]: run["task"]["score"] for run in runs}
@@ -118,7 +122,11 @@ def read_reference(folder: Path, runs: Sequence[Mapping[str, Any]]) -> tuple[pd.
         differ += sorted(name for name in {*theirs, *own} - _PER_RUN if theirs.get(name) != own.get(name))
     if set(scores["seed"]) != {run["seed"] for run in runs}:
         differ.append("seeds")
-    return scores[["federation", "method", "seed", "client", "value"]], differ
+    rates = {}
+    if (folder / "selected.csv").exists():
+        chosen = pd.read_csv(folder / "selected.csv", dtype={"rate": str}).query("chosen")
+        rates = dict(zip(zip(chosen["federation"], chosen["method"], strict=True), chosen["rate"], strict=True))
+    return scores[["federation", "method", "seed", "client", "value"]], rates, differ
 
 
 def main(comparison: GivenPath, output: Path, reference: Path | None = None) -> None:

@@ -58,12 +58,23 @@ class Counts:
     missing: npt.NDArray[np.bool_]
 
     @property
-    def grouped(self) -> Floats:
-        """Counts of the G groups, (G, C, F), of a model that was tested: what is known of targets is in all of them."""
+    def weights(self) -> Floats:
+        """How much each of the G groups holds of each part of the score, (G, P): the same for all models."""
+        if not len(self._tested):
+            return np.zeros((len(self.groups), 0))
+        below = self.task.ratios(self._tested)[1]
+        return _added(below, self.unit_groups, len(self.groups))
+
+    @property
+    def chance(self) -> float | None:
+        """The score of a prediction that looks at no image; None where unknown."""
+        return self.task.chance(self._tested) if len(self._tested) else None
+
+    @property
+    def _tested(self) -> Floats:
+        """The units' counts (U, C, F) of a model that was tested: what is known of targets is in all of them."""
         known = self.values[~self.missing]
-        if not len(known):
-            return np.zeros((0, 0, 0))
-        return _added(known[0], self.unit_groups, len(self.groups))
+        return known[0] if len(known) else np.zeros((0, *self.values.shape[3:]))
 
 
 def frame(about: pd.DataFrame, counts: Floats, counted: tuple[str, ...]) -> pd.DataFrame:
@@ -169,7 +180,7 @@ def _of_federation(
 
 
 def _added(values: Floats, places: npt.NDArray[np.intp], count: int) -> Floats:
-    """Rows (n, C, F) added up over the places that they belong to, (count, C, F)."""
+    """Rows (n, ...) added up over the places that they belong to, (count, ...)."""
     added = np.zeros((count, *values.shape[1:]))
     np.add.at(added, places, values)
     return added

@@ -8,18 +8,17 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
-from numpy import fmax, fmin, isnan
 
 from benchmark.evaluation.merit import merit
 from benchmark.evaluation.ranks import client_ranks, federation_ranks
-from benchmark.evaluation.statistics import Statistics
+from benchmark.evaluation.statistics import FEW_GROUPS, Statistics
 
 COLUMNS = ["severity", "check", "federation", "method", "client", "value", "message"]
 
 Finding = dict[str, Any]
 
 # Committed numbers have six decimals.
-_ROUNDING = 1e-5
+_ROUNDING = 1e-6
 # Methods that a message names.
 _NAMED = 12
 # An update of the adapted weights, relative to them. With smaller ones (8e-4 to 3e-3) most methods of the quickstart
@@ -162,63 +161,71 @@ def seed_spread(cells: pd.DataFrame, controls: Collection[str]) -> list[Finding]
 
 
 def within_noise(statistics: Statistics, federations: Iterable[str]) -> list[Finding]:
-    """Neighbours on the leaderboard, or in a federation's table, whose average ranks' intervals overlap.
+    """Neighbours on the leaderboard, or in a federation's table, that their paired difference does not tell apart.
 
     Args:
         statistics: The statistics.
         federations: The federations; `all` stands for all together.
 
     Returns:
-        A note for each federation. The value is the number of neighbours that overlap.
+        A note for each federation. The value is the number of such neighbours.
     """
     findings = []
     for federation in federations:
-        table = statistics.intervals
-        table = table[(table["federation"] == federation) & (table["quantity"] == "average_rank")].dropna(
-            subset="value"
-        )
-        table = table.sort_values("value", kind="stable")
-        low, high, names = table["low"].to_numpy(), table["high"].to_numpy(), list(table["method"])
-        overlap = [low[i + 1] <= high[i] and low[i] <= high[i + 1] for i in range(len(names) - 1)]
-        if any(overlap):
-            clear = [f"{a} before {b}" for a, b, same in zip(names, names[1:], overlap, strict=False) if not same]
+        table = statistics.of("average_rank", federation).dropna(subset="value").sort_values("value", kind="stable")
+        apart = statistics.pairs("average_rank", federation)["apart"]
+        neighbours = list(zip(table.index, table.index[1:], strict=False))
+        clear = [f"{a} before {b}" for a, b in neighbours if apart.get((a, b), False)]
+        if unsure := len(neighbours) - len(clear):
             message = (
-                f"of the {len(overlap)} neighbours among {len(names)} ranked methods {sum(overlap)} have average ranks"
-                f" whose 95 % intervals overlap: their order may be noise; clear: {listed(clear) or 'none'}"
+                f"of the {len(neighbours)} neighbours among {len(table)} ranked methods {unsure} are not told apart by"
+                f" the difference of their average ranks, all pairs compared at once; clear: {listed(clear) or 'none'}"
             )
-            findings.append(finding("note", "within noise", message, federation, value=sum(overlap)))
+            findings.append(finding("note", "within noise", message, federation, value=unsure))
     return findings
 
 
 def few_groups(statistics: Statistics, names: Mapping[str, str]) -> list[Finding]:
-    """Clients whose test sets hold so few groups that their intervals are too narrow.
+    """Clients of whose classes few groups are tested, and clients of too few groups for any interval.
 
     Args:
         statistics: The statistics.
         names: What every federation calls its groups: lesions, patients, ...
 
     Returns:
-        A note for each federation. The value is the smallest number of groups.
+        For each federation, a warning of the clients without intervals, whose value is the smallest number of groups,
+        and a note of those with small classes, whose value is how many there are.
     """
     findings = []
     for federation, name in names.items():
-        few = statistics.few_groups(federation)
-        if few:
-            counted = ", ".join(f"{client} ({n})" for client, n in few.items())
-            message = f"so few {name} in the test set that intervals are too narrow: clients {counted}"
-            findings.append(finding("note", "few groups", message, federation, value=min(few.values())))
+        if without := statistics.without_intervals(federation):
+            message = f"too few {name} in the test set for intervals, also of means: clients {_counted(without)}"
+            findings.append(finding("warning", "no intervals", message, federation, value=min(without.values())))
+        if small := statistics.few_groups(federation):
+            message = (
+                f"fewer than {FEW_GROUPS} {name} show one part of the score, so that a single one moves it far:"
+                f" clients {_counted(small)}"
+            )
+            findings.append(finding("note", "few groups", message, federation, value=len(small)))
     return findings
 
 
 def drift(
-    cells: pd.DataFrame, statistics: Statistics, reference: pd.DataFrame, settings_differ: Sequence[str]
+    cells: pd.DataFrame,
+    rates: Mapping[tuple[str, str], str],
+    reference: pd.DataFrame,
+    reference_rates: Mapping[tuple[str, str], str],
+    settings_differ: Sequence[str],
 ) -> list[Finding]:
-    """Methods whose mean is not that of the committed numbers of the same configuration.
+    """Methods whose scores or rate are not those of the committed numbers of the same configuration.
+
+    The test images are the same, so that numbers are compared as they are, to the six decimals that are committed.
 
     Args:
         cells: The expected test scores, columns `ranks.CELLS`.
-        statistics: The statistics; a mean is the committed one where this lies in its interval.
+        rates: The chosen rates, by federation and method.
         reference: The committed table of test metrics, of the same score: federation, method, seed, client, value.
+        reference_rates: The committed rates.
         settings_differ: Names of settings that the committed numbers were not made with.
 
     Returns:
@@ -233,13 +240,25 @@ def drift(
         theirs = reference[(reference["federation"] == federation) & (reference["method"] == method)]
         if set(theirs["client"]) != set(own["client"]):
             continue
-        mean, committed = own["value"].mean(skipna=False), theirs["value"].mean(skipna=False)
-        low, high = statistics.interval(str(method), "mean", str(federation))
-        # `not <=`: NaN, a model that diverged here or there, is a drift. Where there is no interval, rounding counts.
-        if not (fmin(low, mean) - _ROUNDING <= committed <= fmax(high, mean) + _ROUNDING):
-            interval = "" if isnan(low) else f" ({low:.3f} to {high:.3f})"
-            message = f"its mean {mean:.3f}{interval} is not the committed {committed:.3f}"
-            findings.append(finding("warning", "drift from reference", message, federation, method, value=mean))
+        both = own.merge(theirs, on=["seed", "client"], suffixes=("", "_theirs"))
+        away = (both["value"] - both["value_theirs"]).abs()
+        # A model that diverged here or there alone is a drift.
+        other = (away > _ROUNDING) | (both["value"].isna() ^ both["value_theirs"].isna())
+        clients = list(dict.fromkeys(both.loc[other, "client"]))
+        found = []
+        if clients:
+            mean, committed = own["value"].mean(skipna=False), theirs["value"].mean(skipna=False)
+            found.append(
+                f"its scores on {listed(clients)} are not the committed ones (mean {mean:.4f}, {committed:.4f})"
+            )
+        rate, theirs_rate = (held.get((str(federation), str(method))) for held in (rates, reference_rates))
+        if theirs_rate is not None and float(rate or "nan") != float(theirs_rate):
+            found.append(f"its rate {rate} is not the committed {theirs_rate}")
+        if found:
+            value = float(away.max()) if clients else None
+            findings.append(
+                finding("warning", "drift from reference", "; ".join(found), federation, method, value=value)
+            )
     return findings
 
 
@@ -339,6 +358,10 @@ def listed(texts: Iterable[str]) -> str:
     found = list(texts)
     more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
     return ", ".join(found[:_NAMED]) + more
+
+
+def _counted(clients: Mapping[str, object]) -> str:
+    return ", ".join(f"{client} ({about})" for client, about in clients.items())
 
 
 def _means(cells: pd.DataFrame, keys: list[str]) -> pd.DataFrame:

@@ -8,8 +8,8 @@ and value. By what is varied and what is asked:
   other was tested;
 * rounds, rate: the rate chosen where the validation score is averaged over the last k evaluated rounds (`setting`);
 * clients, rate: the share (`value`) of resampled sets of clients that would choose a rate;
-* samples, place: the share (`value`) of resampled test sets in which a method has a place (`setting`; 1 is the best).
-  Methods with equal average ranks share their places.
+* samples, place: the share (`value`) of drawn test sets, and seeds, in which a method has a place (`setting`; 1 is the
+  best). Methods with equal average ranks share their places.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -21,11 +21,11 @@ from scipy.stats import rankdata
 
 from benchmark.comparison import Comparison
 from benchmark.evaluation import counts
-from benchmark.evaluation.bootstrap import RESAMPLES, Resampled, draws, resample
 from benchmark.evaluation.merit import merit
 from benchmark.evaluation.ranks import client_ranks, federation_ranks, overall_ranks
 from benchmark.evaluation.reading import cells_of, controls_of, read_choices, read_runs
 from benchmark.evaluation.select import best_rate, choose, final_scores, read_metrics, scores_by_round
+from benchmark.evaluation.standings import DRAWS, Standings, generator, standings
 from benchmark.evaluation.statistics import ALL, STABILITY
 from benchmark.files import write_text
 from benchmark.job import GivenPath, run
@@ -37,13 +37,13 @@ MOST_ROUNDS = 10
 Row = tuple[str, str, str, str, str, str, float]
 
 
-def rates(runs: Sequence[dict[str, Any]], last_rounds: int, *, resamples: int = RESAMPLES) -> Iterator[Row]:
+def rates(runs: Sequence[dict[str, Any]], last_rounds: int, *, draws: int = DRAWS) -> Iterator[Row]:
     """The rates that one method would get on one federation.
 
     Args:
         runs: Its runs, of all rates and seeds, as read by `read_run`.
         last_rounds: The window of the selection rule, in evaluated rounds.
-        resamples: The number of resampled sets of clients.
+        draws: The number of drawn sets of clients.
 
     Yields:
         Rows of the output.
@@ -62,19 +62,17 @@ def rates(runs: Sequence[dict[str, Any]], last_rounds: int, *, resamples: int = 
     for window in range(1, min(MOST_ROUNDS, max(len(table) for _, table in by_round)) + 1):
         rate = choose(scores(window), higher_is_better=higher)["rate"]
         yield federation, method, "rounds", str(window), "rate", rate, 1.0
-    for rate, share in over_clients(final, (federation, "clients"), resamples, higher_is_better=higher).items():
+    for rate, share in over_clients(final, (federation, "clients"), draws, higher_is_better=higher).items():
         yield federation, method, "clients", "", "rate", rate, share
 
 
-def over_clients(
-    scores: pd.DataFrame, key: Sequence[str], resamples: int, *, higher_is_better: bool
-) -> dict[str, float]:
+def over_clients(scores: pd.DataFrame, key: Sequence[str], draws: int, *, higher_is_better: bool) -> dict[str, float]:
     """How often each rate is chosen where clients are drawn with replacement.
 
     Args:
         scores: One row per rate, seed and client: rate (text), seed, client, value (NaN where diverged).
         key: What the draws depend on, beside the clients' number.
-        resamples: The number of draws.
+        draws: Their number.
         higher_is_better: Direction of the score.
 
     Returns:
@@ -83,9 +81,9 @@ def over_clients(
     means = scores.groupby(["client", "rate"])["value"].mean(skipna=False)
     ordered: list[str] = sorted(scores["rate"].unique(), key=float)
     table = means.unstack("rate")[ordered]
-    drawn = draws(key, len(table), resamples)[1:]
+    drawn = generator(*key).multinomial(len(table), np.full(len(table), 1 / len(table)), size=draws)
     chosen = best_rate(drawn @ table.to_numpy(float) / len(table), higher_is_better=higher_is_better)
-    shares = np.bincount(chosen, minlength=table.shape[1]) / resamples
+    shares = np.bincount(chosen, minlength=table.shape[1]) / draws
     return dict(zip(ordered, shares.tolist(), strict=True))
 
 
@@ -107,19 +105,19 @@ def ranks(cells: pd.DataFrame, controls: Collection[str]) -> Iterator[Row]:
                 yield federation, str(method), "seeds", str(seed), "average_rank", "", float(rank)
 
 
-def placed(resampled: Resampled) -> Iterator[Row]:
-    """The places that methods have on resampled test sets.
+def placed(held: Standings) -> Iterator[Row]:
+    """The places that methods have on other test sets.
 
     Args:
-        resampled: Scores and ranks on resampled test sets.
+        held: Where the methods stand.
 
     Yields:
         Rows of the output. A method that lacks a result has none.
     """
-    for federation in [*resampled.federations, ALL] if resampled.ranked else []:
-        values = resampled.average_rank(federation)
+    for federation in [*held.federations, ALL] if held.ranked else []:
+        values = held.average_rank(federation)
         there = ~np.isnan(values[0])
-        methods = [method for method, kept in zip(resampled.ranked, there, strict=True) if kept]
+        methods = [method for method, kept in zip(held.ranked, there, strict=True) if kept]
         for method, shares in zip(methods, places(values[:, there]), strict=True):
             for place, share in enumerate(shares, 1):
                 yield federation, method, "samples", str(place), "place", "", float(share)
@@ -129,10 +127,10 @@ def places(average_ranks: Floats) -> Floats:
     """How often each method has each place; methods with equal average ranks share their places.
 
     Args:
-        average_ranks: Row 0 is the value, the other B rows are resamples, `(B + 1, R)`, without NaN.
+        average_ranks: Row 0 is observed, the other B rows are drawn, `(B + 1, R)`, without NaN.
 
     Returns:
-        Shares of the resamples, `(R, R)`: methods, places. Every row and every column adds up to 1.
+        Shares of the draws, `(R, R)`: methods, places. Every row and every column adds up to 1.
     """
     values = merit(average_ranks[1:], higher_is_better=False)
     first, last = (rankdata(-values, method=method, axis=1)[..., None] for method in ("min", "max"))
@@ -142,12 +140,12 @@ def places(average_ranks: Floats) -> Floats:
     return shares
 
 
-def rows(comparison: Comparison, resamples: int) -> Iterator[Row]:
+def rows(comparison: Comparison, draws: int) -> Iterator[Row]:
     """All rows of the output.
 
     Args:
         comparison: What was compared.
-        resamples: How many sets of clients, and test sets, are drawn.
+        draws: How many sets of clients, and test sets, are drawn.
 
     Yields:
         Rows of the output.
@@ -156,20 +154,20 @@ def rows(comparison: Comparison, resamples: int) -> Iterator[Row]:
     cells, controls = cells_of(comparison, runs), controls_of(runs)
     for row, choice in read_choices(comparison).items():
         own = [run for run in runs if (run["federation"], run["method"]["name"]) == row]
-        yield from rates(own, choice["last_rounds"], resamples=resamples)
+        yield from rates(own, choice["last_rounds"], draws=draws)
     yield from ranks(cells, controls)
-    yield from placed(resample(counts.read(comparison, cells), controls, resamples))
+    yield from placed(standings(counts.read(comparison, cells), controls, draws))
 
 
-def main(comparison: GivenPath, resamples: int = RESAMPLES) -> None:
+def main(comparison: GivenPath, draws: int = DRAWS) -> None:
     """Write `stability.csv` beside the comparison: what other seeds, rounds, clients or test samples would say.
 
     Args:
         comparison: The comparison, `results/NAME/comparison.json`.
-        resamples: How many sets of clients, and test sets, are drawn.
+        draws: How many sets of clients, and test sets, are drawn.
     """
     held = Comparison.read(comparison)
-    table = pd.DataFrame(list(rows(held, resamples)), columns=STABILITY)
+    table = pd.DataFrame(list(rows(held, draws)), columns=STABILITY)
     write_text(held.folder / "stability.csv", table.to_csv(index=False))
 
 

@@ -20,10 +20,17 @@ ALL = "all"
 MEAN = "mean"
 """Stands for all clients of a federation."""
 
-INTERVALS = ["federation", "client", "method", "quantity", "value", "low", "high", "groups"]
+INTERVALS = [
+    *("federation", "client", "method", "quantity", "value", "low", "high"),
+    *("groups", "fewest", "rarest", "reason"),
+]
+"""`groups`: of the test set. `fewest`: of them, those of the part (class) that the fewest show, `rarest`."""
 FEW_GROUPS = 10
-"""A client with fewer groups in its test set (lesions, patients, ...) has an interval that is too narrow."""
-COMPARISONS = ["federation", "client", "quantity", "method", "other", "probability_better", "difference", "low", "high"]
+"""A part (class) with fewer groups (lesions, patients, ...) has a ratio (recall) that says little."""
+COMPARISONS = [
+    *("federation", "client", "quantity", "method", "other"),
+    *("difference", "low", "high", "probability_better", "apart"),
+]
 STABILITY = ["federation", "method", "varied", "setting", "quantity", "rate", "value"]
 
 
@@ -32,9 +39,8 @@ class Statistics:
     """The statistics of one configuration.
 
     Attributes:
-        intervals: One row per value: federation, client, method, quantity, value, low, high, groups.
-        comparisons: One row per two methods: federation, client, quantity, method, other, probability_better,
-            difference, low, high.
+        intervals: One row per value, columns `INTERVALS`.
+        comparisons: One row per two methods, columns `COMPARISONS`.
         significance: Friedman's test and what follows it.
         stability: One row each: federation, method, varied, setting, quantity, rate, value.
     """
@@ -47,19 +53,41 @@ class Statistics:
     stability: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=STABILITY))
 
     def interval(self, method: str, quantity: str, federation: str = ALL, client: str = MEAN) -> tuple[float, float]:
-        """The 95 % interval of a `mean`, an `average_rank` or, on one client, a `score`; NaN where there is none."""
+        """The 95 % interval of a quantity of a method, or the places that it may have; NaN where there is none."""
         return self._bounds.get((federation, client, method, quantity), (math.nan, math.nan))
 
-    def few_groups(self, federation: str) -> dict[str, int]:
-        """The clients of a federation with fewer than `FEW_GROUPS` groups in their test sets, and how many."""
+    def value(self, method: str, quantity: str, federation: str = ALL, client: str = MEAN) -> float:
+        """A quantity of a method; NaN where there is none."""
+        rows = self.of(quantity, federation, client)
+        return float(rows["value"].get(method, math.nan))
+
+    def of(self, quantity: str, federation: str = ALL, client: str = MEAN) -> pd.DataFrame:
+        """All methods' values of a quantity, by method."""
         table = self.intervals
-        rows = table[
-            (table["federation"] == federation) & (table["quantity"] == "score") & (table["groups"] < FEW_GROUPS)
-        ]
+        own = (table["federation"] == federation) & (table["client"] == client) & (table["quantity"] == quantity)
+        return table[own].set_index("method")
+
+    def without_intervals(self, federation: str) -> dict[str, int]:
+        """The clients of a federation that have no intervals, and how many groups their test sets have."""
+        rows = self._scores(federation)
+        rows = rows[rows["reason"] != ""]
         return {str(client): int(n) for client, n in zip(rows["client"], rows["groups"], strict=True)}
 
+    def few_groups(self, federation: str) -> dict[str, str]:
+        """The other clients of which fewer than `FEW_GROUPS` groups show a part: the rarest part, and how many do."""
+        rows = self._scores(federation)
+        rows = rows[(rows["fewest"] < FEW_GROUPS) & (rows["reason"] == "")]
+        about = zip(rows["client"], rows["rarest"], rows["fewest"], strict=True)
+        return {str(client): f"{part} {n}".strip() for client, part, n in about}
+
+    def pairs(self, quantity: str, federation: str = ALL, client: str = MEAN) -> pd.DataFrame:
+        """All comparisons of a quantity, by method and other."""
+        table = self.comparisons
+        own = (table["federation"] == federation) & (table["client"] == client) & (table["quantity"] == quantity)
+        return table[own].set_index(["method", "other"])
+
     def places(self, federation: str = ALL) -> pd.DataFrame:
-        """Shares of resampled test sets: a row per ranked method, a column per place."""
+        """Shares of drawn test sets: a row per ranked method, a column per place."""
         table = self.stability
         rows = table[(table["federation"] == federation) & (table["quantity"] == "place")]
         return rows.astype({"setting": int}).pivot(index="method", columns="setting", values="value")
@@ -76,6 +104,12 @@ class Statistics:
         table = self.stability
         own = (table["federation"] == federation) & (table["method"] == method) & (table["varied"] == "clients")
         return float(table.loc[own & (table["rate"] == rate), "value"].sum())
+
+    def _scores(self, federation: str) -> pd.DataFrame:
+        """One method's scores, whose columns about test sets are those of all."""
+        table = self.intervals
+        own = table[(table["federation"] == federation) & (table["quantity"] == "score")]
+        return own.drop_duplicates("client")
 
     @cached_property
     def _bounds(self) -> dict[tuple[str, str, str, str], tuple[float, float]]:

@@ -14,17 +14,26 @@ def friedman(results: Results) -> str:
     if not test["computed"]:
         return f"Friedman's test over clients was not computed: {test['reason']}."
     methods, blocks, alpha = test["methods"], len(test["blocks"]), test["alpha"]
-    differ = "the methods differ" if test["p_value"] < alpha else "the clients do not show that the methods differ"
+    differ = "these trained models differ on these clients" if test["p_value"] < alpha else "no difference is found"
+    pairs = len(methods) * (len(methods) - 1) // 2
     parts = [
         f"Friedman's test over {blocks} clients and {len(methods)} ranked methods: statistic {test['statistic']:.2f},"
         f" p = {test['p_value']:.2g}; at the level {alpha} {differ}.",
-        f"Of {len(methods) * (len(methods) - 1) // 2} pairs, Nemenyi's test (critical difference"
-        f" {test['critical_difference']:.2f}) tells {_pairs(test['nemenyi'], alpha)} apart, and Wilcoxon's signed-rank"
-        f" test with Holm's correction {_pairs(test['wilcoxon_holm'], alpha)}.",
     ]
+    tests = {
+        "nemenyi": f"Nemenyi's test (critical difference {test['critical_difference']:.2f})",
+        "wilcoxon_holm": "Wilcoxon's signed-rank test with Holm's correction",
+    }
+    for name, title in tests.items():
+        why = test["powerless"].get(name)
+        tells = f"tells {_pairs(test[name], alpha)} of {pairs} pairs apart"
+        parts.append(f"{title} {f'cannot tell any pair apart: {why}' if why else tells}.")
     if test["left_out"]:
         parts.append(f"Left out for want of a result: {', '.join(test['left_out'])}.")
-    parts.append("Clients of one federation share a model and are not independent, so that these tests are lenient.")
+    parts.append(
+        "These tests take clients for independent. Clients of one federation share a model, so that a small p says that"
+        " these models differ here, not that the methods would differ elsewhere."
+    )
     return " ".join(parts)
 
 
@@ -38,16 +47,16 @@ def better(results: Results) -> list[Grid]:
         The tables; none where there are no statistics.
     """
     ranked = [name for name in results.order if not results.methods[name].control]
-    resampled = "the share of resampled test sets in which the row's method"
+    resampled = "how probable it is, for other test sets and seeds, that the row's method"
     overall = (
         f"All federations: {resampled} has a better average rank, among {len(ranked)} ranked methods, than the"
-        " column's. Ties count half."
+        " column's. Each pair stands alone; of many pairs some are extreme by chance."
     )
     found = [_better(results, ALL, "average_rank", overall)]
     for federation in results.federations:
         caption = (
             f"{results.title(federation)}: {resampled} has a better mean {results.score(federation)} over clients than"
-            " the column's. Ties count half."
+            " the column's. Each pair stands alone."
         )
         found.append(_better(results, federation, "mean", caption))
     return [grid for grid in found if grid.rows]
@@ -130,7 +139,7 @@ def _rank_grid(results: Results) -> Grid:
         else " There is one seed: how ranks vary from seed to seed is not known."
     )
     caption = (
-        f"Places of {len(rows)} ranked methods by average rank over all federations: the share of resampled test sets"
+        f"Places of {len(rows)} ranked methods by average rank over all federations: the share of drawn test sets"
         f" in which a method is first, or among the first three, and its median place.{single}"
     )
     return Grid(columns, rows, [], caption)

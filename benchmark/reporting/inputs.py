@@ -4,6 +4,7 @@ All jobs of this package that report on results take one file, `results/NAME/com
 results stand.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -115,6 +116,25 @@ class Results:
         return expected_cells(self.metrics, self.runs)
 
     @cached_property
+    def corrected(self) -> pd.DataFrame:
+        """The expected test scores on the scale on which chance is 0 and the best is 1: columns `ranks.CELLS`.
+
+        Clients for which there is no such scale are left out: chance is not known, or the score has no best.
+        """
+        chance = self.metrics[self.metrics["metric"] == "chance"].groupby(["federation", "client"])["value"].mean()
+        cells = self.cells.join(chance.rename("chance"), on=["federation", "client"])
+        bounds = {name: self.task(name).bounds or (math.nan, math.nan) for name in self.federations}
+        best = cells["federation"].map({name: bounds[name][self.task(name).higher_is_better] for name in bounds})
+        value = (cells["value"] - cells["chance"]) / (best - cells["chance"])
+        scaled = cells.assign(value=value, higher_is_better=True)
+        return scaled[cells["chance"].notna() & best.notna() & (best != cells["chance"])].drop(columns="chance")
+
+    @property
+    def correctable(self) -> bool:
+        """Whether chance-corrected scores can be averaged over all federations: each has a client that has them."""
+        return set(self.corrected["federation"]) == set(self.federations)
+
+    @cached_property
     def ranks(self) -> pd.DataFrame:
         """The ranked methods' ranks, one row per (federation, client)."""
         return client_ranks(self.cells, self.controls)
@@ -133,9 +153,12 @@ class Results:
             if (run["federation"], run["method"]["name"]) == (federation, method) and rate in (None, run["rate"])
         ]
 
-    def cells_of(self, federation: str, method: str, client: str | None = None) -> pd.DataFrame:
-        """The expected cells of one method on one federation, or on one of its clients."""
-        cells = self.cells[(self.cells["federation"] == federation) & (self.cells["method"] == method)]
+    def cells_of(
+        self, federation: str, method: str, client: str | None = None, *, corrected: bool = False
+    ) -> pd.DataFrame:
+        """The expected cells of one method on one federation, or on one client; chance-corrected where asked."""
+        table = self.corrected if corrected else self.cells
+        cells = table[(table["federation"] == federation) & (table["method"] == method)]
         return cells if client is None else cells[cells["client"] == client]
 
     def title(self, federation: str) -> str:

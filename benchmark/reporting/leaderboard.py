@@ -1,9 +1,10 @@
 """Job: the leaderboard: all federations in one table, a row per method.
 
-A federation counts once, however many clients it has: the average rank and the mean are means over federations of means
-over clients. `hurt` counts the clients on which a method does worse than the control `local`, training alone.
-`spread` is the difference between a method's best and worst client of a federation, averaged over federations. Where
-federations have different scores, each has a mean of its own, and there is neither a worst client nor a spread.
+A federation counts once, however many clients it has: the average rank and the chance-corrected mean are means over
+federations of means over clients. Every federation has a mean score of its own: chance levels differ, and scores may.
+`hurt` counts the clients on which a method does worse than the control `local`, training alone. The worst client, and
+`spread`, the difference between a method's best and worst client of a federation averaged over federations, are of
+chance-corrected scores; where these cannot be computed, there are none.
 """
 
 from collections.abc import Sequence
@@ -17,18 +18,20 @@ import pandas as pd
 from benchmark.disk import readable
 from benchmark.evaluation.merit import DIGITS
 from benchmark.evaluation.ranks import overall_ranks
-from benchmark.evaluation.statistics import ALL
 from benchmark.files import write_text
 from benchmark.job import GivenPath, run
 from benchmark.reporting.grid import Cell, Column, Grid, markdown, measured
 from benchmark.reporting.inputs import MethodInfo, Results, load
 from benchmark.reporting.measure import MISSING, Measure, mean_of, over_seeds, rank_of, within
 from benchmark.reporting.origin import mark, origin_notes
-from benchmark.reporting.tables import EDGE_NOTE, intervals
+from benchmark.reporting.tables import EDGE_NOTE, PLACES, intervals, place_of
 
 # Scores that differ by less are equal: means taken in another order differ by rounding alone.
 _TOLERANCE = 1e-12
-_SPREAD = "Spread: the best client's score less the worst one's within a federation, then the mean over federations."
+_CORRECTED = (
+    " Chance-corrected: (score - chance) / (best - chance), the mean over clients, then federations; so are the worst"
+    " client and the spread, the best client less the worst one, which is small too where all are bad."
+)
 
 
 @dataclass(frozen=True)
@@ -39,10 +42,11 @@ class Entry:
         place: 1 for the best; methods with equal average ranks share a place; None for a control.
         method: The method.
         rank: Its average rank, with its interval; missing for a control.
-        means: Its mean scores, with their intervals: over `ALL` federations, or by federation where scores differ.
-        worst: Its score on the client where it is worst.
+        means: Its mean scores by federation, with their intervals.
+        corrected: Its mean chance-corrected score over all federations, with its interval.
+        worst: Its chance-corrected score on the client where it is worst.
         worst_client: That client: federation and id.
-        spread: Its best client's score less its worst one's, averaged over federations.
+        spread: Its best client's chance-corrected score less its worst one's, averaged over federations.
         hurt: Number of clients on which it does worse than `local`; None for `local` and where there is none.
         compared: Number of clients on which it was compared with `local`.
         rates: The chosen rates, by federation, with a dagger at the edge of the grid.
@@ -54,6 +58,7 @@ class Entry:
     method: MethodInfo
     rank: Measure
     means: dict[str, Measure]
+    corrected: Measure
     worst: Measure
     worst_client: str
     spread: Measure
@@ -81,8 +86,9 @@ def entries(results: Results) -> list[Entry]:
     for name, method in results.methods.items():
         rank = within(rank_of(ranks, name), interval(name, "average_rank"))
         means = {f: over_seeds(results.cells_of(f, name)) for f in results.federations}
-        means = {ALL: mean_of(list(means.values()))} if results.one_score else means
-        worst_client, worst = _worst(results, clients[name])
+        corrected = mean_of([over_seeds(results.cells_of(f, name, corrected=True)) for f in results.federations])
+        scaled = _client_scores(results, name, corrected=True)
+        worst_client, worst = _worst(scaled)
         hurt, compared = _hurt(results, clients, name)
         runs = [run for run in results.runs if run["method"]["name"] == name]
         found.append(
@@ -91,9 +97,10 @@ def entries(results: Results) -> list[Entry]:
                 method=method,
                 rank=rank,
                 means={f: within(mean, interval(name, "mean", f)) for f, mean in means.items()},
+                corrected=within(corrected, interval(name, "corrected_mean")),
                 worst=worst,
                 worst_client=worst_client,
-                spread=_spread(clients[name], results.federations),
+                spread=_spread(scaled, results.federations),
                 hurt=hurt,
                 compared=compared,
                 rates={federation: results.rate(federation, name) for federation in results.federations},
@@ -124,12 +131,14 @@ def frame(results: Results) -> pd.DataFrame:
             "average_rank": None if entry.method.control else entry.rank.number(),
             "average_rank_low": entry.rank.low,
             "average_rank_high": entry.rank.high,
+            "place_low": results.statistics.interval(entry.method.name, "place")[0],
+            "place_high": results.statistics.interval(entry.method.name, "place")[1],
             **{
-                f"mean{end}{'' if federation == ALL else f':{federation}'}": value
+                f"mean{end}:{federation}": value
                 for federation, mean in entry.means.items()
                 for end, value in (("", mean.number()), ("_low", mean.low), ("_high", mean.high))
             },
-            **(_extremes(entry) if results.one_score else {}),
+            **(_corrected(entry) if results.correctable else {}),
             "clients_hurt": entry.hurt,
             "clients_compared": entry.compared,
             **{f"rate:{federation}": rate.rstrip("†") for federation, rate in entry.rates.items()},
@@ -158,7 +167,13 @@ def grid(results: Results) -> Grid:
         Column("#"),
         Column("Method", number=False),
         Column(f"Average rank (of {len(ranked)})", "min"),
-        *_score_columns(results),
+        Column("Place may be"),
+        *(Column(f"Mean {results.score(name)}, {name}", results.best(name)) for name in results.federations),
+        *(
+            [Column("Chance-corrected", "max"), Column("Worst client", "max"), Column("Spread")]
+            if results.correctable
+            else []
+        ),
         Column("Clients hurt", "min"),
         *(Column(f"Rate, {federation}") for federation in results.federations),
         Column("Bytes per round"),
@@ -170,9 +185,9 @@ def grid(results: Results) -> Grid:
         f"{len(ranked)} ranked methods on {titles}: {results.scores} on test images; seeds: {seeds}."
         " Average rank: the mean over federations of the mean over seeds and clients of the rank among the"
         f" {len(ranked)} ranked methods, 1 being the best."
-        f" Mean: over clients{', then federations' if results.one_score else ''}."
-        f"{f' {brackets}.' if brackets else ''}"
-        f"{f' {_SPREAD}' if results.one_score else ''}"
+        f" Mean: over clients."
+        f"{_CORRECTED if results.correctable else ''}"
+        f"{f' {brackets}. {PLACES}.' if brackets else ''}"
         " Clients hurt: where the method does worse than training alone (`local`). Bytes per"
         " round: sent and received by one client. Training time: all federations, rates and seeds together."
     )
@@ -217,17 +232,12 @@ def human_seconds(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def _score_columns(results: Results) -> list[Column]:
-    """The columns of means, worst client and spread."""
-    if results.one_score:
-        best = results.best(results.federations[0])
-        return [Column("Mean", best), Column("Worst client", best), Column("Spread", "min")]
-    return [Column(f"Mean {results.score(name)}, {name}", results.best(name)) for name in results.federations]
-
-
-def _extremes(entry: Entry) -> dict[str, float | str]:
-    """The worst client and the spread as the CSV file holds them."""
+def _corrected(entry: Entry) -> dict[str, float | str]:
+    """Chance-corrected numbers as the CSV file holds them."""
     return {
+        "corrected_mean": entry.corrected.number(),
+        "corrected_mean_low": entry.corrected.low,
+        "corrected_mean_high": entry.corrected.high,
         "worst_client": entry.worst.number(),
         "worst_client_is": entry.worst_client,
         "spread_over_clients": entry.spread.number(),
@@ -244,33 +254,36 @@ def _cells(results: Results, entry: Entry) -> list[Cell]:
         Cell("" if entry.place is None else str(entry.place)),
         Cell(f"{entry.method.title}{mark(results, entry.method.name)} (`{entry.method.name}`)"),
         Cell("—") if control else measured(entry.rank, 2),
+        place_of(results, entry.method.name),
         *map(measured, entry.means.values()),
-        *([named, measured(entry.spread)] if results.one_score else []),
+        *([measured(entry.corrected), named, measured(entry.spread)] if results.correctable else []),
         Cell("—") if entry.hurt is None else Cell(f"{entry.hurt}/{entry.compared}", entry.hurt),
-        *(Cell(rate) for rate in entry.rates.values()),
+        *(Cell(rate, float(rate.rstrip("†")) if rate != "missing" else None) for rate in entry.rates.values()),
         Cell(" to ".join([texts[0], texts[-1]] if len(texts) > 1 else texts), sizes[-1]),
         Cell(human_seconds(entry.seconds), entry.seconds),
     ]
 
 
-def _client_scores(results: Results, method: str) -> dict[tuple[str, str], Measure]:
+def _client_scores(results: Results, method: str, *, corrected: bool = False) -> dict[tuple[str, str], Measure]:
     """A method's score on every client that it was trained on, by federation and client."""
     trained = {run["federation"] for run in results.runs if run["method"]["name"] == method}
-    return {
-        (federation, client): over_seeds(results.cells_of(federation, method, client))
+    found = {
+        (federation, client): results.cells_of(federation, method, client, corrected=corrected)
         for federation in results.federations
         if federation in trained
         for client in results.sites(federation)
     }
+    return {key: over_seeds(cells) for key, cells in found.items() if len(cells) or not corrected}
 
 
-def _worst(results: Results, scores: dict[tuple[str, str], Measure]) -> tuple[str, Measure]:
-    """The client with the worst score. One that is missing or diverged decides: it may be the worst."""
+def _worst(scores: dict[tuple[str, str], Measure]) -> tuple[str, Measure]:
+    """The client with the lowest score. One that is missing or diverged decides: it may be the worst."""
     for client, measure in scores.items():
         if measure.reason:
             return (" ".join(client), measure) if measure.reason != MISSING else ("", measure)
-    pick = min if results.best(results.federations[0]) == "max" else max
-    client, measure = pick(scores.items(), key=lambda item: item[1].mean)
+    if not scores:
+        return "", Measure(nan, missing=True)
+    client, measure = min(scores.items(), key=lambda item: item[1].mean)
     return " ".join(client), measure
 
 

@@ -4,15 +4,18 @@ Published values stand in a CSV file: federation, method, quantity (`mean`, `ave
 source. A published value of a single client is a note, not a cell: papers number clients in their own ways.
 """
 
+import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 import pandas as pd
 import tyro
 
+from benchmark.evaluation.estimate import LEAST_GROUPS
 from benchmark.evaluation.ranks import federation_ranks
+from benchmark.evaluation.statistics import ALL, FEW_GROUPS
 from benchmark.files import write_text
 from benchmark.job import GivenPath, run
 from benchmark.reporting.grid import Cell, Column, Grid, latex, markdown, measured
@@ -21,6 +24,10 @@ from benchmark.reporting.measure import Measure, over_seeds, rank_of, within
 from benchmark.reporting.origin import mark, origin_notes
 
 EDGE_NOTE = "† The chosen rate is the smallest or largest of the grid: a better one may lie outside."
+PLACES = (
+    "Place may be: the places that differences of average ranks leave open, all pairs compared at once; together the"
+    " ranges are right with 95 % confidence"
+)
 MISSING_NOTE = "missing: a seed's result is not there; nothing is averaged over the rest."
 
 
@@ -32,6 +39,7 @@ class Row:
         method: The method.
         clients: Its score on each client, by the client's id.
         mean: Its mean over clients, with its interval.
+        corrected: Its mean chance-corrected score, with its interval.
         rank: Its average rank, with its interval; missing for a control.
         rate: The chosen rate, with a dagger where it is at the edge of the grid.
         published: Published values as they are printed, by quantity.
@@ -40,6 +48,7 @@ class Row:
     method: MethodInfo
     clients: dict[str, Measure]
     mean: Measure
+    corrected: Measure
     rank: Measure
     rate: str
     published: dict[str, str]
@@ -47,12 +56,21 @@ class Row:
 
 def intervals(results: Results, federations: Iterable[str]) -> str:
     """What stands in brackets; nothing where there are no intervals."""
+    if results.statistics.intervals["low"].isna().all():
+        return ""
+    seeds = "and of seeds" if len(results.seeds) > 1 else "of one seed: how training varies is not in them"
     return (
-        f"In brackets: 95 % intervals, by a bootstrap of each client's {results.groups(federations)} in the test set,"
-        " and of seeds, the same for all methods"
-        if len(results.statistics.intervals)
-        else ""
+        f"In brackets: 95 % intervals over other test sets of as many {results.groups(federations)} at these clients,"
+        f" {seeds}; for average ranks, of the rank that such test sets have in the mean"
     )
+
+
+def place_of(results: Results, method: str, federation: str = ALL) -> Cell:
+    """The first and the last place that a method may have: `1 to 4`."""
+    low, high = results.statistics.interval(method, "place", federation)
+    if math.isnan(low):
+        return Cell("—")
+    return Cell(f"{low:.0f} to {high:.0f}" if low < high else f"{low:.0f}", low)
 
 
 def read_published(path: Path) -> pd.DataFrame:
@@ -81,8 +99,15 @@ def rows(results: Results, federation: str, published: pd.DataFrame) -> list[Row
         found.append(
             Row(
                 method=results.methods[name],
-                clients={c: over_seeds(results.cells_of(federation, name, c)) for c in results.sites(federation)},
+                clients={
+                    c: within(over_seeds(results.cells_of(federation, name, c)), interval(name, "score", federation, c))
+                    for c in results.sites(federation)
+                },
                 mean=within(over_seeds(results.cells_of(federation, name)), interval(name, "mean", federation)),
+                corrected=within(
+                    over_seeds(results.cells_of(federation, name, corrected=True)),
+                    interval(name, "corrected_mean", federation),
+                ),
                 rank=within(rank_of(ranks, name), interval(name, "average_rank", federation)),
                 rate=results.rate(federation, name),
                 published={str(quantity): str(value) for quantity, value in values.items()},
@@ -119,15 +144,22 @@ def frame(results: Results, federation: str, published: pd.DataFrame) -> pd.Data
                 "control": row.method.control,
                 **{f"client {sites[c]}": measure.number() for c, measure in row.clients.items()},
                 **{f"client {sites[c]} sd": measure.sd for c, measure in row.clients.items()},
+                **{f"client {sites[c]} low": measure.low for c, measure in row.clients.items()},
+                **{f"client {sites[c]} high": measure.high for c, measure in row.clients.items()},
                 "mean": row.mean.number(),
                 "mean_sd": row.mean.sd,
                 "mean_low": row.mean.low,
                 "mean_high": row.mean.high,
                 "mean_published": row.published.get("mean"),
+                "corrected_mean": None if row.corrected.missing else row.corrected.number(),
+                "corrected_mean_low": row.corrected.low,
+                "corrected_mean_high": row.corrected.high,
                 "average_rank": None if row.method.control else row.rank.number(),
                 "average_rank_low": row.rank.low,
                 "average_rank_high": row.rank.high,
                 "average_rank_published": row.published.get("average_rank"),
+                "place_low": results.statistics.interval(row.method.name, "place", federation)[0],
+                "place_high": results.statistics.interval(row.method.name, "place", federation)[1],
                 "rate": row.rate.rstrip("†"),
                 "at_grid_edge": row.rate.endswith("†"),
             }
@@ -149,14 +181,17 @@ def grid(results: Results, federation: str, published: pd.DataFrame) -> Grid:
     """
     found, best = rows(results, federation, published), results.best(federation)
     ranked = [row for row in found if not row.method.control]
+    corrected = federation in set(results.corrected["federation"])
     beside = {q: any(q in row.published for row in found) for q in ("mean", "average_rank")}
     columns = [
         Column("Method", number=False),
         *(Column(site, best) for site in results.sites(federation).values()),
         Column("Mean", best),
         *([Column("published")] if beside["mean"] else []),
+        *([Column("Chance-corrected", "max")] if corrected else []),
         Column(f"Average rank (of {len(ranked)})", "min"),
         *([Column("published")] if beside["average_rank"] else []),
+        Column("Place may be"),
         Column("Rate"),
     ]
 
@@ -166,8 +201,10 @@ def grid(results: Results, federation: str, published: pd.DataFrame) -> Grid:
             *(measured(measure) for measure in row.clients.values()),
             measured(row.mean),
             *([Cell(row.published.get("mean", ""))] if beside["mean"] else []),
+            *([measured(replace(row.corrected, sd=math.nan))] if corrected else []),
             Cell("—") if row.method.control else measured(row.rank, 2),
             *([Cell(row.published.get("average_rank", ""))] if beside["average_rank"] else []),
+            place_of(results, row.method.name, federation),
             Cell(row.rate, float(row.rate.rstrip("†")) if row.rate != "missing" else None),
         ]
 
@@ -200,7 +237,11 @@ def caption(results: Results, federation: str, ranked: int) -> str:
         f" validation score. Seeds: {seeds} ({spread})",
         f"Average rank: mean over seeds and clients of the rank among the {ranked} ranked methods, 1 being"
         " the best; equal scores share their mean rank",
+        "Chance-corrected: the mean over clients of (score - chance) / (best - chance)"
+        if federation in set(results.corrected["federation"])
+        else "",
         intervals(results, [federation]),
+        "" if results.statistics.intervals.empty else PLACES,
     ]
     return " ".join(f"{part}." for part in parts if part)
 
@@ -240,11 +281,18 @@ def _notes(results: Results, federation: str, found: list[Row], published: pd.Da
     notes += origin_notes(results, federation)
     if any(measure.missing for row in found for measure in row.clients.values()):
         notes.append(MISSING_NOTE)
-    few = results.statistics.few_groups(federation)
-    if few:
-        counted = ", ".join(f"client {client} ({n})" for client, n in few.items())
+    groups, statistics = results.groups([federation]), results.statistics
+    if without := statistics.without_intervals(federation):
+        counted = ", ".join(f"client {client} ({n})" for client, n in without.items())
         notes.append(
-            f"Few {results.groups([federation])} in the test set, so that intervals are too narrow: {counted}."
+            f"Too few {groups} in the test set for an interval ({LEAST_GROUPS} are needed), of means and ranks too:"
+            f" {counted}."
+        )
+    if small := statistics.few_groups(federation):
+        counted = ", ".join(f"client {client} ({about})" for client, about in small.items())
+        notes.append(
+            f"Fewer than {FEW_GROUPS} {groups} show one part of the score, so that a single one moves it far:"
+            f" {counted}."
         )
     here = published[(published["federation"] == federation) & published["method"].isin(results.methods)]
     if len(here):

@@ -36,6 +36,7 @@ class Classification(Task):
 
     name = "classification"
     score_name = "balanced_accuracy"
+    bounds = (0.0, 1.0)
     counted = ("hit", "predicted", "true")
     figures = ("labels", "confusion")
     defaults: ClassVar[Mapping[str, Any]] = {"loss": "cross_entropy", "gamma": 2.0}
@@ -116,28 +117,14 @@ class Classification(Task):
         found = predicted.masked_fill(broken, torch.nan)
         return torch.stack([found * true, found, true], dim=-1)
 
-    def score(self, counts: Floats, weights: Floats | None = None) -> Floats:
-        """Balanced accuracy: the mean recall of the classes that are present."""
-        hit, true = counts[..., HIT], counts[..., TRUE]  # (..., U, C)
-        hits, totals = (_summed(one, weights) for one in (hit, true))
-        present = totals > 0
-        recalls = np.where(present, hits, 0.0) / np.where(present, totals, 1.0)
-        # Without the classes that no unit shows, so that they change no digit of the sum.
-        shown = np.flatnonzero(present.reshape(-1, present.shape[-1]).any(0))
-        scores: Floats = np.take(recalls, shown, axis=-1).sum(-1) / np.maximum(present.sum(-1), 1)
-        # A diverged model's counts are NaN in every class, also in those that nothing was drawn of.
-        return np.where(np.isnan(hits).any(-1), np.nan, scores)
+    def ratios(self, counts: Floats) -> tuple[Floats, Floats]:
+        """Balanced accuracy is the mean recall of the classes that are present: hits by images, class by class."""
+        return counts[..., HIT], counts[..., TRUE]
 
     def chance(self, counts: Floats) -> float | None:
         """Of a constant prediction: one of the classes that are present; None where there is one class alone."""
         present = int((counts[..., TRUE].sum(0) > 0).sum())
         return 1 / present if present > 1 else None
-
-    def drawn_among(self, counts: Floats) -> list[tuple[int, ...]]:
-        """Units that show the same classes: otherwise a rare class would drop out of many resamples."""
-        true = counts[..., TRUE]
-        shown = true[:, true.sum(0) > 0] > 0
-        return [tuple(np.flatnonzero(row).tolist()) for row in shown]
 
     def kept(self, prediction: "Tensor", target: "Tensor") -> dict[str, npt.NDArray[Any]]:
         """The predicted probabilities, for metrics that no counts give."""
@@ -163,14 +150,6 @@ class Classification(Task):
             found.append(("auc", auc, n))
         diverged = np.isnan(counts).any()
         return [(name, float("nan"), count) for name, _, count in found] if diverged else found
-
-
-def _summed(counts: Floats, weights: Floats | None) -> Floats:
-    """Counts (..., U, C) added up over units, each as often as it was drawn: (B, ..., C), or (..., C)."""
-    if weights is None:
-        return counts.sum(-2)
-    units = np.moveaxis(counts, -2, 0)  # (U, ..., C)
-    return (weights @ units.reshape(len(units), -1)).reshape(len(weights), *units.shape[1:])
 
 
 def _auc(positive: npt.NDArray[np.bool_], scores: Floats) -> float:

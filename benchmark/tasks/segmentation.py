@@ -44,6 +44,7 @@ class Segmentation(Task):
     name = "segmentation"
     score_name = "dice"
     counted = ("hit", "predicted", "true")
+    bounds = (0.0, 1.0)
     unit = "case"
     predicts = "pixels"
     figures = ("case_scores", "overlays")
@@ -146,14 +147,15 @@ class Segmentation(Task):
             counts.append(torch.stack([*(own.masked_fill(broken, torch.nan) for own in sums[:TRUE]), sums[TRUE]], -1))
         return torch.stack(counts, -2)
 
-    def score(self, counts: Floats, weights: Floats | None = None) -> Floats:
-        """The Dice coefficient: its mean over cases, then over classes of the foreground."""
-        cases = dice(counts).mean(-1)  # (..., U)
-        if weights is None:
-            means: Floats = cases.mean(-1)
-            return means
-        drawn: Floats = np.tensordot(weights, np.moveaxis(cases, -1, 0), 1)
-        return drawn / weights.sum(-1).reshape(-1, *[1] * (drawn.ndim - 1))
+    @property
+    def part_names(self) -> Sequence[str]:
+        """The classes of the foreground."""
+        return self.classes[1:]
+
+    def ratios(self, counts: Floats) -> tuple[Floats, Floats]:
+        """The Dice coefficient's mean over cases, class by class of the foreground: every case has every class."""
+        cases = dice(counts)
+        return cases, np.ones_like(cases)
 
     def chance(self, counts: Floats) -> float | None:
         """Of background everywhere: how many cases show nothing of a class; None where no case shows anything."""

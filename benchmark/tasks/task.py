@@ -5,8 +5,8 @@ is, how images and targets are changed together, what is minimised, and how a pr
 Nothing else in the project knows what a class or a label is.
 
 A score is made in two steps. `counts` says of every sample what its prediction is worth, in numbers that may be added
-up; `score` makes one number of the sums. So a client's predictions are never held whole, and the score of any
-resampled test set follows from counts alone.
+up; `ratios` says of which sums the score is made. So a client's predictions are never held whole, and how sure a score
+is follows from counts alone.
 
 Reports know tasks too and should not wait for torch: a task's module imports it where it is used.
 """
@@ -45,6 +45,7 @@ class Task(ABC):
         name: The module's file name.
         score_name: The score that rates are selected by and methods are ranked by.
         higher_is_better: Its direction.
+        bounds: The least and the largest score that one unit can have; None where there is none.
         counted: What `counts` counts, in the order of its last dimension.
         unit: What a score is made of: `case` where every case has a score of its own and these are averaged, `group`
             where the counts of all samples are added up first, whichever case they belong to.
@@ -59,6 +60,7 @@ class Task(ABC):
     name: ClassVar[str]
     score_name: ClassVar[str]
     higher_is_better: ClassVar[bool] = True
+    bounds: ClassVar[tuple[float, float] | None] = None
     counted: ClassVar[tuple[str, ...]]
     unit: ClassVar[str] = "group"
     predicts: ClassVar[Literal["images", "pixels"]] = "images"
@@ -100,6 +102,11 @@ class Task(ABC):
     def strata_names(self) -> Sequence[str]:
         """What strata are called, by their numbers; one without a name where nothing is kept in proportion."""
         return ("",)
+
+    @property
+    def part_names(self) -> Sequence[str]:
+        """What the score is a mean of, by name: the parts of `ratios`."""
+        return self.classes or ("",)
 
     # What is trained.
 
@@ -158,31 +165,38 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def score(self, counts: Floats, weights: Floats | None = None) -> Floats:
-        """The score of a set of units, and of resampled sets.
+    def ratios(self, counts: Floats) -> tuple[Floats, Floats]:
+        """What the score is a mean of: in each part (class, mostly) a ratio of sums over units.
 
         Args:
             counts: The units' counts, (..., U, C, F).
-            weights: How often each unit was drawn in each of B resamples, (B, U); once where None.
 
         Returns:
-            Shape (B, ...), or (...) without weights; NaN where a count is.
+            Numerators and denominators, (..., U, P) each, of P parts. A unit that has nothing of a part has 0 below the
+            line. Numerators are NaN where a count is; denominators depend on targets alone, and are never NaN.
         """
+
+    def score(self, counts: Floats) -> Floats:
+        """The score of a set of units: the mean, over the parts that they have, of summed numerators by denominators.
+
+        Args:
+            counts: The units' counts, (..., U, C, F).
+
+        Returns:
+            Shape (...); NaN where a numerator is.
+        """
+        above, below = (one.sum(-2) for one in self.ratios(counts))
+        present = below > 0
+        ratios = np.where(present, above, 0.0) / np.where(present, below, 1.0)
+        # Without the parts that no unit has, so that they change no digit of the sum.
+        shown = np.flatnonzero(present.reshape(-1, present.shape[-1]).any(0))
+        scores: Floats = np.take(ratios, shown, axis=-1).sum(-1) / np.maximum(present.sum(-1), 1)
+        # A diverged model's counts are NaN in every part, also in those that no unit has.
+        return np.where(np.isnan(above).any(-1), np.nan, scores)
 
     def chance(self, counts: Floats) -> float | None:
         """The score of a prediction that looks at no image, from the units' counts (U, C, F); None where unknown."""
         return None
-
-    def drawn_among(self, counts: Floats) -> list[tuple[int, ...]]:
-        """What the bootstrap keeps in proportion: equal for units that are drawn among themselves.
-
-        Args:
-            counts: The units' counts, (U, C, F).
-
-        Returns:
-            One entry for each unit.
-        """
-        return [()] * len(counts)
 
     def kept(self, prediction: "Tensor", target: "Tensor") -> dict[str, npt.NDArray[Any]]:
         """What is kept of predictions beside their counts, by column; each of n entries.

@@ -15,11 +15,15 @@ def test_the_committed_numbers_are_read_with_what_they_were_made_with(tmp_path: 
     runs = [synthetic.run("d", "fedit", "1e-3", seed, ["0"]) for seed in (0, 1)]
     table = cells({"fedit": [0.5]}).drop(columns="missing").assign(metric="balanced_accuracy")
     pd.concat([table, table.assign(metric="accuracy")]).to_csv(tmp_path / "clients.csv", index=False)
-    assert list(checks.read_reference(tmp_path, runs)[0]["client"]) == ["0"]
-    assert checks.read_reference(tmp_path, runs)[1] == ["seeds"]
+    pd.DataFrame(
+        [("d", "fedit", "1e-3", False), ("d", "fedit", "5e-3", True)],
+        columns=["federation", "method", "rate", "chosen"],
+    ).to_csv(tmp_path / "selected.csv", index=False)
+    scores, rates, differ = checks.read_reference(tmp_path, runs)
+    assert (list(scores["client"]), rates, differ) == (["0"], {("d", "fedit"): "5e-3"}, ["seeds"])
     settings = {key: value for key, value in runs[0]["settings"].items() if key != "method"}
     write_json(tmp_path / "about.json", {"settings": {**settings, "rounds": 99}})
-    assert checks.read_reference(tmp_path, runs[:1])[1] == ["rounds"]
+    assert checks.read_reference(tmp_path, runs[:1])[2] == ["rounds"]
 
 
 def test_many_findings_of_one_kind_become_one() -> None:

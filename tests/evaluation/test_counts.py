@@ -24,7 +24,7 @@ def test_counts_give_the_scores_by_hand(tmp_path: Path) -> None:
     found = read(hand.write(tmp_path), hand.cells())
     assert [(c.federation, c.client) for c in found] == [("d", client) for client in hand.CLIENTS]
     for place, client in enumerate(found):
-        assert client.grouped[..., 2].tolist() == [[1, 0], [1, 0], [0, 1], [0, 1]]
+        assert client.weights.tolist() == [[1, 0], [1, 0], [0, 1], [0, 1]]
         expected = [[hand.score(hand.HITS[m, s][place]) for s in hand.SEEDS] for m in hand.METHODS]
         assert client.task.score(client.values).tolist() == expected
 
@@ -62,7 +62,7 @@ def test_a_diverged_model_counts_as_nan_and_a_missing_one_is_said_to_be(tmp_path
     paths(comparison)[-1].unlink()
     first, second, _ = read(comparison, hand.cells())
     assert np.isnan(TASK.score(first.values))[0].tolist() == [True, False]
-    assert not np.isnan(first.grouped[..., 2]).any()
+    assert not np.isnan(first.weights).any()
     assert not np.isnan(TASK.score(second.values))[0].any()
     assert first.missing.tolist() == [[False, False], [False, False], [False, True]]
 

@@ -8,7 +8,7 @@ import pytest
 
 from benchmark.evaluation import findings
 from benchmark.evaluation.ranks import CELLS
-from benchmark.evaluation.statistics import INTERVALS, Statistics
+from benchmark.evaluation.statistics import COMPARISONS, INTERVALS, Statistics
 
 
 def cells(values: dict[str, list[float]]) -> pd.DataFrame:
@@ -95,41 +95,50 @@ def test_ranks_that_vary_more_over_seeds_than_they_differ_are_one_warning_per_fe
     assert findings.seed_spread(table[table["seed"] == 0], ["local"]) == []
 
 
-def statistics(rows: list[tuple[str, str, float, float, float]], groups: int = 99) -> Statistics:
-    """Intervals of methods on federation d: method, quantity, value, low, high."""
-    table = [("d", "mean", *row, groups) for row in rows]
-    return Statistics(intervals=pd.DataFrame(table, columns=INTERVALS))
+def intervals(rows: list[tuple[object, ...]]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=INTERVALS)
 
 
-def test_neighbours_whose_intervals_overlap_are_one_note() -> None:
-    ranks = [("c", 3.0, 2.5, 3.5), ("a", 1.0, 1.0, 1.2), ("b", 2.0, 1.5, 2.6)]
-    given = statistics([(method, "average_rank", *interval) for method, *interval in ranks])
+def test_neighbours_that_their_difference_does_not_tell_apart_are_one_note() -> None:
+    ranks = {"c": 3.0, "a": 1.0, "b": 2.0}
+    table = [("d", "mean", m, "average_rank", rank, 0, 9, 99, 99, "", "") for m, rank in ranks.items()]
+    apart = {("a", "b"): True, ("b", "c"): False, ("a", "c"): True}
+    pairs = [("d", "mean", "average_rank", *pair, 1.0, 0.0, 2.0, 0.9, found) for pair, found in apart.items()]
+    given = Statistics(intervals(table), pd.DataFrame(pairs, columns=COMPARISONS))
     (finding,) = findings.within_noise(given, ["d"])
     assert (finding["severity"], finding["check"], finding["value"]) == ("note", "within noise", 1)
-    assert "2 neighbours among 3 ranked methods" in finding["message"]
+    assert "2 neighbours among 3 ranked methods 1" in finding["message"]
     assert finding["message"].endswith("clear: a before b")
     assert findings.within_noise(Statistics(), ["d"]) == []
 
 
-def test_clients_with_few_groups_are_one_note() -> None:
-    table = pd.DataFrame([("d", "0", "a", "score", 0.5, 0.5, 0.5, 3)], columns=INTERVALS)
-    (finding,) = findings.few_groups(Statistics(intervals=table), {"d": "lesions", "e": "patients"})
-    assert (finding["value"], finding["message"].partition("clients ")[2]) == (3, "0 (3)")
-    assert "so few lesions in the test set" in finding["message"]
-
-
-def test_a_mean_outside_its_interval_of_the_committed_one_is_a_warning() -> None:
-    own = cells({"a": [0.5, 0.7], "b": [0.5, 0.7], "c": [0.5, math.nan]})
-    given = statistics([(method, "mean", 0.6, 0.55, 0.66) for method in "ab"])
-    committed = cells({"a": [0.5, 0.8], "b": [0.6, 0.8], "c": [0.5, 0.7], "gone": [0, 0]})
-    found = findings.drift(own, given, committed, [])
-    # a: 0.65 lies in 0.55 to 0.66; b: 0.7 does not; c diverged.
-    assert [(f["severity"], f["check"], f["method"]) for f in found] == [
-        ("warning", "drift from reference", "b"),
-        ("warning", "drift from reference", "c"),
+def test_small_classes_are_one_note_and_clients_without_intervals_one_warning() -> None:
+    rows: list[tuple[object, ...]] = [
+        ("d", client, "a", "score", 0.5, 0.5, 0.5, groups, fewest, "AK", reason)
+        for client, groups, fewest, reason in [("0", 300, 1, ""), ("1", 2, 2, "2 groups"), ("2", 99, 10, "")]
     ]
-    assert findings.drift(own[own["method"] != "c"], Statistics(), own, []) == [], "equal numbers need no interval"
-    assert findings.drift(own, given, committed[committed["client"] == "0"], []) == [], "other clients, another mean"
+    without, few = findings.few_groups(Statistics(intervals(rows)), {"d": "lesions", "e": "patients"})
+    assert (without["severity"], without["value"]) == ("warning", 2)
+    assert without["message"] == "too few lesions in the test set for intervals, also of means: clients 1 (2)"
+    assert (few["severity"], few["value"]) == ("note", 1)
+    assert few["message"].endswith("clients 0 (AK 1)")
+    assert "fewer than 10 lesions" in few["message"]
+
+
+def test_a_score_or_a_rate_that_is_not_the_committed_one_is_a_warning() -> None:
+    own = cells({"a": [0.5, 0.7], "b": [0.5, 0.7], "c": [0.5, math.nan], "e": [0.5, 0.7]})
+    committed = cells({"a": [0.5, 0.7 + 4e-7], "b": [0.7, 0.5], "c": [0.5, 0.7], "e": [0.5, 0.7], "gone": [0, 0]})
+    rates = {("d", method): "1e-3" for method in "abce"}
+    found = findings.drift(own, rates, committed, {**rates, ("d", "a"): "0.001", ("d", "e"): "1e-2"}, [])
+    # a: rounded to six decimals, and the same rate; b: the same mean of other scores; c diverged; e: another rate.
+    assert [(f["severity"], f["check"], f["method"]) for f in found] == [
+        ("warning", "drift from reference", method) for method in "bce"
+    ]
+    assert found[0]["message"].startswith("its scores on 0, 1 are not the committed ones")
+    assert found[2]["message"] == "its rate 1e-3 is not the committed 1e-2"
+    assert findings.drift(own, rates, own, {}, []) == []
+    other = committed[committed["client"] == "0"]
+    assert findings.drift(own, rates, other, {}, []) == [], "other clients, another mean"
 
 
 def trained(method: str, rate: str, update: float | None, seed: int = 0) -> dict[str, Any]:
@@ -163,5 +172,5 @@ def test_rows_that_are_equal_on_every_client_are_a_warning() -> None:
 
 
 def test_committed_numbers_of_other_settings_are_not_compared_and_a_note_says_so() -> None:
-    (finding,) = findings.drift(cells({"a": [0.1]}), Statistics(), cells({"a": [0.9]}), ["rounds"])
+    (finding,) = findings.drift(cells({"a": [0.1]}), {}, cells({"a": [0.9]}), {}, ["rounds"])
     assert (finding["severity"], finding["message"].endswith("rounds")) == ("note", True)

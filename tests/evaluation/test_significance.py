@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from scipy.stats import chi2, friedmanchisquare
 
-from benchmark.evaluation.significance import cliques, critical_difference, significance
+from benchmark.evaluation.significance import cliques, critical_difference, powerless, significance
 from tests.evaluation import hand
 
 
@@ -86,3 +86,13 @@ def test_where_it_cannot_be_computed_it_says_why(change: Any, reason: str) -> No
 
 def test_controls_take_no_part() -> None:
     assert significance(hand.cells(), ["a"])["methods"] == ["b", "c"]
+
+
+def test_a_test_that_can_find_nothing_says_so() -> None:
+    """With four clients Wilcoxon's smallest p-value is 2/16; Nemenyi finds nothing among two ranks 2 apart at most."""
+    assert powerless(3, 4)["wilcoxon_holm"] == "with 4 clients its smallest p-value is 0.12, for each of 3 pairs"
+    assert "wilcoxon_holm" not in powerless(3, 8), "2/256 for each of three pairs is below 0.05"
+    assert "wilcoxon_holm" in powerless(20, 11)
+    assert "nemenyi" in powerless(8, 2)
+    assert "nemenyi" not in powerless(8, 11)
+    assert significance(hand.cells(), [])["powerless"]["wilcoxon_holm"].startswith("with 3 clients")

@@ -8,11 +8,13 @@ import pandas as pd
 import pytest
 
 from benchmark.evaluation import select, stability
-from benchmark.evaluation.bootstrap import draws, resample
+from benchmark.evaluation.standings import generator, standings
 from benchmark.evaluation.statistics import ALL, STABILITY
 from tests.evaluation import hand
-from tests.evaluation.test_bootstrap import B, client
+from tests.evaluation.given import client
 from tests.reporting import synthetic
+
+B = 300
 
 
 def validation(matrices: dict[str, list[list[float]]]) -> pd.DataFrame:
@@ -28,11 +30,11 @@ def validation(matrices: dict[str, list[list[float]]]) -> pd.DataFrame:
 
 def test_resampled_clients_choose_as_the_rule_does() -> None:
     """Each draw of clients is written down as a table of its own and given to the rule."""
-    generator = np.random.default_rng(0)
-    table = validation({rate: generator.random((2, 4)).tolist() for rate in ("1e-2", "1e-3", "5e-3")})
+    random = np.random.default_rng(0)
+    table = validation({rate: random.random((2, 4)).tolist() for rate in ("1e-2", "1e-3", "5e-3")})
     shares = stability.over_clients(table, ("d",), 40, higher_is_better=True)
     counts = dict.fromkeys(("1e-3", "5e-3", "1e-2"), 0)
-    for weights in draws(("d",), 4, 40)[1:]:
+    for weights in generator("d").multinomial(4, np.full(4, 0.25), size=40):
         copies = [
             table[table["client"] == str(place)].assign(client=f"{place} {copy}")
             for place, number in enumerate(weights)
@@ -69,7 +71,7 @@ def test_places_are_shared_where_ranks_are_equal() -> None:
 
 
 def test_places_of_the_example_add_up() -> None:
-    rows = list(stability.placed(resample([client(name) for name in hand.CLIENTS], [], resamples=B)))
+    rows = list(stability.placed(standings([client(name) for name in hand.CLIENTS], [], B)))
     table = pd.DataFrame(rows, columns=STABILITY)
     wide = table[table["federation"] == ALL].pivot(index="method", columns="setting", values="value")
     assert wide.sum(axis=0).to_numpy() == pytest.approx(1)
@@ -79,7 +81,7 @@ def test_places_of_the_example_add_up() -> None:
 def test_the_job_says_what_every_window_and_seed_would_choose(tmp_path: Path) -> None:
     federations = {"toy_slides": synthetic.FEDERATIONS["toy_slides"]}
     tree = synthetic.write(tmp_path, federations=federations, methods=["fedit", "fedpal", "local"])
-    assert tree.job("evaluation.stability", "--resamples", 50) == 0
+    assert tree.job("evaluation.stability", "--draws", 50) == 0
     table = pd.read_csv(tmp_path / "stability.csv", dtype={"setting": str})
     assert list(table) == STABILITY
     # A diverged rate is never chosen, by no seed, window or client.

@@ -7,16 +7,18 @@ import pandas as pd
 import pytest
 
 from benchmark.evaluation import uncertainty
-from benchmark.evaluation.bootstrap import resample
+from benchmark.evaluation.standings import standings
 from benchmark.evaluation.statistics import ALL, COMPARISONS, INTERVALS, MEAN, read
+from tests.evaluation.given import client, lost
 from tests.evaluation.hand import AVERAGE_RANKS, CLIENTS
-from tests.evaluation.test_bootstrap import B, client, lost
 from tests.reporting import synthetic
+
+B = 300
 
 
 @pytest.fixture
 def pairs() -> pd.DataFrame:
-    return uncertainty.comparisons(resample([client(name) for name in CLIENTS], [], resamples=B))
+    return uncertainty.comparisons(standings([client(name) for name in CLIENTS], [], B))
 
 
 def test_two_shares_of_better_add_up_to_one(pairs: pd.DataFrame) -> None:
@@ -36,28 +38,45 @@ def test_a_better_average_rank_is_a_smaller_one(pairs: pd.DataFrame) -> None:
     assert rows.loc[("a", "c"), "probability_better"] > 0.9
 
 
-def test_ties_count_half_and_a_diverged_model_beats_none() -> None:
-    values = np.array([[9, 9, 9], [1, 1, np.nan], [2, 1, np.nan]], dtype=float)
-    expected = [[0.5, 0.75, 1], [0.25, 0.5, 1], [0, 0, 0.5]]
-    assert uncertainty.better(values, higher_is_better=True).tolist() == expected
-    # Row 0 is no resample. Where less is better, the first two change their parts and the third stays the worst.
-    turned = [[0.5, 0.25, 1], [0.75, 0.5, 1], [0, 0, 0.5]]
-    assert uncertainty.better(values, higher_is_better=False).tolist() == turned
+def test_who_is_told_apart_depends_on_all_pairs_and_is_mutual(pairs: pd.DataFrame) -> None:
+    rows = pairs[pairs["quantity"] == "mean"].set_index(["method", "other"])
+    for a, b in rows.index:
+        assert rows.loc[(a, b), "apart"] == rows.loc[(b, a), "apart"]
+        inside = rows.loc[(a, b), "low"] <= 0 <= rows.loc[(a, b), "high"]
+        assert not (rows.loc[(a, b), "apart"] and inside), "who differs among all pairs differs alone"
 
 
 def test_a_diverged_model_is_compared_and_has_no_interval() -> None:
-    resampled = resample([lost(client("x"), 0)], [], resamples=B)
-    rows = uncertainty.frame(resampled).set_index(["client", "method", "quantity"])
+    held = standings([lost(client("x"), 0)], [], B)
+    rows = uncertainty.frame(held).set_index(["client", "method", "quantity"])
     assert rows.loc[("x", "a", "score"), ["value", "low", "high"]].isna().all()
     assert rows.loc[(MEAN, "a", "average_rank"), "low"].tolist() == [3, 3]
-    pairs = uncertainty.comparisons(resampled).set_index(["quantity", "method", "other"])
-    assert pairs.loc[("mean", "b", "a"), "probability_better"].tolist() == [1, 1]
+    pairs = uncertainty.comparisons(held).set_index(["quantity", "method", "other"])
+    assert pairs.loc[("mean", "b", "a"), "probability_better"] == 1
+    assert pairs.loc[("mean", "b", "a"), "apart"]
+
+
+def test_with_too_few_groups_nothing_is_said_but_why() -> None:
+    held = standings([client("x", copies=1), client("y")], [], B)
+    frame = uncertainty.frame(held)
+    rows = frame[frame["federation"] == "d"].set_index(["client", "quantity", "method"])
+    assert rows.loc[("x", "score", "a"), "reason"] == "4 groups in the test set; an interval needs 5"
+    assert rows.loc[("y", "score", "a"), "reason"] == ""
+    for quantity in ("mean", "corrected_mean", "average_rank", "place"):
+        row = rows.loc[(MEAN, quantity, "a")]
+        assert np.isnan(row["low"])
+        assert np.isfinite(row["value"])
+        assert row["reason"].startswith("x: 4 groups")
+    pairs = uncertainty.comparisons(held)
+    own = pairs[pairs["client"] != "y"]
+    assert not own["apart"].any()
+    assert own["low"].isna().all()
 
 
 def test_the_job_writes_values_that_the_tables_have(tmp_path: Path) -> None:
     tree = synthetic.write(tmp_path)
-    assert tree.job("evaluation.uncertainty", "--resamples", 50) == 0
-    assert tree.job("evaluation.stability", "--resamples", 50) == 0
+    assert tree.job("evaluation.uncertainty", "--draws", 50) == 0
+    assert tree.job("evaluation.stability", "--draws", 50) == 0
     found = read(tree.root)
     assert list(found.intervals) == INTERVALS
     assert list(found.comparisons) == COMPARISONS
@@ -65,8 +84,10 @@ def test_the_job_writes_values_that_the_tables_have(tmp_path: Path) -> None:
     scores = table[table["metric"] == "balanced_accuracy"].groupby(["federation", "client", "method"])["value"].mean()
     own = found.intervals[found.intervals["quantity"] == "score"].set_index(["federation", "client", "method"])
     assert own["value"].sort_index().to_numpy() == pytest.approx(scores.sort_index().to_numpy())
-    assert (own["low"] <= own["value"]).all()
-    assert (own["value"] <= own["high"]).all()
+    given = own[own["reason"] == ""]
+    assert len(given)
+    assert (given["low"] <= given["value"]).all()
+    assert (given["value"] <= given["high"]).all()
     assert found.significance["methods"] == ["fedit", "fedopal_r", "fedpal"]
     # In the drawn results every image is a group of its own.
     images = pd.read_parquet(tree.tests[0] / "predictions.parquet")["client"].value_counts()

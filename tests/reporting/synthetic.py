@@ -121,9 +121,9 @@ def write(
 
 
 def with_statistics(tree: Tree) -> Tree:
-    """Add intervals, comparisons, tests and stability, as the jobs compute them, with few resamples."""
+    """Add intervals, comparisons, tests and stability, as the jobs compute them, with few draws."""
     for job in ("uncertainty", "stability"):
-        assert not tree.job(f"evaluation.{job}", "--resamples", 200)
+        assert not tree.job(f"evaluation.{job}", "--draws", 200)
     return tree
 
 

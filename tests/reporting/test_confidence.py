@@ -30,7 +30,8 @@ def test_the_sentence_says_what_was_found_or_why_not(results: Results) -> None:
     text = confidence.friedman(results)
     assert f"p = {test['p_value']:.2g}" in text
     assert "over 5 clients and 3 ranked methods" in text
-    assert "Of 3 pairs" in text
+    assert "of 3 pairs apart" in text
+    assert "with 5 clients its smallest p-value is 0.062, for each of 3 pairs" in text
     lost = replace(results.statistics, significance={"computed": False, "reason": "there are 2 clients"})
     assert confidence.friedman(replace(results, statistics=lost)).endswith("not computed: there are 2 clients.")
 

@@ -197,7 +197,7 @@ def _copies(results: Results, names: list[str]) -> Results:
     )
 
 
-def test_average_rank_has_the_bootstraps_intervals(results: Results) -> None:
+def test_average_rank_has_its_interval(results: Results) -> None:
     figure, numbers = figures.FIGURES["average_rank"](results)
     row = numbers.set_index(["federation", "method"]).loc[("toy_slides", "fedit")]
     assert (row["low"], row["high"]) == results.statistics.interval("fedit", "average_rank", "toy_slides")

@@ -18,11 +18,21 @@ from tests.reporting.test_tables import NOTHING, scores
 TASK = Classification(["a", "b"])
 
 
+def above_chance(results: Results, means: pd.DataFrame) -> pd.DataFrame:
+    """Balanced accuracies by (federation, client), on the scale on which chance is 0 and all right is 1."""
+    chance = results.metrics[results.metrics["metric"] == "chance"].groupby(["federation", "client"])["value"].mean()
+    own = chance.loc[list(means.columns)].to_numpy()
+    return (means - own) / (1 - own)
+
+
 def test_federations_weigh_the_same(results: Results, tree: synthetic.Tree) -> None:
     board = leaderboard.frame(results).set_index("method")
     single = [tables.frame(results, federation, NOTHING).set_index("method") for federation in results.federations]
     for method in results.methods:
-        assert board.loc[method, "mean"] == pytest.approx(np.mean([table.loc[method, "mean"] for table in single]))
+        corrected = [table.loc[method, "corrected_mean"] for table in single]
+        assert board.loc[method, "corrected_mean"] == pytest.approx(np.mean(corrected))
+        for federation, table in zip(results.federations, single, strict=True):
+            assert board.loc[method, f"mean:{federation}"] == table.loc[method, "mean"]
         if method != "local":
             expected = np.mean([table.loc[method, "average_rank"] for table in single])
             assert board.loc[method, "average_rank"] == pytest.approx(expected)
@@ -34,9 +44,10 @@ def test_the_worst_client_and_the_clients_hurt_are_counted_over_all_federations(
     board = leaderboard.frame(results).set_index("method")
     # Mean over seeds: a row per method, a column per (federation, client).
     means = pd.concat({d: scores(tree, d).groupby("method").mean() for d in results.federations}, axis=1)
+    corrected = above_chance(results, means)
     for method in ["fedit", "fedpal", "fedopal_r"]:
-        assert board.loc[method, "worst_client"] == pytest.approx(means.loc[method].min())
-        assert board.loc[method, "worst_client_is"] == " ".join(means.loc[method].idxmin())
+        assert board.loc[method, "worst_client"] == pytest.approx(corrected.loc[method].min())
+        assert board.loc[method, "worst_client_is"] == " ".join(corrected.loc[method].idxmin())
         assert board.loc[method, "clients_hurt"] == (means.loc[method] < means.loc["local"]).sum()
         assert board.loc[method, "clients_compared"] == means.shape[1]
     assert pd.isna(board.loc["local", "clients_hurt"])
@@ -44,21 +55,25 @@ def test_the_worst_client_and_the_clients_hurt_are_counted_over_all_federations(
 
 def test_the_spread_is_within_federations_and_then_averaged(results: Results, tree: synthetic.Tree) -> None:
     board = leaderboard.frame(results).set_index("method")
+    means = pd.concat({d: scores(tree, d).groupby("method").mean() for d in results.federations}, axis=1)
+    corrected = above_chance(results, means)
     for method in results.methods:
-        means = [scores(tree, d).groupby("method").mean().loc[method] for d in results.federations]
-        expected = np.mean([own.max() - own.min() for own in means])
+        own = [corrected.loc[method, d] for d in results.federations]
+        expected = np.mean([values.max() - values.min() for values in own])
         assert board.loc[method, "spread_over_clients"] == pytest.approx(expected)
 
 
 def test_means_and_ranks_have_intervals_and_their_number(results: Results) -> None:
     board = leaderboard.frame(results).set_index("method")
-    for quantity in ("mean", "average_rank"):
+    for quantity in ("corrected_mean", "average_rank", "place"):
         found = tuple(board.loc["fedit", [f"{quantity}_low", f"{quantity}_high"]])
         assert found == results.statistics.interval("fedit", quantity)
     grid = leaderboard.grid(results)
     assert "Average rank (of 3)" in [column.head for column in grid.columns]
     assert "among the 3 ranked methods" in grid.caption
-    assert "bootstrap" in grid.caption
+    assert "95 % intervals over other test sets" in grid.caption
+    bold = next(column for column in grid.columns if column.head == "Spread").best
+    assert bold is None, "who is bad everywhere has a small spread"
 
 
 def test_costs_are_bytes_of_one_client_and_seconds_of_everything(results: Results, tree: synthetic.Tree) -> None:
@@ -82,14 +97,14 @@ def test_federations_with_different_scores_have_means_of_their_own(
     board = leaderboard.frame(found).set_index("method")
     table = tables.frame(found, "toy_slides", NOTHING).set_index("method")
     assert board.loc["fedit", "mean:toy_slides"] == table.loc["fedit", "mean"]
-    assert not {"mean", "worst_client", "spread_over_clients"} & set(board)
+    assert not {"corrected_mean", "worst_client", "spread_over_clients"} & set(board), "a distance has no best"
     for method in ("fedit", "fedpal", "fedopal_r"):
         both = {name: found.ranks.loc[name][method].mean() for name in found.federations}
         assert board.loc[method, "average_rank"] == pytest.approx(np.mean(list(both.values())))
         assert both["toy_slides"] == pytest.approx(4 - results.ranks.loc["toy_slides"][method].mean())
     assert list(board["clients_hurt"]) != list(before.loc[board.index, "clients_hurt"])
     heads = [column.head for column in leaderboard.grid(found).columns]
-    assert heads[3:5] == ["Mean balanced accuracy, toy_lesions", "Mean mean distance, toy_slides"]
+    assert heads[4:6] == ["Mean balanced accuracy, toy_lesions", "Mean mean distance, toy_slides"]
     assert "balanced accuracy (toy_lesions), mean distance (toy_slides)" in leaderboard.grid(found).caption
 
 
@@ -108,7 +123,7 @@ def test_a_method_with_a_missing_cell_has_no_place_but_keeps_its_row(results: Re
     assert entry.method.name == "fedit"
     assert entry.place is None
     row = leaderboard.frame(found).set_index("method").loc["fedit"]
-    assert row["average_rank"] == row["mean"] == row["worst_client"] == "missing"
+    assert row["average_rank"] == row["corrected_mean"] == row["worst_client"] == "missing"
 
 
 def test_controls_alone_make_a_leaderboard_without_ranks(tmp_path: Path) -> None:

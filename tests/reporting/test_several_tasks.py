@@ -80,7 +80,11 @@ def test_every_job_reports_on_both(tree: synthetic.Tree, tmp_path: Path) -> None
 
     intervals = results.statistics.intervals
     assert not ((intervals["federation"] == "all") & (intervals["quantity"] == "mean")).any()
-    assert np.isfinite(intervals[["value", "low", "high"]]).all(axis=None)
+    assert not (intervals["quantity"].eq("corrected_mean") & intervals["federation"].eq("all")).any()
+    given = intervals[intervals["reason"] == ""]
+    assert len(given)
+    assert np.isfinite(given[["value", "low", "high"]]).all(axis=None)
+    assert intervals.loc[intervals["reason"] != "", "low"].isna().all()
 
     published = ROOT / "results/reference/published.csv"
     for name in results.federations:

@@ -39,13 +39,16 @@ def test_the_csv_holds_means_over_seeds_and_average_ranks(tree: synthetic.Tree, 
             )
 
 
-def test_means_and_ranks_have_the_intervals_of_the_bootstrap(results: Results) -> None:
+def test_scores_means_and_ranks_have_their_intervals(results: Results) -> None:
     table = tables.frame(results, "toy_lesions", NOTHING).set_index("method")
     for method in ["fedit", "fedopal_r", "fedpal"]:
-        for quantity in ("mean", "average_rank"):
+        for client in ["bcn", "vidir", "msk"]:
+            ends = tuple(table.loc[method, [f"client {client} Site {client} {end}" for end in ("low", "high")]])
+            assert ends == results.statistics.interval(method, "score", "toy_lesions", client)
+        for quantity in ("mean", "corrected_mean", "average_rank", "place"):
             expected = results.statistics.interval(method, quantity, "toy_lesions")
             assert tuple(table.loc[method, [f"{quantity}_low", f"{quantity}_high"]]) == expected
-            assert expected[0] < expected[1]
+            assert 1 <= expected[0] <= expected[1] <= 3 if quantity == "place" else expected[0] < expected[1]
     assert table.loc["local", "average_rank_low":"average_rank_high"].isna().all()  # type: ignore[misc]
     shown = {row[0].text: row[4].text for row in tables.grid(results, "toy_lesions", NOTHING).rows}
     low, high = results.statistics.interval("fedit", "mean", "toy_lesions")
@@ -54,10 +57,16 @@ def test_means_and_ranks_have_the_intervals_of_the_bootstrap(results: Results) -
 
 def test_clients_with_few_groups_are_named(results: Results) -> None:
     statistics = results.statistics
-    one = statistics.intervals.assign(groups=statistics.intervals["client"].map({"bcn": 2}).fillna(99))
+    table = statistics.intervals
+    few = table["client"] == "bcn"
+    one = table.assign(fewest=table["fewest"].where(~few, 2).where(few, 99), rarest="MEL", reason="")
     notes = tables.grid(replace(results, statistics=replace(statistics, intervals=one)), "toy_lesions", NOTHING).notes
-    assert next(note for note in notes if "too narrow" in note).endswith("client bcn (2).")
-    assert not any("too narrow" in note for note in tables.grid(results, "toy_lesions", NOTHING).notes)
+    assert notes[-1].startswith("Fewer than 10 lesions show one part")
+    assert notes[-1].endswith("client bcn (MEL 2).")
+    none = one.assign(fewest=99, groups=2, reason=one["client"].map({"vidir": "2 groups"}).fillna(""))
+    notes = tables.grid(replace(results, statistics=replace(statistics, intervals=none)), "toy_lesions", NOTHING).notes
+    assert notes[-1].startswith("Too few lesions in the test set for an interval (5 are needed)")
+    assert notes[-1].endswith("client vidir (2).")
 
 
 def test_without_statistics_there_are_no_intervals(results: Results) -> None:
@@ -83,7 +92,9 @@ def test_clients_keep_the_order_of_the_runs(results: Results) -> None:
         "vidir Site vidir",
         "msk Site msk",
         "Mean",
+        "Chance-corrected",
         "Average rank (of 3)",
+        "Place may be",
         "Rate",
     ]
 
@@ -132,8 +143,9 @@ def test_published_values_stand_beside_ours_as_they_were_printed(results: Result
         columns=NOTHING.columns,
     )
     grid = tables.grid(results, "toy_lesions", published)
-    assert [column.head for column in grid.columns][-4:] == ["Mean", "Average rank (of 3)", "published", "Rate"]
-    beside = {row[0].text: row[-2].text for row in [*grid.rows, *grid.controls]}
+    heads = ["Chance-corrected", "Average rank (of 3)", "published", "Place may be", "Rate"]
+    assert [column.head for column in grid.columns][-5:] == heads
+    beside = {row[0].text: row[-3].text for row in [*grid.rows, *grid.controls]}
     assert beside == {"FedPAL": "3.50", "FedIT": "", "FedOPAL-R": "", "Local": ""}
     assert "published: a paper." in grid.notes
     (note,) = [note for note in grid.notes if "0.931" in note]
@@ -160,7 +172,9 @@ def test_the_caption_says_how_the_numbers_were_measured(results: Results) -> Non
         "Seeds: 0, 1",
         "among the 3 ranked methods",
         "share their mean rank",
-        "In brackets: 95 % intervals, by a bootstrap of each client's lesions in the test set",
+        "In brackets: 95 % intervals over other test sets of as many lesions at these clients, and of seeds",
+        "(score - chance) / (best - chance)",
+        "all pairs compared at once",
     ]:
         assert part in caption
 

@@ -57,9 +57,6 @@ class Brightness(Task):
         error = error.masked_fill(~torch.isfinite(error), torch.nan)
         return torch.stack([error, torch.ones_like(error)], -1).unsqueeze(-2)
 
-    def score(self, counts: Floats, weights: Floats | None = None) -> Floats:
-        """The mean absolute error over images."""
-        units = np.ones((1, counts.shape[-3])) if weights is None else weights
-        sums = np.tensordot(units, np.moveaxis(counts[..., 0, :], -2, 0), 1)  # (B, ..., 2)
-        scores: Floats = sums[..., 0] / sums[..., 1]
-        return scores[0] if weights is None else scores
+    def ratios(self, counts: Floats) -> tuple[Floats, Floats]:
+        """The mean absolute error: errors by images."""
+        return counts[..., 0], counts[..., 1]

@@ -187,12 +187,12 @@ def test_a_case_is_scored_by_its_slices_counts_and_empty_classes_by_the_rule() -
     task = Segmentation(("background", "lesion"))
     assert dice(counts)[:, 0].tolist() == [0.6, 1, 0]
     assert task.score(counts) == pytest.approx(1.6 / 3)
-    weights = np.array([[1.0, 1, 1], [2, 0, 1], [0, 3, 0]])
-    assert task.score(counts, weights).tolist() == pytest.approx([1.6 / 3, 1.2 / 3, 1])
+    above, below = task.ratios(counts)
+    assert (above / below).tolist() == dice(counts).tolist()
     assert task.chance(counts) == pytest.approx(2 / 3), "background everywhere is right where nothing is"
     assert task.chance(counts[1:]) is None
     lanes = np.stack([counts, counts[::-1]])
-    np.testing.assert_allclose(task.score(lanes, weights)[:, 1], task.score(counts[::-1], weights))
+    assert task.score(lanes)[1] == pytest.approx(task.score(counts[::-1]))
 
 
 def test_lanes_are_counted_apart_and_one_that_diverged_spreads_to_no_other() -> None:
@@ -204,8 +204,7 @@ def test_lanes_are_counted_apart_and_one_that_diverged_spreads_to_no_other() -> 
     assert np.isnan(TASK.score(counts)).tolist() == [False, True]
     np.testing.assert_array_equal(counts[0], TASK.counts(torch.from_numpy(z[0]), y).numpy())
     np.testing.assert_array_equal(counts[1, ..., TRUE], counts[0, ..., TRUE])
-    drawn_without = np.array([[1.0, 1, 0, 1]])
-    assert np.isnan(TASK.score(counts, drawn_without)).tolist() == [[False, True]]
+    assert np.isnan(TASK.score(counts[:, [0, 1, 3]])).tolist() == [False, False]
 
 
 # What stands beside the score.

@@ -118,29 +118,16 @@ def test_counts_and_score_are_those_by_hand_and_scikit_learns(labels: list[int],
     assert TASK.score(counts) == pytest.approx(balanced_accuracy_score(y, z.argmax(1)), abs=1e-12)
 
 
-@given(labels=labelled, seed=st.integers(0, 99), data=st.data())
-def test_the_score_with_weights_is_that_of_units_as_often_as_they_were_drawn(
-    labels: list[int], seed: int, data: st.DataObject
-) -> None:
-    counts = by_hand(logits(len(labels), seed), np.array(labels))
-    drawn = data.draw(st.lists(st.integers(0, len(labels) - 1), min_size=1, max_size=30))
-    weights = np.bincount(drawn, minlength=len(labels)).astype(float)
-    both = np.stack([np.ones(len(labels)), weights])
-    assert TASK.score(counts, both).tolist() == pytest.approx([TASK.score(counts), TASK.score(counts[drawn])])
-
-
 def test_lanes_are_counted_apart_and_one_that_diverged_spreads_to_no_other() -> None:
     lanes = np.stack([logits(5, seed) for seed in range(3)])
     lanes[1, 2, 0] = math.nan
     counts = TASK.counts(torch.from_numpy(lanes), torch.from_numpy(LABELS)).numpy()
-    weights = np.random.default_rng(0).multinomial(5, np.full(5, 0.2), size=9).astype(float)
-    scores, resampled = TASK.score(counts), TASK.score(counts, weights)
+    scores = TASK.score(counts)
     assert np.isnan(scores).tolist() == [False, True, False]
-    assert np.isnan(resampled[:, 1]).all(), "also where the broken image was not drawn"
     for lane in (0, 2):
         alone = TASK.counts(torch.from_numpy(lanes[lane]), torch.from_numpy(LABELS)).numpy()
         np.testing.assert_array_equal(counts[lane], alone)
-        np.testing.assert_array_equal(resampled[:, lane], TASK.score(alone, weights))
+        assert scores[lane] == TASK.score(alone)
     np.testing.assert_array_equal(counts[1, ..., TRUE], counts[0, ..., TRUE])
     assert np.isnan(counts[1, 2, :, :TRUE]).all()
 
@@ -151,13 +138,6 @@ def test_chance_is_a_constant_predictions_score() -> None:
     assert TASK.chance(counts) == pytest.approx(1 / 3)
     assert TASK.score(counts) == pytest.approx(TASK.chance(counts))
     assert TASK.chance(counts[:1]) is None
-
-
-def test_units_that_show_the_same_classes_are_drawn_among_themselves() -> None:
-    """Named by their places among the classes that the client has: a, b and d."""
-    counts = by_hand(logits(5), LABELS)
-    units = np.stack([counts[0], counts[1] + counts[2], counts[3], counts[4]])
-    assert TASK.drawn_among(units) == [(0,), (1, 2), (2,), (0,)]
 
 
 def test_what_is_kept_are_probabilities() -> None:

@@ -121,10 +121,10 @@ def test_numbers_that_contradict_each_other_are_found(
         return Path(shutil.copytree(publication, tmp_path / name))
 
     board = tampered("board")
-    edit_csv(board / "leaderboard.csv", "mean", "0.999")
+    edit_csv(board / "leaderboard.csv", "corrected_mean", "0.999")
     sign(board)
     (said,) = faults(board, capsys)
-    assert "leaderboard.csv, row 1, mean: 0.999, but clients.parquet gives 0." in said
+    assert "leaderboard.csv, row 1, corrected_mean: 0.999, but clients.parquet gives 0." in said
 
     clients = tampered("clients")
     table = pd.read_parquet(clients / "clients.parquet")

@@ -1,0 +1,332 @@
+"""How often 95 % intervals hold the truth: simulated test sets, of the real ones' groups and classes.
+
+    python benchmarks/coverage.py [--quick] [--lesions HAM10000_metadata.csv --split train_test_split.csv]
+
+`test_sets.csv` beside this file says how many lesions with how many images of every class each hospital tests: of
+Fed-ISIC2019 by FLamby's split, and of its four sites with known lesions by the split that tears none apart. With
+`--lesions` and `--split` it is first compared with those files. Camelyon17's patients are those of
+`benchmark.data.camelyon17_slides`, all of a hospital's tested, with its patches shared out as that module expects.
+
+Truth is set, and test sets are drawn: an image is hit where a normal number, the sum of what lesion and image add for
+all methods alike and for each alone, lies below the quantile of its class's true recall. Eight methods differ in three
+steps. For cases that have a score each (Dice), the number is squeezed between 0 and 1 instead, and some cases fail.
+
+The last line has the mean over all scenarios of the share of intervals that hold the truth: of a client's score, of the
+mean over clients, of differences of means, and of places, where all methods' sets are to hold their place at once.
+Places are hardest where all methods are equal, so that is what the last line has of them; where methods differ, sets
+hold more often than they say (`apart`).
+"""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+
+from benchmark.data.camelyon17_slides import SLIDES
+from benchmark.evaluation.counts import Counts
+from benchmark.evaluation.estimate import Estimate
+from benchmark.evaluation.standings import places, standings
+from benchmark.tasks.classification import HIT, TRUE, Classification
+from benchmark.tasks.task import Floats
+
+TABLE = Path(__file__).parent / "test_sets.csv"
+PATCHES = {"0": 59_436, "1": 34_904, "2": 85_054, "3": 129_838, "4": 146_722}
+"""Patches of Camelyon17-WILDS' hospitals, half of them tumour."""
+MOST = 60
+"""Images of a group that are drawn one by one; where there are more, these stand for all."""
+STEPS = np.array([0, 0, 0, 0, 0.1, 0.1, 0.2, 0.2])
+"""How much better each method is, in units of the normal number."""
+EQUAL = np.zeros(len(STEPS))
+SHARED = 0.7
+"""What part of the number's variance all methods have in common."""
+BETWEEN_SEEDS = 0.15
+"""How much the quantile of a class differs from seed to seed, in the same units."""
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """One client's test images: of each of N cells of a group and a class, the group (N,), the class and the images."""
+
+    groups: npt.NDArray[np.int64]
+    classes: npt.NDArray[np.int64]
+    images: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What is simulated: test sets, true recalls, how alike images of a group are, and the number of seeds."""
+
+    federation: str
+    recalls: str
+    alike: float
+    seeds: int = 1
+
+
+class Cases(Classification):
+    """Cases with a score of their own, in the place of hits: of which Dice is the mean."""
+
+    score_name = "dice"
+
+    def ratios(self, counts: Floats) -> tuple[Floats, Floats]:
+        """Scores by cases."""
+        return counts[..., HIT], counts[..., TRUE]
+
+
+SCENARIOS = [
+    *(
+        Scenario(federation, recalls, alike)
+        for federation, alike in (("fed_isic2019", 0.5), ("fed_ham10000", 0.5), ("camelyon17", 0.2))
+        for recalls in ("majority", "rare worse", "even", "high", "any")
+    ),
+    Scenario("fed_isic2019", "rare worse", 0.5, seeds=3),
+    Scenario("camelyon17", "high", 0.2, seeds=3),
+    *(Scenario(federation, "cases", 0.5) for federation in ("fed_ham10000", "four small sites")),
+]
+
+
+def test_sets(federation: str) -> dict[str, TestSet]:
+    """The test sets of a federation's clients.
+
+    Args:
+        federation: One of those of `test_sets.csv`, `camelyon17`, or `four small sites` of 8 to 20 cases.
+
+    Returns:
+        By client. Classes are numbers from 0, the fewest that the client needs.
+    """
+    if federation == "four small sites":
+        return {str(n): _single(np.ones(n)) for n in (8, 12, 16, 20)}
+    if federation == "camelyon17":
+        return {hospital: _hospital(hospital, total) for hospital, total in PATCHES.items()}
+    table = pd.read_csv(TABLE, dtype={"client": str})
+    found = {}
+    for client, rows in table[table["federation"] == federation].groupby("client"):
+        own = rows.loc[rows.index.repeat(rows["groups"])]
+        classes = np.unique(own["class"].to_numpy(dtype=str), return_inverse=True)[1]
+        found[str(client)] = TestSet(np.arange(len(own)), classes, own["images"].to_numpy(np.int64))
+    return found
+
+
+def recalls(kind: str, own: TestSet, random: np.random.Generator) -> Floats:
+    """True recalls of a client's classes, (C,), before methods' steps: as models have them that learned more or less.
+
+    Args:
+        kind: `majority`: a model that sees little but the largest class; `rare worse`: from 0.95 for the largest class
+            down to 0.3; `even`: 0.6; `high`: 0.95; `any`: between 0.02 and 0.98 at random.
+        own: The client's test images.
+        random: For the last.
+
+    Returns:
+        Recalls.
+    """
+    images = np.bincount(own.classes, own.images)
+    share = images / images.max()
+    return {
+        "majority": np.where(share == 1, 0.95, 0.05 + 0.2 * share),
+        "rare worse": 0.3 + 0.65 * share**0.35 if len(share) > 2 else np.full(2, 0.8),
+        "even": np.full(len(share), 0.6),
+        "high": np.full(len(share), 0.95),
+        "any": random.uniform(0.02, 0.98, len(share)),
+        "cases": np.full(len(share), 0.95),
+    }[kind]
+
+
+def drawn(scenario: Scenario, client: str, own: TestSet, truths: Floats, random: np.random.Generator) -> Counts:
+    """One test set's counts.
+
+    Args:
+        scenario: What is simulated.
+        client: The client's name.
+        own: The client's test images.
+        truths: Recalls of each method's seeds and classes, (M, S, C).
+        random: Draws.
+
+    Returns:
+        The counts of all methods.
+    """
+    methods, seeds, classes = truths.shape
+    groups, cells = int(own.groups.max()) + 1, np.arange(len(own.classes))
+    single = np.minimum(own.images, MOST)
+    cell = np.repeat(cells, single)
+    group, image = own.groups[cell], len(cell)
+    sizes = np.sqrt(np.outer([scenario.alike, 1 - scenario.alike], [SHARED, 1 - SHARED]))
+    normal = (
+        sizes[0, 0] * random.standard_normal(groups)[group]
+        + sizes[0, 1] * random.standard_normal((methods, 1, groups))[..., group]
+        + sizes[1, 0] * random.standard_normal(image)
+        + sizes[1, 1] * random.standard_normal((methods, seeds, image))
+    )
+    if scenario.recalls == "cases":
+        worth = squeezed(normal, truths[..., own.classes[cell]])
+        place, each = np.arange(image), np.zeros((methods, seeds, image, classes, 3))
+        each[..., place, own.classes[cell], HIT] = worth
+        each[..., TRUE] = 1
+        names = [f"{g:05d}" for g in range(groups)]
+        order = np.argsort(group, kind="stable")
+        return _counts(Cases(("case",)), client, names, group[order], each[:, :, order][..., :1, :], seeds)
+    hits = normal < stats.norm.ppf(truths)[..., own.classes[cell]]
+    sums = np.zeros((methods, seeds, len(cells)))
+    np.add.at(sums.transpose(2, 0, 1), cell, hits.transpose(2, 0, 1))
+    values = np.zeros((methods, seeds, groups, classes, 3))
+    values[..., own.groups, own.classes, HIT] = sums * own.images / single
+    values[..., own.groups, own.classes, TRUE] = own.images
+    task = Classification([str(c) for c in range(classes)])
+    return _counts(task, client, [f"{g:05d}" for g in range(groups)], np.arange(groups), values, seeds)
+
+
+def squeezed(normal: Floats, skill: Floats) -> Floats:
+    """The scores of cases: most near 0.85, and one in forty fails.
+
+    Args:
+        normal: Standard normal numbers; small ones are good, as in `drawn`.
+        skill: A probability: the more, the better.
+
+    Returns:
+        Scores in [0, 1].
+    """
+    raised = 0.25 + stats.norm.ppf(skill) - 0.8 * normal
+    return np.where(normal > stats.norm.ppf(39 / 40), 0.0, 1 / (1 + np.exp(-raised)))
+
+
+def truth(scenario: Scenario, methods: Floats) -> Floats:
+    """The methods' true scores on a client, (M,), from recalls without the seeds' part, (M, C)."""
+    if scenario.recalls == "cases":
+        nodes = stats.norm.ppf((np.arange(20_000) + 0.5) / 20_000)
+        found: Floats = squeezed(nodes, methods[..., :1]).mean(axis=1)
+        return found
+    spread = BETWEEN_SEEDS if scenario.seeds > 1 else 0.0
+    found = stats.norm.cdf(stats.norm.ppf(methods) / np.sqrt(1 + spread**2)).mean(axis=1)
+    return found
+
+
+def simulated(scenario: Scenario, repeats: int, steps: Floats = STEPS, seed: int = 0) -> dict[str, float]:
+    """How often intervals hold the truth.
+
+    Args:
+        scenario: What is simulated.
+        repeats: How many test sets of every client are drawn.
+        steps: How much better each of M methods is, (M,).
+        seed: Of the draws.
+
+    Returns:
+        Shares: `client`, `mean`, `difference` of means, and `rank set`; NaN where no interval is given.
+    """
+    sets = test_sets(scenario.federation)
+    if scenario.recalls == "cases":
+        sets = {client: _single(np.bincount(own.groups, own.images)) for client, own in sets.items()}
+    truly = np.random.default_rng([seed, 1])
+    base = {client: recalls(scenario.recalls, own, truly) for client, own in sets.items()}
+    quantiles = {client: stats.norm.ppf(own)[None] + steps[:, None] for client, own in base.items()}
+    truths = np.stack([truth(scenario, stats.norm.cdf(own)) for own in quantiles.values()])  # (K, M)
+    random = np.random.default_rng([seed, 2])
+    held: dict[str, list[float]] = {name: [] for name in ("client", "mean", "difference")}
+    ranks, sets_of = [], []
+    for _ in range(repeats):
+        counts = []
+        for client, own in sets.items():
+            moved = BETWEEN_SEEDS * random.standard_normal((len(steps), scenario.seeds, quantiles[client].shape[1]))
+            seeds = stats.norm.cdf(quantiles[client][:, None] + (moved if scenario.seeds > 1 else 0))
+            counts.append(drawn(scenario, client, own, seeds, random))
+        found = standings(counts, [], draws=1000)
+        sites, whole = list(found.of("simulated").values()), found.mean("simulated")
+        held["client"] += [
+            _holds(site.scores, own) for site, own in zip(sites, truths, strict=True) if not site.scores.reason
+        ]
+        if whole.reason:
+            continue
+        held["mean"].append(_holds(whole, truths.mean(axis=0)))
+        held["difference"].append(_holds_differences(whole, truths.mean(axis=0)))
+        drawn_ranks = found.average_rank("simulated")
+        ranks.append(drawn_ranks[0])
+        sets_of.append(places(drawn_ranks, found.freedom("simulated")))
+    shares = {name: float(np.mean(values)) if values else np.nan for name, values in held.items()}
+    if not ranks:
+        return {**shares, "rank set": np.nan}
+    # Methods of the same step have the same place: the first of those that they share.
+    observed = np.mean(ranks, axis=0)
+    average = np.array([observed[steps == step].mean() for step in steps])
+    true = 1 + (average < average[:, None] - 1e-9).sum(axis=1)
+    inside = [((first <= true) & (true <= last)).all() for first, last in sets_of]
+    return {**shares, "rank set": float(np.mean(inside))}
+
+
+def check(split: Path, lesions: Path) -> str:
+    """Compare `test_sets.csv` with FLamby's split and HAM10000's metadata; what is said of it."""
+    rows = pd.read_csv(split)
+    rows = rows[rows["fold"] == "test"]
+    known = rows["image"].map(pd.read_csv(lesions).set_index("image_id")["lesion_id"])
+    table = pd.DataFrame({"client": rows["center"].astype(int).astype(str), "class": rows["target"]})
+    table["group"] = known.where(known.notna(), rows["image"])
+    groups = table.groupby(["client", "class", "group"]).size().groupby(["client", "class"])
+    theirs = sorted(zip(groups.size().tolist(), groups.sum().tolist(), strict=True))
+    own = pd.read_csv(TABLE)
+    own = own[own["federation"] == "fed_isic2019"].assign(all=lambda t: t["images"] * t["groups"])
+    sums = own.groupby(["client", "class"])[["groups", "all"]].sum()
+    ours = sorted(zip(sums["groups"].tolist(), sums["all"].tolist(), strict=True))
+    if theirs != ours:
+        raise SystemExit(f"{TABLE}: its lesions and images by client and class are not those of {split} and {lesions}")
+    return f"{TABLE.name} agrees with {split.name} and {lesions.name}"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print a line for every scenario, and the means last."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="fewer test sets of each scenario")
+    parser.add_argument("--repeats", type=int, help="test sets of each scenario (300; 40 with --quick)")
+    parser.add_argument("--split", type=Path, help="FLamby's train_test_split.csv, to compare with")
+    parser.add_argument("--lesions", type=Path, help="HAM10000_metadata.csv, to compare with")
+    given = parser.parse_args(arguments)
+    if given.split and given.lesions:
+        print(check(given.split, given.lesions))
+    repeats = given.repeats or (40 if given.quick else 300)
+    names = ("client", "mean", "difference", "rank set")
+    print(f"{'federation':18}{'recalls':12}seeds" + "".join(f"{name:>12}" for name in (*names, "apart")))
+    found = []
+    for scenario in SCENARIOS:
+        apart, equal = (simulated(scenario, repeats, steps) for steps in (STEPS, EQUAL))
+        found.append({**apart, "rank set": equal["rank set"], "apart": apart["rank set"]})
+        about = f"{scenario.federation:18}{scenario.recalls:12}{scenario.seeds:5}"
+        print(about + "".join(f"{share:12.3f}" for share in found[-1].values()), flush=True)
+    print("coverage: " + ", ".join(f"{name} {np.nanmean([one[name] for one in found]):.3f}" for name in names))
+
+
+def _holds(estimate: Estimate, true: Floats) -> float:
+    low, high = estimate.interval()
+    return float(np.mean((low <= true) & (true <= high)))
+
+
+def _holds_differences(estimate: Estimate, true: Floats) -> float:
+    difference, error, freedom = estimate.differences()
+    away = np.abs(difference - (true[:, None] - true)) <= stats.t.ppf(0.975, freedom) * error
+    return float(away[np.triu_indices(len(true), 1)].mean())
+
+
+def _single(images: npt.NDArray[Any]) -> TestSet:
+    """Groups of so many images, all of one class."""
+    return TestSet(np.arange(len(images)), np.zeros(len(images), dtype=np.int64), images.astype(np.int64))
+
+
+def _hospital(hospital: str, total: int) -> TestSet:
+    """All patients of one of Camelyon17's hospitals, with normal and tumour patches, half of all patches each."""
+    slides = pd.DataFrame([(s.patient, *s.expected) for s in SLIDES if s.client == hospital], columns=["group", 0, 1])
+    expected = slides.groupby("group").sum().to_numpy(dtype=np.float64)
+    patches = np.maximum((expected / expected.sum(axis=0) * total / 2).round().astype(np.int64), 1)
+    groups, classes = (own.reshape(-1) for own in np.indices(patches.shape))
+    return TestSet(groups, classes, patches.reshape(-1))
+
+
+def _counts(
+    task: Classification, client: str, names: list[str], places: npt.NDArray[np.int64], values: Floats, seeds: int
+) -> Counts:
+    methods = [f"method {m}" for m in range(len(values))]
+    there = np.zeros(values.shape[:2], dtype=bool)
+    return Counts("simulated", client, task, names, places, methods, list(range(seeds)), values, there)
+
+
+if __name__ == "__main__":
+    main()
