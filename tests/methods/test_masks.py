@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from benchmark.contract.checks import CHECKS, Check
 
 from benchmark.contract.federation import clients, engine, transformer
+from benchmark.contract.rules import RULES, Rule
 from benchmark.contract.trial import Trial
 from benchmark.federation import methods
-from benchmark.federation.client import Client, Samples
+from benchmark.federation.client import ClientData, Samples
 from benchmark.federation.engine import Engine
 from benchmark.method import Method
 from benchmark.methods import method_file
@@ -28,18 +28,18 @@ def masked(samples: Samples) -> Samples:
     return replace(samples, targets=(samples.images[:].double().mean(-1) > 110).byte())
 
 
-def hospitals() -> list[Client]:
+def hospitals() -> list[ClientData]:
     """The three of the small federation."""
     return [replace(own, training=masked(own.training), validation=masked(own.validation)) for own in clients()]
 
 
-def patches(method: Method, own: Sequence[Client] | None) -> Engine:
+def patches(method: Method, own: Sequence[ClientData] | None) -> Engine:
     """LoRA and an upscaler on the small vision transformer."""
     settings = engine(method).model.network.settings  # type: ignore[attr-defined]
     return engine(method, own or hospitals(), task=TASK, network=ViT(transformer(), TASK, settings))
 
 
-def unet(method: Method, own: Sequence[Client] | None) -> Engine:
+def unet(method: Method, own: Sequence[ClientData] | None) -> Engine:
     """A U-Net with batch normalisation, trained whole."""
     network = UNet(build(BODY), TASK, SIZE)
     return engine(method, own or hospitals(), task=TASK, network=network, trains=("all",))
@@ -57,15 +57,15 @@ CASES = [*(("patches", name) for name in METHODS), *(("unet", name) for name in 
 
 @functools.cache
 def trial(build: str, name: str) -> Trial:
-    """One method's training, the same for all checks."""
+    """One method's training, the same for all rules."""
     return Trial(ROOT / method_file(name), {}, BUILDS[build])
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name.replace(" ", "_"))
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name.replace(" ", "_"))
 @pytest.mark.parametrize(("build", "name"), CASES)
-def test_a_method_keeps_the_contract(build: str, name: str, check: Check) -> None:
-    """All checks of the contract, as where classes are predicted."""
-    remark = check.run(trial(build, name))
+def test_a_method_keeps_the_contract(build: str, name: str, rule: Rule) -> None:
+    """All rules of the contract, as where classes are predicted."""
+    remark = rule.run(trial(build, name))
     if remark is not None:
         assert remark.word == "skipped", remark.text
         pytest.skip(remark.text)
