@@ -4,6 +4,7 @@ All jobs of this package that report on results take one file, `results/NAME/com
 results stand.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -16,11 +17,16 @@ from benchmark.comparison import Comparison
 from benchmark.evaluation import overlap
 from benchmark.evaluation.ranks import client_ranks, expected_cells, overall_ranks
 from benchmark.evaluation.reading import controls_of, read_choices, read_metrics, read_runs
-from benchmark.evaluation.statistics import Statistics, read
+from benchmark.evaluation.statistics import ALL, MEAN, Statistics, read
+from benchmark.reporting.measure import Measure, over_seeds
 from benchmark.tasks import task as tasks
 from benchmark.tasks.task import Task
 
 _OVERLAP = ["federation", "method", *overlap.COLUMNS]
+
+
+LOCAL = "local"
+"""The control that methods are compared with, client by client: training alone."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,29 @@ class MethodInfo:
     title: str
     paper: str
     control: bool
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One method's value less another's on the same test sets.
+
+    Attributes:
+        value: The difference.
+        low: The low end of its 95 % interval; NaN where there is none.
+        high: The high end.
+        higher_is_better: Direction of what is compared.
+    """
+
+    value: float
+    low: float
+    high: float
+    higher_is_better: bool
+
+    @property
+    def sign(self) -> int:
+        """1 where the method is reliably better, -1 where it is reliably worse, 0 where the interval holds 0."""
+        above, below = self.low > 0, self.high < 0
+        return (above - below) * (1 if self.higher_is_better else -1)
 
 
 @dataclass(frozen=True)
@@ -113,6 +142,48 @@ class Results:
     def cells(self) -> pd.DataFrame:
         """Every expected test score: columns `ranks.CELLS`."""
         return expected_cells(self.metrics, self.runs)
+
+    @cached_property
+    def scores_of(self) -> dict[tuple[str, str, str], Measure]:
+        """Every expected score, averaged over seeds: by federation, method and client."""
+        keys = ["federation", "method", "client"]
+        return {
+            (str(federation), str(method), str(client)): over_seeds(own)
+            for (federation, method, client), own in self.cells.groupby(keys, sort=False)
+        }
+
+    @cached_property
+    def chances(self) -> dict[tuple[str, str], float]:
+        """What a prediction that looks at no image scores, by federation and client, where that is known."""
+        found = self.metrics[self.metrics["metric"] == "chance"]
+        rows = found[["federation", "client", "value"]].itertuples(index=False, name=None)
+        return {(federation, client): float(value) for federation, client, value in rows}
+
+    def corrected(self, federation: str, client: str, score: float) -> float:
+        """A client's score on the scale on which chance is 0 and a perfect model 1; NaN where these are not known."""
+        perfect, chance = self.task(federation).perfect, self.chances.get((federation, client), math.nan)
+        return math.nan if perfect is None else (score - chance) / (perfect - chance)
+
+    def difference(
+        self, method: str, other: str, quantity: str, federation: str = ALL, client: str = MEAN
+    ) -> Difference | None:
+        """How a method compares with another one in an `average_rank`, a `mean`, or a client's `score`, where known."""
+        bounds = self._differences.get((federation, client, quantity, method, other))
+        if bounds is None:
+            return None
+        return Difference(*bounds, higher_is_better=self.higher(quantity, federation))
+
+    def higher(self, quantity: str, federation: str = ALL) -> bool:
+        """Whether more is better: never of ranks."""
+        scored = self.federations[0] if federation == ALL else federation
+        return quantity != "average_rank" and self.task(scored).higher_is_better
+
+    @cached_property
+    def _differences(self) -> dict[tuple[str, ...], tuple[float, float, float]]:
+        table = self.statistics.comparisons
+        keys = (table[name] for name in ("federation", "client", "quantity", "method", "other"))
+        numbers = (table[name] for name in ("difference", "low", "high"))
+        return dict(zip(zip(*keys, strict=True), zip(*numbers, strict=True), strict=True))
 
     @cached_property
     def ranks(self) -> pd.DataFrame:

@@ -24,7 +24,7 @@ from benchmark.reporting.grid import Cell, Column, Grid, markdown, measured
 from benchmark.reporting.inputs import MethodInfo, Results, load
 from benchmark.reporting.measure import MISSING, Measure, mean_of, over_seeds, rank_of, within
 from benchmark.reporting.origin import mark, origin_notes
-from benchmark.reporting.tables import EDGE_NOTE, intervals
+from benchmark.reporting.tables import intervals
 
 # Scores that differ by less are equal: means taken in another order differ by rounding alone.
 _TOLERANCE = 1e-12
@@ -160,7 +160,6 @@ def grid(results: Results) -> Grid:
         Column(f"Average rank (of {len(ranked)})", "min"),
         *_score_columns(results),
         Column("Clients hurt", "min"),
-        *(Column(f"Rate, {federation}") for federation in results.federations),
         Column("Bytes per round"),
         Column("Training time"),
     ]
@@ -176,13 +175,12 @@ def grid(results: Results) -> Grid:
         " Clients hurt: where the method does worse than training alone (`local`). Bytes per"
         " round: sent and received by one client. Training time: all federations, rates and seeds together."
     )
-    edge = any(rate.endswith("†") for entry in found for rate in entry.rates.values())
     return Grid(
         columns=columns,
         rows=[_cells(results, entry) for entry in ranked],
         controls=[_cells(results, entry) for entry in found if entry.method.control],
         caption=caption,
-        notes=[*([EDGE_NOTE] if edge else []), *head_notes(results), *origin_notes(results)],
+        notes=[*head_notes(results), *origin_notes(results)],
     )
 
 
@@ -247,7 +245,6 @@ def _cells(results: Results, entry: Entry) -> list[Cell]:
         *map(measured, entry.means.values()),
         *([named, measured(entry.spread)] if results.one_score else []),
         Cell("—") if entry.hurt is None else Cell(f"{entry.hurt}/{entry.compared}", entry.hurt),
-        *(Cell(rate) for rate in entry.rates.values()),
         Cell(" to ".join([texts[0], texts[-1]] if len(texts) > 1 else texts), sizes[-1]),
         Cell(human_seconds(entry.seconds), entry.seconds),
     ]
