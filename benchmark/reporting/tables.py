@@ -229,7 +229,7 @@ def main(
     table = grid(results, federation, beside)
     write_text(csv, frame(results, federation, beside).to_csv(index=False))
     write_text(md, markdown(table))
-    write_text(tex, latex(table))
+    write_text(tex, latex(table, federation))
 
 
 def _notes(results: Results, federation: str, found: list[Row], published: pd.DataFrame) -> list[str]:

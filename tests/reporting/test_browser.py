@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, quote
 import pytest
 
 from benchmark.reporting.inputs import Results
+from tests.reporting import pdflatex
 
 PHONE, DESKTOP = 390, 1280
 
@@ -187,3 +188,8 @@ def test_a_table_is_copied_in_three_formats(found: dict[str, Any], results: Resu
     assert {row[1] for row in table[1:]} == {f"{m.title} ({m.name})" for m in results.methods.values()}
     for part in (r"\toprule", r"\label{tab:leaderboard-table}", r"FedOPAL-R (fedopal\_r) &", r"\bottomrule", "95 \\%"):
         assert part in copied["LaTeX"]
+
+
+@pdflatex.needed
+def test_what_is_copied_as_latex_compiles(found: dict[str, Any], tmp_path: Path) -> None:
+    assert pdflatex.faults(found["done"]["copied"]["LaTeX"], tmp_path) == []

@@ -54,13 +54,13 @@ const FORMATS = {
   CSV: (table) => rows(table).map((row) => row.map((text) => text.replace(/^−/, "-")).map((text) => /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text).join(",")).join("\n"),
   // Set smaller where it is wider than the line, so that it never runs over.
   LaTeX: (table) => {
-    const marks = { "±": "$\\pm$", "−": "$-$", "†": "$^\\dagger$", "‡": "$^\\ddagger$", "—": "---", "\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}" };
-    const escaped = (text) => text.replace(/[&%$#_{}]/g, "\\$&").replace(/[±−†‡—~^]|\\(?![&%$#_{}])/g, (mark) => marks[mark]);
+    const marks = { "±": "$\\pm$", "−": "$-$", "†": "$^\\dagger$", "‡": "$^\\ddagger$", "—": "---", "\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "←": "", "→": "" };
+    const escaped = (text) => text.replace(/[&%$#_{}±−†‡—\\~^←→]/g, (mark) => marks[mark] ?? `\\${mark}`);
     const [heads, ...body] = rows(table).map((row) => row.map(escaped).join(" & ") + " \\\\");
     return [
-      "% needs \\usepackage{booktabs,graphicx}", "\\begin{table*}", "\\centering", `\\caption{${escaped(caption(table))}}`,
-      `\\label{tab:${table.id}}`, "\\footnotesize", "\\setbox0=\\hbox{%", `\\begin{tabular}{l${"r".repeat(rows(table)[0].length - 1)}}`, "\\toprule",
-      heads, "\\midrule", ...body, "\\bottomrule", "\\end{tabular}}%", "\\ifdim\\wd0>\\linewidth\\resizebox{\\linewidth}{!}{\\box0}\\else\\box0\\fi", "\\end{table*}",
+      "% needs the packages booktabs and graphicx", "\\begin{table*}", "\\centering\\sloppy", `\\caption{${escaped(caption(table))}}`, `\\label{tab:${table.id}}`, "\\footnotesize\\setlength{\\tabcolsep}{3.5pt}",
+      "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%", `\\begin{tabular}{l${"r".repeat(rows(table)[0].length - 1)}}`, "\\toprule",
+      heads, "\\midrule", ...body, "\\bottomrule", "\\end{tabular}}", "\\end{table*}",
     ].join("\n");
   },
 };
