@@ -70,8 +70,25 @@ function meanCell(federation, method) {
   return h("td", { className: "mean" + (strong ? " strong" : ""), title: bounds ? `95 % interval: ${bounds}` : "", data: { value } }, against ? signed(value) : number(value));
 }
 
+// On paper nothing scrolls: there, federations stand below each other, as many beside each other as a page holds columns.
+const PAPER = 13;
+let printing = false;
+const beside = (shown) => !printing ? [shown] : shown.reduce((lines, one) => {
+  const last = lines.at(-1), columns = [...last, one].reduce((sum, other) => sum + other.clients.length + 1, 0);
+  columns > PAPER && last.length ? lines.push([one]) : last.push(one);
+  return lines;
+}, [[]]);
+
 function drawClients() {
-  const shown = federations(), place = $("#clients-drawn"), scrolled = $(".scroll", place)?.scrollLeft ?? 0;
+  const place = $("#clients-drawn"), scrolled = $(".scroll", place)?.scrollLeft ?? 0;
+  const tables = beside(federations()).map((shown, i) => clientTable(shown, i ? `clients-table-${i + 1}` : "clients-table"));
+  place.replaceChildren(...tables.map((table) => h("div", { className: "scroll" }, table)));
+  $(".scroll", place).scrollLeft = scrolled;
+  for (const table of tables) { ready(table); walk(table); }
+}
+for (const [name, now] of [["beforeprint", true], ["afterprint", false]]) window.addEventListener(name, () => { printing = now; drawClients(); });
+
+function clientTable(shown, id) {
   const published = shown.map((one) => Object.values(one.rows).some((row) => row.published.mean || row.published.average_rank));
   // A long name may break behind a low line.
   const head = (text, column, full = text) => h("th", { scope: "col", data: { column, head: full } }, h("button", { type: "button" }, text.replaceAll("_", "_\u200b")));
@@ -93,12 +110,8 @@ function drawClients() {
   const caption = h("caption", {}, h("span", {}, `${EXPLAINED[state.view]()} Colours: `,
     h("span", { className: "key down", style: { "--t": 0.8 } }, "worse"), " ", h("span", { className: "key up", style: { "--t": 0.8 } }, "better"),
     hatched.length ? [". ", h("span", { className: "key few" }, "hatched"), `: a class of that client is tested on fewer than ${data.few} ${[...new Set(hatched)].join(" or ")}`] : null, "."));
-  const table = h("table", { id: "clients-table", className: "sortable heat" }, caption, h("thead", {}, above, heads),
+  return h("table", { id, className: "sortable heat" }, caption, h("thead", {}, above, heads),
     h("tbody", {}, ranked.map(line)), controls.length ? h("tbody", { className: "unranked", title: "controls: shown, not ranked" }, controls.map(line)) : null);
-  place.replaceChildren(h("div", { className: "scroll" }, table));
-  $(".scroll", place).scrollLeft = scrolled;
-  ready(table);
-  walk(table);
 }
 
 // One stop of the Tab key; arrows walk through the cells, Enter or a press opens one.
