@@ -1,4 +1,4 @@
-// What a reader does in the page of a frame; every step says what it found. `test_browser.py` reads it in #found.
+// What a reader does in the page of a frame; every step says what it found. `browser.py` reads it in #found.
 const wait = (ms) => new Promise((done) => setTimeout(done, ms));
 const all = (page, selector) => [...page.querySelectorAll(selector)];
 const texts = (page, selector) => all(page, selector).map((one) => one.textContent.trim());
@@ -25,6 +25,7 @@ async function measure(frame) {
     links: all(page, "#cell a").map((one) => one.getAttribute("href")),
     view: page.querySelector("input[name=view]:checked").value,
     columns: texts(page, "#clients-table thead tr:last-child th"), cells: all(page, "#clients-table td.open").length,
+    texts: texts(page, "#clients-table td.open.up, #clients-table td.open.down"), shades: all(page, "#clients-table td.open.up, #clients-table td.open.down").map((one) => one.classList.contains("up") ? "up" : "down"),
   };
   closed.forEach((one) => { one.open = false; });
   return found;
@@ -76,7 +77,7 @@ window.addEventListener("load", async () => {
   await wait(200);
   const frames = [...document.querySelectorAll("iframe")], found = [];
   for (const frame of frames) found.push(await measure(frame));
-  const done = act(frames[0]);
+  const done = ACTS ? act(frames[0]) : null;
   await wait(200);
   found.forEach((one, place) => Object.assign(one, { faults: frames[place].contentWindow.faults, requests: frames[place].contentWindow.performance.getEntriesByType("resource").map((entry) => entry.name) }));
   document.getElementById("found").textContent = JSON.stringify({ frames: found, done });

@@ -1,13 +1,7 @@
 """The report in a browser: headless Chromium opens it at a desktop's and at a phone's width, without a network."""
 
 import csv
-import html as escaping
 import io
-import json
-import os
-import re
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote
@@ -15,50 +9,17 @@ from urllib.parse import parse_qsl, quote
 import pytest
 
 from benchmark.reporting.inputs import Results
-from tests.reporting import pdflatex
+from tests.reporting import browser, pdflatex
 
 PHONE, DESKTOP = 390, 1280
-
-# Chromium's own window is never narrower than 500 px, so the page is shown in frames. Each reports what it met.
-_WATCH = """<script>
-window.faults = [];
-const met = (event) => faults.push(`${event.type}: ${event.message || event.blockedURI || event.reason}`);
-for (const name of ["error", "unhandledrejection", "securitypolicyviolation"]) window.addEventListener(name, met, true);
-for (const level of ["error", "warn"]) console[level] = (...words) => faults.push(level + ": " + words.join(" "));
-</script>"""
-# What a reader does, in the page of each frame.
-_READER = Path(__file__).with_name("reader.js").read_text(encoding="utf-8")
 _LINKED = "view=score&federation=toy_slides&cell=toy_slides/fedit/0"
-
-# A proxy that nobody runs: whatever asks the network fails, and is met as a fault.
-_OPTIONS = [
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-    *("--proxy-server=127.0.0.1:9", "--proxy-bypass-list=<-loopback>", "--window-size=1400,1000", "--dump-dom"),
-    # Frames of one folder may look into each other; time passes as fast as the page lets it.
-    *("--allow-file-access-from-files", "--virtual-time-budget=30000"),
-]
 
 
 @pytest.fixture(scope="module")
 def found(html: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What Chromium says of the page at a desktop's width, at a phone's, and behind a link; and what a reader did."""
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("there is no `chromium` on the PATH (Debian: apt-get install chromium)")
-    folder = tmp_path_factory.mktemp("browser")
-    (folder / "report.html").write_text(html.replace("<head>", f"<head>{_WATCH}", 1), encoding="utf-8")
-    frame = '<iframe style="border:0;width:{}px;height:900px" src="report.html{}"></iframe>'
-    shown = "".join(frame.format(*how) for how in ((DESKTOP, ""), (PHONE, ""), (PHONE - 1, f"#{_LINKED}")))
-    page = f'<!doctype html><title>frames</title>{shown}<pre id="found"></pre><script>{_READER}</script>'
-    (folder / "frames.html").write_text(page, encoding="utf-8")
-    command = [chromium, *_OPTIONS, f"--user-data-dir={folder / 'profile'}", (folder / "frames.html").as_uri()]
-    environment = {**os.environ, "HOME": str(folder)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
-    said = re.search(r'<pre id="found">(.+?)</pre>', done.stdout, re.DOTALL)
-    assert said, done.stderr
-    content: dict[str, Any] = json.loads(escaping.unescape(said[1]))
-    return content
+    seen = [(DESKTOP, ""), (PHONE, ""), (PHONE - 1, f"#{_LINKED}")]
+    return browser.read(html, seen, tmp_path_factory.mktemp("browser"), act=True)
 
 
 @pytest.fixture

@@ -27,7 +27,8 @@ function facts(federation, row, place) {
   return h("dl", {}, entries.filter((entry) => entry && entry[1]).map(([name, value, more]) => [h("dt", {}, name), h("dd", {}, h("b", {}, String(value)), more ? ` (${more})` : "")]));
 }
 
-const right = (federation, row, client, place, c) => {
+// How many images of a class are right, over all seeds: `12 of 29`.
+const right = (federation, row, place, c) => {
   const n = federation.clients[place].of[c] * row.seeds.length;
   return `${Math.round(row.parts[place][c] * n)} of ${n}`;
 };
@@ -40,7 +41,7 @@ function parts(federation, row, place) {
   return h("table", { className: "parts" }, h("caption", {}, h("span", {}, `${capital(title)} of every class${row.seeds.length > 1 && share ? ", images counted over all seeds" : ""}.`)),
     h("thead", {}, h("tr", {}, heads.map((text, i) => h("th", { scope: "col", className: i ? "" : "text" }, text)))),
     h("tbody", {}, federation.classes.map((name, c) => row.parts[place][c] !== null && h("tr", {}, h("th", { scope: "row" }, name),
-      share && h("td", {}, right(federation, row, client, place, c)),
+      share && h("td", {}, right(federation, row, place, c)),
       h("td", { className: "up" + (client.support?.[c] < data.few ? " few" : ""), style: shaded(row.parts[place][c]) }, share ? percent(row.parts[place][c]) : number(row.parts[place][c])),
       client.support && h("td", {}, client.support[c])))));
 }

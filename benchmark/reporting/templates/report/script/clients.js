@@ -110,7 +110,7 @@ function clientTable(shown, id) {
   const caption = h("caption", {}, h("span", {}, `${EXPLAINED[state.view]()} Colours: `,
     h("span", { className: "key down", style: { "--t": 0.8 } }, "worse"), " ", h("span", { className: "key up", style: { "--t": 0.8 } }, "better"),
     hatched.length ? [". ", h("span", { className: "key few" }, "hatched"), `: a class of that client is tested on fewer than ${data.few} ${[...new Set(hatched)].join(" or ")}`] : null, "."));
-  return h("table", { id, className: "sortable heat" }, caption, h("thead", {}, above, heads),
+  return h("table", { id, role: "grid", className: "sortable heat" }, caption, h("thead", {}, above, heads),
     h("tbody", {}, ranked.map(line)), controls.length ? h("tbody", { className: "unranked", title: "controls: shown, not ranked" }, controls.map(line)) : null);
 }
 

@@ -1,11 +1,11 @@
 // What a hospital wants to know: is it helped or hurt, which classes are found, and can a stated confidence be believed?
-const HOSPITAL = (federation, place) => `${federation.clients[place].title} (${federation.title})`;
+const hospital = (federation, place) => `${federation.clients[place].title} (${federation.title})`;
 
 function drawGains() {
   const shown = federations(), place = $("#gains-drawn");
   if (!LOCAL) return place.replaceChildren(h("p", {}, "No method of this comparison trains alone, so that nobody can be said to gain or to lose."));
   const line = (method) => {
-    const found = shown.flatMap((one) => (one.rows[method.name]?.local ?? []).map((difference, i) => [verdict(difference, one.higher), HOSPITAL(one, i)]));
+    const found = shown.flatMap((one) => (one.rows[method.name]?.local ?? []).map((difference, i) => [verdict(difference, one.higher), hospital(one, i)]));
     const of = (sign) => found.filter(([own]) => own === sign).map(([, name]) => name);
     const groups = { better: of(1), same: [...of(0), ...of(null)], worse: of(-1) };
     return found.length && h("tr", {}, h("th", { scope: "row" }, method.title),
@@ -34,8 +34,8 @@ function drawHospitals() {
     const value = row.parts[place][c];
     if (value === null) return h("td", { className: "blank", data: { value: "" } }, client.of[c] ? row.why[place] : "none");
     const [share, text] = [one.parts.share, one.parts.share ? percent : number];
-    return h("td", { className: "up" + (client.support?.[c] < data.few ? " few" : ""), style: shaded(value), data: { value, copy: share ? `${percent(value)} (${right(one, row, client, place, c)})` : text(value) } },
-      h("b", {}, text(value)), share && ` ${right(one, row, client, place, c)}`, alone && beside(text(alone.parts[place][c])));
+    return h("td", { className: "up" + (client.support?.[c] < data.few ? " few" : ""), style: shaded(value), data: { value, copy: share ? `${percent(value)} (${right(one, row, place, c)})` : text(value) } },
+      h("b", {}, text(value)), share && ` ${right(one, row, place, c)}`, alone && beside(text(alone.parts[place][c])));
   }));
   const measure = ([name, says], m) => h("tr", { title: says }, h("th", { scope: "row" }, name), one.clients.map((_, place) => {
     const value = row.measures[place][m];

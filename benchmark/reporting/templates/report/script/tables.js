@@ -1,6 +1,7 @@
 // Tables that sort by the column whose heading is pressed, and can be copied. A table is one stop of the Tab key: arrows
 // move between its headings.
-function rove(elements, step) {
+function rove(elements) {
+  const step = (key) => ({ ArrowRight: 1, ArrowLeft: -1 })[key] ?? 0;
   elements.forEach((one, place) => { one.tabIndex = place ? -1 : 0; });
   for (const one of elements) one.addEventListener("keydown", (event) => {
     const next = elements[elements.indexOf(one) + step(event.key)];
@@ -11,7 +12,6 @@ function rove(elements, step) {
     next.focus();
   });
 }
-const sideways = (key) => ({ ArrowRight: 1, ArrowLeft: -1 })[key] ?? 0;
 
 function sort(button) {
   const heading = button.parentElement, table = heading.closest("table");
@@ -31,7 +31,7 @@ function sort(button) {
 
 function ready(table) {
   const buttons = $$("thead button", table);
-  rove(buttons, sideways);
+  rove(buttons);
   for (const button of buttons) button.addEventListener("click", () => sort(button));
   $("caption > span", table).append(" ", h("button", { type: "button", className: "button", onclick: () => offer(table) }, "Copy…"));
 }
