@@ -18,7 +18,7 @@ from benchmark.evaluation import overlap
 from benchmark.evaluation.ranks import client_ranks, expected_cells, overall_ranks
 from benchmark.evaluation.reading import controls_of, read_choices, read_metrics, read_runs
 from benchmark.evaluation.statistics import ALL, MEAN, Statistics, read
-from benchmark.reporting.measure import Measure, over_seeds
+from benchmark.reporting.measure import Measure
 from benchmark.tasks import task as tasks
 from benchmark.tasks.task import Task
 
@@ -146,11 +146,11 @@ class Results:
     @cached_property
     def scores_of(self) -> dict[tuple[str, str, str], Measure]:
         """Every expected score, averaged over seeds: by federation, method and client."""
-        keys = ["federation", "method", "client"]
-        return {
-            (str(federation), str(method), str(client)): over_seeds(own)
-            for (federation, method, client), own in self.cells.groupby(keys, sort=False)
-        }
+        grouped = self.cells.groupby(["federation", "method", "client"], sort=False)
+        scores, missing = grouped["value"], grouped["missing"].any()
+        means, spreads = scores.mean(skipna=False), scores.std(skipna=False)
+        numbers = zip(means.index, means, spreads, missing, strict=True)
+        return {key: Measure(mean, spread, missing=lost) for key, mean, spread, lost in numbers}
 
     @cached_property
     def chances(self) -> dict[tuple[str, str], float]:
@@ -204,10 +204,18 @@ class Results:
             if (run["federation"], run["method"]["name"]) == (federation, method) and rate in (None, run["rate"])
         ]
 
-    def cells_of(self, federation: str, method: str, client: str | None = None) -> pd.DataFrame:
-        """The expected cells of one method on one federation, or on one of its clients."""
-        cells = self.cells[(self.cells["federation"] == federation) & (self.cells["method"] == method)]
-        return cells if client is None else cells[cells["client"] == client]
+    def cells_of(self, federation: str, method: str) -> pd.DataFrame:
+        """The expected cells of one method on one federation."""
+        return self._rows.get((federation, method), self.cells[:0])
+
+    @cached_property
+    def _rows(self) -> dict[tuple[str, str], pd.DataFrame]:
+        rows = self.cells.groupby(["federation", "method"], sort=False)
+        return {(str(federation), str(method)): own for (federation, method), own in rows}
+
+    def score_of(self, federation: str, method: str, client: str) -> Measure:
+        """A method's score on one client, averaged over seeds; missing where it was not expected."""
+        return self.scores_of.get((federation, method, client), Measure(math.nan, missing=True))
 
     def title(self, federation: str) -> str:
         """The dataset's title, and the federation's own name where it has one."""

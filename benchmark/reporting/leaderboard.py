@@ -254,7 +254,7 @@ def _client_scores(results: Results, method: str) -> dict[tuple[str, str], Measu
     """A method's score on every client that it was trained on, by federation and client."""
     trained = {run["federation"] for run in results.runs if run["method"]["name"] == method}
     return {
-        (federation, client): over_seeds(results.cells_of(federation, method, client))
+        (federation, client): results.score_of(federation, method, client)
         for federation in results.federations
         if federation in trained
         for client in results.sites(federation)

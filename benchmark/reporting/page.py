@@ -15,7 +15,7 @@ from benchmark.evaluation.ranks import federation_ranks
 from benchmark.evaluation.statistics import ALL, FEW_GROUPS
 from benchmark.methods import discovered
 from benchmark.reporting.inputs import LOCAL, Difference, Results
-from benchmark.reporting.measure import Measure, over_seeds
+from benchmark.reporting.measure import over_seeds
 from benchmark.reporting.origin import mark
 from benchmark.reporting.tested import ClientTest, ClientTests, confusions
 
@@ -112,8 +112,8 @@ def _federation(
 
 def _row(results: Results, federation: str, method: str, clients: list[str]) -> Numbers:
     """What a method reached on a federation, client by client."""
-    nothing, interval = Measure(math.nan, missing=True), results.statistics.interval
-    scores = {client: results.scores_of.get((federation, method, client), nothing) for client in clients}
+    interval = results.statistics.interval
+    scores = {client: results.score_of(federation, method, client) for client in clients}
     own = results.cells_of(federation, method)
     each = own.pivot(index="client", columns="seed", values="value").reindex(clients)
     against = [results.difference(method, LOCAL, "score", federation, client) for client in clients]

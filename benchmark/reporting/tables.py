@@ -81,7 +81,7 @@ def rows(results: Results, federation: str, published: pd.DataFrame) -> list[Row
         found.append(
             Row(
                 method=results.methods[name],
-                clients={c: over_seeds(results.cells_of(federation, name, c)) for c in results.sites(federation)},
+                clients={c: results.score_of(federation, name, c) for c in results.sites(federation)},
                 mean=within(over_seeds(results.cells_of(federation, name)), interval(name, "mean", federation)),
                 rank=within(rank_of(ranks, name), interval(name, "average_rank", federation)),
                 rate=results.rate(federation, name),
