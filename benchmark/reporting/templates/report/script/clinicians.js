@@ -47,7 +47,8 @@ function drawHospitals() {
     h("caption", {}, h("span", {}, `${method.title} on ${one.title}. `, one.parts && `Above: ${one.parts.title} of every class${one.parts.share ? ", and how many images are right" : ""}; hatched where fewer than ${data.few} ${one.groups} show it. `,
       one.measures.map(([name, says]) => `${capital(name)}: ${says}. `))),
     h("thead", {}, h("tr", {}, ["Hospital", ...one.clients.map((client) => client.title)].map((text, i) => h("th", { scope: "col", className: i ? "" : "text" }, h("button", { type: "button" }, text))))),
-    one.parts && h("tbody", {}, one.classes.map((_, c) => part(c))), h("tbody", { className: "measures" }, scores, one.measures.map(measure)));
+    // A class that no hospital has a part of, such as a background, has no row.
+    one.parts && h("tbody", {}, one.classes.map((_, c) => one.clients.some((client) => client.of[c]) && part(c))), h("tbody", { className: "measures" }, scores, one.measures.map(measure)));
   $("#hospitals-drawn").replaceChildren(h("div", { className: "scroll" }, table));
   ready(table);
 }
