@@ -122,8 +122,13 @@ def of_clients(path: Path, task: Task) -> Iterator[tuple[str, pd.DataFrame, Floa
 
 def by_unit(about: pd.DataFrame, values: Floats, task: Task) -> Floats:
     """The counts of a client's n samples (n, C, F), added up over the samples of each unit, (U, C, F)."""
-    names, places = np.unique(about[task.unit].astype(str).to_numpy(dtype=str), return_inverse=True)
-    return _added(values, places, len(names))
+    return added(about[task.unit], values)
+
+
+def added(names: "pd.Series[str]", values: Floats) -> Floats:
+    """The counts of n samples (n, C, F), added up over those of one name, (names, C, F), in the order of names."""
+    different, places = np.unique(names.astype(str).to_numpy(dtype=str), return_inverse=True)
+    return _added(values, places, len(different))
 
 
 def read(comparison: Comparison, expected: pd.DataFrame) -> list[Counts]:

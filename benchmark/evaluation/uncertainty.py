@@ -83,8 +83,9 @@ def comparisons(held: Standings) -> pd.DataFrame:
     """
     parts = []
     for federation, client, quantity, estimate in estimates(held):
-        if quantity in ("score", "mean"):
-            higher = held.sites[_first(held, federation)].task.higher_is_better
+        whole = (federation, quantity) == (ALL, "corrected_mean")
+        if whole or quantity in ("score", "mean"):
+            higher = whole or held.sites[_first(held, federation)].task.higher_is_better
             covariance = estimate.summands[0].sum(axis=0)
             critical = simultaneous(covariance, generator(federation, client)) if not estimate.reason else np.inf
             found = _compared(*estimate.differences(), critical, estimate.value, higher=higher)

@@ -37,77 +37,23 @@ def friedman(results: Results) -> str:
     return " ".join(parts)
 
 
-def better(results: Results) -> list[Grid]:
-    """How often each method is better than each other one: by average rank over all federations, then by mean on each.
-
-    Args:
-        results: The results, with their statistics.
-
-    Returns:
-        The tables; none where there are no statistics.
-    """
-    ranked = [name for name in results.order if not results.methods[name].control]
-    resampled = "how probable it is, for other test sets and seeds, that the row's method"
-    overall = (
-        f"All federations: {resampled} has a better average rank, among {len(ranked)} ranked methods, than the"
-        " column's. Each pair stands alone; of many pairs some are extreme by chance."
-    )
-    found = [_better(results, ALL, "average_rank", overall)]
-    for federation in results.federations:
-        caption = (
-            f"{results.title(federation)}: {resampled} has a better mean {results.score(federation)} over clients than"
-            " the column's. Each pair stands alone."
-        )
-        found.append(_better(results, federation, "mean", caption))
-    return [grid for grid in found if grid.rows]
-
-
-def stability(results: Results) -> list[Grid]:
-    """Places and ranks over all federations, then the rates of every federation.
-
-    Args:
-        results: The results, with their statistics.
-
-    Returns:
-        The tables; none where there are no statistics.
-    """
-    if results.statistics.stability.empty:
-        return []
-    return [_rank_grid(results), *(_rate_grid(results, federation) for federation in results.federations)]
-
-
 def _pairs(matrix: dict[str, dict[str, float]], alpha: float) -> int:
     """How many pairs of methods differ at a level."""
     return sum(p < alpha for method, row in matrix.items() for other, p in row.items() if method < other)
 
 
-def _better(results: Results, federation: str, quantity: str, caption: str) -> Grid:
-    """One quantity's table: methods against methods, in the leaderboard's order, controls last."""
-    table = results.statistics.comparisons
-    rows = table[(table["federation"] == federation) & (table["quantity"] == quantity)]
-    shares = dict(zip(zip(rows["method"], rows["other"], strict=True), rows["probability_better"], strict=True))
-    there = set(rows["method"])
-    methods = [name for name in results.order if name in there]
+def places(results: Results) -> Grid | None:
+    """How often a method is first over all federations, and the average rank of every seed alone.
 
-    def cells(method: str) -> list[Cell]:
-        versus = (shares.get((method, other)) for other in methods)
-        return [
-            Cell(results.methods[method].title),
-            *(Cell("") if share is None else Cell(f"{share:.2f}", round(share, 2)) for share in versus),
-        ]
+    Args:
+        results: The results, with their statistics.
 
-    controls = [name for name in methods if results.methods[name].control]
-    return Grid(
-        columns=[Column("Method", number=False), *(Column(results.methods[name].title) for name in methods)],
-        rows=[cells(name) for name in methods if name not in controls],
-        controls=[cells(name) for name in controls],
-        caption=caption,
-    )
-
-
-def _rank_grid(results: Results) -> Grid:
-    """The average rank of every seed alone, and how often a method is first."""
+    Returns:
+        The table; None where there are no statistics.
+    """
     shares, table = results.statistics.places(), results.statistics.stability
+    if table.empty:
+        return None
     shares = shares.reindex([name for name in results.order if name in shares.index])
     by_seed = table[(table["federation"] == ALL) & (table["quantity"] == "average_rank")]
     alone = dict(zip(zip(by_seed["method"], by_seed["setting"], strict=True), by_seed["value"], strict=True))
@@ -145,8 +91,16 @@ def _rank_grid(results: Results) -> Grid:
     return Grid(columns, rows, [], caption)
 
 
-def _rate_grid(results: Results, federation: str) -> Grid:
-    """The chosen rate, and what other evidence would choose."""
+def rates(results: Results, federation: str) -> Grid:
+    """A federation's chosen rates, and what other evidence would choose.
+
+    Args:
+        results: The results, with their statistics.
+        federation: The federation.
+
+    Returns:
+        The table.
+    """
     seeds = len(results.seeds) > 1
     columns = [
         Column("Method", number=False),

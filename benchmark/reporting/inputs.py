@@ -17,11 +17,16 @@ from benchmark.comparison import Comparison
 from benchmark.evaluation import overlap
 from benchmark.evaluation.ranks import client_ranks, expected_cells, overall_ranks
 from benchmark.evaluation.reading import controls_of, read_choices, read_metrics, read_runs
-from benchmark.evaluation.statistics import Statistics, read
+from benchmark.evaluation.statistics import ALL, MEAN, Statistics, read
+from benchmark.reporting.measure import Measure
 from benchmark.tasks import task as tasks
 from benchmark.tasks.task import Task
 
 _OVERLAP = ["federation", "method", *overlap.COLUMNS]
+
+
+LOCAL = "local"
+"""The control that methods are compared with, client by client: training alone."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,31 @@ class MethodInfo:
     title: str
     paper: str
     control: bool
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One method's value less another's on the same test sets.
+
+    Attributes:
+        value: The difference.
+        low: The low end of its 95 % interval; NaN where there is none.
+        high: The high end.
+        higher_is_better: Direction of what is compared.
+        apart: Whether it excludes 0 where all pairs of methods are looked at together, and not this one alone.
+    """
+
+    value: float
+    low: float
+    high: float
+    higher_is_better: bool
+    apart: bool = False
+
+    @property
+    def sign(self) -> int:
+        """1 where the method is reliably better, -1 where it is reliably worse, 0 where the interval holds 0."""
+        above, below = self.low > 0, self.high < 0
+        return (above - below) * (1 if self.higher_is_better else -1)
 
 
 @dataclass(frozen=True)
@@ -117,22 +147,63 @@ class Results:
 
     @cached_property
     def corrected(self) -> pd.DataFrame:
-        """The expected test scores on the scale on which chance is 0 and the best is 1: columns `ranks.CELLS`.
+        """The expected test scores on the scale on which chance is 0 and a perfect model 1: columns `ranks.CELLS`.
 
         Clients for which there is no such scale are left out: chance is not known, or the score has no best.
         """
-        chance = self.metrics[self.metrics["metric"] == "chance"].groupby(["federation", "client"])["value"].mean()
-        cells = self.cells.join(chance.rename("chance"), on=["federation", "client"])
-        bounds = {name: self.task(name).bounds or (math.nan, math.nan) for name in self.federations}
-        best = cells["federation"].map({name: bounds[name][self.task(name).higher_is_better] for name in bounds})
-        value = (cells["value"] - cells["chance"]) / (best - cells["chance"])
-        scaled = cells.assign(value=value, higher_is_better=True)
-        return scaled[cells["chance"].notna() & best.notna() & (best != cells["chance"])].drop(columns="chance")
+        clients = list(zip(self.cells["federation"], self.cells["client"], strict=True))
+        known = [not math.isnan(self.above_chance(*client, 0.0)) for client in clients]
+        scores = zip(clients, self.cells["value"], strict=True)
+        value = [self.above_chance(*client, score) for client, score in scores]
+        return self.cells.assign(value=value, higher_is_better=True)[known]
 
     @property
     def correctable(self) -> bool:
         """Whether chance-corrected scores can be averaged over all federations: each has a client that has them."""
         return set(self.corrected["federation"]) == set(self.federations)
+
+    @cached_property
+    def scores_of(self) -> dict[tuple[str, str, str], Measure]:
+        """Every expected score, averaged over seeds: by federation, method and client."""
+        return _over_seeds(self.cells)
+
+    @cached_property
+    def corrected_scores_of(self) -> dict[tuple[str, str, str], Measure]:
+        """The same, corrected for chance; of the clients that can be."""
+        return _over_seeds(self.corrected)
+
+    @cached_property
+    def chances(self) -> dict[tuple[str, str], float]:
+        """What a prediction that looks at no image scores, by federation and client, where that is known."""
+        found = self.metrics[self.metrics["metric"] == "chance"]
+        rows = found[["federation", "client", "value"]].itertuples(index=False, name=None)
+        return {(federation, client): float(value) for federation, client, value in rows}
+
+    def above_chance(self, federation: str, client: str, score: float) -> float:
+        """A client's score on the scale on which chance is 0 and a perfect model 1; NaN where these are not known."""
+        perfect, chance = self.task(federation).perfect, self.chances.get((federation, client), math.nan)
+        return math.nan if perfect is None or perfect == chance else (score - chance) / (perfect - chance)
+
+    def difference(
+        self, method: str, other: str, quantity: str, federation: str = ALL, client: str = MEAN
+    ) -> Difference | None:
+        """How a method compares with another one in an `average_rank`, a `mean`, or a client's `score`, where known."""
+        bounds = self._differences.get((federation, client, quantity, method, other))
+        if bounds is None:
+            return None
+        return Difference(*bounds[:3], self.higher(quantity, federation), apart=bool(bounds[3]))
+
+    def higher(self, quantity: str, federation: str = ALL) -> bool:
+        """Whether more is better: never of ranks."""
+        scored = self.federations[0] if federation == ALL else federation
+        return quantity == "corrected_mean" or (quantity != "average_rank" and self.task(scored).higher_is_better)
+
+    @cached_property
+    def _differences(self) -> dict[tuple[str, ...], tuple[float, float, float, bool]]:
+        table = self.statistics.comparisons
+        keys = (table[name] for name in ("federation", "client", "quantity", "method", "other"))
+        numbers = (table[name] for name in ("difference", "low", "high", "apart"))
+        return dict(zip(zip(*keys, strict=True), zip(*numbers, strict=True), strict=True))
 
     @cached_property
     def ranks(self) -> pd.DataFrame:
@@ -153,13 +224,22 @@ class Results:
             if (run["federation"], run["method"]["name"]) == (federation, method) and rate in (None, run["rate"])
         ]
 
-    def cells_of(
-        self, federation: str, method: str, client: str | None = None, *, corrected: bool = False
-    ) -> pd.DataFrame:
-        """The expected cells of one method on one federation, or on one client; chance-corrected where asked."""
+    def cells_of(self, federation: str, method: str, *, corrected: bool = False) -> pd.DataFrame:
+        """The expected cells of one method on one federation; corrected for chance where asked."""
         table = self.corrected if corrected else self.cells
-        cells = table[(table["federation"] == federation) & (table["method"] == method)]
-        return cells if client is None else cells[cells["client"] == client]
+        return self._rows[corrected].get((federation, method), table[:0])
+
+    @cached_property
+    def _rows(self) -> dict[bool, dict[tuple[str, str], pd.DataFrame]]:
+        return {
+            corrected: {(str(f), str(m)): own for (f, m), own in table.groupby(["federation", "method"], sort=False)}
+            for corrected, table in ((False, self.cells), (True, self.corrected))
+        }
+
+    def score_of(self, federation: str, method: str, client: str, *, corrected: bool = False) -> Measure:
+        """A method's score on one client, averaged over seeds; missing where it was not expected."""
+        scores = self.corrected_scores_of if corrected else self.scores_of
+        return scores.get((federation, method, client), Measure(math.nan, missing=True))
 
     def title(self, federation: str) -> str:
         """The dataset's title, and the federation's own name where it has one."""
@@ -220,3 +300,12 @@ def _overlaps(comparison: Comparison) -> pd.DataFrame:
         if len(table):
             parts.append(table.assign(federation=federation, method=method))
     return pd.concat(parts, ignore_index=True)[_OVERLAP] if parts else pd.DataFrame(columns=_OVERLAP)
+
+
+def _over_seeds(cells: pd.DataFrame) -> dict[tuple[str, str, str], Measure]:
+    """Scores averaged over seeds, by federation, method and client."""
+    grouped = cells.groupby(["federation", "method", "client"], sort=False)
+    scores, missing = grouped["value"], grouped["missing"].any()
+    means, spreads = scores.mean(skipna=False), scores.std(skipna=False)
+    numbers = zip(means.index, means, spreads, missing, strict=True)
+    return {key: Measure(mean, spread, missing=lost) for key, mean, spread, lost in numbers}

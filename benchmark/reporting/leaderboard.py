@@ -24,7 +24,7 @@ from benchmark.reporting.grid import Cell, Column, Grid, markdown, measured
 from benchmark.reporting.inputs import MethodInfo, Results, load
 from benchmark.reporting.measure import MISSING, Measure, mean_of, over_seeds, rank_of, within
 from benchmark.reporting.origin import mark, origin_notes
-from benchmark.reporting.tables import EDGE_NOTE, PLACES, intervals, place_of
+from benchmark.reporting.tables import PLACES, intervals, place_of
 
 # Scores that differ by less are equal: means taken in another order differ by rounding alone.
 _TOLERANCE = 1e-12
@@ -175,7 +175,6 @@ def grid(results: Results) -> Grid:
             else []
         ),
         Column("Clients hurt", "min"),
-        *(Column(f"Rate, {federation}") for federation in results.federations),
         Column("Bytes per round"),
         Column("Training time"),
     ]
@@ -191,13 +190,12 @@ def grid(results: Results) -> Grid:
         " Clients hurt: where the method does worse than training alone (`local`). Bytes per"
         " round: sent and received by one client. Training time: all federations, rates and seeds together."
     )
-    edge = any(rate.endswith("†") for entry in found for rate in entry.rates.values())
     return Grid(
         columns=columns,
         rows=[_cells(results, entry) for entry in ranked],
         controls=[_cells(results, entry) for entry in found if entry.method.control],
         caption=caption,
-        notes=[*([EDGE_NOTE] if edge else []), *head_notes(results), *origin_notes(results)],
+        notes=[*head_notes(results), *origin_notes(results)],
     )
 
 
@@ -258,7 +256,6 @@ def _cells(results: Results, entry: Entry) -> list[Cell]:
         *map(measured, entry.means.values()),
         *([measured(entry.corrected), named, measured(entry.spread)] if results.correctable else []),
         Cell("—") if entry.hurt is None else Cell(f"{entry.hurt}/{entry.compared}", entry.hurt),
-        *(Cell(rate, float(rate.rstrip("†")) if rate != "missing" else None) for rate in entry.rates.values()),
         Cell(" to ".join([texts[0], texts[-1]] if len(texts) > 1 else texts), sizes[-1]),
         Cell(human_seconds(entry.seconds), entry.seconds),
     ]
@@ -267,13 +264,13 @@ def _cells(results: Results, entry: Entry) -> list[Cell]:
 def _client_scores(results: Results, method: str, *, corrected: bool = False) -> dict[tuple[str, str], Measure]:
     """A method's score on every client that it was trained on, by federation and client."""
     trained = {run["federation"] for run in results.runs if run["method"]["name"] == method}
-    found = {
-        (federation, client): results.cells_of(federation, method, client, corrected=corrected)
+    return {
+        (federation, client): results.score_of(federation, method, client, corrected=corrected)
         for federation in results.federations
         if federation in trained
         for client in results.sites(federation)
+        if not corrected or (federation, method, client) in results.corrected_scores_of
     }
-    return {key: over_seeds(cells) for key, cells in found.items() if len(cells) or not corrected}
 
 
 def _worst(scores: dict[tuple[str, str], Measure]) -> tuple[str, Measure]:

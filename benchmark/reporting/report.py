@@ -1,14 +1,16 @@
 """Job: the report: one page that holds everything and asks the network for nothing.
 
-Its figures are those of the comparison, as SVG files in one folder; a figure's caption is `report/NAME.rst`. The page's
-sections are the templates in `templates/report/`.
+Its sections are the templates in `templates/report/`. Tables that a reader filters and opens are drawn in the browser,
+by the scripts in `templates/report/script/`, from the numbers of `page`. Its figures are those of the comparison, as
+SVG files in one folder; a figure's caption is `report/NAME.rst`.
 """
 
 import base64
+import gzip
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,31 +19,43 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from benchmark.evaluation.checks import SEVERITIES
 from benchmark.evaluation.select import RULE
 from benchmark.files import write_text
 from benchmark.job import GivenPath, run
-from benchmark.reporting import appendix, confidence, costs, leaderboard, selection, tables
+from benchmark.reporting import appendix, confidence, costs, leaderboard, page, selection, tables, verdict
 from benchmark.reporting.gallery import GROUPS, OF_TASKS, names
 from benchmark.reporting.grid import Grid
 from benchmark.reporting.inputs import Results, load
+from benchmark.reporting.tested import client_tests
 from benchmark.sources import ROOT
 
+_TEMPLATES = Path(__file__).parent / "templates"
 CAPTIONS = ROOT / "report"
 """The folder of the figures' captions."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure in the page: its name, its caption, and the image itself as a `data:` address."""
+    """A figure in the page: its name, its caption, and the image itself, as SVG compressed by gzip, in base64."""
 
     name: str
     caption: str
-    source: str
+    packed: str
 
     @property
     def alternative(self) -> str:
         """What the image shows, for those who do not see it: the caption's first sentence."""
         return re.split(r"(?<=\.)\s", self.caption)[0]
+
+
+@dataclass(frozen=True)
+class Chip:
+    """Findings of one check, folded: the check, its worst severity, and the findings."""
+
+    check: str
+    severity: str
+    findings: Sequence[Mapping[Hashable, str]]
 
 
 def pictures(folder: Path, names: Sequence[str]) -> list[Picture]:
@@ -60,8 +74,8 @@ def pictures(folder: Path, names: Sequence[str]) -> list[Picture]:
     found = []
     for name in names:
         text = " ".join((CAPTIONS / f"{name}.rst").read_text(encoding="utf-8").split())
-        image = base64.b64encode((folder / f"{name}.svg").read_bytes()).decode()
-        found.append(Picture(name, text, f"data:image/svg+xml;base64,{image}"))
+        image = gzip.compress((folder / f"{name}.svg").read_bytes(), mtime=0)
+        found.append(Picture(name, text, base64.b64encode(image).decode()))
     return found
 
 
@@ -77,6 +91,22 @@ def grouped(found: Sequence[Picture]) -> dict[str, list[Picture]]:
     by_name = {picture.name: picture for picture in found}
     named = {group: [by_name.pop(name) for name in names if name in by_name] for group, names in GROUPS.items()}
     return {group: own for group, own in {**named, OF_TASKS: list(by_name.values())}.items() if own}
+
+
+def chips(findings: pd.DataFrame) -> list[Chip]:
+    """Findings of one kind as one chip, the most severe first.
+
+    Args:
+        findings: The findings of the quality checks, as text.
+
+    Returns:
+        The chips.
+    """
+    grouped = {str(check): own.to_dict("records") for check, own in findings.groupby("check", sort=False)}
+    found = [
+        Chip(check, min((f["severity"] for f in own), key=SEVERITIES.index), own) for check, own in grouped.items()
+    ]
+    return sorted(found, key=lambda chip: SEVERITIES.index(chip.severity))
 
 
 def provenance(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -125,26 +155,34 @@ def render(
         HTML.
     """
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters["code"] = _code
+    environment.globals["file"] = lambda name: Markup((_TEMPLATES / name).read_text(encoding="utf-8"))
+    tested = client_tests(results)
     return environment.get_template("report.html.j2").render(
         title=title,
         results=results,
-        findings=checks.to_dict("records"),
-        counts=Counter(checks["severity"]),
+        numbers=_json(page.numbers(results, tested, published)),
+        verdict=verdict.verdict(results),
+        evidence=verdict.evidence(results, tested),
+        chips=chips(checks),
         leaderboard=leaderboard.grid(results),
-        tables={federation: tables.grid(results, federation, published) for federation in results.federations},
+        # The page shows no rate beside a score.
+        notes={
+            name: [note for note in tables.grid(results, name, published).notes if note != tables.EDGE_NOTE]
+            for name in results.federations
+        },
         figures=grouped(figures),
         costs={federation: costs.grid(results, federation) for federation in results.federations},
         selection={federation: selection.grid(results, federation) for federation in results.federations},
         friedman=confidence.friedman(results),
-        better=confidence.better(results),
-        stability=confidence.stability(results),
+        stability=confidence.places(results),
+        rates_by={federation: confidence.rates(results, federation) for federation in results.federations},
         appendix=_appendix(results, all_rates),
         rule=RULE,
         rates=sorted({run["rate"] for run in results.runs}, key=float),
@@ -169,7 +207,7 @@ def main(
     """
     results = load(comparison, statistics=True)
     held = results.comparison
-    page = render(
+    content = render(
         results,
         title=held.title,
         published=tables.read_published(published),
@@ -177,7 +215,7 @@ def main(
         figures=pictures(figures, names(results.task(name).figures for name in results.federations)),
         all_rates=appendix.read_scores(held) if held.appendix else None,
     )
-    write_text(output, page)
+    write_text(output, content)
 
 
 def _appendix(results: Results, all_rates: pd.DataFrame | None) -> dict[str, Grid]:
@@ -192,6 +230,11 @@ def _counts(runs: Sequence[Mapping[str, Any]], key: str) -> dict[str, Counter[st
     """How many runs have which value of every name in a mapping of theirs."""
     names = sorted({name for run in runs for name in run[key]})
     return {name: Counter(str(run[key].get(name, "absent")) for run in runs) for name in names}
+
+
+def _json(content: Mapping[str, Any]) -> Markup:
+    """Numbers for the page's scripts; no text in them can end the element that they stand in."""
+    return Markup(json.dumps(content, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"))
 
 
 def _code(text: str) -> Markup:

@@ -76,8 +76,8 @@ _CONTROLS: dict[str, tuple[str, Any]] = {
     "head_personal": ("#9C9C9C", (4, 1, 45)),
 }
 
-# Tol's light palette: classes never look like methods.
-_CLASSES = ["#77AADD", "#EE8866", "#EEDD88", "#44BB99", "#FFAABB", "#BBCC33", "#99DDFF", "#AAAA00", "#DDDDDD"]
+# Of Tol's light palette what is far apart, then a purple and a brown: light, so that classes never look like methods.
+_CLASSES = ["#77AADD", "#EE8866", "#EEDD88", "#44BB99", "#FFAABB", "#BBCC33", "#99DDFF", "#A8789E", "#8C6D46"]
 
 # Inches that a method takes in a legend: its mark with the space around it, and each letter of its title.
 _MARK_WIDTH, _LETTER_WIDTH = 0.55, 0.085

@@ -100,7 +100,7 @@ def rows(results: Results, federation: str, published: pd.DataFrame) -> list[Row
             Row(
                 method=results.methods[name],
                 clients={
-                    c: within(over_seeds(results.cells_of(federation, name, c)), interval(name, "score", federation, c))
+                    c: within(results.score_of(federation, name, c), interval(name, "score", federation, c))
                     for c in results.sites(federation)
                 },
                 mean=within(over_seeds(results.cells_of(federation, name)), interval(name, "mean", federation)),
@@ -270,7 +270,7 @@ def main(
     table = grid(results, federation, beside)
     write_text(csv, frame(results, federation, beside).to_csv(index=False))
     write_text(md, markdown(table))
-    write_text(tex, latex(table))
+    write_text(tex, latex(table, federation))
 
 
 def _notes(results: Results, federation: str, found: list[Row], published: pd.DataFrame) -> list[str]:

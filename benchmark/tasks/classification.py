@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from benchmark.tasks.task import Floats, Metric, Task
+from benchmark.tasks.task import Floats, Metric, Parts, Task
 
 if TYPE_CHECKING:
     import torch
@@ -39,6 +39,13 @@ class Classification(Task):
     bounds = (0.0, 1.0)
     counted = ("hit", "predicted", "true")
     figures = ("labels", "confusion")
+    parts = Parts("recall", "sensitivity", share=True)
+    measures: ClassVar[Mapping[str, str]] = {
+        "accuracy": "the share of images that are right",
+        "confidence": "the mean probability of what is predicted: above the accuracy, the model promises too much",
+        "calibration_error": "how far confidence and accuracy lie apart, over ten bins of confidence",
+        "auc": "the mean area under the ROC curve, each class against the rest",
+    }
     defaults: ClassVar[Mapping[str, Any]] = {"loss": "cross_entropy", "gamma": 2.0}
 
     def __post_init__(self) -> None:
@@ -126,13 +133,22 @@ class Classification(Task):
         present = int((counts[..., TRUE].sum(0) > 0).sum())
         return 1 / present if present > 1 else None
 
+    def support(self, counts: Floats) -> npt.NDArray[np.int64]:
+        """How many units show each class."""
+        return (counts[..., TRUE] > 0).sum(0)
+
+    def confusion(self, counts: Floats) -> Floats:
+        """Images of each class by the class that they were taken for. A diverged model takes an image for none."""
+        matrix: Floats = counts[..., TRUE].T @ np.nan_to_num(counts[..., PREDICTED])
+        return matrix
+
     def kept(self, prediction: "Tensor", target: "Tensor") -> dict[str, npt.NDArray[Any]]:
         """The predicted probabilities, for metrics that no counts give."""
         probabilities = prediction.softmax(-1).float().cpu().numpy()
         return {f"probability_{c}": probabilities[:, c] for c in range(probabilities.shape[1])}
 
     def metrics(self, counts: Floats, kept: pd.DataFrame) -> list[Metric]:
-        """Accuracy, cross-entropy, the recall of every class that is present, and the mean area under the ROC curve."""
+        """Accuracy, cross-entropy, calibration, every present class's recall, and the mean area under the ROC curve."""
         n, labels = len(counts), counts[..., TRUE].argmax(-1)
         probabilities = kept[[f"probability_{c}" for c in range(len(self.classes))]].to_numpy(np.float64)
         present, hit = np.unique(labels), counts[..., HIT].sum(-1)
@@ -141,6 +157,8 @@ class Classification(Task):
         found: list[Metric] = [
             ("accuracy", float(hit.mean()), n),
             ("cross_entropy", float(-np.log(chosen).mean()), n),
+            ("confidence", float(probabilities.max(1).mean()), n),
+            ("calibration_error", _calibration_error(probabilities.max(1), hit), n),
         ]
         for c in present:
             own = labels == c
@@ -150,6 +168,24 @@ class Classification(Task):
             found.append(("auc", auc, n))
         diverged = np.isnan(counts).any()
         return [(name, float("nan"), count) for name, _, count in found] if diverged else found
+
+
+def _calibration_error(confidence: Floats, hit: Floats, bins: int = 10) -> float:
+    """The expected calibration error (arXiv 1706.04599, eq. 3): |accuracy - confidence| of equally wide bins.
+
+    Args:
+        confidence: The probability of each prediction, (n,).
+        hit: Whether it is right, (n,).
+        bins: How many bins there are, from 0 to 1; each is weighted by its samples.
+
+    Returns:
+        From 0, where confidence is what accuracy turns out to be.
+    """
+    places = np.minimum((confidence * bins).astype(np.int64), bins - 1) if np.isfinite(confidence).all() else None
+    if places is None:
+        return float("nan")
+    gaps = np.bincount(places, hit - confidence, bins)
+    return float(np.abs(gaps).sum() / len(hit))
 
 
 def _auc(positive: npt.NDArray[np.bool_], scores: Floats) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from benchmark.tasks.task import Floats, Metric, Task
+from benchmark.tasks.task import Floats, Metric, Parts, Task
 
 if TYPE_CHECKING:
     import torch
@@ -48,6 +48,8 @@ class Segmentation(Task):
     unit = "case"
     predicts = "pixels"
     figures = ("case_scores", "overlays")
+    parts = Parts("dice", "Dice coefficient", share=False)
+    measures: ClassVar[Mapping[str, str]] = {"jaccard": "the mean Jaccard index of cases and classes"}
     defaults: ClassVar[Mapping[str, Any]] = {"dice_weight": 0.8}
 
     def __post_init__(self) -> None:

@@ -36,6 +36,21 @@ Metric = tuple[str, float, int]
 
 
 @dataclass(frozen=True)
+class Parts:
+    """What a report shows of a score's parts (of each class, mostly).
+
+    Attributes:
+        metric: The metric that each part has: `recall`, where `metrics` names `recall[melanoma]`.
+        title: What people call it.
+        share: Whether it is the share of the part's samples that are right, and so k of n.
+    """
+
+    metric: str
+    title: str
+    share: bool
+
+
+@dataclass(frozen=True)
 class Task(ABC):
     """What is learned.
 
@@ -51,6 +66,8 @@ class Task(ABC):
             where the counts of all samples are added up first, whichever case they belong to.
         predicts: Whether a prediction is made of each image or of each of its pixels: a network says which it can make.
         figures: Names of the figures that only this task has.
+        parts: What a report shows of every class's part of the score; None where the score has no parts.
+        measures: The metrics, by name, that a report shows of every client beside its score, and what each says.
         defaults: The settings that there are, with their values where the configuration names none.
     """
 
@@ -65,6 +82,8 @@ class Task(ABC):
     unit: ClassVar[str] = "group"
     predicts: ClassVar[Literal["images", "pixels"]] = "images"
     figures: ClassVar[tuple[str, ...]] = ()
+    parts: ClassVar[Parts | None] = None
+    measures: ClassVar[Mapping[str, str]] = {}
     defaults: ClassVar[Mapping[str, Any]] = {}
 
     def setting(self, name: str) -> Any:
@@ -102,6 +121,11 @@ class Task(ABC):
     def strata_names(self) -> Sequence[str]:
         """What strata are called, by their numbers; one without a name where nothing is kept in proportion."""
         return ("",)
+
+    @property
+    def perfect(self) -> float | None:
+        """The score of a model that is always right; None where there is no such bound."""
+        return None if self.bounds is None else self.bounds[self.higher_is_better]
 
     @property
     def part_names(self) -> Sequence[str]:
@@ -196,6 +220,17 @@ class Task(ABC):
 
     def chance(self, counts: Floats) -> float | None:
         """The score of a prediction that looks at no image, from the units' counts (U, C, F); None where unknown."""
+        return None
+
+    def support(self, counts: Floats) -> npt.NDArray[np.int64] | None:
+        """How many units show each part, (C,), from the units' counts (U, C, F); None where the score has no parts."""
+        return None
+
+    def confusion(self, counts: Floats) -> Floats | None:
+        """How often each class (row) was taken for each (column), (C, C), from samples' counts (n, C, F).
+
+        None where nothing can be taken for something else.
+        """
         return None
 
     def kept(self, prediction: "Tensor", target: "Tensor") -> dict[str, npt.NDArray[Any]]:

@@ -65,6 +65,15 @@ def test_the_auc_of_three_present_classes_is_scikit_learns() -> None:
     )
 
 
+def test_the_calibration_error_is_the_gap_of_every_bin_weighted_by_its_images() -> None:
+    """By hand: three images at 0.8, two of them right; one at 0.6, wrong: (3 |2/3 - 0.8| + |0 - 0.6|) / 4."""
+    probabilities = np.array([[0.8, 0.1, 0.1], [0.8, 0.2, 0.0], [0.1, 0.8, 0.1], [0.6, 0.4, 0.0]])
+    found = values(np.array([0, 1, 1, 1]), probabilities)
+    assert found["confidence"] == pytest.approx(0.75)
+    assert found["calibration_error"] == pytest.approx((3 * (0.8 - 2 / 3) + 0.6) / 4)
+    assert values(np.array([0, 1, 1]), np.eye(3)[[0, 1, 1]])["calibration_error"] == 0, "sure, and right"
+
+
 def test_an_undefined_metric_has_no_row(drawn: tuple[np.ndarray, np.ndarray]) -> None:
     labels, probabilities = drawn
     assert "recall[keratosis]" not in values(labels, probabilities)

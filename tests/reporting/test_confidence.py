@@ -4,25 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from benchmark.evaluation.statistics import ALL, Statistics
+from benchmark.evaluation.statistics import Statistics
 from benchmark.reporting import confidence
 from benchmark.reporting.inputs import Results
-
-
-def test_shares_of_better_are_those_of_the_comparisons(results: Results) -> None:
-    overall, *by_federation = confidence.better(results)
-    assert len(by_federation) == len(results.federations)
-    assert "among 3 ranked methods" in overall.caption
-    ranked = results.order[:3]
-    assert [column.head for column in overall.columns[1:]] == [results.methods[name].title for name in ranked]
-    table = results.statistics.comparisons.set_index(["federation", "quantity", "method", "other"])[
-        "probability_better"
-    ]
-    for row, method in enumerate(ranked):
-        for column, other in enumerate(ranked, 1):
-            text = overall.rows[row][column].text
-            assert text == ("" if method == other else f"{table[ALL, 'average_rank', method, other].item():.2f}")
-    assert [row[0].text for row in by_federation[0].controls] == ["Local"]
 
 
 def test_the_sentence_says_what_was_found_or_why_not(results: Results) -> None:
@@ -37,7 +21,8 @@ def test_the_sentence_says_what_was_found_or_why_not(results: Results) -> None:
 
 
 def test_places_and_rates_are_those_of_the_stability_table(results: Results) -> None:
-    places, *rates = confidence.stability(results)
+    places = confidence.places(results)
+    assert places is not None
     shares = results.statistics.places()
     for row, name in zip(places.rows, results.order, strict=False):
         assert row[1].text == f"{100 * shares.loc[name, 1]:.0f} %"
@@ -45,7 +30,8 @@ def test_places_and_rates_are_those_of_the_stability_table(results: Results) -> 
         "Average rank, seed 0 alone",
         "Average rank, seed 1 alone",
     ]
-    for federation, grid in zip(results.federations, rates, strict=True):
+    for federation in results.federations:
+        grid = confidence.rates(results, federation)
         assert [row[1].text for row in grid.rows] == [
             results.selected[federation, name]["rate"] for name in results.order[:3]
         ]
@@ -53,7 +39,7 @@ def test_places_and_rates_are_those_of_the_stability_table(results: Results) -> 
 
 def test_without_statistics_there_are_no_tables(results: Results) -> None:
     bare = replace(results, statistics=Statistics())
-    assert confidence.better(bare) == confidence.stability(bare) == []
+    assert confidence.places(bare) is None
     assert "not computed" in confidence.friedman(bare)
 
 

@@ -30,7 +30,7 @@ def test_tables_and_leaderboard_mark_the_row(results: Results) -> None:
     note = "‡ Not trained here, but taken from the reference: commit 0123456789ab, measured on Far GPU."
     assert note in markdown(here)
     assert "FedIT‡ " in markdown(here)
-    assert r"FedIT$^\ddagger$" in latex(here)
+    assert r"FedIT$^\ddagger$" in latex(here, "x")
     assert "‡" not in markdown(there)
     assert "FedIT‡ (`fedit`)" in markdown(leaderboard.grid(found))
     assert note in leaderboard.grid(found).notes

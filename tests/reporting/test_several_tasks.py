@@ -17,7 +17,7 @@ from benchmark.reporting import gallery
 from benchmark.reporting.inputs import load
 from benchmark.tasks import task as tasks
 from tests.evaluation import distance
-from tests.reporting import synthetic
+from tests.reporting import browser, synthetic
 
 ROOT = Path(__file__).parents[2]
 
@@ -103,3 +103,20 @@ def test_every_job_reports_on_both(tree: synthetic.Tree, tmp_path: Path) -> None
     page = tmp_path / "report.html"
     assert tree.job("reporting.report", "--published", published, "--figures", tmp_path, "--output", page) == 0
     assert "balanced accuracy (toy_lesions), mean distance (toy_slides) on the test images" in page.read_text()
+    if shutil.which("chromium"):
+        _is_drawn(page.read_text(encoding="utf-8"), tmp_path)
+
+
+def _is_drawn(html: str, folder: Path) -> None:
+    """A score without classes, without chance and better where it is less has its cells, its shades and its sides."""
+    addresses = ["task=distance", "task=distance&view=corrected", "task=distance&cell=toy_slides/fedit/0"]
+    plain, corrected, opened = browser.read(html, [(1000 + i, f"#{a}") for i, a in enumerate(addresses)], folder)[
+        "frames"
+    ]
+    assert plain["faults"] == corrected["faults"] == opened["faults"] == []
+    assert plain["columns"] == ["Method", "0 Site 0", "1 Site 1", "Mean"]
+    assert plain["cells"] == 4 * 2
+    assert "sensitivity" not in opened["behind"]
+    assert opened["behind"].startswith("mean distance")
+    for text, shade in zip(plain["texts"], plain["shades"], strict=True):
+        assert (shade == "down") == (text[0] == "+"), "more is worse"

@@ -41,6 +41,11 @@ def test_colours_of_known_methods_can_be_told_apart(eye: np.ndarray) -> None:
     assert nearest(seen([look(name, control=False).colour for name in KNOWN], eye)) > 10
 
 
+@pytest.mark.parametrize("eye", [np.eye(3), DEUTERANOPE], ids=["usual", "deuteranope"])
+def test_colours_of_classes_can_be_told_apart(eye: np.ndarray) -> None:
+    assert nearest(seen(style.class_colours(9), eye)) > 13
+
+
 def test_known_methods_and_controls_can_be_told_apart_in_grey() -> None:
     """No two share a marker that is equally filled."""
     looks = [look(name, control=name in CONTROLS) for name in [*KNOWN, *CONTROLS]]

@@ -171,3 +171,15 @@ def test_what_there_is_not_is_refused_in_one_line(name: str, settings: dict[str,
     with pytest.raises(ValueError, match=said) as error:
         tasks.of({"task": name, "classes": ["x"]}, settings)
     assert "\n" not in str(error.value)
+
+
+def test_a_report_is_told_what_was_taken_for_what_and_how_many_show_each_class() -> None:
+    """Two images of a: one is taken for a, one for b; an image of d is taken for d, one of a broken model for none."""
+    z = np.eye(4)[[0, 1, 3, 3]].copy()
+    z[3] = np.nan
+    counts = TASK.counts(torch.from_numpy(z), torch.tensor([0, 0, 3, 3])).numpy()
+    expected = np.zeros((4, 4))
+    expected[0, 0] = expected[0, 1] = expected[3, 3] = 1
+    np.testing.assert_array_equal(TASK.confusion(counts), expected)
+    assert TASK.support(counts).tolist() == [2, 0, 0, 2]
+    assert TASK.support(counts[:2].sum(0, keepdims=True)).tolist() == [1, 0, 0, 0], "one unit of two images"

@@ -296,6 +296,7 @@ rule report:
         statistics=plan.statistics,
         published="results/reference/published.csv",
         checks=plan.places.of("checks.csv"),
+        tests=plan.every(*plan.of_seeds("counts.parquet")),
         figures=expand(f"{plan.figures}/{{figure}}.svg", figure=plan.figure_names),
         captions=expand("report/{figure}.rst", figure=plan.figure_names),
         appendix=plan.appendix,

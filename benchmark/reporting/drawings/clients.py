@@ -32,7 +32,7 @@ def clients(results: Results) -> tuple[Figure, pd.DataFrame]:
     for federation in results.federations:
         for method in names:
             for client in results.sites(federation):
-                measure = over_seeds(results.cells_of(federation, method, client))
+                measure = results.score_of(federation, method, client)
                 rows.append((federation, method, client, measure.mean, measure.sd))
             measure = over_seeds(results.cells_of(federation, method))
             rows.append((federation, method, "mean", measure.mean, measure.sd))

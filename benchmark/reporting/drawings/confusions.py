@@ -1,6 +1,5 @@
 """What the best method takes images for: confusion matrices, pooled over clients and for each of them."""
 
-from pathlib import Path
 from textwrap import fill
 
 import numpy as np
@@ -8,10 +7,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmark.evaluation import counts
 from benchmark.evaluation.ranks import best_ranked
 from benchmark.reporting.drawings.panels import multiples, stacked
 from benchmark.reporting.inputs import Results
+from benchmark.reporting.tested import confusions
 
 _WIDTH = 9.2
 _ALL = "all clients"
@@ -47,14 +46,8 @@ def best_method(results: Results, federation: str) -> str:
 def _counts(results: Results, federation: str) -> pd.DataFrame:
     """Images of every client, true class and predicted class, and of all clients together; zeros too."""
     method, classes = best_method(results, federation), results.manifests[federation]["classes"]
-    clients, task = results.sites(federation), results.task(federation)
-    true, predicted = (task.counted.index(name) for name in ("true", "predicted"))
-    counted = dict.fromkeys(clients, np.zeros((len(classes), len(classes))))
-    for seed in sorted({run["seed"] for run in results.runs_of(federation, method)}):
-        path = Path(results.comparison.places.test(federation, method, seed, counts.FILE))
-        for client, _, values in counts.of_clients(path, task):
-            # One-hot rows: true against predicted. A diverged model takes an image for no class.
-            counted[client] = counted[client] + values[..., true].T @ np.nan_to_num(values[..., predicted])
+    nothing = np.zeros((len(classes), len(classes)))
+    counted = {**dict.fromkeys(results.sites(federation), nothing), **confusions(results, federation, method)}
     rows = [
         (federation, method, client, classes[label], classes[guess], int(n))
         for client, table in {_ALL: sum(counted.values()), **counted}.items()

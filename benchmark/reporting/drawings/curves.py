@@ -34,13 +34,14 @@ def rate_curves(results: Results) -> tuple[Figure, pd.DataFrame]:
             markerfacecolor="none",
             markeredgecolor="black",
             markeredgewidth=1,
+            clip_on=False,
         )
         rates = sorted(here["rate"].unique(), key=float)
         axes.set_xscale("log")
         labels = [rate if place % -(-len(rates) // 3) == 0 else "" for place, rate in enumerate(rates)]
         axes.set_xticks([float(rate) for rate in rates], labels)
         axes.minorticks_off()
-        axes.margins(x=0.15)
+        axes.margins(x=0.15, y=0.12)
     return figure, numbers
 
 

@@ -50,7 +50,9 @@ def _bars(axes: Axes, results: Results, federation: str, numbers: pd.DataFrame) 
             for name, colour in zip(classes, colours, strict=True):
                 share = counts[name] / total if total else 0.0
                 label = name if (row, place) == (0, 0) else None
-                axes.barh(y, share, _HEIGHT * 0.86, left=left, color=colour, label=label)
+                axes.barh(
+                    y, share, _HEIGHT * 0.86, left=left, color=colour, edgecolor="white", linewidth=0.4, label=label
+                )
                 left += share
             axes.text(1.01, y, f"{total} {split}", va="center", fontsize=6.5, color="#444444")
     axes.set_yticks(range(len(sites)), list(sites.values()))

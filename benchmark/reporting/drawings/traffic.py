@@ -1,5 +1,8 @@
 """What a score costs to send: test scores against bytes."""
 
+from collections.abc import Callable
+from functools import partial
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -13,9 +16,10 @@ from benchmark.reporting.measure import over_seeds
 
 
 def bytes_sent(results: Results) -> tuple[Figure, pd.DataFrame]:
-    """The mean test score against the bytes that a client sends and receives over the whole training.
+    """The mean test score, with its interval, against the bytes that a client sends and receives in all rounds.
 
-    The front is that of the ranked methods: a control is a level to compare with, not a way to share.
+    The front is that of the ranked methods: a control is a level to compare with, not a way to share. What costs more
+    bytes is on it only where it is reliably better than all that costs less.
     """
     runs = {(run["federation"], run["method"]["name"]): run for run in results.runs}
     rows = []
@@ -23,16 +27,17 @@ def bytes_sent(results: Results) -> tuple[Figure, pd.DataFrame]:
         for method in results.order:
             if (federation, method) in runs:
                 measure = over_seeds(results.cells_of(federation, method))
-                rows.append(
-                    (federation, method, sum(bytes_of_training(runs[federation, method])), measure.mean, measure.sd)
-                )
-    numbers = pd.DataFrame(rows, columns=["federation", "method", "bytes", "value", "sd"])
+                size = sum(bytes_of_training(runs[federation, method]))
+                bounds = results.statistics.interval(method, "mean", federation)
+                rows.append((federation, method, size, measure.mean, measure.sd, *bounds))
+    numbers = pd.DataFrame(rows, columns=["federation", "method", "bytes", "value", "sd", "low", "high"])
     numbers["front"] = False
     figure, panels = per_federation(results, columns=2, width=4.4, height=3.4)
     for federation, axes in panels.items():
         here = numbers[numbers["federation"] == federation]
         ranked = here[~here["method"].isin(results.controls)]
-        best = front(ranked, higher_is_better=results.best(federation) == "max")
+        higher = results.task(federation).higher_is_better
+        best = front(ranked, partial(_gain, results, federation), higher_is_better=higher)
         numbers.loc[best.index, "front"] = True
         _scatter(axes, results, here, best)
         axes.set_xlabel("bytes sent and received by one client in all rounds")
@@ -41,22 +46,30 @@ def bytes_sent(results: Results) -> tuple[Figure, pd.DataFrame]:
     return figure, numbers
 
 
-def front(points: pd.DataFrame, *, higher_is_better: bool) -> pd.DataFrame:
-    """The Pareto front: the points that no other point equals or betters in both bytes and score.
+def front(points: pd.DataFrame, gain: Callable[[str, str], int], *, higher_is_better: bool) -> pd.DataFrame:
+    """The Pareto front: no other point is as good with as few bytes, and each is reliably better than all cheaper ones.
 
     Args:
-        points: bytes and value; those without a value are never on the front.
+        points: method, bytes and value; those without a value are never on the front.
+        gain: Whether a method is reliably better (1) than another one, or not (0, -1).
         higher_is_better: Direction of the score.
 
     Returns:
         The rows on the front, by rising bytes. Points that are equal in both are all on it.
     """
-    gain = points["value"] if higher_is_better else -points["value"]
-    keep = [
-        not (((points["bytes"] <= size) & (gain >= own)) & ((points["bytes"] < size) | (gain > own))).any()
-        for size, own in zip(points["bytes"], gain, strict=True)
-    ]
-    return points[pd.Series(keep, index=points.index, dtype=bool) & gain.notna()].sort_values("bytes", kind="stable")
+    merit = points["value"] if higher_is_better else -points["value"]
+    keep = []
+    for method, size, own in zip(points["method"], points["bytes"], merit, strict=True):
+        beaten = (points["bytes"] <= size) & (merit >= own) & ((points["bytes"] < size) | (merit > own))
+        cheaper = points.loc[(points["bytes"] < size) & merit.notna(), "method"]
+        keep.append(not beaten.any() and all(gain(method, other) > 0 for other in cheaper))
+    return points[pd.Series(keep, index=points.index, dtype=bool) & merit.notna()].sort_values("bytes", kind="stable")
+
+
+def _gain(results: Results, federation: str, method: str, other: str) -> int:
+    """Whether a method's mean is reliably better than another one's; it counts as so where nothing is known of that."""
+    difference = results.difference(method, other, "mean", federation)
+    return 1 if difference is None else difference.sign
 
 
 def _scatter(axes: Axes, results: Results, points: pd.DataFrame, best: pd.DataFrame) -> None:
@@ -69,8 +82,11 @@ def _scatter(axes: Axes, results: Results, points: pd.DataFrame, best: pd.DataFr
         axes.axvspan(low / 3, left, color="#f5f5f5", zorder=0)
     steps = [*best["bytes"].clip(lower=zero), right]
     axes.step(steps, [*best["value"], *best["value"].tail(1)], where="post", color="#444444", linewidth=1, zorder=1)
-    for name, size, height in points[["method", "bytes", "value"]].itertuples(index=False, name=None):
-        axes.plot(max(size, zero), height, markersize=6.5, **look(results, name).mark)
+    shown = points[["method", "bytes", "value", "low", "high"]]
+    for name, size, height, bottom, top in shown.itertuples(index=False, name=None):
+        mark = look(results, name).mark
+        axes.plot([max(size, zero)] * 2, [bottom, top], color=mark["color"], linewidth=1, alpha=0.45)
+        axes.plot(max(size, zero), height, markersize=6.5, **mark)
         if results.methods[name].control:
             axes.axhline(height, color="#999999", linestyle=":", linewidth=0.9, zorder=0.9)
     for size, height, name in best[["bytes", "value", "method"]].itertuples(index=False, name=None):

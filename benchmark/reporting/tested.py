@@ -1,0 +1,79 @@
+"""What was tested: how large every client's test set is, and what a method takes for what in it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmark.evaluation import counts
+from benchmark.reporting.inputs import Results
+from benchmark.tasks.task import Floats
+
+
+@dataclass(frozen=True)
+class ClientTest:
+    """A client's test set.
+
+    Attributes:
+        samples: Number of its samples.
+        groups: Number of its groups: of lesions, say.
+        support: How many groups show each part of the score, (C,); None where the score has no parts.
+    """
+
+    samples: int
+    groups: int
+    support: npt.NDArray[np.int64] | None
+
+
+ClientTests = dict[str, dict[str, ClientTest]]
+"""By federation and client."""
+
+
+def client_tests(results: Results) -> ClientTests:
+    """The test set of every client.
+
+    Args:
+        results: The results.
+
+    Returns:
+        By federation and client; a federation without clients where nothing was tested. All models of a client were
+        tested on the same samples.
+    """
+    found: ClientTests = {federation: {} for federation in results.federations}
+    for federation, own in found.items():
+        task = results.task(federation)
+        tested = [path for method in results.order for path in _files(results, federation, method)]
+        for path in tested[:1]:
+            for client, about, values in counts.of_clients(path, task):
+                grouped = counts.added(about["group"], values)
+                own[client] = ClientTest(len(about), len(grouped), task.support(grouped))
+    return found
+
+
+def confusions(results: Results, federation: str, method: str) -> dict[str, Floats]:
+    """What a method takes each class for, on every client that was tested.
+
+    Args:
+        results: The results.
+        federation: The federation.
+        method: The method.
+
+    Returns:
+        By client, samples of each class (row) by the class that they were taken for (column), (C, C), over all seeds;
+        empty where the task has no confusions.
+    """
+    task = results.task(federation)
+    found: dict[str, Floats] = {}
+    for path in _files(results, federation, method):
+        for client, _, values in counts.of_clients(path, task):
+            if (matrix := task.confusion(values)) is not None:
+                found[client] = found.get(client, 0.0) + matrix
+    return found
+
+
+def _files(results: Results, federation: str, method: str) -> list[Path]:
+    """The counts of a row's tests, one file for each seed that was tested."""
+    seeds = sorted({run["seed"] for run in results.runs_of(federation, method)})
+    paths = (Path(results.comparison.places.test(federation, method, seed, counts.FILE)) for seed in seeds)
+    return [path for path in paths if path.is_file()]

@@ -1,0 +1,104 @@
+"""The verdict: which method leads, which ones cannot be told apart from it, and what that rests on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from benchmark.evaluation.ranks import overall_ranks
+from benchmark.evaluation.statistics import FEW_GROUPS
+from benchmark.reporting.inputs import LOCAL, MethodInfo, Results
+from benchmark.reporting.tested import ClientTests
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the results say at first sight.
+
+    Attributes:
+        leader: The method with the best average rank.
+        rank: Its average rank.
+        ranked: Number of ranked methods.
+        alike: The methods whose average rank may equal the leader's: the interval of the paired difference holds 0.
+        behind: The methods that are reliably worse.
+        unknown: The methods that could not be compared with it.
+        helped: Clients on which the leader is reliably better than training alone.
+        hurt: Those on which it is reliably worse.
+        compared: All clients on which the two were compared.
+    """
+
+    leader: MethodInfo
+    rank: float
+    ranked: int
+    alike: Sequence[MethodInfo]
+    behind: Sequence[MethodInfo]
+    unknown: Sequence[MethodInfo]
+    helped: int
+    hurt: int
+    compared: int
+
+
+def verdict(results: Results) -> Verdict | None:
+    """The verdict.
+
+    Args:
+        results: The results, with their statistics.
+
+    Returns:
+        The verdict; None where no method has an average rank.
+    """
+    ranks = overall_ranks(results.ranks).dropna()
+    ranked = [name for name in results.order if name in ranks]
+    if not ranked:
+        return None
+    leader, *others = ranked
+    found = {name: results.difference(leader, name, "average_rank") for name in others}
+    against = [
+        results.difference(leader, LOCAL, "score", federation, client)
+        for federation in results.federations
+        for client in results.sites(federation)
+    ]
+    signs = [difference.sign for difference in against if difference is not None]
+    methods = results.methods
+    return Verdict(
+        leader=methods[leader],
+        rank=float(ranks[leader]),
+        ranked=len(ranked),
+        alike=[methods[name] for name, difference in found.items() if difference is not None and not difference.apart],
+        behind=[methods[name] for name, difference in found.items() if difference is not None and difference.apart],
+        unknown=[methods[name] for name, difference in found.items() if difference is None],
+        helped=signs.count(1),
+        hurt=signs.count(-1),
+        compared=len(signs),
+    )
+
+
+def evidence(results: Results, tested: ClientTests) -> list[str]:
+    """What the verdict rests on, a sentence for each kind of evidence.
+
+    Args:
+        results: The results.
+        tested: The test sets.
+
+    Returns:
+        The sentences: how much was tested, how often it was trained, how small classes are.
+    """
+    clients = [one for own in tested.values() for one in own.values()]
+    parts = [int(n) for one in clients if one.support is not None for n in one.support if n]
+    few, seeds = sum(n < FEW_GROUPS for n in parts), results.seeds
+    groups = results.groups(results.federations)
+    sentences = [
+        f"{sum(one.samples for one in clients):,} test images of {sum(one.groups for one in clients):,} {groups},"
+        f" at {_counted(len(clients), 'client')} of {_counted(len(tested), 'federation')}.",
+        "One seed: what another run of the same training would give is not known."
+        if len(seeds) == 1
+        else f"{len(seeds)} seeds: every method was trained so often, at every rate.",
+    ]
+    if few:
+        sentences.append(
+            f"{few} of {len(parts)} classes at a client are tested on fewer than {FEW_GROUPS} {groups}: one image"
+            " more or less moves such a score by a tenth of that class or more."
+        )
+    return sentences
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("s" if number != 1 else "")
