@@ -45,6 +45,10 @@ class Places:
         """A row's selection."""
         return f"{self.folder}/selected/{federation}/{method}.json"
 
+    def gathered(self, federation: str, method: str, kind: str) -> str:
+        """What a row's runs say that the whole comparison reads: their `run.json` as `json`, scores as `parquet`."""
+        return f"{self.folder}/gathered/{federation}/{method}.{kind}"
+
     def test(self, federation: str, method: str, seed: int | str, file: str) -> str:
         """What a row's model made of the test images at the selected rate: `counts.parquet`, `predictions.parquet`."""
         return f"{self.tests(federation, method)}/seed={seed}/{file}"
@@ -138,7 +142,3 @@ class Comparison:
     def methods(self) -> list[str]:
         """Names of the methods."""
         return list(dict.fromkeys(method for _, method in self.rows))
-
-    def runs(self, federation: str, method: str) -> list[Path]:
-        """The folders of a row's runs: of every rate and seed."""
-        return [Path(self.places.run(federation, method, rate, seed)) for rate in self.rates for seed in self.seeds]

@@ -217,24 +217,22 @@ class Plan:
         """Patterns of a file of every run, over the wildcards `federation` and `method`."""
         return [self.places.run(*_ROW, rate, seed, file) for rate in self.config.rates for seed in self.config.seeds]
 
-    def of_seeds(self, file: str) -> list[str]:
-        """Patterns of a test file of every seed, over the wildcards `federation` and `method`."""
-        return [self.places.test(*_ROW, seed, file) for seed in self.config.seeds]
+    @property
+    def gathered(self) -> list[str]:
+        """Patterns of what the comparison reads of a row's runs, over the wildcards `federation` and `method`."""
+        return [self.places.gathered(*_ROW, kind) for kind in ("json", "parquet")]
 
     @property
     def tested(self) -> list[str]:
         """Patterns of what a row's models made of the test images, over the wildcards `federation` and `method`."""
-        return [*self.of_seeds("counts.parquet"), *self.of_seeds("predictions.parquet")]
+        files = ("counts.parquet", "predictions.parquet")
+        return [self.places.test(*_ROW, seed, file) for file in files for seed in self.config.seeds]
 
     @property
-    def collected(self) -> dict[str, Any]:
+    def collected(self) -> dict[str, str]:
         """What every job reads that reports on the comparison, by names for a rule's input."""
-        return {
-            "comparison": self.places.of("comparison.json"),
-            "clients": self.places.of("clients.parquet"),
-            "selected": self.every(self.selected),
-            "runs": self.every(*self.of_runs("run.json")),
-        }
+        files = {"comparison": "comparison.json", "clients": "clients.parquet", "rows": "rows.json"}
+        return {name: self.places.of(file) for name, file in files.items()}
 
     def every(self, *patterns: str) -> list[str]:
         """Patterns over `federation` and `method` filled in for all of both."""
@@ -254,13 +252,7 @@ class Plan:
     @property
     def row_files(self) -> list[str]:
         """Patterns of all that reports need of a row, over the wildcards `federation` and `method`."""
-        return [
-            *self.of_runs("run.json"),
-            *self.of_runs("metrics.parquet"),
-            self.selected,
-            *self.tested,
-            self.overlap,
-        ]
+        return [self.selected, *self.gathered, *self.tested, self.overlap]
 
     @property
     def statistics(self) -> list[str]:
@@ -311,7 +303,8 @@ class Plan:
         tables = [self.places.table(name, kind) for name in self.federations for kind in ("csv", "md", "tex")]
         drawn = [f"{self.figures}/{name}.{kind}" for name in self.figure_names for kind in ("pdf", "svg", "csv")]
         return [
-            *self.every(*self.of_runs("run.json")),
+            *self.every_trained(*self.of_runs("run.json")),
+            *self.every(*self.gathered),
             *tables,
             *drawn,
             *self.statistics,

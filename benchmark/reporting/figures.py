@@ -58,7 +58,7 @@ def main(comparison: GivenPath, name: Annotated[str, tyro.conf.Positional], pdf:
     if name not in FIGURES:
         raise ValueError(f"there is no figure {name!r}; there are: {', '.join(sorted(FIGURES))}")
     with rc_context(style.RC):
-        figure, numbers = FIGURES[name](load(comparison, statistics=True, overlaps=True))
+        figure, numbers = FIGURES[name](load(comparison, statistics=True, overlaps=True, validation=True))
         style.save(figure, numbers, pdf=pdf, svg=svg, csv=csv)
 
 

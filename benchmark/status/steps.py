@@ -11,7 +11,7 @@ def steps(plan: Plan) -> dict[str, tuple[int, int]]:
         "data": [f"{plan.config.data_root}/{folder}/source.json" for folder in plan.folders],
         "packs": [f"results/packs/{pack}/manifest.json" for pack in plan.packs],
         "backbone": [f"{plan.backbone}/model.safetensors"],
-        "runs": plan.every(*plan.of_runs("run.json")),
+        "runs": plan.every_trained(*plan.of_runs("run.json")),
         "selections": plan.every(plan.selected),
         "tests": plan.every(*plan.tested),
         "tables and figures": [path for path in plan.targets if not path.endswith("run.json")],

@@ -21,7 +21,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> synthetic.Tree:
 @pytest.fixture(scope="session")
 def results(tree: synthetic.Tree) -> Results:
     """The same, read."""
-    return load(tree.comparison, statistics=True, overlaps=True)
+    return load(tree.comparison, statistics=True, overlaps=True, validation=True)
 
 
 @pytest.fixture

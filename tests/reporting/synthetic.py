@@ -94,7 +94,8 @@ def write(
                     write_run(folder, run(federation, method, rate, seed, clients, lost), lost)
                     tree.runs.append(folder)
             runs, selected = places.runs(federation, method), places.selected(federation, method)
-            assert not run_job(select.main, [runs, "--output", selected])
+            gathered = [places.gathered(federation, method, kind) for kind in ("json", "parquet")]
+            assert not run_job(select.main, [runs, "--output", selected, "--gathered", *gathered])
             options = ["--selected", selected, "--output", places.overlap(federation, method)]
             assert not run_job(overlap.main, [runs, *options])
             for seed in seeds:

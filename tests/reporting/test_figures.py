@@ -188,11 +188,13 @@ def _copies(results: Results, names: list[str]) -> Results:
 
     own = [run for run in results.runs if run["method"]["name"] == "fedit"]
     cells = results.metrics[results.metrics["method"] == "fedit"]
+    scores = results.validation[results.validation["method"] == "fedit"]
     choices = {d: c for (d, m), c in results.selected.items() if m == "fedit"}
     return replace(
         results,
         runs=[*results.runs, *(renamed(run, name) for run in own for name in names)],
         metrics=pd.concat([results.metrics, *(cells.assign(method=name) for name in names)], ignore_index=True),
+        validation=pd.concat([results.validation, *(scores.assign(method=name) for name in names)]),
         selected={**results.selected, **{(d, n): {**c, "method": n} for d, c in choices.items() for n in names}},
     )
 
@@ -235,7 +237,7 @@ def test_stability_shows_all_places_and_every_window(results: Results) -> None:
 def test_a_diverged_rate_and_a_single_seed_can_be_drawn(tmp_path: Path) -> None:
     lost = [("toy_slides", "fedpal", rate) for rate in ("1e-3", "1e-2")]
     tree = synthetic.with_statistics(synthetic.write(tmp_path, seeds=[0], diverged=lost))
-    results = load(tree.comparison, statistics=True, overlaps=True)
+    results = load(tree.comparison, statistics=True, overlaps=True, validation=True)
     for name in {*figures.FIGURES} - {*Segmentation.figures}:
         figure, numbers = figures.FIGURES[name](results)
         figure.canvas.draw()

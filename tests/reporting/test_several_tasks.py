@@ -47,7 +47,9 @@ def tree(known: None, tmp_path: Path) -> synthetic.Tree:
             metrics["metric"] = metrics["metric"].replace("balanced_accuracy", other.score_name)
             metrics.to_parquet(folder / "metrics.parquet")
     for row in (tree.root / "runs/toy_slides").iterdir():
-        assert run(select.main, [str(row), "--output", str(tree.root / f"selected/toy_slides/{row.name}.json")]) == 0
+        written = [f"{tree.root}/gathered/toy_slides/{row.name}.{kind}" for kind in ("json", "parquet")]
+        written = ["--output", f"{tree.root}/selected/toy_slides/{row.name}.json", "--gathered", *written]
+        assert run(select.main, [str(row), *written]) == 0
     for folder in tree.tests:
         if "toy_slides" in folder.parts:
             about = pd.read_parquet(folder / counts.KEPT, columns=counts.ABOUT)

@@ -24,16 +24,19 @@ rule comparison:
 rule collect:
     input:
         comparison=plan.places.of("comparison.json"),
+        rows=plan.every(plan.selected, *plan.gathered),
         tests=plan.every(*plan.tested),
         code=plan.sources("benchmark.evaluation.collect", tasks=plan.tasks),
     output:
         plan.places.of("clients.parquet"),
+        plan.places.of("rows.json"),
+        plan.places.of("validation.parquet"),
     log:
         plan.log("collect"),
     conda:
         "../../environment.yml"
     message:
-        "Collect the scores of every client"
+        "Bring all rows together"
     shell:
         "python -m benchmark.evaluation.collect {input.comparison} > {log} 2>&1"
 
@@ -42,7 +45,6 @@ rule collect:
 rule uncertainty:
     input:
         **plan.collected,
-        tests=plan.every(*plan.of_seeds("counts.parquet")),
         code=plan.sources("benchmark.evaluation.uncertainty", tasks=plan.tasks),
     output:
         plan.places.of("intervals.parquet"),
@@ -61,8 +63,7 @@ rule uncertainty:
 rule stability:
     input:
         **plan.collected,
-        tests=plan.every(*plan.of_seeds("counts.parquet")),
-        metrics=plan.every(*plan.of_runs("metrics.parquet")),
+        validation=plan.places.of("validation.parquet"),
         code=plan.sources("benchmark.evaluation.stability", tasks=plan.tasks),
     output:
         plan.places.of("stability.csv"),
@@ -186,8 +187,7 @@ rule figure:
     input:
         **plan.collected,
         statistics=plan.statistics,
-        metrics=plan.every(*plan.of_runs("metrics.parquet")),
-        tests=plan.every(*plan.of_seeds("counts.parquet")),
+        validation=plan.places.of("validation.parquet"),
         overlap=plan.every(plan.overlap),
         code=plan.sources("benchmark.reporting.figures", tasks=plan.tasks),
     output:

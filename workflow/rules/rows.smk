@@ -78,7 +78,8 @@ rule select:
         runs=plan.of_runs("run.json"),
         code=plan.sources("benchmark.evaluation.select"),
     output:
-        plan.selected,
+        selected=plan.selected,
+        gathered=plan.gathered,
     log:
         plan.log("select/{federation}/{method}"),
     wildcard_constraints:
@@ -94,7 +95,7 @@ rule select:
         "Select the rate of {wildcards.method} on {wildcards.federation}"
     shell:
         "python -m benchmark.evaluation.select {params.runs} --rates {params.rates} --seeds {params.seeds}"
-        " --last-rounds {params.last_rounds} --output {output} > {log} 2>&1"
+        " --last-rounds {params.last_rounds} --output {output.selected} --gathered {output.gathered} > {log} 2>&1"
 
 
 # Opens the test split, for the selected rate only. No rule but this one, `appendix_predictions` and `show` does.
