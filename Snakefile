@@ -30,7 +30,6 @@ wildcard_constraints:
     method="|".join(plan.methods),
     folder="|".join(plan.folders),
     pack="|".join(plan.packs),
-    figure="|".join(plan.figure_names),
 
 
 # Nothing is downloaded before every licence that a download needs has been accepted.

@@ -334,9 +334,9 @@ class Plan:
         return gallery.names(map(fitness.figures, self.tasks))
 
     @property
-    def drawn_from_results(self) -> str:
-        """What the wildcard `figure` matches: the figures that one rule draws, from results alone."""
-        return "|".join(name for name in self.figure_names if name not in gallery.FROM_IMAGES)
+    def drawn_from_results(self) -> list[str]:
+        """The figures that one job draws, from results alone."""
+        return [name for name in self.figure_names if name not in gallery.FROM_IMAGES]
 
     @property
     def shown(self) -> str:
@@ -364,10 +364,6 @@ class Plan:
         """What the wildcard `federation` matches in their paths."""
         names = [name for name in self.federations if "overlays" in fitness.figures(self.task(name))]
         return "|".join(names) or "(?!)"
-
-    def caption(self, figure: str) -> str:
-        """What stands below a figure."""
-        return (ROOT / f"report/{figure}.rst").read_text(encoding="utf-8").strip()
 
     @property
     def templates(self) -> list[str]:

@@ -183,7 +183,8 @@ rule checks:
         " > {log} 2>&1"
 
 
-rule figure:
+# All in one process, which reads the results once.
+rule figures:
     input:
         **plan.collected,
         statistics=plan.statistics,
@@ -191,28 +192,28 @@ rule figure:
         overlap=plan.every(plan.overlap),
         code=plan.sources("benchmark.reporting.figures", tasks=plan.tasks),
     output:
-        pdf=f"{plan.figures}/{{figure}}.pdf",
-        svg=report(
-            f"{plan.figures}/{{figure}}.svg",
-            caption="../../report/figure.rst",
-            category="Figures",
-            labels={"figure": "{figure}"},
-        ),
-        csv=f"{plan.figures}/{{figure}}.csv",
+        pdf=expand(f"{plan.figures}/{{figure}}.pdf", figure=plan.drawn_from_results),
+        csv=expand(f"{plan.figures}/{{figure}}.csv", figure=plan.drawn_from_results),
+        svg=[
+            report(
+                f"{plan.figures}/{figure}.svg",
+                caption=f"../../report/{figure}.rst",
+                category="Figures",
+                labels={"figure": figure},
+            )
+            for figure in plan.drawn_from_results
+        ],
     log:
-        plan.log("figure/{figure}"),
-    wildcard_constraints:
-        figure=plan.drawn_from_results,
+        plan.log("figures"),
     conda:
         "../../environment.yml"
     params:
-        # A caption's path cannot hold wildcards.
-        caption=lambda wildcards: plan.caption(wildcards.figure),
+        names=plan.drawn_from_results,
     message:
-        "Draw {wildcards.figure}"
+        "Draw the figures"
     shell:
-        "python -m benchmark.reporting.figures {input.comparison} {wildcards.figure}"
-        " --pdf {output.pdf} --svg {output.svg} --csv {output.csv} > {log} 2>&1"
+        "python -m benchmark.reporting.figures {input.comparison} {params.names} --output $(dirname {output.pdf[0]})"
+        " > {log} 2>&1"
 
 
 rule examples:
@@ -247,7 +248,6 @@ rule examples:
 rule cases:
     input:
         **plan.collected,
-        tests=plan.every(*plan.of_seeds("counts.parquet")),
         code=plan.sources("benchmark.evaluation.cases", tasks=plan.tasks),
     output:
         plan.cases,
@@ -264,7 +264,6 @@ rule cases:
 rule overlays:
     input:
         **plan.collected,
-        tests=plan.every(*plan.of_seeds("counts.parquet")),
         cases=plan.all_cases,
         shown=plan.all_shown,
         code=plan.sources("benchmark.reporting.overlays", tasks=plan.tasks),
