@@ -8,9 +8,11 @@ from snakemake.utils import min_version
 from benchmark import last_run
 from benchmark.config import ConfigError
 from benchmark.plan import Plan
+from benchmark.preserve import preserve
 from benchmark.stale import unlock
 
 min_version("9.0")
+preserve()  # A job that fails takes no result away.
 try:
     plan = Plan.of(config)
 except ConfigError as error:
