@@ -65,6 +65,10 @@ class Places:
         """What a row's model makes of them."""
         return f"{self.tests(federation, method)}/shown.npz"
 
+    def looks(self, federation: str, method: str) -> str:
+        """With how many versions of its code and settings a method's test scores were looked at."""
+        return f"{self.tests(federation, method)}/looks.json"
+
     def all_rates(self, federation: str, method: str) -> str:
         """A row's test scores with every rate, for the appendix."""
         return f"{self.folder}/appendix/{federation}/{method}.csv"

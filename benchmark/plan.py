@@ -209,7 +209,8 @@ class Plan:
     def tested(self) -> list[str]:
         """Patterns of what a row's models made of the test images, over the wildcards `federation` and `method`."""
         files = ("counts.parquet", "predictions.parquet")
-        return [self.places.test(*_ROW, seed, file) for file in files for seed in self.config.seeds]
+        tests = [self.places.test(*_ROW, seed, file) for file in files for seed in self.config.seeds]
+        return [*tests, self.places.looks(*_ROW)]
 
     @property
     def collected(self) -> dict[str, str]:
@@ -294,6 +295,15 @@ class Plan:
             *map(self.places.of, ("leaderboard.csv", "leaderboard.md", "selection.csv", "checks.csv", "report.html")),
             *([self.places.of("appendix/selection.csv")] if self.appendix else []),
         ]
+
+    @property
+    def validated(self) -> dict[str, Any]:
+        """How methods compare on validation images, by names for a rule's input and output."""
+        names = ("leaderboard.csv", *(f"{name}.{kind}" for name in self.federations for kind in ("md", "csv")))
+        return {
+            "leaderboard": self.places.of("develop/leaderboard.md"),
+            "others": [self.places.of(f"develop/{name}") for name in names],
+        }
 
     @property
     def all_rates(self) -> str:

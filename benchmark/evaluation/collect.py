@@ -84,7 +84,7 @@ def join(comparison: Comparison) -> tuple[list[dict[str, Any]], pd.DataFrame]:
         comparison: What is compared.
 
     Returns:
-        The content of `rows.json`, whose runs stand in the order of rates and seeds; the rows of
+        The content of `rows.json` but for the tests, whose runs stand in the order of rates and seeds; the rows of
         `validation.parquet`.
 
     Raises:
@@ -97,21 +97,27 @@ def join(comparison: Comparison) -> tuple[list[dict[str, Any]], pd.DataFrame]:
         wanted = [(rate, seed) for rate in comparison.rates for seed in comparison.seeds]
         if absent := [lane for lane in wanted if lane not in held]:
             raise ValueError(f"{path}: no run of rate {absent[0][0]} and seed {absent[0][1]}; select the row again")
-        tests = [
-            Path(places.test(federation, method, seed, file)) for seed in comparison.seeds for file in (FILE, KEPT)
-        ]
         rows.append(
             {
                 "federation": federation,
                 "method": method,
                 "selected": read_json(Path(places.selected(federation, method))),
                 "runs": [held[lane] for lane in wanted],
-                "tests": {path.relative_to(comparison.folder).as_posix(): sha256(path) for path in tests},
             }
         )
         scores = pd.read_parquet(places.gathered(federation, method, "parquet"))
         tables.append(scores.assign(federation=federation, method=method)[[*gathered.KEY, "round", "client", "value"]])
     return rows, pd.concat(tables, ignore_index=True)
+
+
+def _tested(comparison: Comparison, federation: str, method: str) -> dict[str, Any]:
+    """Of a row's tests: how many versions of the method were tested, and hashes by name from the results' folder."""
+    names = [(seed, file) for seed in comparison.seeds for file in (FILE, KEPT)]
+    paths = [Path(comparison.places.test(federation, method, seed, file)) for seed, file in names]
+    return {
+        "looks": read_json(Path(comparison.places.looks(federation, method))),
+        "tests": {path.relative_to(comparison.folder).as_posix(): sha256(path) for path in paths},
+    }
 
 
 def main(comparison: GivenPath) -> None:
@@ -122,6 +128,7 @@ def main(comparison: GivenPath) -> None:
     """
     held = Comparison.read(comparison)
     rows, validation = join(held)
+    rows = [{**row, **_tested(held, row["federation"], row["method"])} for row in rows]
     for name, content in (("clients.parquet", table(held)), (gathered.VALIDATION, validation)):
         with atomic(held.folder / name) as temporary:
             content.to_parquet(temporary, index=False)

@@ -15,7 +15,8 @@ import pandas as pd
 from benchmark.files import atomic, write_json
 
 ROWS = "rows.json"
-"""In the folder of a comparison: of every row, federation, method, `selected`, `runs`, and `tests`, hashes by file."""
+"""In the folder of a comparison: of every row, federation, method, `selected`, `runs`, `looks` (see
+`benchmark.evaluation.evaluate`), and `tests`, hashes by file."""
 VALIDATION = "validation.parquet"
 """Beside it: columns federation, method, rate, seed, round, client, value."""
 KEY = ["federation", "method", "rate", "seed"]

@@ -23,6 +23,11 @@ def read_choices(comparison: Comparison) -> dict[tuple[str, str], dict[str, Any]
     return {(row["federation"], row["method"]): row["selected"] for row in read_json(comparison.folder / ROWS)}
 
 
+def read_looks(comparison: Comparison) -> dict[tuple[str, str], int]:
+    """By federation and method, how many versions of the method had been tested when the row was."""
+    return {(row["federation"], row["method"]): row["looks"] for row in read_json(comparison.folder / ROWS)}
+
+
 def read_validation(comparison: Comparison) -> pd.DataFrame:
     """Every run's validation scores: federation, method, rate, seed, round, client, value."""
     return pd.read_parquet(comparison.folder / VALIDATION)

@@ -17,7 +17,7 @@ from benchmark.comparison import Comparison
 from benchmark.evaluation import overlap
 from benchmark.evaluation.gathered import KEY
 from benchmark.evaluation.ranks import client_ranks, expected_cells, overall_ranks
-from benchmark.evaluation.reading import controls_of, read_choices, read_metrics, read_runs, read_validation
+from benchmark.evaluation.reading import controls_of, read_choices, read_looks, read_metrics, read_runs, read_validation
 from benchmark.evaluation.statistics import Statistics, read
 from benchmark.tasks import task as tasks
 from benchmark.tasks.task import Task
@@ -48,6 +48,8 @@ class Results:
         overlap: The overlap of adapters: federation, method, seed, client, layer, measure, value, random.
         validation: Every run's validation scores: federation, method, rate, seed, round, client, value.
         statistics: Intervals, comparisons, tests and stability.
+        images: Of which images the metrics are, as a caption says it.
+        looks: How many versions of a method had been tested when its row was, by (federation, method).
     """
 
     comparison: Comparison
@@ -57,6 +59,8 @@ class Results:
     overlap: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=_OVERLAP))
     validation: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=_VALIDATION))
     statistics: Statistics = field(default_factory=Statistics)
+    images: Literal["test", "validation"] = "test"
+    looks: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
     @property
     def manifests(self) -> Mapping[str, Mapping[str, Any]]:
@@ -209,7 +213,7 @@ def load(path: Path, *, statistics: bool = False, overlaps: bool = False, valida
         if unknown := {str(client) for client in run["clients"]} - set(known):
             row = f"{run['method']['name']} on {run['federation']}"
             raise ValueError(f"{row}: its federation has no clients {sorted(unknown)}; train it again")
-    held = Results(comparison, read_metrics(comparison), runs, read_choices(comparison))
+    held = Results(comparison, read_metrics(comparison), runs, read_choices(comparison), looks=read_looks(comparison))
     return replace(
         held,
         statistics=read(comparison.folder) if statistics else held.statistics,

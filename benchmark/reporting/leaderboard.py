@@ -23,7 +23,7 @@ from benchmark.job import GivenPath, run
 from benchmark.reporting.grid import Cell, Column, Grid, markdown, measured
 from benchmark.reporting.inputs import MethodInfo, Results, load
 from benchmark.reporting.measure import MISSING, Measure, mean_of, over_seeds, rank_of, within
-from benchmark.reporting.origin import mark, origin_notes
+from benchmark.reporting.origin import look_notes, mark, origin_notes
 from benchmark.reporting.tables import EDGE_NOTE, PLACES, intervals, place_of
 
 # Scores that differ by less are equal: means taken in another order differ by rounding alone.
@@ -182,7 +182,7 @@ def grid(results: Results) -> Grid:
     seeds, brackets = ", ".join(map(str, results.seeds)), intervals(results, results.federations)
     titles = " and ".join(results.title(federation) for federation in results.federations)
     caption = (
-        f"{len(ranked)} ranked methods on {titles}: {results.scores} on test images; seeds: {seeds}."
+        f"{len(ranked)} ranked methods on {titles}: {results.scores} on {results.images} images; seeds: {seeds}."
         " Average rank: the mean over federations of the mean over seeds and clients of the rank among the"
         f" {len(ranked)} ranked methods, 1 being the best."
         f" Mean: over clients."
@@ -197,7 +197,7 @@ def grid(results: Results) -> Grid:
         rows=[_cells(results, entry) for entry in ranked],
         controls=[_cells(results, entry) for entry in found if entry.method.control],
         caption=caption,
-        notes=[*([EDGE_NOTE] if edge else []), *head_notes(results), *origin_notes(results)],
+        notes=[*([EDGE_NOTE] if edge else []), *head_notes(results), *origin_notes(results), *look_notes(results)],
     )
 
 
@@ -210,8 +210,9 @@ def main(comparison: GivenPath, csv: Path, md: Path) -> None:
         md: The table in Markdown.
     """
     results = load(comparison, statistics=True)
-    write_text(csv, frame(results).to_csv(index=False))
-    write_text(md, markdown(grid(results)))
+    numbers, table = frame(results), grid(results)
+    write_text(csv, numbers.to_csv(index=False))
+    write_text(md, markdown(table))
 
 
 def head_notes(results: Results) -> list[str]:

@@ -103,6 +103,7 @@ def write(
                 folder.mkdir(parents=True)
                 write_test(folder, *predictions(federation, method, seed, classes, clients))
                 tree.tests.append(folder)
+            write_json(Path(places.looks(federation, method)), 1)
     write_json(
         tree.comparison,
         {

@@ -98,7 +98,7 @@ class Project:
 
     def forget(self) -> None:
         """Remove all that was trained, and what was made of it."""
-        for name in ("runs", "selected", "test", "tables", "clients.parquet", "../store"):
+        for name in ("runs", "selected", "gathered", "test", "tables", "clients.parquet", "../store"):
             path = self.folder / "results/small" / name
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 

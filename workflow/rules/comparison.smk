@@ -315,3 +315,35 @@ rule report:
     shell:
         "python -m benchmark.reporting.report {input.comparison} --published {input.published}"
         " --figures $(dirname {input.figures[0]}) --output {output} > {log} 2>&1"
+
+
+# While a method is being made: all rows up to their selection, compared on validation images. No test split is opened.
+rule validate:
+    input:
+        comparison=plan.places.of("comparison.json"),
+        rows=plan.every(plan.selected, *plan.gathered),
+        code=plan.sources("benchmark.reporting.develop", tasks=plan.tasks),
+    output:
+        **plan.validated,
+    log:
+        plan.log("validate"),
+    conda:
+        "../../environment.yml"
+    message:
+        "Compare all rows on validation images"
+    shell:
+        "python -m benchmark.reporting.develop {input.comparison} --output $(dirname {output.leaderboard}) > {log} 2>&1"
+
+
+rule develop:
+    input:
+        **plan.validated,
+    log:
+        plan.log("develop"),
+    localrule: True
+    conda:
+        "../../environment.yml"
+    message:
+        "On validation images, {input.leaderboard}:"
+    shell:
+        "tee {log} < {input.leaderboard}"

@@ -131,7 +131,7 @@ rule evaluate:
         "python -m benchmark.device -- python -m benchmark.evaluation.evaluate {params.runs} --rates {params.rates}"
         " --selected {input.selected} --settings {params.settings:q} --method {input.method}"
         " --pack $(dirname {input.test}) --backbone $(dirname {input.backbone}) --output {params.output}"
-        " --device {resources.device} > {log} 2>&1"
+        " --history results/store/tested --device {resources.device} > {log} 2>&1"
 
 
 # What other selections would have given. The selection comes first, and nothing but the appendix reads the scores.
