@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark import fitness
+from benchmark.baselines.match import found
 from benchmark.baselines.rows import Baselines, hashes
 from benchmark.comparison import Places
 from benchmark.config import (
@@ -258,7 +259,11 @@ class Plan:
     def baselines(self) -> Baselines:
         """Which of the rows are taken from the reference, and which are trained here."""
         asked = self.config.baselines == "reference"
-        return Baselines(asked, self.rows, self.results, self.kept, self.row_files, self._hashes)
+        return Baselines(asked, self.rows, self.results, self.kept, self.row_files, self._hashes, self._found)
+
+    def _found(self, federation: str) -> tuple[dict[str, str], str | None]:
+        pack = Path(f"results/packs/{self.pack(federation)}")
+        return found(pack, Path(self.backbone), self.config.backbone.weights == "drawn")
 
     def _hashes(self, federation: str, method: str) -> dict[str, str]:
         settings = self.config.federations[federation]

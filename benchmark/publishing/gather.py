@@ -36,7 +36,8 @@ def incomplete(plan: Plan) -> list[str]:
     copied = [
         f"{method} on {federation} is to be taken from the reference"
         for federation, method in plan.baselines.taken
-        if _origin(Path(plan.places.gathered(federation, method, "json"))) != "reference"
+        if (federation, method) not in plan.baselines.otherwise
+        and _origin(Path(plan.places.gathered(federation, method, "json"))) != "reference"
     ]
     needed = [*sources(plan, predictions=True).values(), Path(plan.backbone, "backbone.json")]
     absent = [f"{path} is missing" for path in needed if not path.is_file()]

@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -29,6 +30,17 @@ def compared(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Pro
     return project
 
 
+def gathered(project: Project, method: str) -> list[dict[str, Any]]:
+    """What is gathered of a row's runs."""
+    return list(read_json(project.folder / f"results/small/gathered/toy_lesions/{method}.json"))
+
+
+def origin(project: Project, method: str) -> str:
+    """Where a row's results are from."""
+    (found,) = {run["origin"] for run in gathered(project, method)}
+    return str(found)
+
+
 def said(project: Project) -> list[str]:
     """What planning says of the rows."""
     return [line for line in project.snakemake("all", "-n").splitlines() if line.startswith("baselines=")]
@@ -36,12 +48,12 @@ def said(project: Project) -> list[str]:
 
 def test_a_new_method_is_trained_alone_and_compared(compared: Project) -> None:
     """The kept rows are copied, marked and noted; a second run has nothing to do."""
-    for method, origin in {"fedit": "reference", "local": "reference", "mine": "trained"}.items():
-        assert compared.run(method, "1e-3")["origin"] == origin
+    for method, expected in {"fedit": "reference", "local": "reference", "mine": "trained"}.items():
+        assert origin(compared, method) == expected
     for target in TARGETS[:2]:
         table = (compared.folder / target).read_text()
         assert table.count("‡") == 3, "two rows and their note"
-        assert f"commit {compared.run('fedit', '1e-3')['commit'][:12]}, measured on CPU" in table
+        assert f"commit {gathered(compared, 'fedit')[0]['commit'][:12]}, measured on CPU" in table
     checks = pd.read_csv(compared.folder / TARGETS[2])
     rows = checks[checks["check"].isin(["reference row", "not used"])]
     assert dict(zip(rows["method"], rows["check"], strict=True)) == {
@@ -68,14 +80,25 @@ def test_what_has_changed_is_trained_and_said(compared: Project) -> None:
         assert f"fedit on toy_lesions is trained: the engine {changed}" in said(compared)[0]
 
 
-def test_other_images_are_refused_in_one_line(compared: Project) -> None:
+def test_a_row_that_was_made_from_other_images_is_trained(compared: Project) -> None:
+    """By the job that would have taken it, and every planning says why; nothing fails, nothing is taken away."""
     (path,) = compared.folder.glob("results/packs/*/manifest.json")
     before, manifest = path.read_bytes(), read_json(path)
     write_json(path, {**manifest, "hashes": {**manifest["hashes"], "test.npy": "0" * 64}})
-    printed = compared.snakemake("results/small/selected/toy_lesions/fedit.json", ok=False)
+    selected = "results/small/selected/toy_lesions/fedit.json"
+    chosen = (compared.folder / selected).read_bytes()
+    compared.snakemake(selected, "results/small/test/toy_lesions/fedit/seed=0/counts.parquet")
+    why = (
+        f"{ROWS}/fedit.zip was made from other images: test.npy was {manifest['hashes']['test.npy'][:6]}, and is 000000"
+    )
+    assert f"baselines=reference: fedit on toy_lesions is trained: {why} here" in said(compared)
+    log = compared.folder / "logs/small/baseline/toy_lesions/fedit.log"
+    assert f"fedit on toy_lesions is trained: {why} here" in log.read_text()
+    assert origin(compared, "fedit") == "store", "as before it was kept"
+    assert (compared.folder / selected).read_bytes() == chosen
     path.write_bytes(before)
-    was = manifest["hashes"]["test.npy"][:6]
-    assert f"take: {ROWS}/fedit.zip: made from other images: test.npy was {was}, and is 000000 here;" in printed
+    compared.snakemake(selected)
+    assert origin(compared, "fedit") == "reference"
 
 
 def test_without_the_reference_lanes_come_from_the_store(compared: Project) -> None:

@@ -206,13 +206,15 @@ rule overlap:
         " --output {output} > {log} 2>&1"
 
 
-# In place of the last four for rows that are taken from the reference. The archive is no input: a rule makes it, from
-# rows such as this one.
+# In place of the last four for rows that may be taken from the reference. Where one was made from other images or
+# weights, which is known once both are here, this job trains it. The archive is no input: a rule makes it, from rows such
+# as this one.
 rule baseline:
     input:
+        method=lambda wildcards: method_file(wildcards.method),
         pack=plan.packed("manifest.json"),
         backbone=f"{plan.backbone}/backbone.json",
-        code=plan.sources("benchmark.baselines.take"),
+        code=plan.of_model("benchmark.baselines.take"),
     output:
         plan.row_files,
     log:
@@ -221,13 +223,21 @@ rule baseline:
         federation=plan.where_referenced,
     conda:
         "../../environment.yml"
+    threads: plan.threads(workflow.resource_settings.cores) * plan.config.threads
+    resources:
+        gpu=1,
+        running=plan.running,
     params:
         archive=lambda wildcards: plan.kept.format(**wildcards),
         sha256=lambda wildcards: plan.baselines.archive(**wildcards),
+        settings=lambda wildcards: plan.training(wildcards.federation, wildcards.method),
+        last_rounds=plan.config.selection.last_rounds,
         results=lambda wildcards: plan.results,
         drawn="--drawn" if plan.config.backbone.weights == "drawn" else "",
     message:
-        "Take {wildcards.method} on {wildcards.federation} from the reference"
+        "Take {wildcards.method} on {wildcards.federation} from the reference, or train it; progress in {log}"
     shell:
-        "python -m benchmark.baselines.take --archive {params.archive} --pack {input.pack} --backbone {input.backbone} "
-        "{params.drawn} --results {params.results} --files {output} > {log} 2>&1"
+        "python -m benchmark.device -- python -m benchmark.baselines.take --archive {params.archive} --files {output}"
+        " --settings {params.settings:q} --running {resources.running:q} --method {input.method}"
+        " --pack $(dirname {input.pack}) --backbone $(dirname {input.backbone}) {params.drawn} --store results/store"
+        " --results {params.results} --last-rounds {params.last_rounds} > {log} 2>&1"
