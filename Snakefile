@@ -46,8 +46,12 @@ onstart:
     ),
 
 
+# What was not known yet when the run was planned: which rows the reference could not answer for after all.
 onsuccess:
-    print(plan.farewell, file=sys.stderr),
+    for line in Plan.of(config).baselines.announcement:
+        if line not in plan.baselines.announcement:
+            print(line, file=sys.stderr)
+    print(plan.farewell, file=sys.stderr)
 
 
 rule all:
@@ -60,5 +64,5 @@ rule all:
 
 include: "workflow/rules/data.smk"  # download, pack, backbone
 include: "workflow/rules/rows.smk"  # train, select, evaluate, overlap; or baseline in place of them
-include: "workflow/rules/comparison.smk"  # collect, uncertainty, stability, ..., table, leaderboard, figure, report
+include: "workflow/rules/comparison.smk"  # collect, uncertainty, stability, ..., table, leaderboard, figures, report; develop
 include: "workflow/rules/reference.smk"  # keep, reference, readme: what is committed; no part of `all`

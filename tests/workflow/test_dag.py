@@ -81,6 +81,7 @@ def test_adding_a_method_trains_it_alone(finished: Project) -> None:
     assert trained(jobs) == {"mine"}
     assert ("evaluate", "toy_lesions", "mine") in jobs
     assert ("evaluate", "toy_lesions", "fedit") not in jobs
+    assert ("examples",) not in jobs
 
 
 def test_adding_a_rate_trains_only_the_new_lanes(project: Project) -> None:

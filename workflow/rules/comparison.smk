@@ -218,7 +218,12 @@ rule figures:
 
 rule examples:
     input:
-        comparison=plan.places.of("comparison.json"),
+        # Its rows and rates, which may change, show no image.
+        comparison=ancient(plan.places.of("comparison.json")),
+        manifests=[
+            f"results/packs/{plan.pack(name)}/manifest.json"
+            for name in plan.federations
+        ],
         packs=[
             f"results/packs/{plan.pack(name)}/train.npy" for name in plan.federations
         ],
@@ -237,6 +242,8 @@ rule examples:
         plan.log("examples"),
     conda:
         "../../environment.yml"
+    params:
+        clients=[plan.config.federations[name].clients for name in plan.federations],
     message:
         "Draw examples of the images"
     shell:
