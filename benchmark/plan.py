@@ -101,10 +101,10 @@ class Plan:
         """The methods that are rows under their own name."""
         return discovered().chosen(self.config.methods, self.config.own)
 
-    @property
-    def datasets(self) -> list[str]:
-        """Names of the datasets of all federations."""
-        return sorted({self.dataset(name) for name in self.federations})
+    @cached_property
+    def rows(self) -> list[tuple[str, str]]:
+        """Every row there is: its federation and its method."""
+        return [(federation, method) for federation in self.federations for method in self.methods]
 
     def dataset(self, federation: str) -> str:
         """The dataset of a federation."""
@@ -226,11 +226,6 @@ class Plan:
     def every_trained(self, *patterns: str) -> list[str]:
         """The same for the rows that are trained here."""
         return _filled(self.baselines.trained, patterns)
-
-    @cached_property
-    def rows(self) -> list[tuple[str, str]]:
-        """Every row there is: its federation and its method."""
-        return [(federation, method) for federation in self.federations for method in self.methods]
 
     # Rows that are kept with the project; see `Baselines`.
 
