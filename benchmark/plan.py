@@ -101,6 +101,11 @@ class Plan:
         """The methods that are rows under their own name."""
         return discovered().chosen(self.config.methods, self.config.own)
 
+    @property
+    def datasets(self) -> list[str]:
+        """Names of the datasets of all federations."""
+        return sorted({self.dataset(name) for name in self.federations})
+
     @cached_property
     def rows(self) -> list[tuple[str, str]]:
         """Every row there is: its federation and its method."""
