@@ -220,10 +220,10 @@ def head_notes(results: Results) -> list[str]:
     heads = {run["method"]["name"]: run["head"] for run in results.runs if "head" in run}
     if not heads:
         return []
-    named = {name: f"{results.methods[name].title}{'‡' if head['fixed'] else ''}" for name, head in heads.items()}
+    named = {name: f"{results.methods[name].title}{'§' if head['fixed'] else ''}" for name, head in heads.items()}
     of = {policy: [named[n] for n in named if heads[n]["policy"] == policy] for policy in ("personal", "shared")}
     policies = [f"{policy} in {', '.join(titles)}" for policy, titles in of.items() if titles]
-    return [f"Head: {'; '.join(policies)}. ‡ The method says so itself; all others follow the configuration."]
+    return [f"Head: {'; '.join(policies)}. § The method says so itself; all others follow the configuration."]
 
 
 def human_seconds(seconds: float) -> str:

@@ -152,7 +152,8 @@ use rule evaluate as appendix_predictions with:
 # What a row's model makes of the few test cases that are shown: chosen by rule, once every row is tested.
 rule show:
     input:
-        comparison=plan.places.of("comparison.json"),
+        # Its other rows, which may change, predict nothing.
+        comparison=ancient(plan.places.of("comparison.json")),
         cases=plan.cases,
         selected=plan.selected,
         method=lambda wildcards: plan.method_file(wildcards.method),
@@ -211,7 +212,7 @@ rule overlap:
 # as this one.
 rule baseline:
     input:
-        method=lambda wildcards: method_file(wildcards.method),
+        method=lambda wildcards: plan.method_file(wildcards.method),
         pack=plan.packed("manifest.json"),
         backbone=f"{plan.backbone}/backbone.json",
         code=plan.of_model("benchmark.baselines.take"),
