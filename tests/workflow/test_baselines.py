@@ -74,7 +74,7 @@ def test_what_has_changed_is_trained_and_said(compared: Project) -> None:
     with compared.edited("methods/fedopal/fedit.py", 'title = "FedIT"', 'title = "Fed-IT"'):
         assert trained(compared.planned()) == {"fedit"}
         assert f"fedit on toy_lesions is trained: the method (its file or its settings) {changed}" in said(compared)[1]
-    with compared.edited("benchmark/federation/engine.py", "SUPPORT = 5", "SUPPORT = 6"):
+    with compared.edited("benchmark/federation/engine.py", "SUPPORT = 32", "SUPPORT = 33"):
         assert trained(compared.planned()) == {"fedit", "local", "mine"}
         assert f"fedit on toy_lesions is trained: the engine {changed}" in said(compared)[0]
 

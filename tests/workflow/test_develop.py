@@ -29,6 +29,6 @@ def test_develop_compares_on_validation_images_with_unreadable_test_images(untra
     board = pd.read_csv(results / "develop/leaderboard.csv").set_index("method")
     for method in SMALL["methods"]:
         choice = read_json(results / f"selected/toy_lesions/{method}.json")
-        assert board.loc[method, "mean"] == pytest.approx(choice["scores"][choice["rate"]]["mean"])
+        assert board.loc[method, "mean:toy_lesions"] == pytest.approx(choice["scores"][choice["rate"]]["mean"])
     assert not (results / "test").exists()
     assert "Error in rule evaluate" in untrained.snakemake("results/small/clients.parquet", ok=False)
