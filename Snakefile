@@ -8,9 +8,11 @@ from snakemake.utils import min_version
 from benchmark import last_run
 from benchmark.config import ConfigError
 from benchmark.plan import Plan
+from benchmark.preserve import preserve
 from benchmark.stale import unlock
 
 min_version("9.0")
+preserve()  # A job that fails takes no result away.
 try:
     plan = Plan.of(config)
 except ConfigError as error:
@@ -30,7 +32,6 @@ wildcard_constraints:
     method="|".join(plan.methods),
     folder="|".join(plan.folders),
     pack="|".join(plan.packs),
-    figure="|".join(plan.figure_names),
 
 
 # Nothing is downloaded before every licence that a download needs has been accepted.
@@ -45,8 +46,12 @@ onstart:
     ),
 
 
+# What was not known yet when the run was planned: which rows the reference could not answer for after all.
 onsuccess:
-    print(plan.farewell, file=sys.stderr),
+    for line in Plan.of(config).baselines.announcement:
+        if line not in plan.baselines.announcement:
+            print(line, file=sys.stderr)
+    print(plan.farewell, file=sys.stderr)
 
 
 rule all:
@@ -59,5 +64,5 @@ rule all:
 
 include: "workflow/rules/data.smk"  # download, pack, backbone
 include: "workflow/rules/rows.smk"  # train, select, evaluate, overlap; or baseline in place of them
-include: "workflow/rules/comparison.smk"  # collect, uncertainty, stability, ..., table, leaderboard, figure, report
+include: "workflow/rules/comparison.smk"  # collect, uncertainty, stability, ..., table, leaderboard, figures, report; develop
 include: "workflow/rules/reference.smk"  # keep, reference, readme: what is committed; no part of `all`

@@ -45,6 +45,10 @@ class Places:
         """A row's selection."""
         return f"{self.folder}/selected/{federation}/{method}.json"
 
+    def gathered(self, federation: str, method: str, kind: str) -> str:
+        """What a row's runs say that the whole comparison reads: their `run.json` as `json`, scores as `parquet`."""
+        return f"{self.folder}/gathered/{federation}/{method}.{kind}"
+
     def test(self, federation: str, method: str, seed: int | str, file: str) -> str:
         """What a row's model made of the test images at the selected rate: `counts.parquet`, `predictions.parquet`."""
         return f"{self.tests(federation, method)}/seed={seed}/{file}"
@@ -60,6 +64,10 @@ class Places:
     def shown(self, federation: str, method: str) -> str:
         """What a row's model makes of them."""
         return f"{self.tests(federation, method)}/shown.npz"
+
+    def looks(self, federation: str, method: str) -> str:
+        """With how many versions of its code and settings a method's test scores were looked at."""
+        return f"{self.tests(federation, method)}/looks.json"
 
     def all_rates(self, federation: str, method: str) -> str:
         """A row's test scores with every rate, for the appendix."""
@@ -138,7 +146,3 @@ class Comparison:
     def methods(self) -> list[str]:
         """Names of the methods."""
         return list(dict.fromkeys(method for _, method in self.rows))
-
-    def runs(self, federation: str, method: str) -> list[Path]:
-        """The folders of a row's runs: of every rate and seed."""
-        return [Path(self.places.run(federation, method, rate, seed)) for rate in self.rates for seed in self.seeds]

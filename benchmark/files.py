@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,6 +39,32 @@ def atomic(path: Path, durable: bool = True) -> Iterator[Path]:
         raise OSError(error.errno, error.strerror, str(path)) from error  # A full disk does not say whose file it was.
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replaced(folder: Path, pattern: str = "*") -> Iterator[Path]:
+    """A new folder, whose content moves to `folder` once the block ends without an error.
+
+    Args:
+        folder: Where it goes.
+        pattern: What in it takes the place of what has the same name, whole: a file, or a folder with all it holds.
+
+    Yields:
+        The new folder, in `folder`.
+    """
+    new = folder / ".new"
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    try:
+        yield new
+        for path in sorted(new.glob(pattern)):
+            place = folder / path.relative_to(new)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_dir():
+                shutil.rmtree(place, ignore_errors=True)
+            path.replace(place)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
 
 
 def sweep(folder: Path) -> None:

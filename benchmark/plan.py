@@ -4,15 +4,16 @@ The plan knows methods and datasets by their files, without importing them: a br
 from being planned. It reads no data, so that a plan can be made before anything is downloaded.
 """
 
-import ast
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
+from benchmark import fitness
+from benchmark.baselines.match import found
 from benchmark.baselines.rows import Baselines, hashes
 from benchmark.comparison import Places
 from benchmark.config import (
@@ -25,14 +26,12 @@ from benchmark.config import (
     VariantSettings,
     parse,
 )
-from benchmark.errors import nearest
 from benchmark.federation import shard
 from benchmark.files import digest
 from benchmark.methods import discovered, method_file
 from benchmark.reporting import gallery
 from benchmark.sources import ROOT, closure, fetching
 
-Node = TypeVar("Node", bound=ast.stmt)
 _ROW = ("{federation}", "{method}")
 """A row in patterns of paths."""
 
@@ -61,20 +60,10 @@ class Plan:
         Raises:
             ConfigError: A fault of the configuration, or a method, method setting or dataset that does not exist.
         """
-        plan = cls(parse(values, where))
-        unknown = discovered().unknown(plan.config.methods or (), plan.config.own or (), plan.config.method_settings)
-        faults = [
-            *unknown,
-            *plan._unfit_variants(),
-            *plan._unknown_datasets(),
-            *plan._unknown_settings(),
-            *plan._unfit(),
-        ]
-        if not plan.methods:
-            faults.append("methods: none is named, and none stands in methods/ itself; name a group or a method")
-        if faults:
+        config = parse(values, where)
+        if faults := fitness.faults(config):
             raise ConfigError("\n".join(f"{where}: {fault}" for fault in faults))
-        return plan
+        return cls(config)
 
     # What there is.
 
@@ -91,7 +80,7 @@ class Plan:
     @cached_property
     def variants(self) -> dict[str, VariantSettings]:
         """By name, the rows that are a method once more: the configuration's, and with `head: both` personal heads."""
-        policies = {name: self._fixed(name, "head") for name in self.plain} if self.config.head == "both" else {}
+        policies = {name: fitness.fixed(name, "head") for name in self.plain} if self.config.head == "both" else {}
         heads = {
             f"{name}_personal_head": VariantSettings(method=name, head="personal")
             for name, fixed in policies.items()
@@ -112,15 +101,15 @@ class Plan:
         """The methods that are rows under their own name."""
         return discovered().chosen(self.config.methods, self.config.own)
 
-    def _fixed(self, method: str, attribute: str) -> Any:
-        """What a method's file says of an attribute of its class; None where it says nothing."""
-        files = discovered().files
-        return _literal(ROOT / files[method], attribute, None) if method in files else None
-
     @property
     def datasets(self) -> list[str]:
         """Names of the datasets of all federations."""
         return sorted({self.dataset(name) for name in self.federations})
+
+    @cached_property
+    def rows(self) -> list[tuple[str, str]]:
+        """Every row there is: its federation and its method."""
+        return [(federation, method) for federation in self.federations for method in self.methods]
 
     def dataset(self, federation: str) -> str:
         """The dataset of a federation."""
@@ -128,7 +117,7 @@ class Plan:
 
     def task(self, federation: str) -> str:
         """What is learned on a federation, as its dataset's module says, which is read and not imported."""
-        return _task(self.dataset(federation))
+        return fitness.task(self.dataset(federation))
 
     @property
     def tasks(self) -> list[str]:
@@ -217,24 +206,23 @@ class Plan:
         """Patterns of a file of every run, over the wildcards `federation` and `method`."""
         return [self.places.run(*_ROW, rate, seed, file) for rate in self.config.rates for seed in self.config.seeds]
 
-    def of_seeds(self, file: str) -> list[str]:
-        """Patterns of a test file of every seed, over the wildcards `federation` and `method`."""
-        return [self.places.test(*_ROW, seed, file) for seed in self.config.seeds]
+    @property
+    def gathered(self) -> list[str]:
+        """Patterns of what the comparison reads of a row's runs, over the wildcards `federation` and `method`."""
+        return [self.places.gathered(*_ROW, kind) for kind in ("json", "parquet")]
 
     @property
     def tested(self) -> list[str]:
         """Patterns of what a row's models made of the test images, over the wildcards `federation` and `method`."""
-        return [*self.of_seeds("counts.parquet"), *self.of_seeds("predictions.parquet")]
+        files = ("counts.parquet", "predictions.parquet")
+        tests = [self.places.test(*_ROW, seed, file) for file in files for seed in self.config.seeds]
+        return [*tests, self.places.looks(*_ROW)]
 
     @property
-    def collected(self) -> dict[str, Any]:
+    def collected(self) -> dict[str, str]:
         """What every job reads that reports on the comparison, by names for a rule's input."""
-        return {
-            "comparison": self.places.of("comparison.json"),
-            "clients": self.places.of("clients.parquet"),
-            "selected": self.every(self.selected),
-            "runs": self.every(*self.of_runs("run.json")),
-        }
+        files = {"comparison": "comparison.json", "clients": "clients.parquet", "rows": "rows.json"}
+        return {name: self.places.of(file) for name, file in files.items()}
 
     def every(self, *patterns: str) -> list[str]:
         """Patterns over `federation` and `method` filled in for all of both."""
@@ -244,23 +232,12 @@ class Plan:
         """The same for the rows that are trained here."""
         return _filled(self.baselines.trained, patterns)
 
-    @cached_property
-    def rows(self) -> list[tuple[str, str]]:
-        """Every row there is: its federation and its method."""
-        return [(federation, method) for federation in self.federations for method in self.methods]
-
     # Rows that are kept with the project; see `Baselines`.
 
     @property
     def row_files(self) -> list[str]:
         """Patterns of all that reports need of a row, over the wildcards `federation` and `method`."""
-        return [
-            *self.of_runs("run.json"),
-            *self.of_runs("metrics.parquet"),
-            self.selected,
-            *self.tested,
-            self.overlap,
-        ]
+        return [self.selected, *self.gathered, *self.tested, self.overlap]
 
     @property
     def statistics(self) -> list[str]:
@@ -282,7 +259,11 @@ class Plan:
     def baselines(self) -> Baselines:
         """Which of the rows are taken from the reference, and which are trained here."""
         asked = self.config.baselines == "reference"
-        return Baselines(asked, self.rows, self.results, self.kept, self.row_files, self._hashes)
+        return Baselines(asked, self.rows, self.results, self.kept, self.row_files, self._hashes, self._found)
+
+    def _found(self, federation: str) -> tuple[dict[str, str], str | None]:
+        pack = Path(f"results/packs/{self.pack(federation)}")
+        return found(pack, Path(self.backbone), self.config.backbone.weights == "drawn")
 
     def _hashes(self, federation: str, method: str) -> dict[str, str]:
         settings = self.config.federations[federation]
@@ -311,13 +292,23 @@ class Plan:
         tables = [self.places.table(name, kind) for name in self.federations for kind in ("csv", "md", "tex")]
         drawn = [f"{self.figures}/{name}.{kind}" for name in self.figure_names for kind in ("pdf", "svg", "csv")]
         return [
-            *self.every(*self.of_runs("run.json")),
+            *self.every_trained(*self.of_runs("run.json")),
+            *self.every(*self.gathered),
             *tables,
             *drawn,
             *self.statistics,
             *map(self.places.of, ("leaderboard.csv", "leaderboard.md", "selection.csv", "checks.csv", "report.html")),
             *([self.places.of("appendix/selection.csv")] if self.appendix else []),
         ]
+
+    @property
+    def validated(self) -> dict[str, Any]:
+        """How methods compare on validation images, by names for a rule's input and output."""
+        names = ("leaderboard.csv", *(f"{name}.{kind}" for name in self.federations for kind in ("md", "csv")))
+        return {
+            "leaderboard": self.places.of("develop/leaderboard.md"),
+            "others": [self.places.of(f"develop/{name}") for name in names],
+        }
 
     @property
     def all_rates(self) -> str:
@@ -355,12 +346,12 @@ class Plan:
     @property
     def figure_names(self) -> list[str]:
         """The figures: those that every comparison has, and those of its tasks."""
-        return gallery.names(map(_figures, self.tasks))
+        return gallery.names(map(fitness.figures, self.tasks))
 
     @property
-    def drawn_from_results(self) -> str:
-        """What the wildcard `figure` matches: the figures that one rule draws, from results alone."""
-        return "|".join(name for name in self.figure_names if name not in gallery.FROM_IMAGES)
+    def drawn_from_results(self) -> list[str]:
+        """The figures that one job draws, from results alone."""
+        return [name for name in self.figure_names if name not in gallery.FROM_IMAGES]
 
     @property
     def shown(self) -> str:
@@ -375,23 +366,19 @@ class Plan:
     @property
     def all_cases(self) -> list[str]:
         """The same of every federation whose task has overlays."""
-        return [self.places.cases(name) for name in self.federations if "overlays" in _figures(self.task(name))]
+        return [self.places.cases(name) for name in self.federations if "overlays" in fitness.figures(self.task(name))]
 
     @property
     def all_shown(self) -> list[str]:
         """The same of every row whose task has overlays, and which is trained here: others keep no model."""
-        pictured = [row for row in self.baselines.trained if "overlays" in _figures(self.task(row[0]))]
+        pictured = [row for row in self.baselines.trained if "overlays" in fitness.figures(self.task(row[0]))]
         return _filled(pictured, [self.shown])
 
     @property
     def where_shown(self) -> str:
         """What the wildcard `federation` matches in their paths."""
-        names = [name for name in self.federations if "overlays" in _figures(self.task(name))]
+        names = [name for name in self.federations if "overlays" in fitness.figures(self.task(name))]
         return "|".join(names) or "(?!)"
-
-    def caption(self, figure: str) -> str:
-        """What stands below a figure."""
-        return (ROOT / f"report/{figure}.rst").read_text(encoding="utf-8").strip()
 
     @property
     def templates(self) -> list[str]:
@@ -522,143 +509,9 @@ class Plan:
         """A path of the user's, which is relative to `local_files`."""
         return os.path.normpath(os.path.join(*(os.path.expanduser(p) for p in (self.config.local_files, path))))
 
-    def _unknown_datasets(self) -> list[str]:
-        known = _datasets()
-        return [
-            f"federations.{name}: there is no benchmark/data/datasets/{self.dataset(name)}.py"
-            f"{nearest(self.dataset(name), known)}"
-            for name in self.federations
-            if self.dataset(name) not in known
-        ]
-
-    def _unknown_settings(self) -> list[str]:
-        faults = []
-        given = [(f"method_settings.{name}", name, own) for name, own in self.config.method_settings.items()]
-        given += [(f"variants.{row}.settings", own.method, own.settings) for row, own in self.config.variants.items()]
-        for place, method, settings in given:
-            known = _fields(ROOT / method_file(method)) if method in discovered().files else None
-            for name in settings:
-                if known is not None and name not in known:
-                    faults.append(f"{place}.{name}: there is no such setting; allowed: {', '.join(known) or 'none'}")
-        return faults
-
-    def _unfit_variants(self) -> list[str]:
-        """Variants of methods that there are not, with names that are taken, or with a head that the method fixes."""
-        known, faults = discovered(), []
-        for row, variant in self.config.variants.items():
-            place, method = f"variants.{row}", variant.method
-            if row in known.files or row in known.groups:
-                faults.append(f"{place}: there is a method or group of this name; give the row another")
-            if method not in known.files:
-                faults.append(f"{place}.method: there is no method {method}{nearest(method, known.files)}")
-            elif variant.head and (fixed := self._fixed(method, "head")):
-                faults.append(f"{place}.head: the file of {method} says that its head is {fixed}; leave `head` out")
-        return faults
-
-    def _unfit(self) -> list[str]:
-        """Networks and tasks that there are not, their settings likewise, and methods that lack what they need."""
-        config, faults = self.config, []
-        network = ROOT / f"benchmark/models/{config.backbone.network}.py"
-        if not network.is_file():
-            faults.append(f"backbone.network: there is no benchmark/models/{config.backbone.network}.py")
-        for task, settings in config.tasks.items():
-            file = ROOT / f"benchmark/tasks/{task}.py"
-            if not file.is_file():
-                faults.append(f"tasks.{task}: there is no benchmark/tasks/{task}.py")
-                continue
-            known = list(_literal(file, "defaults", {}))
-            allowed = ", ".join(known) or "none"
-            faults += [
-                f"tasks.{task}.{name}: there is no such setting; allowed: {allowed}"
-                for name in settings
-                if name not in known
-            ]
-        for task in self.tasks if not faults else ():
-            wanted = _literal(ROOT / f"benchmark/tasks/{task}.py", "predicts", "images")
-            if wanted not in _literal(network, "predicts", ("images",)):
-                names = ", ".join(name for name in self.federations if self.task(name) == task)
-                faults.append(
-                    f"backbone.network: {config.backbone.network} makes no prediction of {wanted}, which {task} needs "
-                    f"({names}); take another network, or leave these federations out"
-                )
-        files = discovered().files
-        for method in sorted({*map(self.method, self.methods)}) if not faults else ():
-            if method not in files:
-                continue
-            file = ROOT / files[method]
-            trained = self._fixed(method, "trains") or config.trains
-            if "lora" in trained and not _literal(network, "adaptable", False):
-                faults.append(
-                    f"trains: {method} trains {', '.join(trained)}, but the network {config.backbone.network} has no "
-                    f"projections for lora; leave {method} out of `methods`, or set `trains`: [all], say"
-                )
-            if lacking := [role for role in _literal(file, "needs", ()) if role not in trained]:
-                faults.append(
-                    f"trains: {method} needs {', '.join(lacking)}, but what is trained is {', '.join(trained)}; leave "
-                    f"{method} out of `methods`, or train {', '.join(lacking)} too"
-                )
-        return faults
-
-
-@cache
-def _datasets() -> list[str]:
-    """Names of the datasets' modules."""
-    files = (ROOT / "benchmark/data/datasets").glob("*.py")
-    return sorted(path.stem for path in files if not path.stem.startswith("_"))
-
-
-@cache
-def _task(dataset: str) -> str:
-    """What a dataset's class says of `task`; else what the class says that it is made of, in the end `Dataset`."""
-    own = f"benchmark/data/datasets/{dataset}.py"
-    others = [path for path in closure(f"benchmark.data.datasets.{dataset}") if path.startswith("benchmark/data/")]
-    for path in [own, *sorted({*others} - {own}, key=lambda path: path == "benchmark/data/dataset.py")]:
-        for name, value in _assigned(ROOT / path):
-            if name == "task" and isinstance(value, ast.Constant):
-                return str(value.value)
-    return ""
-
-
-@cache
-def _figures(task: str) -> tuple[str, ...]:
-    """The figures that only this task has, as its module says, which is read and not imported."""
-    return tuple(_literal(ROOT / f"benchmark/tasks/{task}.py", "figures", ()))
-
-
-def _literal(path: Path, name: str, default: Any) -> Any:
-    """What the classes of a file set an attribute to, where it is written out; a broken file sets nothing."""
-    try:
-        values = [value for found, value in _assigned(path) if found == name and value is not None]
-        return ast.literal_eval(values[0]) if values else default
-    except (OSError, SyntaxError, ValueError):
-        return default
-
 
 def _filled(rows: list[tuple[str, str]], patterns: Sequence[str]) -> list[str]:
     return [pattern.format(federation=f, method=m) for f, m in rows for pattern in patterns]
-
-
-def _fields(path: Path) -> list[str] | None:
-    """Settings of a method: the annotated fields of its file's classes. None where the file is absent or broken."""
-    try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-    except (OSError, SyntaxError, ValueError):
-        return None
-    return [node.target.id for node in _in_classes(tree, ast.AnnAssign) if isinstance(node.target, ast.Name)]
-
-
-def _assigned(path: Path) -> list[tuple[str, ast.expr | None]]:
-    """What the classes of a file set, annotated or not: name and value."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    plain = [(target, node.value) for node in _in_classes(tree, ast.Assign) for target in node.targets]
-    both = [*plain, *((node.target, node.value) for node in _in_classes(tree, ast.AnnAssign))]
-    return [(target.id, value) for target, value in both if isinstance(target, ast.Name)]
-
-
-def _in_classes(tree: ast.Module, kind: type[Node]) -> list[Node]:
-    """Statements of one kind in the bodies of a file's classes."""
-    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
-    return [node for class_ in classes for node in class_.body if isinstance(node, kind)]
 
 
 def _packing(settings: FederationSettings) -> dict[str, Any]:

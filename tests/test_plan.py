@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
-from benchmark import plan
+from benchmark import fitness, plan
 from benchmark.config import ConfigError
 from benchmark.methods import discovered
-from benchmark.plan import ROOT, Plan
+from benchmark.plan import Plan
+from benchmark.sources import ROOT
 
 VALUES: dict[str, Any] = {"name": "small", "federations": {"toy_lesions": {}}, "rates": ["1e-3"], "rounds": 2}
 
@@ -26,7 +27,8 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names = ["mine", "other"]
     for name in names:
         shutil.copy(ROOT / "methods/_template.py", tmp_path / f"methods/{name}.py")
-    monkeypatch.setattr(plan, "discovered", partial(discovered, tmp_path))
+    for module in (fitness, plan):
+        monkeypatch.setattr(module, "discovered", partial(discovered, tmp_path))
     return names
 
 

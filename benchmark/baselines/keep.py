@@ -35,16 +35,20 @@ def content(results: Path, files: Sequence[Path], about: Mapping[str, Any]) -> d
     for path in files:
         name = path.relative_to(results).as_posix()
         held[name] = path.read_bytes()
-        if path.name == "run.json":
-            run = read_json(path)
-            own = {
-                "engine": run["hashes"]["engine"],
-                "method": digest([run["hashes"]["method"], run["method"]["settings"]]),
-            }
-            if other := [part for part, value in own.items() if value != about["decides"][part]]:
-                raise ValueError(f"{path}: trained with another {other[0]} than the present one; run `snakemake all`")
-            held[name] = json_bytes({**run, "origin": "reference"})
+        if name.startswith("gathered/") and path.suffix == ".json":
+            held[name] = json_bytes([_marked(run, about["decides"], path) for run in read_json(path)])
     return held
+
+
+def _marked(run: Mapping[str, Any], decides: Mapping[str, str], path: Path) -> dict[str, Any]:
+    """A run as the archive keeps it."""
+    own = {
+        "engine": run["hashes"]["engine"],
+        "method": digest([run["hashes"]["method"], run["method"]["settings"]]),
+    }
+    if other := [part for part, value in own.items() if value != decides[part]]:
+        raise ValueError(f"{path}: trained with another {other[0]} than the present one; run `snakemake all`")
+    return {**run, "origin": "reference"}
 
 
 def keep(results: Path, files: tuple[Path, ...], pack: Path, backbone: Path, decides: AnyJson, output: Path) -> None:

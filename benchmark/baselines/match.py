@@ -1,7 +1,7 @@
 """Whether a kept row may stand for a training: everything that decides it is as it was.
 
 A row is kept as an archive: its files, and `about.json` with the hashes of what decides them. Those of `DECIDES` are
-known before anything is downloaded; those of images and weights are compared by the job that takes the row.
+known before anything is downloaded; those of images and weights once they are here.
 """
 
 import json
@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmark import archive
+from benchmark.files import read_json
 
 ABOUT = "about.json"
-FORMAT = 1
+FORMAT = 2
 DECIDES = {
     "protocol": "the protocol (settings of training, packing, backbone or selection) has",
     "method": "the method (its file or its settings) has",
@@ -39,6 +40,44 @@ def about(path: Path) -> dict[str, Any]:
     if not isinstance(said, dict) or said.get("format") != FORMAT:
         raise ValueError(f"{path}: made by another version of the project; make it anew with `snakemake reference`")
     return said
+
+
+def found(pack: Path, backbone: Path, drawn: bool) -> tuple[dict[str, str], str | None]:
+    """What a row would be made from here.
+
+    Args:
+        pack: The folder of the packed images.
+        backbone: The folder of the pretrained weights.
+        drawn: Whether the project pretrained the backbone itself, so that its last bits depend on the machine.
+
+    Returns:
+        Hashes of the pack's files, by name, and the weights' hash; None where it is not compared.
+
+    Raises:
+        OSError: One of them is not here.
+    """
+    images = read_json(pack / "manifest.json")["hashes"]
+    return images, None if drawn else read_json(backbone / "backbone.json")["sha256"]
+
+
+def other(kept: Mapping[str, Any], images: Mapping[str, str], backbone: str | None) -> str:
+    """What a kept row was made from and is not here.
+
+    Args:
+        kept: The archive's `about.json`.
+        images: Hashes of the pack's files, by name.
+        backbone: Hash of the weights; None where they are not compared.
+
+    Returns:
+        The first difference in a few words; "" where there is none.
+    """
+    for name in sorted({*kept["images"], *images}):
+        was, is_ = kept["images"].get(name, "absent"), images.get(name, "absent")
+        if was != is_:
+            return f"other images: {name} was {was[:6]}, and is {is_[:6]} here"
+    if backbone is not None and kept["backbone"] != backbone:
+        return f"other weights: the backbone was {kept['backbone'][:6]}, and is {backbone[:6]} here"
+    return ""
 
 
 def fault(path: Path, decides: Mapping[str, str], files: Iterable[str]) -> str:

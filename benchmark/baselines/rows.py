@@ -1,4 +1,8 @@
-"""Which rows of a comparison are taken from the reference, and why the others are trained all the same."""
+"""Which rows of a comparison are taken from the reference, and why the others are trained all the same.
+
+Which job makes a row follows from what is known before anything is downloaded, since a plan may not change while it is
+carried out. A row that may be taken, but turns out to have been made from other images, is trained by that very job.
+"""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +31,7 @@ class Baselines:
         kept: Pattern of the archive that keeps a row, over the wildcards `federation` and `method`.
         files: Patterns of all that an archive must hold, likewise.
         hashes: Hashes of what decides a row now, by the names in `match.DECIDES`.
+        found: What it would be made from, see `match.found`; an OSError before that is here.
     """
 
     asked: bool
@@ -35,6 +40,7 @@ class Baselines:
     kept: str
     files: Sequence[str]
     hashes: Callable[[str, str], Mapping[str, str]]
+    found: Callable[[str], tuple[Mapping[str, str], str | None]]
 
     @cached_property
     def unused(self) -> dict[Row, str]:
@@ -52,16 +58,22 @@ class Baselines:
         """Rows that are trained here."""
         return [row for row in self.rows if row in self.unused or not self.asked]
 
+    @cached_property
+    def otherwise(self) -> dict[Row, str]:
+        """Of the rows that may be taken, why some are trained by the job that would take them, as far as is known."""
+        found = {row: self._made_from_other(*row) for row in self.taken}
+        return {row: fault for row, fault in found.items() if fault}
+
     @property
     def announcement(self) -> list[str]:
         """Where rows are to be taken from the reference, a line for every row: where it is from, and why."""
-        said = "baselines=reference: "
+        faults = {**self.otherwise, **self.unused}
+        origins = {row: "taken from the reference" for row in self.taken} | {
+            row: f"trained: {fault}" for row, fault in faults.items()
+        }
         return [
-            *(f"{said}{method} on {federation} is taken from the reference" for federation, method in self.taken),
-            *(
-                f"{said}{method} on {federation} is trained: {fault}"
-                for (federation, method), fault in self.unused.items()
-            ),
+            f"baselines=reference: {method} on {federation} is {origin}"
+            for (federation, method), origin in origins.items()
         ]
 
     def archive(self, federation: str, method: str) -> str:
@@ -76,6 +88,14 @@ class Baselines:
         path, *files = (pattern.format(federation=federation, method=method) for pattern in (self.kept, *self.files))
         names = [file.removeprefix(f"{self.results}/") for file in files]
         return match.fault(Path(path), self.hashes(federation, method), names)
+
+    def _made_from_other(self, federation: str, method: str) -> str:
+        path = Path(self.kept.format(federation=federation, method=method))
+        try:
+            fault = match.other(match.about(path), *self.found(federation))
+        except OSError:
+            return ""
+        return f"{path} was made from {fault}" if fault else ""
 
 
 def hashes(config: Config, training: str, method_file: str, data: Sequence[Any], task: str) -> dict[str, str]:

@@ -1,66 +1,71 @@
-"""Job: a row's files from an archive, at the paths where training, selection and testing would have written them.
+"""Job: a row that is kept with the project; trained here where it was made from other images or weights.
 
-    python -m benchmark.baselines.take --archive FILE --pack FILE --backbone FILE [--drawn] --results DIR
-        --files FILE [FILE ...]
+    python -m benchmark.baselines.take --archive FILE --files FILE [FILE ...] --settings JSON --method FILE --pack DIR
+        --backbone DIR [--drawn] --store DIR --results DIR
 
-Refuses an archive whose images or weights are not those of PACK (the pack's manifest) and BACKBONE (the backbone's
-`backbone.json`). `--drawn` says that the project pretrained the backbone itself: its weights then differ in their last
-bits from machine to machine, and are not compared.
+writes FILES, all that reports need of the row: those of the archive, or, where the pack or the backbone is another one,
+what training, selection and testing make. Nobody can say which before both are here, so one job does either. `--drawn`
+says that the project pretrained the backbone itself: its weights then differ in their last bits from machine to
+machine, and are not compared.
 """
 
-from collections.abc import Mapping
+import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 from benchmark.archive import read
-from benchmark.baselines.match import about
-from benchmark.files import atomic, read_json
-from benchmark.job import run
-
-
-def other(kept: Mapping[str, Any], images: Mapping[str, str], backbone: str | None) -> str:
-    """What an archive's row was made from and is not here.
-
-    Args:
-        kept: The archive's `about.json`.
-        images: Hashes of the pack's files, by name.
-        backbone: Hash of the weights; None where they are not compared.
-
-    Returns:
-        The first difference in a few words; "" where there is none.
-    """
-    for name in sorted({*kept["images"], *images}):
-        was, is_ = kept["images"].get(name, "absent"), images.get(name, "absent")
-        if was != is_:
-            return f"other images: {name} was {was[:6]}, and is {is_[:6]} here"
-    if backbone is not None and kept["backbone"] != backbone:
-        return f"other weights: the backbone was {kept['backbone'][:6]}, and is {backbone[:6]} here"
-    return ""
+from benchmark.baselines.match import about, found, other
+from benchmark.comparison import Places
+from benchmark.config import RunningSettings, TrainingJob
+from benchmark.evaluation import evaluate, overlap, select
+from benchmark.federation.train import train
+from benchmark.files import atomic
+from benchmark.job import as_json, run
 
 
 def take(
-    archive: Path, pack: Path, backbone: Path, results: Path, files: tuple[Path, ...], drawn: bool = False
+    archive: Path,
+    files: tuple[Path, ...],
+    settings: Annotated[TrainingJob, as_json(TrainingJob)],
+    method: Path,
+    pack: Path,
+    backbone: Path,
+    store: Path,
+    results: Path,
+    running: Annotated[RunningSettings, as_json(RunningSettings)] = RunningSettings(),  # noqa: B008
+    last_rounds: int = 1,
+    drawn: bool = False,
 ) -> None:
-    """Write a kept row's files where training, selection and testing would have written them.
+    """Write what reports need of a kept row, from its archive or from training.
 
     Args:
         archive: The row's.
-        pack: The pack's manifest.
-        backbone: The backbone's `backbone.json`.
-        results: The configuration's results.
         files: What is written, below `results`.
+        settings: What would be trained.
+        method: The method's Python file.
+        pack: The folder of the packed dataset.
+        backbone: The folder of the pretrained weights.
+        store: The folder of finished lanes and checkpoints.
+        results: The configuration's results.
+        running: How a training runs, which decides no result.
+        last_rounds: How many of the last evaluated rounds a selection averages.
         drawn: Whether the project pretrained the backbone itself.
-
-    Raises:
-        ValueError: The row was made from other images or weights.
     """
-    weights = None if drawn else read_json(backbone)["sha256"]
-    if fault := other(about(archive), read_json(pack)["hashes"], weights):
-        raise ValueError(f"{archive}: made from {fault}; train without `baselines=reference`")
-    names = {path.relative_to(results).as_posix(): path for path in files}
-    for name, content in read(archive, *names).items():
-        with atomic(names[name]) as path:
-            path.write_bytes(content)
+    if not (fault := other(about(archive), *found(pack, backbone, drawn))):
+        names = {path.relative_to(results).as_posix(): path for path in files}
+        for name, content in read(archive, *names).items():
+            with atomic(names[name]) as path:
+                path.write_bytes(content)
+        return
+    print(f"{settings.method} on {settings.federation} is trained: {archive} was made from {fault}", file=sys.stderr)
+    places, row = Places(results.as_posix()), (settings.federation, settings.method)
+    runs, selected = Path(places.runs(*row)), Path(places.selected(*row))
+    gathered = Path(places.gathered(*row, "json")), Path(places.gathered(*row, "parquet"))
+    train(settings, method, pack, backbone, store, runs, running)
+    select.main(runs, selected, gathered, settings.rates, settings.seeds, last_rounds)
+    tests = Path(places.tests(*row))
+    evaluate.main(runs, pack, backbone, method, settings, selected, tests, store / "tested", device=running.device)
+    overlap.main(runs, selected, Path(places.overlap(*row)), settings.seeds)
 
 
 if __name__ == "__main__":

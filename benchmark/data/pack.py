@@ -21,7 +21,7 @@ from benchmark.data.parallel import cores, in_batches
 from benchmark.data.picture import decode, fit
 from benchmark.data.prepare import Federation
 from benchmark.data.splits import cut
-from benchmark.files import atomic, read_json, sha256, write_json
+from benchmark.files import atomic, read_json, replaced, sha256, write_json
 from benchmark.job import run
 from benchmark.tasks import task as tasks
 from benchmark.tasks.task import Task
@@ -50,14 +50,28 @@ def pack(settings: Federation, source: Path, output: Path, threads: int | None =
     """
     origin, threads = read_json(source), threads or cores()
     dataset, root = find(origin["dataset"]), Path(origin["root"])
-    task = tasks.of({"task": dataset.task, "classes": dataset.classes})
     table = checked_index(dataset, root, settings.protocol, settings.split_seed)
     if fingerprint(table) != origin["fingerprint"]:
         raise DataError(f"{root}: the data has changed since it was prepared; delete {source} and run again")
-    (output / "manifest.json").unlink(missing_ok=True)  # It vouches for the other files, which are about to change.
     table = _chosen(table, settings, dataset)
     _check_splits(table, dataset, ("train", "test"))
-    output.mkdir(parents=True, exist_ok=True)
+    with replaced(output) as new:
+        manifest = _packed(table, settings, dataset, origin, root, new, threads)
+        (output / "manifest.json").unlink(missing_ok=True)  # It vouches for the other files, which now change.
+    write_json(output / "manifest.json", manifest)
+
+
+def _packed(
+    table: pd.DataFrame,
+    settings: FederationSettings,
+    dataset: Dataset,
+    origin: dict[str, Any],
+    root: Path,
+    output: Path,
+    threads: int,
+) -> dict[str, Any]:
+    """Write the eight files of a pack; what its manifest says."""
+    task = tasks.of({"task": dataset.task, "classes": dataset.classes})
     pixels = dataset.channels * settings.image_size**2
     require_space(output, pixels * len(table), f"the pack of {dataset.name}")
     batch = max(BATCH // pixels, threads)
@@ -85,14 +99,12 @@ def pack(settings: Federation, source: Path, output: Path, threads: int | None =
                 content.to_parquet(path, index=False)
             hashes[file] = sha256(output / file)
     if failed:
-        for file in hashes:
-            (output / file).unlink()
         raise DataError(
             f"{dataset.name}: {len(failed)} images below {root} cannot be read: "
             f"{some([path.relative_to(root) for path in failed])}; fetch them again or restore them from a copy, then "
             "run again"
         )
-    write_json(output / "manifest.json", _manifest(table, strata, settings, dataset, origin, hashes))
+    return _manifest(table, strata, settings, dataset, origin, hashes)
 
 
 def with_validation(table: pd.DataFrame, strata: npt.NDArray[np.int64], fraction: float, seed: int) -> pd.DataFrame:

@@ -7,6 +7,8 @@ With `--rates all` it writes the test scores of every rate as one CSV file, for 
 they show what another selection would have given.
 """
 
+import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -20,7 +22,7 @@ from benchmark.evaluation import counts
 from benchmark.evaluation.testing import every_client
 from benchmark.federation import fault
 from benchmark.federation.job import Job
-from benchmark.files import atomic, read_json, write_text
+from benchmark.files import atomic, digest, read_json, write_json, write_text
 from benchmark.job import GivenPath, JobError, as_json, run
 from benchmark.tasks.task import Floats
 
@@ -69,6 +71,26 @@ def of_every_rate(job: Job, test: Split, runs: Path) -> pd.DataFrame:
     return pd.DataFrame(found, columns=ALL_RATES)
 
 
+def looks(job: Job, images: str, history: Path) -> int:
+    """Remember that a method was tested, and say how often that makes.
+
+    Args:
+        job: Settings, and the method's hash.
+        images: The test images' hash.
+        history: The folder of what was tested: by images and method a file, with a line for every test.
+
+    Returns:
+        How many versions of the method, its code or its settings, were tested on these images. To test one again shows
+        nothing new.
+    """
+    path = history / images[:16] / f"{job.settings.method}.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    version = digest([job.hashes["method"], job.settings.model_dump(mode="json")])
+    with path.open("a", encoding="utf-8") as lines:
+        lines.write(f"{json.dumps({'time': datetime.now(UTC).isoformat(timespec='seconds'), 'version': version})}\n")
+    return len({json.loads(line)["version"] for line in path.read_text(encoding="utf-8").splitlines()})
+
+
 def main(
     runs: GivenPath,
     pack: Path,
@@ -77,6 +99,7 @@ def main(
     settings: Annotated[TrainingJob, as_json(TrainingJob)],
     selected: Path,
     output: Path,
+    history: Path,
     rates: Literal["selected", "all"] = "selected",
     device: Literal["auto", "cpu", "cuda"] = "auto",
 ) -> None:
@@ -91,6 +114,7 @@ def main(
         selected: The row's selection.
         output: The folder that receives `seed={seed}/counts.parquet` and `predictions.parquet`; or, with all rates, the
             CSV file of their scores.
+        history: The folder that remembers which versions of a method were tested on which images.
         rates: `selected` for the results; `all` for the appendix.
         device: Where to compute.
     """
@@ -98,6 +122,9 @@ def main(
     try:
         job = Job.of(settings, method, pack, backbone, device, resident=False)
         _test(job, open_test(pack), runs, read_json(selected)["rate"] if rates == "selected" else "", output)
+        if rates == "selected":
+            images = read_json(pack / "manifest.json")["hashes"]["test.npy"]
+            write_json(output / "looks.json", looks(job, images, history))
     except Exception as error:
         raise JobError(fault.report(error, method)) from error
 
@@ -106,8 +133,10 @@ def _test(job: Job, test: Split, runs: Path, rate: str, output: Path) -> None:
     """Write what the job says: of one rate, or where none is given of all."""
     if not rate:
         write_text(output, of_every_rate(job, test, runs).to_csv(index=False))
-    for seed in job.settings.seeds if rate else ():
-        tables = of_model(job, test, _state(runs, rate, seed))
+        return
+    # All seeds are tested before one is written: a test that fails leaves all files as they were.
+    tested = {seed: of_model(job, test, _state(runs, rate, seed)) for seed in job.settings.seeds}
+    for seed, tables in tested.items():
         for name, table in zip((counts.FILE, counts.KEPT), tables, strict=True):
             with atomic(output / f"seed={seed}" / name) as temporary:
                 table.to_parquet(temporary, index=False)

@@ -1,27 +1,36 @@
-"""What stands in the folder of a comparison, read: runs, selections, the table of metrics."""
+"""What stands in the folder of a comparison, read: runs, selections, validation scores, the table of metrics."""
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from benchmark.comparison import Comparison
+from benchmark.evaluation.gathered import ROWS, VALIDATION
 from benchmark.evaluation.ranks import expected_cells
-from benchmark.evaluation.select import read_run
 from benchmark.files import read_json
 
 Run = Mapping[str, Any]
 
 
 def read_runs(comparison: Comparison) -> list[dict[str, Any]]:
-    """The `run.json` of every run, with its folder, row by row, rate by rate, seed by seed."""
-    return [read_run(folder) for row in comparison.rows for folder in comparison.runs(*row)]
+    """The `run.json` of every run, row by row, rate by rate, seed by seed."""
+    return [run for row in read_json(comparison.folder / ROWS) for run in row["runs"]]
 
 
 def read_choices(comparison: Comparison) -> dict[tuple[str, str], dict[str, Any]]:
     """The selections, by federation and method."""
-    return {row: read_json(Path(comparison.places.selected(*row))) for row in comparison.rows}
+    return {(row["federation"], row["method"]): row["selected"] for row in read_json(comparison.folder / ROWS)}
+
+
+def read_looks(comparison: Comparison) -> dict[tuple[str, str], int]:
+    """By federation and method, how many versions of the method had been tested when the row was."""
+    return {(row["federation"], row["method"]): row["looks"] for row in read_json(comparison.folder / ROWS)}
+
+
+def read_validation(comparison: Comparison) -> pd.DataFrame:
+    """Every run's validation scores: federation, method, rate, seed, round, client, value."""
+    return pd.read_parquet(comparison.folder / VALIDATION)
 
 
 def read_metrics(comparison: Comparison) -> pd.DataFrame:

@@ -3,10 +3,10 @@
 The rule is stated once, in `RULE`, and applied once, in `choose`. It sees validation scores only: nothing
 here can open test data.
 
-    python -m benchmark.evaluation.select results/NAME/runs/FEDERATION/METHOD --output FILE
+    python -m benchmark.evaluation.select results/NAME/runs/FEDERATION/METHOD --output FILE --gathered FILE FILE
 
-The folder holds the runs of one federation and one method: one for every rate and seed. FILE is a JSON file: the chosen
-rate and every rate's score.
+The folder holds the runs of one federation and one method: one for every rate and seed. The first FILE is JSON: the
+chosen rate and every rate's score.
 """
 
 import math
@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from benchmark.evaluation.gathered import write
 from benchmark.evaluation.merit import DIGITS, merit
 from benchmark.files import read_json, write_json
 from benchmark.job import GivenPath, run
@@ -42,35 +43,34 @@ def read_run(path: Path) -> dict[str, Any]:
     return {**read_json(folder / "run.json"), "folder": folder}
 
 
-def read_metrics(run: Mapping[str, Any]) -> pd.DataFrame:
-    """A run's metrics: round, client, split, metric, value."""
-    columns = ["round", "client", "split", "metric", "value"]
-    return pd.read_parquet(run["folder"] / "metrics.parquet", columns=columns)
+def read_validation(run: Mapping[str, Any]) -> pd.DataFrame:
+    """A run's validation scores: round, client, value."""
+    metrics = pd.read_parquet(run["folder"] / "metrics.parquet")
+    chosen = (metrics["split"] == "validation") & (metrics["metric"] == run["task"]["score"])
+    return metrics.loc[chosen, ["round", "client", "value"]]
 
 
-def scores_by_round(run: dict[str, Any], metrics: pd.DataFrame) -> pd.DataFrame:
+def scores_by_round(run: Mapping[str, Any], scores: pd.DataFrame) -> pd.DataFrame:
     """The validation score of every client at every evaluated round of one run.
 
     Args:
         run: The run's `run.json`.
-        metrics: The run's metrics: round, client, split, metric, value.
+        scores: The run's validation scores: round, client, value.
 
     Returns:
         One row per evaluated round, one column per client; all NaN where the run diverged.
 
     Raises:
-        ValueError: The metrics do not reach the run's last round, or lack a client.
+        ValueError: The scores do not reach the run's last round, or lack a client.
     """
     place = f"{run['federation']}/{run['method']['name']}/lr={run['rate']}/seed={run['seed']}"
-    score = run["task"]["score"]
     clients = [str(client) for client in run["clients"]]
-    rows = metrics[(metrics["split"] == "validation") & (metrics["metric"] == score)]
-    table = rows.pivot(index="round", columns="client", values="value").sort_index()
+    table = scores.pivot(index="round", columns="client", values="value").sort_index()
     if run["diverged_round"] is not None:
         return pd.DataFrame(math.nan, index=table.index, columns=clients)
     if set(table.columns) != set(clients):
         raise ValueError(
-            f"{place}: validation {score} of clients {sorted(table.columns)}, but the run has {clients};"
+            f"{place}: validation {run['task']['score']} of clients {sorted(table.columns)}, but the run has {clients};"
             " delete the run and train it again"
         )
     if table.index[-1] != run["rounds"]:
@@ -81,7 +81,7 @@ def scores_by_round(run: dict[str, Any], metrics: pd.DataFrame) -> pd.DataFrame:
     return table[clients]
 
 
-def final_scores(run: dict[str, Any], by_round: pd.DataFrame, last_rounds: int) -> pd.DataFrame:
+def final_scores(run: Mapping[str, Any], by_round: pd.DataFrame, last_rounds: int) -> pd.DataFrame:
     """The validation score of every client at the end of one run.
 
     Args:
@@ -146,11 +146,12 @@ def best_of(means: Mapping[str, float], *, higher_is_better: bool) -> str:
     return rates[int(best_rate(np.array([means[rate] for rate in rates]), higher_is_better=higher_is_better))]
 
 
-def select(runs: Sequence[dict[str, Any]], last_rounds: int) -> dict[str, Any]:
-    """Choose the rate among runs on disk.
+def select(runs: Sequence[Mapping[str, Any]], validation: Sequence[pd.DataFrame], last_rounds: int) -> dict[str, Any]:
+    """Choose the rate.
 
     Args:
-        runs: The runs of one federation and method, as read by `read_run`.
+        runs: The runs of one federation and method.
+        validation: The validation scores of each: round, client, value.
         last_rounds: Number of last evaluated rounds to average over.
 
     Returns:
@@ -162,7 +163,9 @@ def select(runs: Sequence[dict[str, Any]], last_rounds: int) -> dict[str, Any]:
     keys = {(run["federation"], run["method"]["name"]) for run in runs}
     if len(keys) > 1:
         raise ValueError(f"runs of {sorted(keys)}: select for one federation and one method at a time")
-    scores = pd.concat(final_scores(run, scores_by_round(run, read_metrics(run)), last_rounds) for run in runs)
+    scores = pd.concat(
+        final_scores(run, scores_by_round(run, own), last_rounds) for run, own in zip(runs, validation, strict=True)
+    )
     federation, method = keys.pop()
     task = runs[0]["task"]
     return {
@@ -201,6 +204,7 @@ def of_folder(folder: Path, rates: Sequence[str] = (), seeds: Sequence[int] = ()
 def main(
     runs: GivenPath,
     output: Path,
+    gathered: tuple[Path, Path],
     rates: tuple[str, ...] = (),
     seeds: tuple[int, ...] = (),
     last_rounds: int = 1,
@@ -210,11 +214,16 @@ def main(
     Args:
         runs: The folder of the row's runs, `results/NAME/runs/FEDERATION/METHOD`.
         output: The selection, JSON.
+        gathered: What else the comparison reads of the runs, see `benchmark.evaluation.gathered`: JSON and Parquet.
         rates: The rates to choose among; all that the folder holds where none is named.
         seeds: The seeds that count; all that the folder holds where none is named.
         last_rounds: How many of the last evaluated rounds are averaged.
     """
-    write_json(output, select(of_folder(runs, rates, seeds), last_rounds))
+    found = of_folder(runs, rates, seeds)
+    validation = [read_validation(run) for run in found]
+    chosen = select(found, validation, last_rounds)
+    write([{name: run[name] for name in run if name != "folder"} for run in found], validation, *gathered)
+    write_json(output, chosen)
 
 
 def _details(scores: pd.DataFrame) -> dict[str, Any]:

@@ -12,7 +12,7 @@ and value. By what is varied and what is asked:
   best). Methods with equal average ranks share their places.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,10 +21,11 @@ from scipy.stats import rankdata
 
 from benchmark.comparison import Comparison
 from benchmark.evaluation import counts
+from benchmark.evaluation.gathered import KEY
 from benchmark.evaluation.merit import merit
 from benchmark.evaluation.ranks import client_ranks, federation_ranks, overall_ranks
-from benchmark.evaluation.reading import cells_of, controls_of, read_choices, read_runs
-from benchmark.evaluation.select import best_rate, choose, final_scores, read_metrics, scores_by_round
+from benchmark.evaluation.reading import cells_of, controls_of, read_choices, read_runs, read_validation
+from benchmark.evaluation.select import best_rate, choose, final_scores, scores_by_round
 from benchmark.evaluation.standings import DRAWS, Standings, generator, standings
 from benchmark.evaluation.statistics import ALL, STABILITY
 from benchmark.files import write_text
@@ -37,11 +38,14 @@ MOST_ROUNDS = 10
 Row = tuple[str, str, str, str, str, str, float]
 
 
-def rates(runs: Sequence[dict[str, Any]], last_rounds: int, *, draws: int = DRAWS) -> Iterator[Row]:
+def rates(
+    runs: Sequence[Mapping[str, Any]], validation: pd.DataFrame, last_rounds: int, *, draws: int = DRAWS
+) -> Iterator[Row]:
     """The rates that one method would get on one federation.
 
     Args:
-        runs: Its runs, of all rates and seeds, as read by `read_run`.
+        runs: Its runs, of all rates and seeds.
+        validation: Their validation scores: rate, seed, round, client, value.
         last_rounds: The window of the selection rule, in evaluated rounds.
         draws: The number of drawn sets of clients.
 
@@ -50,7 +54,8 @@ def rates(runs: Sequence[dict[str, Any]], last_rounds: int, *, draws: int = DRAW
     """
     federation, method = runs[0]["federation"], runs[0]["method"]["name"]
     higher = bool(runs[0]["task"]["higher_is_better"])
-    by_round = [(run, scores_by_round(run, read_metrics(run))) for run in runs]
+    own = {key: scores for key, scores in validation.groupby(["rate", "seed"])}
+    by_round = [(run, scores_by_round(run, own[run["rate"], run["seed"]])) for run in runs]
 
     def scores(window: int) -> pd.DataFrame:
         return pd.concat(final_scores(run, table, window) for run, table in by_round)
@@ -152,9 +157,10 @@ def rows(comparison: Comparison, draws: int) -> Iterator[Row]:
     """
     runs = read_runs(comparison)
     cells, controls = cells_of(comparison, runs), controls_of(runs)
+    validation = {row: scores for row, scores in read_validation(comparison).groupby(KEY[:2])}
     for row, choice in read_choices(comparison).items():
         own = [run for run in runs if (run["federation"], run["method"]["name"]) == row]
-        yield from rates(own, choice["last_rounds"], draws=draws)
+        yield from rates(own, validation[row], choice["last_rounds"], draws=draws)
     yield from ranks(cells, controls)
     yield from placed(standings(counts.read(comparison, cells), controls, draws))
 

@@ -177,10 +177,11 @@ def main(comparison: GivenPath, draws: int = DRAWS) -> None:
     runs = read_runs(held)
     cells, controls = cells_of(held, runs), controls_of(runs)
     found = standings(counts.read(held, cells), controls, draws)
+    intervals, compared, tests = frame(found), comparisons(found), significance(cells, controls)
     with atomic(held.folder / "intervals.parquet") as temporary:
-        frame(found).to_parquet(temporary, index=False)
-    write_text(held.folder / "comparisons.csv", comparisons(found).to_csv(index=False))
-    write_json(held.folder / "significance.json", significance(cells, controls))
+        intervals.to_parquet(temporary, index=False)
+    write_text(held.folder / "comparisons.csv", compared.to_csv(index=False))
+    write_json(held.folder / "significance.json", tests)
 
 
 if __name__ == "__main__":

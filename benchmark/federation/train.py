@@ -26,7 +26,7 @@ from benchmark.federation.progress import Progress
 from benchmark.federation.recorded import CudaGraphs, Recorder
 from benchmark.federation.shard import FOLDER, LANES, share, told
 from benchmark.federation.store import Store
-from benchmark.files import sweep, write_json
+from benchmark.files import replaced, sweep, write_json
 from benchmark.job import JobError, as_json, run
 
 
@@ -64,15 +64,16 @@ def train(
             job = _told_how(Job.of(settings, method, pack, backbone, running.device), running)
             limit = None if running.lanes == "auto" else int(running.lanes)
             said, elsewhere = dict[str, dict[str, Any]](), told(output)
-            for result in job.results(lanes, Store(store), limit, running.checkpoint_every, progress):
-                key = job.key(result.lane)
-                if shard:
-                    said[key] = {"origin": result.origin, "memory": result.memory}
-                else:
-                    # What a shard has trained is now found in the store.
-                    own = elsewhere.get(key, {}) if result.origin == "store" else {}
-                    job.write(output, replace(result, **own))
-                progress.lane()
+            with replaced(output, "lr=*/seed=*") as new:
+                for result in job.results(lanes, Store(store), limit, running.checkpoint_every, progress):
+                    key = job.key(result.lane)
+                    if shard:
+                        said[key] = {"origin": result.origin, "memory": result.memory}
+                    else:
+                        # What a shard has trained is now found in the store.
+                        own = elsewhere.get(key, {}) if result.origin == "store" else {}
+                        job.write(new, replace(result, **own))
+                    progress.lane()
             if shard:
                 write_json(output / LANES, said)
             else:

@@ -10,7 +10,8 @@ import yaml
 
 from benchmark import provenance
 from benchmark.comparison import NAME, Comparison
-from benchmark.evaluation.select import read_run
+from benchmark.evaluation.gathered import ROWS
+from benchmark.evaluation.reading import read_runs
 from benchmark.files import json_bytes, read_json
 from benchmark.plan import Plan
 from benchmark.publishing import own, reproduce
@@ -35,8 +36,8 @@ def incomplete(plan: Plan) -> list[str]:
     copied = [
         f"{method} on {federation} is to be taken from the reference"
         for federation, method in plan.baselines.taken
-        for path in plan.of_runs("run.json")[:1]
-        if _origin(Path(path.format(federation=federation, method=method))) != "reference"
+        if (federation, method) not in plan.baselines.otherwise
+        and _origin(Path(plan.places.gathered(federation, method, "json"))) != "reference"
     ]
     needed = [*sources(plan, predictions=True).values(), Path(plan.backbone, "backbone.json")]
     absent = [f"{path} is missing" for path in needed if not path.is_file()]
@@ -58,6 +59,7 @@ def sources(plan: Plan, *, predictions: bool) -> dict[str, Path]:
         *plan.targets,
         f"{plan.results}/{NAME}",
         f"{plan.results}/clients.parquet",
+        f"{plan.results}/{ROWS}",
         *plan.every(plan.selected, plan.overlap),
         *(plan.every(*plan.tested) if predictions else []),
         *plan.appendix,
@@ -85,9 +87,9 @@ def content(plan: Plan, *, predictions: bool) -> dict[str, bytes]:
     Returns:
         What each file holds, by its name. Equal results give equal bytes.
     """
-    runs = [read_run(Path(path)) for path in plan.every(*plan.of_runs("run.json"))]
-    manifests = Comparison.read(Path(plan.results)).manifests
-    about = origin(plan, runs, manifests)
+    comparison = Comparison.read(Path(plan.results))
+    manifests = comparison.manifests
+    about = origin(plan, read_runs(comparison), manifests)
     return {
         **{name: path.read_bytes() for name, path in sources(plan, predictions=predictions).items()},
         **own.files(used(plan)),
@@ -174,9 +176,9 @@ def origin(plan: Plan, runs: Sequence[Mapping[str, Any]], manifests: Mapping[str
     }
 
 
-def _origin(run: Path) -> str:
-    """Where a run's result came from; empty for one that is not there."""
-    return str(read_json(run)["origin"]) if run.is_file() else ""
+def _origin(gathered: Path) -> str:
+    """Where a row's results came from; empty for one that is not there."""
+    return str(read_json(gathered)[0]["origin"]) if gathered.is_file() else ""
 
 
 def _row(run: Mapping[str, Any]) -> tuple[str, str]:

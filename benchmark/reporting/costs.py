@@ -40,7 +40,7 @@ def grid(results: Results, federation: str) -> Grid:
     ]
     caption = (
         f"What one client trains, sends (up) and receives (down), on {results.title(federation)}. Head: averaged"
-        " (shared) or the client's own (personal); ‡: the method says so itself. At the chosen rate: A moved, LoRA's A"
+        " (shared) or the client's own (personal); §: the method says so itself. At the chosen rate: A moved, LoRA's A"
         " relative to its start (global, then personal adapter); update, that of weights by adapters and training,"
         " relative to the weights. Passes per round: over the client's images; not made equal. In total: over all"
         " rounds of one run. Time per run: the mean over rates and seeds, which train together in one process; its"
@@ -95,7 +95,7 @@ def _row(results: Results, runs: list[Mapping[str, Any]]) -> list[Cell]:
 def _head(run: Mapping[str, Any]) -> str:
     """The policy for the head, with a double dagger where the method fixes it."""
     head = run.get("head")
-    return "unknown" if head is None else f"{head['policy']}{'‡' if head['fixed'] else ''}"
+    return "unknown" if head is None else f"{head['policy']}{'§' if head['fixed'] else ''}"
 
 
 def _moved(results: Results, runs: list[Mapping[str, Any]]) -> list[Cell]:

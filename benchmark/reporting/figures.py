@@ -1,4 +1,4 @@
-"""Job: draw a figure: a table of numbers, and its drawing.
+"""Job: draw figures: of each a table of numbers, and its drawing, as PDF and as SVG.
 
 What a figure shows stands in `report/NAME.rst`, which the report reads too.
 """
@@ -12,6 +12,7 @@ import tyro
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from benchmark.files import replaced
 from benchmark.job import GivenPath, run
 from benchmark.reporting import style
 from benchmark.reporting.drawings import (
@@ -45,21 +46,21 @@ FIGURES: dict[str, Drawing] = {
 }
 
 
-def main(comparison: GivenPath, name: Annotated[str, tyro.conf.Positional], pdf: Path, svg: Path, csv: Path) -> None:
-    """Draw one figure, and write down the numbers that it shows.
+def main(comparison: GivenPath, names: Annotated[tuple[str, ...], tyro.conf.Positional], output: Path) -> None:
+    """Draw figures, and write down the numbers that they show; none is replaced before all are drawn.
 
     Args:
         comparison: The comparison, `results/NAME/comparison.json`.
-        name: The figure.
-        pdf: Where the figure goes as PDF.
-        svg: Where it goes as SVG.
-        csv: Where the numbers go.
+        names: The figures.
+        output: The folder that receives `NAME.pdf`, `NAME.svg` and `NAME.csv` of each.
     """
-    if name not in FIGURES:
-        raise ValueError(f"there is no figure {name!r}; there are: {', '.join(sorted(FIGURES))}")
-    with rc_context(style.RC):
-        figure, numbers = FIGURES[name](load(comparison, statistics=True, overlaps=True))
-        style.save(figure, numbers, pdf=pdf, svg=svg, csv=csv)
+    if unknown := [name for name in names if name not in FIGURES]:
+        raise ValueError(f"there is no figure {unknown[0]!r}; there are: {', '.join(sorted(FIGURES))}")
+    results = load(comparison, statistics=True, overlaps=True, validation=True)
+    with rc_context(style.RC), replaced(output) as new:
+        for name in names:
+            figure, numbers = FIGURES[name](results)
+            style.save(figure, numbers, pdf=new / f"{name}.pdf", svg=new / f"{name}.svg", csv=new / f"{name}.csv")
 
 
 if __name__ == "__main__":

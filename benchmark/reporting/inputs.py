@@ -15,13 +15,15 @@ import pandas as pd
 
 from benchmark.comparison import Comparison
 from benchmark.evaluation import overlap
+from benchmark.evaluation.gathered import KEY
 from benchmark.evaluation.ranks import client_ranks, expected_cells, overall_ranks
-from benchmark.evaluation.reading import controls_of, read_choices, read_metrics, read_runs
+from benchmark.evaluation.reading import controls_of, read_choices, read_looks, read_metrics, read_runs, read_validation
 from benchmark.evaluation.statistics import ALL, MEAN, Statistics, read
 from benchmark.reporting.measure import Measure
 from benchmark.tasks import task as tasks
 from benchmark.tasks.task import Task
 
+_VALIDATION = [*KEY, "round", "client", "value"]
 _OVERLAP = ["federation", "method", *overlap.COLUMNS]
 
 
@@ -71,10 +73,13 @@ class Results:
     Attributes:
         comparison: Which rows there are, and where everything of them stands.
         metrics: The tidy table of test metrics: federation, method, seed, client, metric, value, n.
-        runs: The content of every run's `run.json`, with its folder.
+        runs: The content of every run's `run.json`.
         selected: The selections, by (federation, method).
         overlap: The overlap of adapters: federation, method, seed, client, layer, measure, value, random.
+        validation: Every run's validation scores: federation, method, rate, seed, round, client, value.
         statistics: Intervals, comparisons, tests and stability.
+        images: Of which images the metrics are, as a caption says it.
+        looks: How many versions of a method had been tested when its row was, by (federation, method).
     """
 
     comparison: Comparison
@@ -82,7 +87,10 @@ class Results:
     runs: Sequence[Mapping[str, Any]]
     selected: Mapping[tuple[str, str], Mapping[str, Any]]
     overlap: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=_OVERLAP))
+    validation: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=_VALIDATION))
     statistics: Statistics = field(default_factory=Statistics)
+    images: Literal["test", "validation"] = "test"
+    looks: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
     @property
     def manifests(self) -> Mapping[str, Mapping[str, Any]]:
@@ -263,13 +271,14 @@ class Results:
         return "missing" if choice is None else choice["rate"] + ("†" if choice["at_grid_edge"] else "")
 
 
-def load(path: Path, *, statistics: bool = False, overlaps: bool = False) -> Results:
+def load(path: Path, *, statistics: bool = False, overlaps: bool = False, validation: bool = False) -> Results:
     """Read results.
 
     Args:
         path: The comparison, `results/NAME/comparison.json`.
         statistics: Whether to read intervals, comparisons, tests and stability; they are empty otherwise.
         overlaps: Whether to read the overlap of adapters.
+        validation: Whether to read the validation scores.
 
     Returns:
         The results.
@@ -282,12 +291,14 @@ def load(path: Path, *, statistics: bool = False, overlaps: bool = False) -> Res
     for run in runs:
         known = comparison.manifests[run["federation"]]["clients"]
         if unknown := {str(client) for client in run["clients"]} - set(known):
-            raise ValueError(f"{run['folder']}: its federation has no clients {sorted(unknown)}; train it again")
-    held = Results(comparison, read_metrics(comparison), runs, read_choices(comparison))
+            row = f"{run['method']['name']} on {run['federation']}"
+            raise ValueError(f"{row}: its federation has no clients {sorted(unknown)}; train it again")
+    held = Results(comparison, read_metrics(comparison), runs, read_choices(comparison), looks=read_looks(comparison))
     return replace(
         held,
         statistics=read(comparison.folder) if statistics else held.statistics,
         overlap=_overlaps(comparison) if overlaps else held.overlap,
+        validation=read_validation(comparison) if validation else held.validation,
     )
 
 

@@ -23,7 +23,7 @@ from benchmark.job import GivenPath, run
 from benchmark.reporting.grid import Cell, Column, Grid, markdown, measured
 from benchmark.reporting.inputs import MethodInfo, Results, load
 from benchmark.reporting.measure import MISSING, Measure, mean_of, over_seeds, rank_of, within
-from benchmark.reporting.origin import mark, origin_notes
+from benchmark.reporting.origin import look_notes, mark, origin_notes
 from benchmark.reporting.tables import PLACES, intervals, place_of
 
 # Scores that differ by less are equal: means taken in another order differ by rounding alone.
@@ -181,7 +181,7 @@ def grid(results: Results) -> Grid:
     seeds, brackets = ", ".join(map(str, results.seeds)), intervals(results, results.federations)
     titles = " and ".join(results.title(federation) for federation in results.federations)
     caption = (
-        f"{len(ranked)} ranked methods on {titles}: {results.scores} on test images; seeds: {seeds}."
+        f"{len(ranked)} ranked methods on {titles}: {results.scores} on {results.images} images; seeds: {seeds}."
         " Average rank: the mean over federations of the mean over seeds and clients of the rank among the"
         f" {len(ranked)} ranked methods, 1 being the best."
         f" Mean: over clients."
@@ -195,7 +195,7 @@ def grid(results: Results) -> Grid:
         rows=[_cells(results, entry) for entry in ranked],
         controls=[_cells(results, entry) for entry in found if entry.method.control],
         caption=caption,
-        notes=[*head_notes(results), *origin_notes(results)],
+        notes=[*head_notes(results), *origin_notes(results), *look_notes(results)],
     )
 
 
@@ -208,8 +208,9 @@ def main(comparison: GivenPath, csv: Path, md: Path) -> None:
         md: The table in Markdown.
     """
     results = load(comparison, statistics=True)
-    write_text(csv, frame(results).to_csv(index=False))
-    write_text(md, markdown(grid(results)))
+    numbers, table = frame(results), grid(results)
+    write_text(csv, numbers.to_csv(index=False))
+    write_text(md, markdown(table))
 
 
 def head_notes(results: Results) -> list[str]:
@@ -217,10 +218,10 @@ def head_notes(results: Results) -> list[str]:
     heads = {run["method"]["name"]: run["head"] for run in results.runs if "head" in run}
     if not heads:
         return []
-    named = {name: f"{results.methods[name].title}{'‡' if head['fixed'] else ''}" for name, head in heads.items()}
+    named = {name: f"{results.methods[name].title}{'§' if head['fixed'] else ''}" for name, head in heads.items()}
     of = {policy: [named[n] for n in named if heads[n]["policy"] == policy] for policy in ("personal", "shared")}
     policies = [f"{policy} in {', '.join(titles)}" for policy, titles in of.items() if titles]
-    return [f"Head: {'; '.join(policies)}. ‡ The method says so itself; all others follow the configuration."]
+    return [f"Head: {'; '.join(policies)}. § The method says so itself; all others follow the configuration."]
 
 
 def human_seconds(seconds: float) -> str:

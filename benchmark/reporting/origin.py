@@ -1,4 +1,4 @@
-"""Which rows were not trained here: how tables mark them, and what they say below."""
+"""Which rows were not trained here, and which are of methods that were tested before: what tables say of them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,6 +21,21 @@ def origin_notes(results: Results, federation: str | None = None) -> list[str]:
     commits = ", ".join(sorted({run["commit"][:12] for run in taken}))
     devices = "; ".join(sorted({run["device"] for run in taken}))
     return [f"{MARK} Not trained here, but taken from the reference: commit {commits}, measured on {devices}."]
+
+
+def look_notes(results: Results) -> list[str]:
+    """Which methods were changed after test scores of theirs had been seen: a line, or none where none was."""
+    most = dict.fromkeys(results.order, 1)
+    for (_, method), number in results.looks.items():
+        most[method] = max(most[method], number)
+    again = [f"{results.methods[name].title} {number}" for name, number in most.items() if number > 1]
+    if not again:
+        return []
+    return [
+        "Versions (code or settings) whose test scores have been seen here: "
+        f"{', '.join(again)}; one of every other method. Who chooses among versions by test scores overstates them: "
+        "`snakemake develop` compares on validation images."
+    ]
 
 
 def _taken(results: Results, federation: str | None) -> list[Mapping[str, Any]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.comparison import Comparison
-from benchmark.evaluation.select import read_run
+from benchmark.evaluation.reading import read_runs
 from benchmark.files import write_text
 from benchmark.job import GivenPath, run
 
@@ -52,7 +52,7 @@ def main(comparison: GivenPath, readme: Path, check: bool = False) -> None:
     """
     held = Comparison.read(comparison)
     leaderboard = Path(held.places.of("leaderboard.md"))
-    old, measured = readme.read_text(encoding="utf-8"), read_run(held.runs(*held.rows[0])[0])
+    old, measured = readme.read_text(encoding="utf-8"), read_runs(held)[0]
     try:
         new = filled(old, leaderboard.read_text(encoding="utf-8"), measured)
     except ValueError as error:

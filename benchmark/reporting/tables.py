@@ -231,7 +231,7 @@ def caption(results: Results, federation: str, ranked: int) -> str:
     manifest, seeds = results.manifests[federation], ", ".join(map(str, results.seeds))
     spread = "mean ± standard deviation over seeds" if len(results.seeds) > 1 else "one seed"
     parts = [
-        f"{results.title(federation)}: {results.score(federation)} on the test images of every client",
+        f"{results.title(federation)}: {results.score(federation)} on the {results.images} images of every client",
         str(manifest.get("caption", "")).rstrip("."),
         f"Protocol: {manifest['protocol']}. {ranked} ranked methods, each at the learning rate with the best"
         f" validation score. Seeds: {seeds} ({spread})",
@@ -267,10 +267,11 @@ def main(
     results, beside = load(comparison, statistics=True), read_published(published)
     if federation not in results.federations:
         raise ValueError(f"no runs of federation {federation!r}, only of {results.federations}")
-    table = grid(results, federation, beside)
-    write_text(csv, frame(results, federation, beside).to_csv(index=False))
+    numbers, table = frame(results, federation, beside), grid(results, federation, beside)
+    typeset = latex(table, federation)
+    write_text(csv, numbers.to_csv(index=False))
     write_text(md, markdown(table))
-    write_text(tex, latex(table, federation))
+    write_text(tex, typeset)
 
 
 def _notes(results: Results, federation: str, found: list[Row], published: pd.DataFrame) -> list[str]:

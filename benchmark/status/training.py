@@ -45,11 +45,11 @@ class Training:
         """One of `STATES`."""
         if self.held:
             return "running"
+        if self.progress.get("failure"):  # Earlier results may be there all the same.
+            return "failed"
         if len(self.runs) == self.lanes:
             return "done" if self.current else "outdated"
-        if not self.progress:
-            return "waiting"
-        return "failed" if self.progress["failure"] else "interrupted"
+        return "interrupted" if self.progress else "waiting"
 
     @property
     def detail(self) -> str:

@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from benchmark import archive
-from benchmark.baselines.match import FORMAT, fault
-from benchmark.baselines.take import other
-from benchmark.files import json_bytes
+from benchmark.baselines.match import FORMAT, fault, other
+from benchmark.files import json_bytes, write_json
 from benchmark.plan import Plan
 
 CONFIGURATION: dict[str, Any] = {
@@ -109,6 +108,24 @@ def test_an_archive_that_is_no_row_is_named() -> None:
     path.write_bytes(b"")
     assert "damaged" in fault(path, hashes, [])
     assert fault(Path("absent.zip"), hashes, []) == "there is no absent.zip"
+
+
+def test_what_a_row_was_made_from_is_compared_as_soon_as_it_is_here() -> None:
+    """Which job makes the row does not change with it: that job takes the row or trains it."""
+    keep("toy_lesions", "fedit")
+    taken = "baselines=reference: fedit on toy_lesions is taken from the reference"
+    assert plan().baselines.announcement[0] == taken
+    made = plan()
+    write_json(Path(made.backbone) / "backbone.json", {"sha256": ""})
+    pack = Path("results/packs") / made.pack("toy_lesions") / "manifest.json"
+    write_json(pack, {"hashes": {}})
+    assert plan().baselines.announcement[0] == taken
+    write_json(pack, {"hashes": {"test.npy": "a" * 64}})
+    assert plan().baselines.announcement[0] == (
+        "baselines=reference: fedit on toy_lesions is trained: results/reference/small/rows/toy_lesions/fedit.zip was "
+        "made from other images: test.npy was absent, and is aaaaaa here"
+    )
+    assert plan().baselines.taken == [("toy_lesions", "fedit")]
 
 
 def test_images_and_weights_are_compared_when_a_row_is_taken() -> None:

@@ -46,9 +46,8 @@ def test_what_is_written_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         "all": ["0", "1", "2"],
         "some": ["0", "2"],
     }
-    # Where it says that runs stand is where the plan puts them.
-    paths = [str(run / "run.json") for row in found.rows for run in found.runs(*row)]
-    assert paths == plan.every(*plan.of_runs("run.json"))
+    # Where it says that results stand is where the plan puts them.
+    assert [found.places.selected(*row) for row in found.rows] == plan.every(plan.selected)
 
 
 def test_a_client_that_the_pack_lacks_is_named(

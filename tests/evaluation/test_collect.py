@@ -130,12 +130,13 @@ def test_predictions_of_other_samples_are_an_error_of_one_line(
     tree = synthetic.write(tmp_path, methods=["fedit"], diverged=())
     path = tree.tests[0] / "predictions.parquet"
     pd.read_parquet(path).iloc[1:].to_parquet(path)
-    assert tree.job("evaluation.collect", "--output", tmp_path / "new.parquet") == 1
+    before = tree.clients.read_bytes()
+    assert tree.job("evaluation.collect") == 1
     error = capsys.readouterr().err
     assert str(tree.tests[0]) in error
     assert "other samples of client bcn" in error
     assert error.count("\n") == 1
-    assert not (tmp_path / "new.parquet").exists()
+    assert tree.clients.read_bytes() == before
 
 
 def test_a_task_without_metrics_of_its_own_has_its_score_alone() -> None:

@@ -1,6 +1,7 @@
 """Tests of rows: every rate's scores are what testing each rate alone gives, scored by hand."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from sklearn.metrics import balanced_accuracy_score
 
 from benchmark.config import TrainingJob
 from benchmark.data.packed import Split
-from benchmark.evaluation.evaluate import ALL_RATES, of_every_rate, of_model
+from benchmark.evaluation.evaluate import ALL_RATES, looks, of_every_rate, of_model
 from benchmark.federation.job import Job
 from benchmark.plan import Plan
 from tests.federation.jobs import CONFIGURATION
@@ -39,6 +40,16 @@ def held_out() -> Split:
     names = [str(number) for number in order]
     mixed = table.iloc[order].reset_index(drop=True).assign(sample=names, group=names, case=names)
     return Split(images[order], mixed["label"].to_numpy(), mixed)
+
+
+def test_versions_of_a_method_that_were_tested_are_counted(job: Job, tmp_path: Path) -> None:
+    """One that is tested again counts once; another file and other settings are others, other images begin anew."""
+    first = replace(job, hashes={"method": "a"})
+    edited = replace(job, hashes={"method": "b"})
+    tuned = replace(first, settings=job.settings.model_copy(update={"rounds": 7}))
+    versions = (first, first, edited, first, tuned, edited)
+    assert [looks(version, "0" * 64, tmp_path) for version in versions] == [1, 1, 2, 2, 3, 3]
+    assert looks(first, "1" * 64, tmp_path) == 1
 
 
 @pytest.mark.filterwarnings("ignore:y_pred contains classes")

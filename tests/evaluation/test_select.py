@@ -82,9 +82,10 @@ def test_rates_with_different_seeds_are_refused() -> None:
         select.choose(scores({"1e-3": [[0.5, 0.5]], "1e-2": [[0.5, 0.5]] * 2}), higher_is_better=True)
 
 
-def final(metrics: pd.DataFrame, last_rounds: int = 1, clients: list[str] = CLIENTS) -> dict[str, float]:
-    run = synthetic.run("toy", "fedit", "1e-3", 0, clients)
-    table = select.final_scores(run, select.scores_by_round(run, metrics), last_rounds)
+def final(metrics: pd.DataFrame, folder: Path, last_rounds: int = 1, clients: list[str] = CLIENTS) -> dict[str, float]:
+    run = {**synthetic.run("toy", "fedit", "1e-3", 0, clients), "folder": folder}
+    metrics.to_parquet(folder / "metrics.parquet")
+    table = select.final_scores(run, select.scores_by_round(run, select.read_validation(run)), last_rounds)
     return dict(zip(table["client"], table["value"], strict=True))
 
 
@@ -100,33 +101,40 @@ def metrics() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["round", "client", "split", "metric", "value", "n"])
 
 
-def test_the_last_evaluated_rounds_are_averaged(metrics: pd.DataFrame) -> None:
-    assert final(metrics) == pytest.approx({"a": 0.3, "b": 1.3})
-    assert final(metrics, last_rounds=2) == pytest.approx({"a": (0.2 + 0.3) / 2, "b": (1.2 + 1.3) / 2})
+def test_the_last_evaluated_rounds_are_averaged(metrics: pd.DataFrame, tmp_path: Path) -> None:
+    assert final(metrics, tmp_path) == pytest.approx({"a": 0.3, "b": 1.3})
+    assert final(metrics, tmp_path, last_rounds=2) == pytest.approx({"a": (0.2 + 0.3) / 2, "b": (1.2 + 1.3) / 2})
 
 
-def test_metrics_that_stop_early_are_refused(metrics: pd.DataFrame) -> None:
+def test_metrics_that_stop_early_are_refused(metrics: pd.DataFrame, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"toy/fedit/lr=1e-3/seed=0.* 2 of 3"):
-        final(metrics[metrics["round"] < 3])
+        final(metrics[metrics["round"] < 3], tmp_path)
 
 
-def test_metrics_that_lack_a_client_are_refused(metrics: pd.DataFrame) -> None:
+def test_metrics_that_lack_a_client_are_refused(metrics: pd.DataFrame, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="the run has"):
-        final(metrics, clients=["a", "b", "c"])
+        final(metrics, tmp_path, clients=["a", "b", "c"])
 
 
 def test_the_job_takes_the_rows_folder_and_the_rates_that_count(tmp_path: Path) -> None:
     root = synthetic.write(tmp_path / "results").root
     folder, output = root / "runs/toy_slides/fedpal", tmp_path / "selection.json"
-    assert run([str(folder), "--output", str(output)]) == 0
+    gathered = [tmp_path / "gathered.json", tmp_path / "gathered.parquet"]
+    written = ["--output", str(output), "--gathered", *map(str, gathered)]
+    assert run([str(folder), *written]) == 0
     found = json.loads(output.read_text())
     assert (found["federation"], found["method"], found["score"]) == ("toy_slides", "fedpal", "balanced_accuracy")
     assert found["rate"] == "1e-3"  # 1e-2 diverged.
     assert set(found["scores"]["1e-3"]["per_client"]) == {"0", "1"}
-    assert run([str(folder), "--rates", "1e-2", "--seeds", "1", "--output", str(output)]) == 0
+    assert run([str(folder), "--rates", "1e-2", "--seeds", "1", *written]) == 0
     found = json.loads(output.read_text())["scores"]
     assert set(found) == {"1e-2"}
     assert set(found["1e-2"]["per_seed"]) == {"1"}
+    (about,), scores = json.loads(gathered[0].read_text()), pd.read_parquet(gathered[1])
+    assert about == json.loads((folder / "lr=1e-2/seed=1/run.json").read_text())
+    assert list(scores) == ["rate", "seed", "round", "client", "value"]
+    assert set(zip(scores["rate"], scores["seed"], strict=True)) == {("1e-2", 1)}
+    assert len(scores) == synthetic.ROUNDS * len(about["clients"]), "scores alone, and no loss"
 
 
 @pytest.mark.parametrize(("place", "said"), [("runs", "holds no run"), ("", "select: runs of")])
@@ -137,7 +145,8 @@ def test_a_folder_that_is_not_one_rows_is_an_error_of_one_line(
     mixed = tmp_path / "mixed"
     shutil.copytree(root / "runs/toy_slides/fedit/lr=1e-3", mixed / "lr=1e-3")
     shutil.copytree(root / "runs/toy_slides/local/lr=1e-2", mixed / "lr=1e-2")
-    assert run([str(root / place if place else mixed), "--output", str(output)]) == 1
+    written = ["--output", str(output), "--gathered", str(tmp_path / "x"), str(tmp_path / "y")]
+    assert run([str(root / place if place else mixed), *written]) == 1
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") == 1

@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -88,12 +89,16 @@ def test_the_job_says_what_every_window_and_seed_would_choose(tmp_path: Path) ->
     lost = table[(table["method"] == "fedpal") & (table["quantity"] == "rate") & (table["value"] > 0)]
     assert set(lost["rate"].astype(float)) == {1e-3}
     runs = [select.read_run(path) for path in tree.runs if "/fedit/" in str(path)]
+
+    def scores(chosen: list[dict[str, Any]]) -> list[pd.DataFrame]:
+        return [select.read_validation(run) for run in chosen]
+
     rows = table[(table["method"] == "fedit") & (table["quantity"] == "rate")].set_index(["varied", "setting"])["rate"]
     windows = [setting for varied, setting in rows.index if varied == "rounds"]
     assert windows == [str(k) for k in range(1, synthetic.ROUNDS + 1)]
     for k in windows:
-        assert float(rows["rounds", k]) == float(select.select(runs, int(k))["rate"])
+        assert float(rows["rounds", k]) == float(select.select(runs, scores(runs), int(k))["rate"])
     for seed in (0, 1):
         own = [run for run in runs if run["seed"] == seed]
-        assert float(rows["seeds", str(seed)]) == float(select.select(own, 1)["rate"])
+        assert float(rows["seeds", str(seed)]) == float(select.select(own, scores(own), 1)["rate"])
     assert set(table[table["quantity"] == "place"]["method"]) == {"fedit", "fedpal"}

@@ -21,7 +21,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> synthetic.Tree:
 @pytest.fixture(scope="session")
 def results(tree: synthetic.Tree) -> Results:
     """The same, read."""
-    return load(tree.comparison, statistics=True, overlaps=True)
+    return load(tree.comparison, statistics=True, overlaps=True, validation=True)
 
 
 @pytest.fixture
@@ -36,9 +36,7 @@ def html(tree: synthetic.Tree, tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("report")
     for name in gallery.names([Classification.figures]):
         (folder / f"{name}.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
-    for name in ("clients", "average_rank"):
-        options = ["--pdf", folder / "x.pdf", "--svg", folder / f"{name}.svg", "--csv", folder / "x.csv"]
-        assert tree.job("reporting.figures", name, *options) == 0
+    assert tree.job("reporting.figures", "clients", "average_rank", "--output", folder) == 0
     assert tree.job("evaluation.checks", "--output", tree.root / "checks.csv") == 0
     committed = ROOT / "results" / "reference" / "published.csv"
     page = folder / "report.html"

@@ -94,7 +94,8 @@ def write(
                     write_run(folder, run(federation, method, rate, seed, clients, lost), lost)
                     tree.runs.append(folder)
             runs, selected = places.runs(federation, method), places.selected(federation, method)
-            assert not run_job(select.main, [runs, "--output", selected])
+            gathered = [places.gathered(federation, method, kind) for kind in ("json", "parquet")]
+            assert not run_job(select.main, [runs, "--output", selected, "--gathered", *gathered])
             options = ["--selected", selected, "--output", places.overlap(federation, method)]
             assert not run_job(overlap.main, [runs, *options])
             for seed in seeds:
@@ -102,6 +103,7 @@ def write(
                 folder.mkdir(parents=True)
                 write_test(folder, *predictions(federation, method, seed, classes, clients))
                 tree.tests.append(folder)
+            write_json(Path(places.looks(federation, method)), 1)
     write_json(
         tree.comparison,
         {

@@ -28,7 +28,7 @@ def test_the_table_says_whose_head_it_is_and_how_far_adapters_moved(results: Res
     grid = costs.grid(results, results.federations[0])
     columns = [column.head for column in grid.columns]
     found = {row[0].text: dict(zip(columns, row, strict=True)) for row in [*grid.rows, *grid.controls]}
-    assert found[results.methods["local"].title]["Head"].text == "personal‡"
+    assert found[results.methods["local"].title]["Head"].text == "personal§"
     fedit = found[results.methods["fedit"].title]
     assert [fedit[name].text for name in ("Head", "A moved", "Update")] == ["shared", "4.0%", "2.0%"]
     assert fedit["Passes per round"].value == 1

@@ -19,13 +19,6 @@ from tests.reporting import synthetic
 from tests.reporting.test_tables import scores
 
 
-def job(name: str, tree: synthetic.Tree, folder: Path) -> dict[str, Path]:
-    files = {kind: folder / f"{name}.{kind}" for kind in ("pdf", "svg", "csv")}
-    options = [part for kind, path in files.items() for part in (f"--{kind}", path)]
-    assert tree.job("reporting.figures", name, *options) == 0
-    return files
-
-
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> synthetic.Tree:
     """One federation with two methods: to draw takes longest of all."""
@@ -35,13 +28,23 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> synthetic.Tree:
     return synthetic.with_statistics(drawn)
 
 
-@pytest.mark.parametrize("name", sorted({*figures.FIGURES} - {*Segmentation.figures}))
-def test_the_job_writes_the_same_bytes_twice(name: str, small: synthetic.Tree, tmp_path: Path) -> None:
-    first, second = job(name, small, tmp_path / "1"), job(name, small, tmp_path / "2")
-    for kind, path in first.items():
-        assert path.read_bytes() == second[kind].read_bytes()
-    assert first["svg"].read_text().startswith("<?xml")
-    assert first["pdf"].read_bytes().startswith(b"%PDF")
+def test_the_job_writes_the_same_bytes_twice(small: synthetic.Tree, tmp_path: Path) -> None:
+    """Whatever was drawn before it in the same process."""
+    names = sorted({*figures.FIGURES} - {*Segmentation.figures})
+    for folder, order in (("1", names), ("2", names[::-1])):
+        assert small.job("reporting.figures", *order, "--output", tmp_path / folder) == 0
+    files = sorted(path.name for path in (tmp_path / "1").iterdir())
+    assert files == sorted(f"{name}.{kind}" for name in names for kind in ("pdf", "svg", "csv"))
+    for name in files:
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes(), name
+    assert (tmp_path / "1/clients.svg").read_text().startswith("<?xml")
+    assert (tmp_path / "1/clients.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_an_unknown_figure_is_named(small: synthetic.Tree, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert small.job("reporting.figures", "clients", "cleints", "--output", tmp_path) == 1
+    assert "there is no figure 'cleints'; there are: average_rank, " in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_rate_curves_show_every_rate_and_mark_the_chosen_one(results: Results) -> None:
@@ -197,11 +200,13 @@ def _copies(results: Results, names: list[str]) -> Results:
 
     own = [run for run in results.runs if run["method"]["name"] == "fedit"]
     cells = results.metrics[results.metrics["method"] == "fedit"]
+    scores = results.validation[results.validation["method"] == "fedit"]
     choices = {d: c for (d, m), c in results.selected.items() if m == "fedit"}
     return replace(
         results,
         runs=[*results.runs, *(renamed(run, name) for run in own for name in names)],
         metrics=pd.concat([results.metrics, *(cells.assign(method=name) for name in names)], ignore_index=True),
+        validation=pd.concat([results.validation, *(scores.assign(method=name) for name in names)]),
         selected={**results.selected, **{(d, n): {**c, "method": n} for d, c in choices.items() for n in names}},
     )
 
@@ -244,7 +249,7 @@ def test_stability_shows_all_places_and_every_window(results: Results) -> None:
 def test_a_diverged_rate_and_a_single_seed_can_be_drawn(tmp_path: Path) -> None:
     lost = [("toy_slides", "fedpal", rate) for rate in ("1e-3", "1e-2")]
     tree = synthetic.with_statistics(synthetic.write(tmp_path, seeds=[0], diverged=lost))
-    results = load(tree.comparison, statistics=True, overlaps=True)
+    results = load(tree.comparison, statistics=True, overlaps=True, validation=True)
     for name in {*figures.FIGURES} - {*Segmentation.figures}:
         figure, numbers = figures.FIGURES[name](results)
         figure.canvas.draw()

@@ -35,9 +35,11 @@ def test_groups_are_called_what_each_federation_calls_them(results: Results) -> 
 
 def test_runs_that_cannot_stand_in_the_comparison_are_refused(tmp_path: Path) -> None:
     tree = synthetic.write(tmp_path, methods=["fedit"], diverged=())
-    path = tree.runs[0] / "run.json"
-    write_json(path, {**read_json(path), "clients": ["bcn", "elsewhere"]})
-    with pytest.raises(ValueError, match=r"no clients \['elsewhere'\]"):
+    path = tree.root / "rows.json"
+    rows = read_json(path)
+    rows[0]["runs"][0]["clients"] = ["bcn", "elsewhere"]
+    write_json(path, rows)
+    with pytest.raises(ValueError, match=r"fedit on toy_lesions: its federation has no clients \['elsewhere'\]"):
         load(tree.comparison)
 
 

@@ -37,6 +37,15 @@ def test_tables_and_leaderboard_mark_the_row(results: Results) -> None:
     assert "‡" not in markdown(leaderboard.grid(results))
 
 
+def test_methods_that_were_changed_after_they_were_tested_are_named(results: Results) -> None:
+    """With the most versions on any federation; where every method has one, nothing is said."""
+    note = "FedIT 3, FedPAL 2; one of every other method."
+    assert not any("seen here" in line for line in leaderboard.grid(results).notes)
+    seen = {**results.looks, ("toy_lesions", "fedit"): 3, ("toy_slides", "fedit"): 2, ("toy_slides", "fedpal"): 2}
+    (line,) = (line for line in leaderboard.grid(replace(results, looks=seen)).notes if "seen here" in line)
+    assert sorted(line.partition(": ")[2].partition(";")[0].split(", ")) == sorted(note.partition(";")[0].split(", "))
+
+
 def test_checks_note_rows_from_the_reference_and_rows_that_could_not_be(results: Results) -> None:
     first, second = reference_rows(taken(results).runs, [("toy_lesions", "local", "the engine has changed")])
     assert (first["severity"], first["check"], first["method"]) == ("note", "reference row", "fedit")

@@ -44,7 +44,9 @@ def tree(tmp_path: Path) -> synthetic.Tree:
         metrics["metric"] = metrics["metric"].replace("balanced_accuracy", "dice")
         metrics.to_parquet(folder / "metrics.parquet")
     for row in (tree.root / "runs/toy_volumes").iterdir():
-        assert run(select.main, [str(row), "--output", str(tree.root / f"selected/toy_volumes/{row.name}.json")]) == 0
+        written = [f"{tree.root}/gathered/toy_volumes/{row.name}.{kind}" for kind in ("json", "parquet")]
+        written = ["--output", f"{tree.root}/selected/toy_volumes/{row.name}.json", "--gathered", *written]
+        assert run(select.main, [str(row), *written]) == 0
     for folder in tree.tests:
         method, seed = folder.parts[-2:]
         rows, values = [], []

@@ -47,7 +47,9 @@ def tree(known: None, tmp_path: Path) -> synthetic.Tree:
             metrics["metric"] = metrics["metric"].replace("balanced_accuracy", other.score_name)
             metrics.to_parquet(folder / "metrics.parquet")
     for row in (tree.root / "runs/toy_slides").iterdir():
-        assert run(select.main, [str(row), "--output", str(tree.root / f"selected/toy_slides/{row.name}.json")]) == 0
+        written = [f"{tree.root}/gathered/toy_slides/{row.name}.{kind}" for kind in ("json", "parquet")]
+        written = ["--output", f"{tree.root}/selected/toy_slides/{row.name}.json", "--gathered", *written]
+        assert run(select.main, [str(row), *written]) == 0
     for folder in tree.tests:
         if "toy_slides" in folder.parts:
             about = pd.read_parquet(folder / counts.KEPT, columns=counts.ABOUT)
@@ -95,9 +97,8 @@ def test_every_job_reports_on_both(tree: synthetic.Tree, tmp_path: Path) -> None
     assert {"mean:toy_lesions", "mean:toy_slides"} <= set(pd.read_csv(tmp_path / "l.csv"))
     assert tree.job("evaluation.checks", "--output", tree.root / "checks.csv") == 0
     shown = gallery.names(results.task(federation).figures for federation in results.federations)
-    for name in [name for name in shown if name not in gallery.FROM_IMAGES]:
-        files = [part for kind in ("pdf", "svg", "csv") for part in (f"--{kind}", tmp_path / f"{name}.{kind}")]
-        assert tree.job("reporting.figures", name, *files) == 0
+    drawn = [name for name in shown if name not in gallery.FROM_IMAGES]
+    assert tree.job("reporting.figures", *drawn, "--output", tmp_path) == 0
     assert set(pd.read_csv(tmp_path / "confusion.csv")["federation"]) == {"toy_lesions"}
     (tmp_path / "examples.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
     page = tmp_path / "report.html"

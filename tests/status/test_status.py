@@ -85,6 +85,8 @@ def test_every_state_is_told_from_files(plan: Plan) -> None:
     assert states(plan)["fedit"] == "outdated", "without the setting, a row from the reference is due"
     finish(plan, "fedit", "1e-3", hashes={"method": "another", "engine": "another"})
     assert states(plan)["fedit"] == "outdated"
+    progress("fedit", failure="methods/fedopal/fedit.py:9: in loss()")
+    assert states(plan)["fedit"] == "failed", "though what it trained before is still there"
 
 
 def test_shards_are_one_training(plan: Plan) -> None:

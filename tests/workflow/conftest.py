@@ -55,8 +55,8 @@ class Project:
 
     folder: Path
 
-    def snakemake(self, *arguments: str, ok: bool = True, config: str = "small") -> str:
-        """Run Snakemake on a configuration and return all that it printed."""
+    def snakemake(self, *arguments: str, ok: bool = True, config: str = "small", first: Path | None = None) -> str:
+        """Run Snakemake on a configuration and return all that it printed; jobs find commands in `first` first."""
         command = [
             sys.executable,
             "-m",
@@ -67,7 +67,8 @@ class Project:
             "--configfile",
             f"config/{config}.yaml",
         ]
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        folders = [*([first] if first else []), Path(sys.executable).parent, os.environ["PATH"]]
+        path = os.pathsep.join(map(str, folders))
         done = subprocess.run(
             command, cwd=self.folder, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False
         )
@@ -97,7 +98,7 @@ class Project:
 
     def forget(self) -> None:
         """Remove all that was trained, and what was made of it."""
-        for name in ("runs", "selected", "test", "tables", "clients.parquet", "../store"):
+        for name in ("runs", "selected", "gathered", "test", "tables", "clients.parquet", "../store"):
             path = self.folder / "results/small" / name
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 

@@ -1,7 +1,7 @@
 """`baselines: reference`: a new method is compared with kept rows, which are used only while nothing has changed."""
 
 import shutil
-from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -29,6 +29,17 @@ def compared(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Pro
     return project
 
 
+def gathered(project: Project, method: str) -> list[dict[str, Any]]:
+    """What is gathered of a row's runs."""
+    return list(read_json(project.folder / f"results/small/gathered/toy_lesions/{method}.json"))
+
+
+def origin(project: Project, method: str) -> str:
+    """Where a row's results are from."""
+    (found,) = {run["origin"] for run in gathered(project, method)}
+    return str(found)
+
+
 def said(project: Project) -> list[str]:
     """What planning says of the rows."""
     return [line for line in project.snakemake("all", "-n").splitlines() if line.startswith("baselines=")]
@@ -36,12 +47,12 @@ def said(project: Project) -> list[str]:
 
 def test_a_new_method_is_trained_alone_and_compared(compared: Project) -> None:
     """The kept rows are copied, marked and noted; a second run has nothing to do."""
-    for method, origin in {"fedit": "reference", "local": "reference", "mine": "trained"}.items():
-        assert compared.run(method, "1e-3")["origin"] == origin
+    for method, expected in {"fedit": "reference", "local": "reference", "mine": "trained"}.items():
+        assert origin(compared, method) == expected
     for target in TARGETS[:2]:
         table = (compared.folder / target).read_text()
         assert table.count("‡") == 3, "two rows and their note"
-        assert f"commit {compared.run('fedit', '1e-3')['commit'][:12]}, measured on CPU" in table
+        assert f"commit {gathered(compared, 'fedit')[0]['commit'][:12]}, measured on CPU" in table
     checks = pd.read_csv(compared.folder / TARGETS[2])
     rows = checks[checks["check"].isin(["reference row", "not used"])]
     assert dict(zip(rows["method"], rows["check"], strict=True)) == {
@@ -63,25 +74,37 @@ def test_what_has_changed_is_trained_and_said(compared: Project) -> None:
     with compared.edited("methods/fedopal/fedit.py", 'title = "FedIT"', 'title = "Fed-IT"'):
         assert trained(compared.planned()) == {"fedit"}
         assert f"fedit on toy_lesions is trained: the method (its file or its settings) {changed}" in said(compared)[1]
-    with compared.edited("benchmark/federation/engine.py", "SUPPORT = 5", "SUPPORT = 6"):
+    with compared.edited("benchmark/federation/engine.py", "SUPPORT = 32", "SUPPORT = 33"):
         assert trained(compared.planned()) == {"fedit", "local", "mine"}
         assert f"fedit on toy_lesions is trained: the engine {changed}" in said(compared)[0]
 
 
-def test_other_images_are_refused_in_one_line(compared: Project) -> None:
+def test_a_row_that_was_made_from_other_images_is_trained(compared: Project) -> None:
+    """By the job that would have taken it, and every planning says why; nothing fails, nothing is taken away."""
     (path,) = compared.folder.glob("results/packs/*/manifest.json")
     before, manifest = path.read_bytes(), read_json(path)
     write_json(path, {**manifest, "hashes": {**manifest["hashes"], "test.npy": "0" * 64}})
-    printed = compared.snakemake("results/small/selected/toy_lesions/fedit.json", ok=False)
+    selected = "results/small/selected/toy_lesions/fedit.json"
+    chosen = (compared.folder / selected).read_bytes()
+    compared.snakemake(selected, "results/small/test/toy_lesions/fedit/seed=0/counts.parquet")
+    why = (
+        f"{ROWS}/fedit.zip was made from other images: test.npy was {manifest['hashes']['test.npy'][:6]}, and is 000000"
+    )
+    assert f"baselines=reference: fedit on toy_lesions is trained: {why} here" in said(compared)
+    log = compared.folder / "logs/small/baseline/toy_lesions/fedit.log"
+    assert f"fedit on toy_lesions is trained: {why} here" in log.read_text()
+    assert origin(compared, "fedit") == "store", "as before it was kept"
+    assert (compared.folder / selected).read_bytes() == chosen
     path.write_bytes(before)
-    was = manifest["hashes"]["test.npy"][:6]
-    assert f"take: {ROWS}/fedit.zip: made from other images: test.npy was {was}, and is 000000 here;" in printed
+    compared.snakemake(selected)
+    assert origin(compared, "fedit") == "reference"
 
 
-def test_without_the_reference_lanes_come_from_the_store(compared: Project) -> None:
-    """Switched off again, the rows are trained again: nothing that was copied stays."""
-    run = Path("results/small/runs/toy_lesions/fedit/lr=1e-3/seed=0/run.json")
+def test_without_the_reference_nothing_that_was_copied_stays(compared: Project) -> None:
+    """Switched off again, rows are selected and tested here; what had been trained here before is not trained again."""
     compared.configure(methods=["fedit", "local", "mine"])
-    assert trained(compared.planned()) == {"fedit", "local"}
-    compared.snakemake(str(run))
-    assert read_json(compared.folder / run)["origin"] == "store"
+    jobs = compared.planned()
+    assert trained(jobs) == set()
+    assert {("evaluate", "toy_lesions", method) for method in ("fedit", "local")} | {("select",)} <= jobs
+    compared.snakemake("results/small/gathered/toy_lesions/local.json")
+    assert origin(compared, "local") == "trained"

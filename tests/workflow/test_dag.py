@@ -19,7 +19,7 @@ LEADERBOARD = "results/small/leaderboard.csv"
 """What tests make that are about training: figures and report take longer than all trainings."""
 REPORTING = {
     *("evaluate", "select", "collect", "overlap", "uncertainty", "stability"),
-    *("table", "leaderboard", "selection", "checks", "figure", "report", "all"),
+    *("table", "leaderboard", "selection", "checks", "figures", "report", "all"),
 }
 
 
@@ -81,6 +81,7 @@ def test_adding_a_method_trains_it_alone(finished: Project) -> None:
     assert trained(jobs) == {"mine"}
     assert ("evaluate", "toy_lesions", "mine") in jobs
     assert ("evaluate", "toy_lesions", "fedit") not in jobs
+    assert ("examples",) not in jobs
 
 
 def test_adding_a_rate_trains_only_the_new_lanes(project: Project) -> None:
@@ -205,7 +206,8 @@ def test_snakemakes_own_report_is_made(finished: Project, tmp_path: Path) -> Non
     for name in ("leaderboard.md", "checks.csv", "toy_lesions.md", *(f"{figure}.svg" for figure in plan.figure_names)):
         assert f'"{name}"' in page, name
     for figure in plan.figure_names:
-        assert re.split(r"[`*&'\"<]", plan.caption(figure))[0] in page, figure
+        caption = (finished.folder / f"report/{figure}.rst").read_text(encoding="utf-8").strip()
+        assert re.split(r"[`*&'\"<]", caption)[0] in page, figure
 
 
 def test_the_console_is_readable(finished: Project) -> None:

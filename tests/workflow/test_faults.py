@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -106,6 +107,66 @@ def test_kills_of_snakemake_and_workers_change_no_table(untrained: Project) -> N
     untrained.forget()
     untrained.snakemake(TABLE)
     assert trained(untrained) == found
+
+
+RESULTS = "results/small"
+STEPS = (
+    ("report.html",),
+    ("leaderboard.csv", "checks.csv", "tables/toy_lesions.csv", "../../figures/small/clients.svg"),
+    ("../../figures/small/examples.svg",),
+    ("intervals.parquet", "stability.csv", "selection.csv"),
+    ("clients.parquet",),
+    ("test/toy_lesions/fedit/seed=0/counts.parquet", "overlap/toy_lesions/fedit.csv"),
+    ("selected/toy_lesions/fedit.json",),
+    ("runs/toy_lesions/fedit/lr=1e-3/seed=0/run.json",),
+    ("comparison.json",),
+    ("packs",),
+    ("data", "backbones"),
+)
+"""A file of every rule of `all`, those first that others need last: what they need is then as it was."""
+
+
+def target(project: Project, name: str) -> str:
+    """The path of a file of `STEPS`; what stands beside the results has a pack's or a setting's hash in its path."""
+    beside = {"packs": "results/packs/*/manifest.json", "backbones": "results/backbones/*/backbone.json"}
+    if pattern := {**beside, "data": "data/*/source.json"}.get(name):
+        (path,) = project.folder.glob(pattern)
+        return path.relative_to(project.folder).as_posix()
+    return os.path.normpath(f"{RESULTS}/{name}")
+
+
+def everything(project: Project) -> dict[str, bytes]:
+    """Every file that a rule made, and what it holds."""
+    folders = (RESULTS, "figures", "data", "results/packs", "results/backbones")
+    files = [path for folder in folders for path in (project.folder / folder).rglob("*") if path.is_file()]
+    return {str(path.relative_to(project.folder)): path.read_bytes() for path in files}
+
+
+def test_no_job_that_fails_takes_a_result_away(project: Project, tmp_path: Path) -> None:
+    """Every rule fails once: all files stay as they were, all of it is planned again, and ends with the same tables."""
+    before = everything(project)
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    script = f'#!/bin/sh\ncase "$*" in *benchmark.data.licences*) exec {sys.executable} "$@";; esac\nexit 1\n'
+    (broken / "python").write_text(script)
+    (broken / "python").chmod(0o755)
+    failed = set()
+    for names in STEPS:
+        targets = [target(project, name) for name in names]
+        printed = project.snakemake(*targets, "--force", ok=False, first=broken)
+        own = set(re.findall(r"^Error in rule (\w+):", printed, re.MULTILINE))
+        assert len(own) == len(targets), printed
+        failed |= own
+    rules = {line.split("\t")[2] for line in project.snakemake("all", "--summary").splitlines() if "\t" in line}
+    assert failed == rules - {"rule"}
+    assert everything(project) == before
+    assert {job[0] for job in project.planned()} >= failed
+    project.snakemake("all")
+    assert project.planned() == set()
+    after = everything(project)
+    assert after.keys() == before.keys()
+    for name in ("leaderboard.csv", "tables/toy_lesions.csv", "selection.csv", "clients.parquet"):
+        assert after[f"{RESULTS}/{name}"] == before[f"{RESULTS}/{name}"], name
 
 
 def test_a_clock_that_jumps_trains_nothing(project: Project) -> None:

@@ -24,16 +24,19 @@ rule comparison:
 rule collect:
     input:
         comparison=plan.places.of("comparison.json"),
+        rows=plan.every(plan.selected, *plan.gathered),
         tests=plan.every(*plan.tested),
         code=plan.sources("benchmark.evaluation.collect", tasks=plan.tasks),
     output:
         plan.places.of("clients.parquet"),
+        plan.places.of("rows.json"),
+        plan.places.of("validation.parquet"),
     log:
         plan.log("collect"),
     conda:
         "../../environment.yml"
     message:
-        "Collect the scores of every client"
+        "Bring all rows together"
     shell:
         "python -m benchmark.evaluation.collect {input.comparison} > {log} 2>&1"
 
@@ -42,7 +45,6 @@ rule collect:
 rule uncertainty:
     input:
         **plan.collected,
-        tests=plan.every(*plan.of_seeds("counts.parquet")),
         code=plan.sources("benchmark.evaluation.uncertainty", tasks=plan.tasks),
     output:
         plan.places.of("intervals.parquet"),
@@ -61,8 +63,7 @@ rule uncertainty:
 rule stability:
     input:
         **plan.collected,
-        tests=plan.every(*plan.of_seeds("counts.parquet")),
-        metrics=plan.every(*plan.of_runs("metrics.parquet")),
+        validation=plan.places.of("validation.parquet"),
         code=plan.sources("benchmark.evaluation.stability", tasks=plan.tasks),
     output:
         plan.places.of("stability.csv"),
@@ -182,42 +183,47 @@ rule checks:
         " > {log} 2>&1"
 
 
-rule figure:
+# All in one process, which reads the results once.
+rule figures:
     input:
         **plan.collected,
         statistics=plan.statistics,
-        metrics=plan.every(*plan.of_runs("metrics.parquet")),
-        tests=plan.every(*plan.of_seeds("counts.parquet")),
+        validation=plan.places.of("validation.parquet"),
         overlap=plan.every(plan.overlap),
         code=plan.sources("benchmark.reporting.figures", tasks=plan.tasks),
     output:
-        pdf=f"{plan.figures}/{{figure}}.pdf",
-        svg=report(
-            f"{plan.figures}/{{figure}}.svg",
-            caption="../../report/figure.rst",
-            category="Figures",
-            labels={"figure": "{figure}"},
-        ),
-        csv=f"{plan.figures}/{{figure}}.csv",
+        pdf=expand(f"{plan.figures}/{{figure}}.pdf", figure=plan.drawn_from_results),
+        csv=expand(f"{plan.figures}/{{figure}}.csv", figure=plan.drawn_from_results),
+        svg=[
+            report(
+                f"{plan.figures}/{figure}.svg",
+                caption=f"../../report/{figure}.rst",
+                category="Figures",
+                labels={"figure": figure},
+            )
+            for figure in plan.drawn_from_results
+        ],
     log:
-        plan.log("figure/{figure}"),
-    wildcard_constraints:
-        figure=plan.drawn_from_results,
+        plan.log("figures"),
     conda:
         "../../environment.yml"
     params:
-        # A caption's path cannot hold wildcards.
-        caption=lambda wildcards: plan.caption(wildcards.figure),
+        names=plan.drawn_from_results,
     message:
-        "Draw {wildcards.figure}"
+        "Draw the figures"
     shell:
-        "python -m benchmark.reporting.figures {input.comparison} {wildcards.figure}"
-        " --pdf {output.pdf} --svg {output.svg} --csv {output.csv} > {log} 2>&1"
+        "python -m benchmark.reporting.figures {input.comparison} {params.names} --output $(dirname {output.pdf[0]})"
+        " > {log} 2>&1"
 
 
 rule examples:
     input:
-        comparison=plan.places.of("comparison.json"),
+        # Its rows and rates, which may change, show no image.
+        comparison=ancient(plan.places.of("comparison.json")),
+        manifests=[
+            f"results/packs/{plan.pack(name)}/manifest.json"
+            for name in plan.federations
+        ],
         packs=[
             f"results/packs/{plan.pack(name)}/train.npy" for name in plan.federations
         ],
@@ -236,6 +242,8 @@ rule examples:
         plan.log("examples"),
     conda:
         "../../environment.yml"
+    params:
+        clients=[plan.config.federations[name].clients for name in plan.federations],
     message:
         "Draw examples of the images"
     shell:
@@ -247,7 +255,6 @@ rule examples:
 rule cases:
     input:
         **plan.collected,
-        tests=plan.every(*plan.of_seeds("counts.parquet")),
         code=plan.sources("benchmark.evaluation.cases", tasks=plan.tasks),
     output:
         plan.cases,
@@ -264,7 +271,6 @@ rule cases:
 rule overlays:
     input:
         **plan.collected,
-        tests=plan.every(*plan.of_seeds("counts.parquet")),
         cases=plan.all_cases,
         shown=plan.all_shown,
         code=plan.sources("benchmark.reporting.overlays", tasks=plan.tasks),
@@ -296,7 +302,6 @@ rule report:
         statistics=plan.statistics,
         published="results/reference/published.csv",
         checks=plan.places.of("checks.csv"),
-        tests=plan.every(*plan.of_seeds("counts.parquet")),
         figures=expand(f"{plan.figures}/{{figure}}.svg", figure=plan.figure_names),
         captions=expand("report/{figure}.rst", figure=plan.figure_names),
         appendix=plan.appendix,
@@ -317,3 +322,35 @@ rule report:
     shell:
         "python -m benchmark.reporting.report {input.comparison} --published {input.published}"
         " --figures $(dirname {input.figures[0]}) --output {output} > {log} 2>&1"
+
+
+# While a method is being made: all rows up to their selection, compared on validation images. No test split is opened.
+rule validate:
+    input:
+        comparison=plan.places.of("comparison.json"),
+        rows=plan.every(plan.selected, *plan.gathered),
+        code=plan.sources("benchmark.reporting.develop", tasks=plan.tasks),
+    output:
+        **plan.validated,
+    log:
+        plan.log("validate"),
+    conda:
+        "../../environment.yml"
+    message:
+        "Compare all rows on validation images"
+    shell:
+        "python -m benchmark.reporting.develop {input.comparison} --output $(dirname {output.leaderboard}) > {log} 2>&1"
+
+
+rule develop:
+    input:
+        **plan.validated,
+    log:
+        plan.log("develop"),
+    localrule: True
+    conda:
+        "../../environment.yml"
+    message:
+        "On validation images, {input.leaderboard}:"
+    shell:
+        "tee {log} < {input.leaderboard}"

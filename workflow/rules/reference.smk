@@ -32,7 +32,7 @@ rule reference:
             kind=["csv", "md"],
         ),
         leaderboard=multiext(plan.places.of("leaderboard"), ".csv", ".md"),
-        rows=plan.every(plan.kept),
+        kept=plan.every(plan.kept),
         code=plan.sources("benchmark.reporting.reference", tasks=plan.tasks),
     output:
         clients=f"results/reference/{plan.config.name}/clients.csv",
@@ -56,8 +56,8 @@ rule reference:
 rule readme:
     input:
         comparison=plan.places.of("comparison.json"),
+        rows=plan.places.of("rows.json"),
         leaderboard=plan.places.of("leaderboard.md"),
-        run=plan.every(plan.of_runs("run.json")[0])[0],
         clients=f"{plan.figures}/clients.svg",
         examples=f"{plan.figures}/examples.png",
         code=plan.sources("benchmark.reporting.readme"),

@@ -78,7 +78,8 @@ rule select:
         runs=plan.of_runs("run.json"),
         code=plan.sources("benchmark.evaluation.select"),
     output:
-        plan.selected,
+        selected=plan.selected,
+        gathered=plan.gathered,
     log:
         plan.log("select/{federation}/{method}"),
     wildcard_constraints:
@@ -94,7 +95,7 @@ rule select:
         "Select the rate of {wildcards.method} on {wildcards.federation}"
     shell:
         "python -m benchmark.evaluation.select {params.runs} --rates {params.rates} --seeds {params.seeds}"
-        " --last-rounds {params.last_rounds} --output {output} > {log} 2>&1"
+        " --last-rounds {params.last_rounds} --output {output.selected} --gathered {output.gathered} > {log} 2>&1"
 
 
 # Opens the test split, for the selected rate only. No rule but this one, `appendix_predictions` and `show` does.
@@ -130,7 +131,7 @@ rule evaluate:
         "python -m benchmark.device -- python -m benchmark.evaluation.evaluate {params.runs} --rates {params.rates}"
         " --selected {input.selected} --settings {params.settings:q} --method {input.method}"
         " --pack $(dirname {input.test}) --backbone $(dirname {input.backbone}) --output {params.output}"
-        " --device {resources.device} > {log} 2>&1"
+        " --history results/store/tested --device {resources.device} > {log} 2>&1"
 
 
 # What other selections would have given. The selection comes first, and nothing but the appendix reads the scores.
@@ -151,7 +152,8 @@ use rule evaluate as appendix_predictions with:
 # What a row's model makes of the few test cases that are shown: chosen by rule, once every row is tested.
 rule show:
     input:
-        comparison=plan.places.of("comparison.json"),
+        # Its other rows, which may change, predict nothing.
+        comparison=ancient(plan.places.of("comparison.json")),
         cases=plan.cases,
         selected=plan.selected,
         method=lambda wildcards: plan.method_file(wildcards.method),
@@ -205,13 +207,15 @@ rule overlap:
         " --output {output} > {log} 2>&1"
 
 
-# In place of the last four for rows that are taken from the reference. The archive is no input: a rule makes it, from
-# rows such as this one.
+# In place of the last four for rows that may be taken from the reference. Where one was made from other images or
+# weights, which is known once both are here, this job trains it. The archive is no input: a rule makes it, from rows such
+# as this one.
 rule baseline:
     input:
+        method=lambda wildcards: plan.method_file(wildcards.method),
         pack=plan.packed("manifest.json"),
         backbone=f"{plan.backbone}/backbone.json",
-        code=plan.sources("benchmark.baselines.take"),
+        code=plan.of_model("benchmark.baselines.take"),
     output:
         plan.row_files,
     log:
@@ -220,13 +224,21 @@ rule baseline:
         federation=plan.where_referenced,
     conda:
         "../../environment.yml"
+    threads: plan.threads(workflow.resource_settings.cores) * plan.config.threads
+    resources:
+        gpu=1,
+        running=plan.running,
     params:
         archive=lambda wildcards: plan.kept.format(**wildcards),
         sha256=lambda wildcards: plan.baselines.archive(**wildcards),
+        settings=lambda wildcards: plan.training(wildcards.federation, wildcards.method),
+        last_rounds=plan.config.selection.last_rounds,
         results=lambda wildcards: plan.results,
         drawn="--drawn" if plan.config.backbone.weights == "drawn" else "",
     message:
-        "Take {wildcards.method} on {wildcards.federation} from the reference"
+        "Take {wildcards.method} on {wildcards.federation} from the reference, or train it; progress in {log}"
     shell:
-        "python -m benchmark.baselines.take --archive {params.archive} --pack {input.pack} --backbone {input.backbone} "
-        "{params.drawn} --results {params.results} --files {output} > {log} 2>&1"
+        "python -m benchmark.device -- python -m benchmark.baselines.take --archive {params.archive} --files {output}"
+        " --settings {params.settings:q} --running {resources.running:q} --method {input.method}"
+        " --pack $(dirname {input.pack}) --backbone $(dirname {input.backbone}) {params.drawn} --store results/store"
+        " --results {params.results} --last-rounds {params.last_rounds} > {log} 2>&1"

@@ -47,17 +47,11 @@ def rate_curves(results: Results) -> tuple[Figure, pd.DataFrame]:
 
 def learning_curves(results: Results) -> tuple[Figure, pd.DataFrame]:
     """The validation score against the round at the chosen rate."""
-    parts = []
-    for run in results.runs:
-        key = (run["federation"], run["method"]["name"])
-        if key in results.selected and run["rate"] == results.selected[key]["rate"]:
-            metrics = pd.read_parquet(run["folder"] / "metrics.parquet")
-            shown = (metrics["split"] == "validation") & (metrics["metric"] == run["task"]["score"])
-            per_round = metrics[shown].pivot(index="round", columns="client", values="value").mean(axis=1, skipna=False)
-            parts.append(
-                per_round.rename("value").reset_index().assign(federation=key[0], method=key[1], seed=run["seed"])
-            )
-    numbers = pd.concat(parts, ignore_index=True)[["federation", "method", "seed", "round", "value"]]
+    keys = ["federation", "method", "rate"]
+    chosen = pd.DataFrame([(*row, choice["rate"]) for row, choice in results.selected.items()], columns=keys)
+    shown = chosen.merge(results.validation, on=keys)
+    rounds = shown.groupby(["federation", "method", "seed", "round"], sort=False)["value"]
+    numbers = rounds.mean(skipna=False).reset_index()
     figure, panels = _curves(results, numbers, "round", "round")
     for axes in panels.values():
         axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))

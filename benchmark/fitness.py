@@ -1,0 +1,171 @@
+"""Whether a configuration fits what there is: datasets, tasks, networks, methods and what these can be trained with.
+
+All is told from their files, which are read and not imported: a broken method does not stop the others from being
+planned.
+"""
+
+import ast
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from typing import Any
+
+from benchmark.config import Config
+from benchmark.errors import nearest
+from benchmark.methods import discovered
+from benchmark.sources import ROOT, closure
+
+
+def faults(config: Config) -> list[str]:
+    """What of a configuration is not there, or does not go together.
+
+    Args:
+        config: The validated configuration.
+
+    Returns:
+        A line for each fault: the setting's place, what is wrong with it, and what there is.
+    """
+    there = discovered()
+    methods = sorted({*there.chosen(config.methods, config.own), *(own.method for own in config.variants.values())})
+    found = [
+        *there.unknown(config.methods or (), config.own or (), config.method_settings),
+        *_variants(config),
+        *_datasets(config),
+        *_method_settings(config),
+        *_network_and_tasks(config),
+    ]
+    if not methods:
+        found.append("methods: none is named, and none stands in methods/ itself; name a group or a method")
+    return found or list(_predictions(config)) or list(_trained(config, methods))
+
+
+def fixed(method: str, attribute: str) -> Any:
+    """What a method's file says of an attribute of its class; None where it says nothing, or is not there."""
+    files = discovered().files
+    return _literal(files[method], attribute, None) if method in files else None
+
+
+@cache
+def task(dataset: str) -> str:
+    """What a dataset's class says of `task`; else what the class says that it is made of, in the end `Dataset`."""
+    own, last = f"benchmark/data/datasets/{dataset}.py", "benchmark/data/dataset.py"
+    others = {path for path in closure(f"benchmark.data.datasets.{dataset}") if path.startswith("benchmark/data/")}
+    said = (_literal(path, "task", "") for path in [own, *sorted(others - {own}, key=lambda path: path == last)])
+    return next((str(name) for name in said if name), "")
+
+
+@cache
+def figures(task: str) -> tuple[str, ...]:
+    """The figures that only this task has."""
+    return tuple(_literal(f"benchmark/tasks/{task}.py", "figures", ()))
+
+
+def _datasets(config: Config) -> Iterator[str]:
+    known = sorted(path.stem for path in (ROOT / "benchmark/data/datasets").glob("[!_]*.py"))
+    for name, settings in config.federations.items():
+        dataset = settings.dataset or name
+        if dataset not in known:
+            file = f"benchmark/data/datasets/{dataset}.py"
+            yield f"federations.{name}: there is no {file}{nearest(dataset, known)}"
+
+
+def _variants(config: Config) -> Iterator[str]:
+    """Variants of methods that there are not, with names that are taken, or with a head that the method fixes."""
+    known = discovered()
+    for row, variant in config.variants.items():
+        place, method = f"variants.{row}", variant.method
+        if row in known.files or row in known.groups:
+            yield f"{place}: there is a method or group of this name; give the row another"
+        if method not in known.files:
+            yield f"{place}.method: there is no method {method}{nearest(method, known.files)}"
+        elif variant.head and (head := fixed(method, "head")):
+            yield f"{place}.head: the file of {method} says that its head is {head}; leave `head` out"
+
+
+def _method_settings(config: Config) -> Iterator[str]:
+    files = discovered().files
+    given = [(f"method_settings.{name}", name, own) for name, own in config.method_settings.items()]
+    given += [(f"variants.{row}.settings", own.method, own.settings) for row, own in config.variants.items()]
+    for place, method, settings in given:
+        if method in files:
+            yield from _settings(place, settings, _fields(files[method]))
+
+
+def _network_and_tasks(config: Config) -> Iterator[str]:
+    network = f"benchmark/models/{config.backbone.network}.py"
+    if not (ROOT / network).is_file():
+        yield f"backbone.network: there is no {network}"
+    for name, settings in config.tasks.items():
+        file = f"benchmark/tasks/{name}.py"
+        if (ROOT / file).is_file():
+            yield from _settings(f"tasks.{name}", settings, list(_literal(file, "defaults", {})))
+        else:
+            yield f"tasks.{name}: there is no {file}"
+
+
+def _predictions(config: Config) -> Iterator[str]:
+    """Tasks that need predictions which the network does not make: of images, or of pixels."""
+    network, federations = config.backbone.network, dict[str, list[str]]()
+    made = _literal(f"benchmark/models/{network}.py", "predicts", ("images",))
+    for name, settings in config.federations.items():
+        federations.setdefault(task(settings.dataset or name), []).append(name)
+    for learned, names in sorted(federations.items()):
+        wanted = _literal(f"benchmark/tasks/{learned}.py", "predicts", "images")
+        if wanted not in made:
+            yield (
+                f"backbone.network: {network} makes no prediction of {wanted}, which {learned} needs "
+                f"({', '.join(names)}); take another network, or leave these federations out"
+            )
+
+
+def _settings(place: str, settings: Iterable[str], known: Sequence[str] | None) -> Iterator[str]:
+    """Settings that there are not; what a broken file knows, nobody can say."""
+    for name in settings:
+        if known is not None and name not in known:
+            yield f"{place}.{name}: there is no such setting; allowed: {', '.join(known) or 'none'}"
+
+
+def _trained(config: Config, methods: Sequence[str]) -> Iterator[str]:
+    """Methods that need what is not trained, or that train what the network does not have."""
+    network = config.backbone.network
+    adaptable = _literal(f"benchmark/models/{network}.py", "adaptable", False)
+    for method in methods:
+        trained = fixed(method, "trains") or config.trains
+        if "lora" in trained and not adaptable:
+            yield (
+                f"trains: {method} trains {', '.join(trained)}, but the network {network} has no "
+                f"projections for lora; leave {method} out of `methods`, or set `trains`: [all], say"
+            )
+        if lacking := [role for role in fixed(method, "needs") or () if role not in trained]:
+            yield (
+                f"trains: {method} needs {', '.join(lacking)}, but what is trained is {', '.join(trained)}; leave "
+                f"{method} out of `methods`, or train {', '.join(lacking)} too"
+            )
+
+
+def _literal(file: str, name: str, default: Any) -> Any:
+    """What the classes of a project's file set an attribute to, where it is written out; a broken file sets nothing."""
+    for node in _statements(file) or ():
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        if node.value is not None and any(isinstance(target, ast.Name) and target.id == name for target in targets):
+            try:
+                return ast.literal_eval(node.value)
+            except ValueError:
+                return default
+    return default
+
+
+def _fields(file: str) -> list[str] | None:
+    """Settings of a method: the annotated fields of its file's classes; None where the file is broken."""
+    statements = _statements(file)
+    annotated = (node.target for node in statements or () if isinstance(node, ast.AnnAssign))
+    return None if statements is None else [target.id for target in annotated if isinstance(target, ast.Name)]
+
+
+def _statements(file: str) -> list[ast.Assign | ast.AnnAssign] | None:
+    """What the classes of a project's file set, in their bodies; None where the file is absent or broken."""
+    try:
+        tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
+    except (OSError, SyntaxError, ValueError):
+        return None
+    bodies = [node.body for node in tree.body if isinstance(node, ast.ClassDef)]
+    return [node for body in bodies for node in body if isinstance(node, ast.Assign | ast.AnnAssign)]
