@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from benchmark.config import BackboneSettings
-from benchmark.data.drawing import draw_source
+from benchmark.data.drawn_source import draw_source
 from benchmark.models.vit import build
 
 _COLOUR_WEIGHT = 10
