@@ -422,6 +422,12 @@ class Plan:
         """The modules of the job that brings the backbone."""
         return fetching(self.config.backbone.network)
 
+    @property
+    def own_weights(self) -> list[str]:
+        """The project's own file of weights, where it is the one that is asked for."""
+        drawn = self.config.backbone.network == "vit" and self.config.backbone.weights == "drawn"
+        return ["benchmark/models/drawn.safetensors"] if drawn else []
+
     def training(self, federation: str, method: str) -> str:
         """Settings of a `train` job, as JSON."""
         config = self.config

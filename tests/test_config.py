@@ -37,7 +37,7 @@ def test_the_smallest_configuration_is_valid() -> None:
         ({"augmentation": {"colour": 1}}, "augmentation.colour", ["brightness", "contrast"]),
         ({"selection": {"best": 1}}, "selection.best", ["last_rounds"]),
         ({"backbone": {"model": "x"}}, "backbone.model", ["arguments", "name", "weights"]),
-        ({"backbone": {"pretraining": {"lr": 1}}}, "backbone.pretraining.lr", ["epochs", "rate"]),
+        ({"training": {"optimiser": {"lr": 1}}}, "training.optimiser.lr", ["momentum", "schedule"]),
         ({"federations": {"toy": {"size": 1}}}, "federations.toy.size", ["dataset", "image_size"]),
         ({"federations": {"source": {"size": 1}}}, "federations.source.size", ["dataset", "image_size"]),
     ],

@@ -10,7 +10,7 @@ from typing import Any
 from benchmark.baselines import match
 from benchmark.config import Config
 from benchmark.files import digest, sha256
-from benchmark.sources import ROOT, closure, engine, fetching, fingerprint, fingerprint_of
+from benchmark.sources import ROOT, closure, engine, fingerprint, fingerprint_of
 
 Row = tuple[str, str]
 """A federation and a method."""
@@ -98,9 +98,7 @@ def hashes(config: Config, training: str, method_file: str, data: Sequence[Any],
         "training": settings,
         "data": data,
         # A file's place does not count: its content is compared when the row is taken.
-        "weights": [config.backbone.pretraining.model_dump(), _code(*fetching(config.backbone.network))]
-        if weights == "drawn"
-        else ("hub" if weights == "hub" else "file"),
+        "weights": weights if weights in ("hub", "drawn") else "file",
         "selection": config.selection.model_dump(),
     }
     return {

@@ -224,9 +224,8 @@ rule baseline:
         archive=lambda wildcards: plan.kept.format(**wildcards),
         sha256=lambda wildcards: plan.baselines.archive(**wildcards),
         results=lambda wildcards: plan.results,
-        drawn="--drawn" if plan.config.backbone.weights == "drawn" else "",
     message:
         "Take {wildcards.method} on {wildcards.federation} from the reference"
     shell:
         "python -m benchmark.baselines.take --archive {params.archive} --pack {input.pack} --backbone {input.backbone} "
-        "{params.drawn} --results {params.results} --files {output} > {log} 2>&1"
+        "--results {params.results} --files {output} > {log} 2>&1"
