@@ -30,6 +30,7 @@ FEDERATIONS: dict[str, dict[str, Any]] = {
         "protocol": "lesion_disjoint",
         "options": {"scale": 0.008, "evenness": 0.5, "styles": 0.4, "side": 48},
     },
+    "toy_volumes": {"options": {"scale": 0.1, "side": 48}},
     "toy_slides": {"options": {"scale": 0.0005, "side": 48}},
 }
 
@@ -46,7 +47,7 @@ def arithmetic() -> Iterator[tuple[str, Any]]:
 
 def training() -> Iterator[tuple[str, Any]]:
     """What a run draws: first values of leaves, orders of images, and their random numbers."""
-    sites = [(lora.Site("blocks.0.attn.q", 0, 96), 96)]
+    sites = [lora.Site("blocks.0.attn.q", 0, 96, 96)]
     leaves: list[Leaf] = [*Linear(96, 8, 0.02).leaves("head"), *Linear(7, 3, 0.02).leaves("odd")]
     leaves += [leaf for kind in ("kaiming", "gaussian") for leaf in lora.leaves(kind, sites, 4, kind)]
     for leaf in leaves:
