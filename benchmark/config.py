@@ -99,23 +99,6 @@ class AccessSettings(_Settings):
     """Further addresses of the dataset's archive."""
 
 
-class PretrainingSettings(_Settings):
-    """The quickstart's own pretraining on drawn images of a source domain (`weights: drawn`)."""
-
-    images: int = Field(4096, ge=1)
-    """Number of drawn images."""
-    image_size: int = Field(48, ge=16)
-    """Their side in pixels."""
-    epochs: int = Field(10, ge=1)
-    """Passes over them."""
-    batch_size: int = Field(64, ge=1)
-    """Images per step."""
-    rate: float = Field(1e-3, gt=0)
-    """Peak learning rate of AdamW, warmed up and decayed to zero along a cosine."""
-    seed: int = 0
-    """Seed of the drawing, the initialisation and the order of the images."""
-
-
 class BackboneSettings(_Settings):
     """The network and its pretrained weights."""
 
@@ -125,13 +108,14 @@ class BackboneSettings(_Settings):
     name: str = "vit_tiny_patch16_224.augreg_in21k"
     """Which variant of the network; of `vit`, timm's name of a vision transformer, with its pretrained tag."""
     weights: str = "hub"
-    """Of `vit`: `hub` fetches the tag from timm's hub once, `drawn` trains on drawn images (quickstart), anything
-    else is the path of a file, relative to `local_files`. Of `unet`: `drawn` are random weights."""
+    """Of `vit`: `hub` fetches the tag from timm's hub once, `drawn` takes the project's own small transformer,
+    pretrained on drawn images (quickstart), anything else is the path of a file, relative to `local_files`. Of `unet`:
+    `drawn` are random weights."""
     arguments: dict[str, Scalar] = {}
     """Of `vit`: passed to `timm.create_model`, such as a smaller depth or patch size. Of `unet`: `channels` of its
     first stage (16), `levels` (4) and `norm` (`batch` or `group`)."""
-    pretraining: PretrainingSettings = PretrainingSettings()
-    """Used with `weights: drawn` alone; of `unet`, its seed is that of the random weights."""
+    seed: int = 0
+    """Of `unet`: seed of random weights."""
 
 
 class LoraSettings(_Settings):

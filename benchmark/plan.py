@@ -261,9 +261,9 @@ class Plan:
         asked = self.config.baselines == "reference"
         return Baselines(asked, self.rows, self.results, self.kept, self.row_files, self._hashes, self._found)
 
-    def _found(self, federation: str) -> tuple[dict[str, str], str | None]:
+    def _found(self, federation: str) -> tuple[dict[str, str], str]:
         pack = Path(f"results/packs/{self.pack(federation)}")
-        return found(pack, Path(self.backbone), self.config.backbone.weights == "drawn")
+        return found(pack, Path(self.backbone))
 
     def _hashes(self, federation: str, method: str) -> dict[str, str]:
         settings = self.config.federations[federation]
@@ -408,6 +408,12 @@ class Plan:
     def fetching_modules(self) -> list[str]:
         """The modules of the job that brings the backbone."""
         return fetching(self.config.backbone.network)
+
+    @property
+    def own_weights(self) -> list[str]:
+        """The project's own file of weights, where it is the one that is asked for."""
+        drawn = self.config.backbone.network == "vit" and self.config.backbone.weights == "drawn"
+        return ["benchmark/models/drawn.safetensors"] if drawn else []
 
     def training(self, federation: str, method: str) -> str:
         """Settings of a `train` job, as JSON."""

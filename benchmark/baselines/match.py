@@ -42,31 +42,30 @@ def about(path: Path) -> dict[str, Any]:
     return said
 
 
-def found(pack: Path, backbone: Path, drawn: bool) -> tuple[dict[str, str], str | None]:
+def found(pack: Path, backbone: Path) -> tuple[dict[str, str], str]:
     """What a row would be made from here.
 
     Args:
         pack: The folder of the packed images.
         backbone: The folder of the pretrained weights.
-        drawn: Whether the project pretrained the backbone itself, so that its last bits depend on the machine.
 
     Returns:
-        Hashes of the pack's files, by name, and the weights' hash; None where it is not compared.
+        Hashes of the pack's files, by name, and the weights' hash.
 
     Raises:
         OSError: One of them is not here.
     """
     images = read_json(pack / "manifest.json")["hashes"]
-    return images, None if drawn else read_json(backbone / "backbone.json")["sha256"]
+    return images, read_json(backbone / "backbone.json")["sha256"]
 
 
-def other(kept: Mapping[str, Any], images: Mapping[str, str], backbone: str | None) -> str:
+def other(kept: Mapping[str, Any], images: Mapping[str, str], backbone: str) -> str:
     """What a kept row was made from and is not here.
 
     Args:
         kept: The archive's `about.json`.
         images: Hashes of the pack's files, by name.
-        backbone: Hash of the weights; None where they are not compared.
+        backbone: Hash of the weights.
 
     Returns:
         The first difference in a few words; "" where there is none.
@@ -75,7 +74,7 @@ def other(kept: Mapping[str, Any], images: Mapping[str, str], backbone: str | No
         was, is_ = kept["images"].get(name, "absent"), images.get(name, "absent")
         if was != is_:
             return f"other images: {name} was {was[:6]}, and is {is_[:6]} here"
-    if backbone is not None and kept["backbone"] != backbone:
+    if kept["backbone"] != backbone:
         return f"other weights: the backbone was {kept['backbone'][:6]}, and is {backbone[:6]} here"
     return ""
 

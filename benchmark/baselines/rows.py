@@ -14,7 +14,7 @@ from typing import Any
 from benchmark.baselines import match
 from benchmark.config import Config
 from benchmark.files import digest, sha256
-from benchmark.sources import ROOT, closure, engine, fetching, fingerprint, fingerprint_of
+from benchmark.sources import ROOT, closure, engine, fingerprint, fingerprint_of
 
 Row = tuple[str, str]
 """A federation and a method."""
@@ -40,7 +40,7 @@ class Baselines:
     kept: str
     files: Sequence[str]
     hashes: Callable[[str, str], Mapping[str, str]]
-    found: Callable[[str], tuple[Mapping[str, str], str | None]]
+    found: Callable[[str], tuple[Mapping[str, str], str]]
 
     @cached_property
     def unused(self) -> dict[Row, str]:
@@ -118,9 +118,7 @@ def hashes(config: Config, training: str, method_file: str, data: Sequence[Any],
         "training": settings,
         "data": data,
         # A file's place does not count: its content is compared when the row is taken.
-        "weights": [config.backbone.pretraining.model_dump(), _code(*fetching(config.backbone.network))]
-        if weights == "drawn"
-        else ("hub" if weights == "hub" else "file"),
+        "weights": weights if weights in ("hub", "drawn") else "file",
         "selection": config.selection.model_dump(),
     }
     return {

@@ -1,12 +1,10 @@
 """Job: a row that is kept with the project; trained here where it was made from other images or weights.
 
     python -m benchmark.baselines.take --archive FILE --files FILE [FILE ...] --settings JSON --method FILE --pack DIR
-        --backbone DIR [--drawn] --store DIR --results DIR
+        --backbone DIR --store DIR --results DIR
 
 writes FILES, all that reports need of the row: those of the archive, or, where the pack or the backbone is another one,
-what training, selection and testing make. Nobody can say which before both are here, so one job does either. `--drawn`
-says that the project pretrained the backbone itself: its weights then differ in their last bits from machine to
-machine, and are not compared.
+what training, selection and testing make. Nobody can say which before both are here, so one job does either.
 """
 
 import sys
@@ -34,7 +32,6 @@ def take(
     results: Path,
     running: Annotated[RunningSettings, as_json(RunningSettings)] = RunningSettings(),  # noqa: B008
     last_rounds: int = 1,
-    drawn: bool = False,
 ) -> None:
     """Write what reports need of a kept row, from its archive or from training.
 
@@ -49,9 +46,8 @@ def take(
         results: The configuration's results.
         running: How a training runs, which decides no result.
         last_rounds: How many of the last evaluated rounds a selection averages.
-        drawn: Whether the project pretrained the backbone itself.
     """
-    if not (fault := other(about(archive), *found(pack, backbone, drawn))):
+    if not (fault := other(about(archive), *found(pack, backbone))):
         names = {path.relative_to(results).as_posix(): path for path in files}
         for name, content in read(archive, *names).items():
             with atomic(names[name]) as path:

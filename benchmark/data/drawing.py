@@ -1,32 +1,26 @@
-"""Drawing: smooth random fields, and the source domain that the quickstart's own backbone is trained on.
+"""Drawing: smooth random fields, and what every drawn picture needs; equal to the bit on every CPU."""
 
-Everything is drawn with numpy from explicit generators: equal keys, equal pictures, on every machine with the
-same numpy and Pillow.
-"""
-
-import hashlib
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields, replace
+from functools import cache, reduce
+from operator import add
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
+from benchmark.exact import Draws, Field, exp
 from benchmark.sources import ROOT, closure, fingerprint
 
-Field = npt.NDArray[np.float32]
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
-SHAPES = 5  # disk, square, triangle, ring, cross
-TEXTURES = 4  # stripes, checker, dots, noise
-
-
-def generator(*key: object) -> np.random.Generator:
-    """A random generator that depends on the key alone: `generator(seed, "toy_lesions", "TOY_0000001")`."""
-    name = "\x1f".join(str(part) for part in key)
-    return np.random.default_rng(int.from_bytes(hashlib.sha256(name.encode()).digest()[:16], "big"))
+Places = npt.NDArray[np.int64]
+Style = TypeVar("Style", bound="DataclassInstance")
 
 
 def code_of(module: str) -> str:
@@ -59,102 +53,113 @@ def drawn_folder(folder: Path) -> Iterator[Path | None]:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def smooth(rng: np.random.Generator, height: int, width: int, cells: float) -> Field:
+def smooth(draws: Draws, height: int, width: int, cells: float) -> Field:
     """A smooth random field of mean about zero and variance about one.
 
     Args:
-        rng: Where its values come from.
+        draws: Where its values come from.
         height: Pixels.
         width: Pixels.
         cells: How many bumps fit into the height: 2 is a slow drift, 30 is a grain.
 
     Returns:
-        (height, width) float32.
+        (height, width) float64.
     """
     rows = max(2, round(cells) + 1)
     columns = max(2, round(cells * width / height) + 1)
-    grid = rng.standard_normal((rows, columns), dtype=np.float32)
-    # The bicubic interpolation between grid points takes about a third of the spread away.
-    field = np.asarray(Image.fromarray(grid).resize((width, height), Image.Resampling.BICUBIC))
-    return np.multiply(field, 1.4, dtype=np.float32)
+    grid = draws.normal(0, 1, rows, columns)
+    narrow = _weighted([grid[k] for k in _taps(rows, height)[0]], _taps(rows, height)[1][:, :, None])
+    field = _weighted([narrow[:, k] for k in _taps(columns, width)[0]], _taps(columns, width)[1][:, None, :])
+    # Interpolation between the points of the grid takes about a third of the spread away.
+    return 1.4 * field
 
 
-def draw_source(count: int, size: int, seed: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """Images of a source domain: five shapes, each filled with one of four textures, on a cluttered ground.
-
-    Colour, place, scale, angle and contrast vary at random within a class and say nothing about it, so that
-    what separates the twenty classes is outline and texture: features that serve elsewhere too.
+def sampled(grid: Field, rows: Field, columns: Field) -> Field:
+    """A grid's values between its points, by bicubic interpolation.
 
     Args:
-        count: Number of images.
-        size: Their side in pixels.
-        seed: Seed of everything that is drawn.
+        grid: (R, C).
+        rows: Where, in rows of the grid, any shape; beyond its edge the edge counts.
+        columns: Likewise, of the same shape.
 
     Returns:
-        Images (count, size, size, 3) uint8, and labels (count,) int64 in 0..19, as equally frequent as can
-        be.
+        Values of that shape.
     """
-    labels = np.arange(count, dtype=np.int64) % (SHAPES * TEXTURES)
-    generator(seed, "source", "labels").shuffle(labels)
-    images = np.empty((count, size, size, 3), dtype=np.uint8)
-    for number, label in enumerate(labels):
-        images[number] = _source_image(generator(seed, "source", number), int(label), size)
-    return images, labels
+    row, row_weights = _neighbours(rows, len(grid))
+    column, column_weights = _neighbours(columns, grid.shape[1])
+    return _weighted([_weighted([grid[r, c] for c in column], column_weights) for r in row], row_weights)
 
 
-def _source_image(rng: np.random.Generator, label: int, size: int) -> npt.NDArray[np.uint8]:
-    """One image (size, size, 3) of the source domain."""
-    shape, texture = divmod(label, TEXTURES)
-    line = np.linspace(-1, 1, size, dtype=np.float32)
-    angle, x0, y0 = rng.uniform(0, 2 * np.pi), *rng.uniform(-0.25, 0.25, 2)
-    x, y = line[None, :] - np.float32(x0), line[:, None] - np.float32(y0)
-    cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
-    u, v = cos * x + sin * y, cos * y - sin * x
-    level = _outline(shape, u, v, float(rng.uniform(0.45, 0.75)))
-    inside = np.clip(0.5 + level * size / 2, 0, 1)[..., None]
-    turn = rng.uniform(0, 2 * np.pi)
-    a, b = (
-        np.float32(np.cos(turn)) * x + np.float32(np.sin(turn)) * y,
-        np.float32(np.cos(turn)) * y - np.float32(np.sin(turn)) * x,
+def axes(height: int, width: int) -> tuple[Field, Field]:
+    """Coordinates of pixels, (1, width) and (height, 1): the upper edge is at -1, the lower at 1, the centre at 0."""
+    x, y = (np.arange(size, dtype=np.float64) - (size - 1) / 2 for size in (width, height))
+    return x[None, :] / (height / 2), y[:, None] / (height / 2)
+
+
+def blurred(image: Field, radius: float) -> Field:
+    """An image (H, W, ...), blurred by a Gaussian of this standard deviation in pixels."""
+    reach = max(1, min(int(3 * radius + 1), min(image.shape[:2]) - 1))
+    steps = np.arange(-reach, reach + 1) / max(radius, 0.05)
+    weights = exp(-0.5 * steps * steps)
+    total = float(np.add.accumulate(weights)[-1])
+    for axis in (0, 1):
+        places = np.arange(image.shape[axis])
+        shifted = [np.clip(places + step, 0, len(places) - 1) for step in range(-reach, reach + 1)]
+        image = _weighted([np.take(image, where, axis) for where in shifted], weights / total)
+    return image
+
+
+def between(styles: Sequence[Style], one: int, share: float) -> Style:
+    """One of several styles, brought nearer to the mean of all.
+
+    Args:
+        styles: Dataclasses of numbers and of tuples of numbers.
+        one: Which.
+        share: How much of its distance to the mean is left: 1 leaves it as it is, 0 gives the mean.
+    """
+
+    def moved(values: list[float], own: float) -> float:
+        centre = reduce(add, values) / len(values)
+        return centre + share * (own - centre)
+
+    found: dict[str, float | tuple[float, ...]] = {}
+    for field in fields(styles[one]):
+        values, own = [getattr(style, field.name) for style in styles], getattr(styles[one], field.name)
+        if isinstance(own, tuple):
+            found[field.name] = tuple(moved(list(column), own[k]) for k, column in enumerate(zip(*values, strict=True)))
+        else:
+            found[field.name] = moved(values, own)
+    return replace(styles[one], **found)
+
+
+def pixels(image: Field) -> npt.NDArray[np.uint8]:
+    """Values in [0, 1] as bytes; what lies outside is cut off."""
+    return np.clip(image * 255 + 0.5, 0, 255).astype(np.uint8)
+
+
+@cache
+def _taps(count: int, length: int) -> tuple[Places, Field]:
+    """Which of `count` points lie around each of `length` pixels, (4, length), and their weights."""
+    return _neighbours((np.arange(length, dtype=np.float64) + 0.5) * (count / length) - 0.5, count)
+
+
+def _neighbours(places: Field, count: int) -> tuple[Places, Field]:
+    """The four points around places, and their weights (Catmull and Rom 1974), (4, ...) each."""
+    base = np.floor(places)
+    t = places - base
+    weights = (
+        ((2.0 - t) * t - 1.0) * t * 0.5,
+        ((3.0 * t - 5.0) * t * t + 2.0) * 0.5,
+        ((4.0 - 3.0 * t) * t + 1.0) * t * 0.5,
+        (t - 1.0) * t * t * 0.5,
     )
-    pattern = _texture(rng, texture, a, b, size)[..., None]
-    light, dark, ground, haze = rng.uniform(0, 1, (4, 3)).astype(np.float32)
-    dark = light + (dark - light) * max(1.0, 0.5 / float(np.abs(dark - light).max()))
-    clutter = smooth(rng, size, size, float(rng.choice([2, 5, 12])))[..., None]
-    back = ground + np.float32(0.25) * clutter * (haze - np.float32(0.5))
-    image = back + inside * (dark + pattern * (light - dark) - back)
-    image += rng.normal(0, 0.03, (size, size, 1)).astype(np.float32)
-    return np.clip(image * 255, 0, 255).astype(np.uint8)
+    near = [np.clip(base + step, 0, count - 1).astype(np.int64) for step in (-1, 0, 1, 2)]
+    return np.stack(near), np.stack(weights)
 
 
-def _outline(shape: int, u: Field, v: Field, radius: float) -> Field:
-    """Distance-like level (size, size) of a shape: positive inside."""
-    wide, high, far = np.abs(u), np.abs(v), np.hypot(u, v)
-    if shape == 0:
-        outside = far - radius
-    elif shape == 1:
-        outside = np.maximum(wide, high) - 0.85 * radius
-    elif shape == 2:
-        outside = np.maximum(v, 0.866 * wide - 0.5 * v) - 0.5 * radius
-    elif shape == 3:
-        outside = np.abs(far - 0.8 * radius) - 0.22 * radius
-    else:
-        bars = np.maximum(wide, 3.5 * high), np.maximum(high, 3.5 * wide)
-        outside = np.minimum(*bars) - radius
-    return np.negative(outside, dtype=np.float32)
-
-
-def _texture(rng: np.random.Generator, texture: int, a: Field, b: Field, size: int) -> Field:
-    """A pattern (size, size) in [0, 1] along the turned axes `a` and `b`."""
-    waves = float(rng.uniform(3.0, 5.5)) * np.pi
-    phase = rng.uniform(0, 2 * np.pi, 2).astype(np.float32)
-    first, second = np.sin(waves * a + phase[0]), np.sin(waves * b + phase[1])
-    if texture == 0:
-        field = first
-    elif texture == 1:
-        field = first * second * 2
-    elif texture == 2:
-        field = first + second - 0.7
-    else:
-        field = smooth(rng, size, size, float(rng.choice([6, 10, 16])))
-    return np.clip(0.5 + 2 * field, 0, 1).astype(np.float32)
+def _weighted(values: list[Field], weights: Field) -> Field:
+    """The sum of values, each times its weight, added one after another."""
+    total = values[0] * weights[0]
+    for value, weight in zip(values[1:], weights[1:], strict=True):
+        total = total + value * weight
+    return total

@@ -5,6 +5,7 @@ make a model look better than it is.
 """
 
 import hashlib
+import math
 
 import numpy as np
 import numpy.typing as npt
@@ -50,7 +51,8 @@ def _best_subset(counts: npt.NDArray[np.int64], fraction: float) -> npt.NDArray[
     held, total = subsets @ counts, counts.sum(0)
     spread = (counts > 0).sum(0) > 1
     lacking = (((held == 0) | (held == total)) & spread).sum(1)
-    cost = np.abs(held / total - fraction).mean(1)
+    # Added one after another: numpy's own sums may add in another order on another CPU.
+    cost = sum(np.abs(held / total - fraction).T) / len(total)
     best = np.lexsort((np.arange(len(subsets)), cost.round(12), lacking))[0]
     return subsets[best].astype(bool)
 
@@ -62,7 +64,7 @@ def _greedy(counts: npt.NDArray[np.int64], fraction: float) -> npt.NDArray[np.bo
     target = np.clip(fraction * total, np.minimum(1, total - 1), np.maximum(total - 1, 0))
     held, taken = np.zeros_like(total), np.zeros(len(counts), dtype=bool)
     for number, group in enumerate(counts):
-        if (group * (2 * (held - target) + group) / total).sum() < 0:
+        if math.fsum(group * (2 * (held - target) + group) / total) < 0:
             held, taken[number] = held + group, True
     _mend(counts, taken)
     return taken

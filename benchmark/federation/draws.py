@@ -2,14 +2,18 @@
 
 Every draw comes from a generator keyed by (seed, client, round, purpose), on the CPU. No draw depends on what was
 drawn before it, on other clients or lanes, or on the device: an interrupted run and an uninterrupted one see the same
-images in the same order.
+images in the same order. Of torch's generators only whole and uniform numbers are used, whose bits do not depend on the
+CPU; those of its normal ones do.
 """
 
 import hashlib
+import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from benchmark.exact import gaussian
 from benchmark.leaf import Leaf
 
 
@@ -36,7 +40,10 @@ def initial(leaf: Leaf, seed: int, dtype: torch.dtype, round: int = 0, client: s
     if kind in ("zero", "constant"):
         return torch.full(leaf.shape, size, dtype=dtype)
     source = generator(seed, "initialisation", leaf.name, *([round] if round else []), *([client] if client else []))
-    drawn = torch.empty(leaf.shape, dtype=torch.float64)
     if kind == "uniform":
-        return drawn.uniform_(-size, size, generator=source).to(dtype)
-    return drawn.normal_(0, size, generator=source).to(dtype)
+        return (torch.rand(leaf.shape, generator=source, dtype=torch.float64) * (2 * size) - size).to(dtype)
+    count = math.prod(leaf.shape)
+    # Eight radii and eight directions, as torch's own `normal_` takes them: its numbers, where their bits are the same.
+    uniform = torch.rand(-(-count // 16), 2, 8, generator=source, dtype=torch.float64).numpy()
+    normal = torch.from_numpy(np.stack(gaussian(1 - uniform[:, 0], uniform[:, 1]), 1))
+    return (normal.flatten()[:count].reshape(leaf.shape) * size).to(dtype)

@@ -96,8 +96,8 @@ class UNet(Network):
 
     @classmethod
     def fetch(cls, settings: BackboneSettings) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Random weights (`weights: drawn`, by `pretraining.seed`), or those of a safetensors file."""
-        body = build(settings.arguments, settings.pretraining.seed)
+        """Random weights (`weights: drawn`, by `seed`), or those of a safetensors file."""
+        body = build(settings.arguments, settings.seed)
         if settings.weights == "drawn":
             return _state(body), {"weights": "drawn"}
         path = Path(settings.weights)

@@ -123,7 +123,7 @@ class ViT(Network):
 
     @classmethod
     def fetch(cls, settings: BackboneSettings) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Weights from timm's hub, from a file, or from pretraining on drawn images."""
+        """Weights from timm's hub, from a file, or the project's own."""
         # Found by its name: how weights are fetched is no part of what names a trained lane.
         found: tuple[dict[str, Tensor], dict[str, Any]] = import_module("benchmark.models.vit_weights").fetch(settings)
         return found

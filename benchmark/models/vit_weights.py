@@ -1,4 +1,7 @@
-"""Where a vision transformer's weights are from: timm's hub, a file, or pretraining on drawn images."""
+"""Where a vision transformer's weights are from: timm's hub, a file, or the project's own file.
+
+The project's own is a small transformer that `benchmark.models.pretrain` has trained on drawn images.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,18 +17,22 @@ from torch import Tensor
 from benchmark.config import BackboneSettings
 from benchmark.errors import one_line
 from benchmark.files import sha256
-from benchmark.models.pretrain import pretrain
 from benchmark.models.vit import build
 
 REVISIONS = {"vit_tiny_patch16_224.augreg_in21k": "be259528f793cb777bb6b1127e95d3a85d3932e8"}
 """Of timm's repositories on the hub, by the model's name: what is pushed there later changes no result."""
+DRAWN = Path(__file__).with_name("drawn.safetensors")
+"""The project's own weights, in float16."""
+DRAWN_NAME = "vit_tiny_patch16_224"
+DRAWN_ARGUMENTS = {"patch_size": 12, "embed_dim": 96, "depth": 4, "num_heads": 3}
+DRAWN_SIZE = 48
+"""Side in pixels of the images that it was pretrained on."""
 
 
 def fetch(settings: BackboneSettings) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """See `Network.fetch`."""
     if settings.weights == "drawn":
-        vit, accuracy = pretrain(settings)
-        return _state(vit), {"weights": "drawn", "training_accuracy": accuracy}
+        return _drawn(settings)
     if settings.weights == "hub":
         try:
             vit, origin = _from_hub(settings)
@@ -48,6 +55,18 @@ def _from_hub(settings: BackboneSettings) -> tuple[torch.nn.Module, dict[str, st
     cached = (try_to_load_from_cache(repository, file) for file in ("model.safetensors", "pytorch_model.bin"))
     newest = next((Path(path).parent.name for path in cached if isinstance(path, str)), "")
     return vit, {"source": repository, "revision": revision or newest}
+
+
+def _drawn(settings: BackboneSettings) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The project's own weights, of the one transformer that they are of."""
+    if (settings.name, settings.arguments) != (DRAWN_NAME, DRAWN_ARGUMENTS):
+        raise ValueError(
+            f"backbone.weights: `drawn` is a {DRAWN_NAME} of {DRAWN_ARGUMENTS}, not a {settings.name} of "
+            f"{settings.arguments}; set `name` and `arguments` so, or name a file"
+        )
+    vit = build(DRAWN_NAME, DRAWN_ARGUMENTS, DRAWN_SIZE)
+    vit.load_state_dict(load_state_dict(str(DRAWN), weights_only=True), strict=True)
+    return _state(vit), {"weights": "drawn", "source": DRAWN.name, "source_sha256": sha256(DRAWN)}
 
 
 def _from_file(settings: BackboneSettings) -> tuple[dict[str, Tensor], dict[str, Any]]:

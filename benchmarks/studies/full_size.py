@@ -26,11 +26,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from benchmark.config import read
 from benchmark.data.datasets.camelyon17 import FOLDER, METADATA, RELEASE
 from benchmark.data.datasets.toy_slides import patches
-from benchmark.data.drawing import generator
 from benchmark.data.drawn_lesion import draw_lesion
-from benchmark.data.drawn_slide import draw_slide
+from benchmark.data.drawn_slide import SIDE, draw_slide
 from benchmark.data.flamby import IMAGES, SHORT_SIDE, SPLIT
 from benchmark.data.parallel import cores, in_batches
+from benchmark.exact import Draws
 from benchmark.plan import Plan
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -91,10 +91,7 @@ def write_lesions(split: Path, root: Path) -> None:
     (root / IMAGES).mkdir(parents=True, exist_ok=True)
     (root / SPLIT).write_bytes(split.read_bytes())
     table = pd.read_csv(split)
-    drawn = [
-        Image.fromarray(draw_lesion(n % 8, n % 6, generator(0, n), generator(1, n), SHORT_SIDE))
-        for n in range(DISTINCT)
-    ]
+    drawn = [Image.fromarray(draw_lesion(n % 8, n % 6, Draws(0, n), Draws(1, n), SHORT_SIDE)) for n in range(DISTINCT)]
     # The real originals are squares, or of 4:3 and nearby.
     widths = (224, 298, 298, 336, 337)
 
@@ -119,7 +116,7 @@ def write_patches(root: Path) -> None:
         for label in range(2):
             for number in range(LINKS):
                 keys = (hospital, label, number)
-                pixels = draw_slide(bool(label), hospital, generator(0, *keys), generator(1, *keys))
+                pixels = draw_slide(bool(label), hospital, Draws(0, *keys), Draws(1, *keys), SIDE)
                 Image.fromarray(np.asarray(pixels)).save(pool / f"{hospital}_{label}_{number}.png")
     made: set[Path] = set()
     for row, (patient, node, x, y, tumour, _, hospital, _) in enumerate(table.itertuples(index=False)):

@@ -32,11 +32,11 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmark import provenance
-from benchmark.data.drawing import generator
 from benchmark.data.drawn_lesion import draw_lesion
 from benchmark.data.flamby import IMAGES, RAW, SCRIPTS, RawImages, preprocess_all
 from benchmark.data.parallel import cores, in_batches
 from benchmark.data.picture import decode
+from benchmark.exact import Draws
 
 SIDE = 1024  # pixels
 
@@ -70,7 +70,7 @@ def _draw(folder: Path, count: int) -> float:
     for number in range(count):
         base = number % 12
         if number < 12:
-            drawn = draw_lesion(base % 8, base % 6, generator(0, base), generator(1, base), SIDE)
+            drawn = draw_lesion(base % 8, base % 6, Draws(0, base), Draws(1, base), SIDE)
             left = (drawn.shape[1] - SIDE) // 2
             Image.fromarray(drawn[:, left : left + SIDE]).save(folder / f"ISIC_{number:07d}.jpg", quality=95)
         else:

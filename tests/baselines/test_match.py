@@ -129,11 +129,9 @@ def test_what_a_row_was_made_from_is_compared_as_soon_as_it_is_here() -> None:
 
 
 def test_images_and_weights_are_compared_when_a_row_is_taken() -> None:
-    """Weights that were pretrained here are not."""
     kept = {"images": {"train.npy": "a" * 64, "test.npy": "b" * 64}, "backbone": "c" * 64}
     assert other(kept, kept["images"], "c" * 64) == ""
-    assert other(kept, kept["images"], None) == ""
-    assert other(kept, {**kept["images"], "test.npy": "d" * 64}, None) == (
+    assert other(kept, {**kept["images"], "test.npy": "d" * 64}, "c" * 64) == (
         "other images: test.npy was bbbbbb, and is dddddd here"
     )
     assert other(kept, kept["images"], "e" * 64) == "other weights: the backbone was cccccc, and is eeeeee here"

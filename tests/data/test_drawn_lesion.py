@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from benchmark.data.drawing import generator
 from benchmark.data.drawn_lesion import ABSORPTION, LOOK, LOOKS, SITES, draw_lesion
+from benchmark.exact import Draws
 
 
 def lesion(label: int = 1, site: int = 0, look: int = 0, view: int = 0) -> np.ndarray:
-    return draw_lesion(label, site, generator("look", look), generator("view", view), 48)
+    return draw_lesion(label, site, Draws("look", look), Draws("view", view), 48)
 
 
 def test_tables_fit_each_other() -> None:

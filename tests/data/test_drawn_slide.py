@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from benchmark.data.drawing import generator
 from benchmark.data.drawn_slide import HOSPITALS, draw_slide
+from benchmark.exact import Draws
 
 
 def patch(tumour: bool = False, hospital: int = 0, slide: int = 0, number: int = 0) -> np.ndarray:
-    return draw_slide(tumour, hospital, generator("slide", slide), generator("patch", number))
+    return draw_slide(tumour, hospital, Draws("slide", slide), Draws("patch", number), 96)
 
 
 @pytest.mark.parametrize("hospital", range(len(HOSPITALS)))

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmark.data.drawing import generator
 from benchmark.data.drawn_lesion import draw_lesion
 from benchmark.data.flamby import preprocess
+from benchmark.exact import Draws
 
 
 def written_out(picture: Image.Image) -> Image.Image:
@@ -31,7 +31,7 @@ def saved(picture: Image.Image) -> np.ndarray:
 
 def lesion(width: int, height: int, number: int) -> io.BytesIO:
     """A drawn lesion as a JPEG file of the original images' size."""
-    drawn = draw_lesion(number % 8, number % 6, generator(0, number), generator(1, number), height)
+    drawn = draw_lesion(number % 8, number % 6, Draws(0, number), Draws(1, number), height)
     picture = Image.fromarray(drawn)
     left = max(0, (picture.width - width) // 2)
     stream = io.BytesIO()

@@ -72,7 +72,7 @@ def test_weights_are_drawn_by_their_seed_or_read_from_a_file(tmp_path: Path) -> 
     state, origin = UNet.fetch(settings)
     assert origin == {"weights": "drawn"}
     assert all(torch.equal(value, state[name]) for name, value in UNet.fetch(settings)[0].items())
-    other = settings.model_copy(update={"pretraining": settings.pretraining.model_copy(update={"seed": 1})})
+    other = settings.model_copy(update={"seed": 1})
     assert not torch.equal(state["up.0.weight"], UNet.fetch(other)[0]["up.0.weight"])
     save_file(UNet.fetch(other)[0], tmp_path / "other.safetensors")
     read = UNet.fetch(settings.model_copy(update={"weights": str(tmp_path / "other.safetensors")}))

@@ -30,15 +30,14 @@ CODE = (
 
 SMALL: dict[str, Any] = {
     "name": "small",
-    "federations": {"toy_lesions": {"image_size": 16, "options": {"scale": 0.01, "side": 32}, "validation": 0.3}},
+    "federations": {"toy_lesions": {"image_size": 24, "options": {"scale": 0.01, "side": 32}, "validation": 0.3}},
     "methods": ["fedit", "local"],
     "rates": ["1e-3", "1e-2"],
     "rounds": 1,
     "backbone": {
         "name": "vit_tiny_patch16_224",
         "weights": "drawn",
-        "arguments": {"patch_size": 8, "embed_dim": 12, "depth": 1, "num_heads": 3},
-        "pretraining": {"images": 32, "image_size": 16, "epochs": 1},
+        "arguments": {"patch_size": 12, "embed_dim": 96, "depth": 4, "num_heads": 3},
     },
     "lora": {"rank": 2, "alpha": 2},
     "appendix": False,

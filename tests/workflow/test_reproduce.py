@@ -87,7 +87,6 @@ def configured(project: Path, tmp_path: Path) -> dict[str, Any]:
     (tmp_path / "files/clinics").mkdir(parents=True)
     clinics(tmp_path / "files/clinics")
     backbone = {**SMALL["backbone"], "weights": "tiny.safetensors"}
-    backbone.pop("pretraining")
     torch.manual_seed(0)
     vit = timm.create_model(backbone["name"], num_classes=0, **backbone["arguments"])
     save_file(vit.state_dict(), tmp_path / "files/tiny.safetensors")

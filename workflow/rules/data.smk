@@ -59,6 +59,7 @@ rule pack:
 rule backbone:
     input:
         code=plan.sources("benchmark.models.fetch", *plan.fetching_modules),
+        own=plan.own_weights,
     output:
         weights=f"{plan.backbone}/model.safetensors",
         about=f"{plan.backbone}/backbone.json",

@@ -234,11 +234,10 @@ rule baseline:
         settings=lambda wildcards: plan.training(wildcards.federation, wildcards.method),
         last_rounds=plan.config.selection.last_rounds,
         results=lambda wildcards: plan.results,
-        drawn="--drawn" if plan.config.backbone.weights == "drawn" else "",
     message:
         "Take {wildcards.method} on {wildcards.federation} from the reference, or train it; progress in {log}"
     shell:
         "python -m benchmark.device -- python -m benchmark.baselines.take --archive {params.archive} --files {output}"
         " --settings {params.settings:q} --running {resources.running:q} --method {input.method}"
-        " --pack $(dirname {input.pack}) --backbone $(dirname {input.backbone}) {params.drawn} --store results/store"
+        " --pack $(dirname {input.pack}) --backbone $(dirname {input.backbone}) --store results/store"
         " --results {params.results} --last-rounds {params.last_rounds} > {log} 2>&1"

@@ -1,10 +1,11 @@
 """Toy lesions: drawn dermoscopy in Fed-ISIC2019's format, with its label counts, for runs without a download.
 
 Every client has the real client's share of every class, so that the label shift and the sizes are the real
-ones. The files are read by Fed-ISIC2019's code.
+ones; or a milder form of both (`evenness`), where few images shall do. The files are read by Fed-ISIC2019's code.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -15,10 +16,10 @@ from tqdm import tqdm
 
 from benchmark.data.dataset import Client, DataError, Licence, Option
 from benchmark.data.datasets.fed_isic2019 import CLASSES, SPLIT_FILES, FedIsic2019
-from benchmark.data.drawing import generator
 from benchmark.data.drawn import Drawn
 from benchmark.data.drawn_lesion import draw_lesion
 from benchmark.data.flamby import IMAGES, METADATA
+from benchmark.exact import Draws, power
 
 # Images per class (MEL NV BCC AK BKL DF VASC SCC) of every client in FLamby's split: training, then test.
 COUNTS = {
@@ -29,6 +30,7 @@ COUNTS = {
     "4": ((166, 349, 0, 0, 140, 0, 0, 0), (49, 66, 0, 0, 49, 0, 0, 0)),
     "5": ((58, 276, 5, 0, 6, 4, 2, 0), (9, 74, 0, 0, 4, 0, 1, 0)),
 }
+Counts = Mapping[str, tuple[list[int], list[int]]]
 # Share of lesions with one, two and three photographs: at site 1 every image is a lesion of its own, as in
 # HAM10000.
 PHOTOGRAPHS = {"1": (1.0, 0.0, 0.0)}
@@ -48,31 +50,45 @@ class ToyLesions(Drawn, FedIsic2019):
         "be on both sides.",
         "lesion_disjoint": "Drawn images; per site a fifth for testing, stratified by class, no lesion on both sides.",
     }
-    # scale: share of the real number of images; side: height in pixels; seed: of the drawing.
-    options: ClassVar[Mapping[str, Option]] = {"scale": 0.05, "side": 96, "seed": 0}
+    # scale: share of the real number of images; evenness: 0 for the real counts of classes and clients, towards 1 for
+    # counts ever more alike; styles: see `draw_lesion`; side: height in pixels; seed: of the drawing.
+    options: ClassVar[Mapping[str, Option]] = {"scale": 0.05, "evenness": 0.0, "styles": 1.0, "side": 96, "seed": 0}
 
     def check_options(self, options: Mapping[str, Option]) -> None:
         """See `Drawn.check_options`."""
-        scale, side = float(options["scale"]), int(options["side"])
-        if not 0 < scale <= 1 or side < 32:
-            raise DataError(f"{self.name}: scale must lie in (0, 1] and side be 32 or more, got {scale} and {side}")
+        scale, evenness, styles = (float(options[name]) for name in ("scale", "evenness", "styles"))
+        if not (0 < scale <= 1 and 0 <= evenness < 1 and 0 <= styles <= 1) or int(options["side"]) < 32:
+            raise DataError(
+                f"{self.name}: scale must lie in (0, 1], evenness in [0, 1), styles in [0, 1], and side be 32 or more; "
+                f"got {scale}, {evenness}, {styles} and {options['side']}"
+            )
 
     def draw(self, root: Path, options: Mapping[str, Option]) -> None:
         """Write images, split file and metadata in FLamby's layout."""
-        _draw(root, float(options["scale"]), int(options["side"]), int(options["seed"]))
+        counts = scaled(float(options["scale"]), float(options["evenness"]))
+        _draw(root, counts, float(options["styles"]), int(options["side"]), int(options["seed"]))
 
 
-def scaled(counts: Sequence[int], scale: float) -> list[int]:
-    """Numbers of images at a scale; a class that is there keeps at least one."""
-    return [max(1, round(count * scale)) if count else 0 for count in counts]
+def scaled(scale: float, evenness: float = 0.0) -> Counts:
+    """Numbers of images like `COUNTS`, `scale` times as many in all; a class that is there keeps at least one.
+
+    Args:
+        scale: Share of the real number of images.
+        evenness: Each number n becomes n^(1 - evenness), before all are brought to the scale.
+    """
+    real = np.array(list(COUNTS.values()), dtype=np.float64)  # (clients, folds, classes)
+    even = np.where(real > 0, power(np.maximum(real, 1), 1 - evenness), 0) if evenness else real
+    wanted = even * (scale * int(real.sum()) / math.fsum(even.flat))
+    found = np.where(real > 0, np.maximum(1, np.rint(wanted)), 0).astype(np.int64).tolist()
+    return dict(zip(COUNTS, found, strict=True))
 
 
-def _draw(root: Path, scale: float, side: int, seed: int) -> None:
-    table = pd.DataFrame(_images(scale, seed), columns=["image", "target", "center", "fold", "lesion_id"])
+def _draw(root: Path, counts: Counts, styles: float, side: int, seed: int) -> None:
+    table = pd.DataFrame(_images(counts, seed), columns=["image", "target", "center", "fold", "lesion_id"])
     (root / IMAGES).mkdir(parents=True)
     for image, label, site, _, lesion in tqdm(table.itertuples(index=False), "draw", len(table), mininterval=5):
-        look, view = generator(seed, "toy_lesions", lesion), generator(seed, "toy_lesions", image)
-        picture = Image.fromarray(draw_lesion(label, site, look, view, side))
+        look, view = Draws(seed, "toy_lesions", lesion), Draws(seed, "toy_lesions", image)
+        picture = Image.fromarray(draw_lesion(label, site, look, view, side, styles))
         picture.save(root / IMAGES / f"{image}.jpg", quality=90)
     one_hot = {name: (table["target"] == number).astype(float) for number, name in enumerate((*CLASSES, "UNK"))}
     split = pd.DataFrame({"image": table["image"], **one_hot, "target": table["target"], "center": table["center"]})
@@ -82,22 +98,27 @@ def _draw(root: Path, scale: float, side: int, seed: int) -> None:
     table[["image", "lesion_id"]].to_csv(root / METADATA, index=False)
 
 
-def _images(scale: float, seed: int) -> Iterator[tuple[str, int, int, str, str]]:
+def _images(counts: Counts, seed: int) -> Iterator[tuple[str, int, int, str, str]]:
     """Name, class, site, fold and lesion of every image."""
     number = lesion = 0
-    for client, (train, test) in COUNTS.items():
-        for label, (training, testing) in enumerate(zip(scaled(train, scale), scaled(test, scale), strict=True)):
-            rng = generator(seed, "toy_lesions", "lesions", client, label)
-            folds = np.array(["train"] * training + ["test"] * testing)
-            rng.shuffle(folds)
+    for client, folds in counts.items():
+        for label, (training, testing) in enumerate(zip(*folds, strict=True)):
+            draws = Draws(seed, "toy_lesions", "lesions", client, label)
+            sides = ["train"] * training + ["test"] * testing
             left = 0
-            for fold in folds:
+            for place in draws.shuffled(len(sides)):
                 if left == 0:
                     lesion += 1
-                    left = 1 + int(rng.choice(3, p=PHOTOGRAPHS.get(client, USUAL)))
+                    left = _photographs(draws, *PHOTOGRAPHS.get(client, USUAL))
                 left -= 1
-                yield f"TOY_{number:07d}", label, int(client), str(fold), f"TOY_LESION_{lesion:07d}"
+                yield f"TOY_{number:07d}", label, int(client), sides[place], f"TOY_LESION_{lesion:07d}"
                 number += 1
+
+
+def _photographs(draws: Draws, one: float, two: float, _three: float) -> int:
+    """How many photographs there are of a lesion, given the shares of lesions with one, two and three."""
+    chance = float(draws.random())
+    return 1 if chance < one else 2 if chance < one + two else 3
 
 
 DATASET = ToyLesions()

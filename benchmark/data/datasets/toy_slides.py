@@ -17,9 +17,11 @@ from tqdm import tqdm
 from benchmark.data.camelyon17_slides import SLIDES
 from benchmark.data.dataset import Client, DataError, Licence, Option
 from benchmark.data.datasets.camelyon17 import FOLDER, METADATA, RELEASE, Camelyon17
-from benchmark.data.drawing import generator
 from benchmark.data.drawn import Drawn
-from benchmark.data.drawn_slide import draw_slide
+from benchmark.data.drawn_slide import SIDE, draw_slide
+from benchmark.exact import Draws, exp
+
+Patch = tuple[str, int, int, int, int, int, int, int]
 
 
 class ToySlides(Drawn, Camelyon17):
@@ -33,58 +35,67 @@ class ToySlides(Drawn, Camelyon17):
     protocols: ClassVar[Mapping[str, str]] = {
         "patient_disjoint": "Drawn patches of the real patients, who train, validate or test as in Camelyon17-WILDS.",
     }
-    # scale: share of the real number of patches; seed: of the drawing.
-    options: ClassVar[Mapping[str, Option]] = {"scale": 0.003, "seed": 0}
+    # scale: share of the real number of patches; held: how many times as many the slides of patients have who validate
+    # or test, since training alone costs much; styles: see `draw_slide`; side: height and width in pixels; seed: of the
+    # drawing.
+    options: ClassVar[Mapping[str, Option]] = {"scale": 0.003, "held": 1, "styles": 1.0, "side": SIDE, "seed": 0}
 
     def check_options(self, options: Mapping[str, Option]) -> None:
         """See `Drawn.check_options`."""
-        if not 0 < float(options["scale"]) <= 1:
-            raise DataError(f"{self.name}: scale must lie in (0, 1], got {options['scale']}")
+        scale, styles, held, side = (options[name] for name in ("scale", "styles", "held", "side"))
+        if not (0 < float(scale) <= 1 and 0 <= float(styles) <= 1) or int(held) < 1 or int(side) < 32:
+            raise DataError(
+                f"{self.name}: scale must lie in (0, 1], styles in [0, 1], held be 1 or more and side 32 or more; "
+                f"got {scale}, {styles}, {held} and {side}"
+            )
 
     def draw(self, root: Path, options: Mapping[str, Option]) -> None:
         """Write patches, metadata and the release note in WILDS' layout."""
-        _draw(root, float(options["scale"]), int(options["seed"]))
+        seed = int(options["seed"])
+        rows = patches(float(options["scale"]), int(options["held"]), seed)
+        _draw(root, rows, float(options["styles"]), int(options["side"]), seed)
 
 
-def _draw(root: Path, scale: float, seed: int) -> None:
+def _draw(root: Path, rows: Iterator[Patch], styles: float, side: int, seed: int) -> None:
     columns = ["patient", "node", "x_coord", "y_coord", "tumor", "slide", "center", "split"]
-    table = pd.DataFrame(patches(scale, seed), columns=columns)
+    table = pd.DataFrame(rows, columns=columns)
     for patient, node, x, y, tumour, slide, hospital, _ in tqdm(
         table.itertuples(index=False), "draw", len(table), mininterval=5
     ):
         name = f"patient_{patient}_node_{node}"
         path = root / FOLDER / "patches" / name / f"patch_{name}_x_{x}_y_{y}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        of_slide = generator(seed, "toy_slides", "slide", slide)
-        of_patch = generator(seed, "toy_slides", path.name)
-        Image.fromarray(draw_slide(bool(tumour), hospital, of_slide, of_patch)).save(path)
+        of_slide, of_patch = Draws(seed, "toy_slides", "slide", slide), Draws(seed, "toy_slides", path.name)
+        Image.fromarray(draw_slide(bool(tumour), hospital, of_slide, of_patch, side, styles)).save(path)
     table.to_csv(root / METADATA)
     (root / RELEASE).write_text("Drawn patches in the format of Camelyon17-WILDS 1.0\n")
 
 
-def patches(scale: float, seed: int) -> Iterator[tuple[str, int, int, int, int, int, int, int]]:
-    """Patient, node, place, label, slide, hospital and WILDS' split of every patch."""
+def patches(scale: float, held: int, seed: int) -> Iterator[Patch]:
+    """Patient, node, place, label, slide, hospital and WILDS' split of every patch; see `ToySlides.options`."""
     for client in Camelyon17.clients:
         slides = [slide for slide in SLIDES if slide.client == client.id]
-        rng = generator(seed, "toy_slides", "patches", client.id)
+        draws = Draws(seed, "toy_slides", "patches", client.id)
         count = max(4 * len(slides), round((client.images or 0) * scale))
         # Slides differ in their number of patches, and in their share of tumour as they do in reality.
-        sizes = 2 + rng.multinomial(count - 2 * len(slides), rng.dirichlet(np.full(len(slides), 4.0)))
-        tumours = _tumours(rng, sizes)
+        weight = np.add.accumulate(exp(draws.normal(0, 0.5, len(slides))))
+        until = np.rint((count - 2 * len(slides)) * (weight / weight[-1])).astype(np.int64)
+        sizes = (2 + np.diff(until, prepend=0)) * [1 if slide.split == "train" else held for slide in slides]
+        tumours = _tumours(draws, sizes)
         for slide, size, tumour in zip(slides, sizes, tumours, strict=True):
             for step, label in enumerate(np.arange(size) < tumour):
                 x, y = 1000 + 32 * (step % 100), 1000 + 32 * (step // 100)
-                split = int(rng.random() < 0.1)
+                split = int(draws.happens(0.1))
                 yield slide.patient, slide.node, x, y, int(label), SLIDES.index(slide), int(client.id), split
 
 
-def _tumours(rng: np.random.Generator, sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def _tumours(draws: Draws, sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Tumour patches (S,) of slides of `sizes` (S,): uneven, both classes on every slide, half in all."""
-    tumours = np.clip((sizes * rng.beta(1.2, 1.2, len(sizes))).round().astype(int), 1, sizes - 1)
+    tumours = np.clip(np.rint(sizes * draws.random(len(sizes))).astype(np.int64), 1, sizes - 1)
     while (excess := int(tumours.sum() - sizes.sum() // 2)) != 0:
         step = -1 if excess > 0 else 1
         movable = np.flatnonzero((tumours + step >= 1) & (tumours + step <= sizes - 1))
-        tumours[rng.choice(movable)] += step
+        tumours[movable[draws.below(len(movable))]] += step
     return tumours
 
 

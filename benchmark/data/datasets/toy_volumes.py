@@ -19,9 +19,9 @@ import pandas as pd
 
 from benchmark.data import volumes
 from benchmark.data.dataset import Client, DataError, Licence, Option, present
-from benchmark.data.drawing import generator
 from benchmark.data.drawn import Drawn
 from benchmark.data.extract import extract
+from benchmark.exact import Draws
 
 Volume = npt.NDArray[np.int64]
 
@@ -129,7 +129,7 @@ class ToyVolumes(Drawn):
 
 def _scan(site: Site, side: int, key: Sequence[object]) -> tuple[Volume, Volume]:
     """Intensities and labels of one patient on the axes right, anterior, superior, (side, side, slices)."""
-    rng = generator("toy_volumes", *key)
+    draws = Draws("toy_volumes", *key)
     count = HEIGHT // site.thickness
     # In thousandths of a millimetre from the centre of what is scanned.
     step = 1000 * WIDTH // side
@@ -143,7 +143,7 @@ def _scan(site: Site, side: int, key: Sequence[object]) -> tuple[Volume, Volume]
         return parts[0] + parts[1] + parts[2] < 1_000_000
 
     def around(middle: int, spread: int) -> int:
-        return int(rng.integers(middle - spread, middle + spread + 1))
+        return middle - spread + draws.below(2 * spread + 1)
 
     at = [around(0, 6), around(0, 6), 0]
     body = ellipsoid(at, [around(78, 8), around(62, 8), around(44, 6)])
@@ -152,7 +152,7 @@ def _scan(site: Site, side: int, key: Sequence[object]) -> tuple[Volume, Volume]
     organ = body & ellipsoid(at, sizes)
     within = [c + around(0, size // 3) for c, size in zip(at, sizes, strict=True)]
     lesion = organ & ellipsoid(within, [around(12, 3), around(12, 3), around(9, 2)])
-    if rng.integers(4) == 0:
+    if draws.below(4) == 0:
         lesion = np.zeros_like(lesion)
 
     tissue = body.astype(np.int64) + organ + lesion
@@ -162,7 +162,11 @@ def _scan(site: Site, side: int, key: Sequence[object]) -> tuple[Volume, Volume]
     slope = [around(0, site.field) for _ in range(3)]
     uneven = sum(own * place // (500 * WIDTH) for own, place in zip(slope, places, strict=True))
     values = values * (1000 + uneven) // 1000
-    values = values + rng.integers(-site.noise, site.noise + 1, (3, *values.shape)).sum(0)
+    values = (
+        values
+        + np.floor((2 * site.noise + 1) * draws.random(3, *values.shape)).astype(np.int64).sum(0)
+        - 3 * site.noise
+    )
     organs, own = site.labels
     halves = np.where(places[0] < 1000 * at[0], organs[0], organs[-1])
     labels = np.where(lesion, own, np.where(organ, halves, 0))

@@ -26,16 +26,33 @@ def test_counts_add_up_to_the_real_clients() -> None:
         assert sum(map(sum, COUNTS[client.id])) == client.images
 
 
-def test_scaled_counts_keep_every_class() -> None:
-    assert scaled([0, 1, 30, 100], 0.05) == [0, 1, 2, 5]
+@pytest.mark.parametrize("evenness", [0.0, 0.5, 0.9])
+def test_scaled_counts_keep_every_class_and_the_number_of_images(evenness: float) -> None:
+    counts = scaled(0.05, evenness)
+    for client, folds in COUNTS.items():
+        for fold, found in zip(folds, counts[client], strict=True):
+            assert [count > 0 for count in fold] == [count > 0 for count in found]
+    assert sum(sum(map(sum, folds)) for folds in counts.values()) == pytest.approx(0.05 * 23247, rel=0.02)
+
+
+def test_evenness_takes_the_square_root_of_counts_at_one_half() -> None:
+    assert scaled(0.05)["0"][0][:3] == [round(0.05 * count) for count in COUNTS["0"][0][:3]]
+    (first, second, *_), _ = scaled(0.5, 0.5)["0"]
+    assert second / first == pytest.approx((3363 / 2279) ** 0.5, rel=0.01)
+
+
+@pytest.mark.parametrize("options", [{"scale": 0.0}, {"evenness": 1.0}, {"evenness": -0.1}, {"side": 16}])
+def test_options_out_of_range(tmp_path: Path, options: dict[str, float]) -> None:
+    with pytest.raises(DataError, match=r"evenness in \[0, 1\)"):
+        DATASET.prepare(Request(tmp_path, None, options, (), 0))
 
 
 def test_drawing_has_the_counts_and_the_format(lesions: Path) -> None:
     table = checked_index(DATASET, lesions, "published", 0)
-    for client, folds in COUNTS.items():
+    for client, folds in scaled(0.006).items():
         for fold, counts in zip(("train", "test"), folds, strict=True):
             part = table[(table["client"] == client) & (table["split"] == fold)]
-            assert [int((part["label"] == label).sum()) for label in range(8)] == scaled(counts, 0.006)
+            assert [int((part["label"] == label).sum()) for label in range(8)] == counts
     split = pd.read_csv(lesions / "train_test_split")
     wanted = "image,MEL,NV,BCC,AK,BKL,DF,VASC,SCC,UNK,target,center,fold,fold2"
     assert ",".join(split) == wanted

@@ -6,9 +6,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from benchmark.data.camelyon17_slides import SPLIT_OF
 from benchmark.data.dataset import DataError, Request, checked_index
 from benchmark.data.datasets.camelyon17 import FOLDER, Camelyon17
-from benchmark.data.datasets.toy_slides import DATASET
+from benchmark.data.datasets.toy_slides import DATASET, patches
 from benchmark.files import sha256
 
 
@@ -31,12 +32,16 @@ def test_patches_are_read_by_wilds(slides: Path) -> None:
     assert Image.open(slides / table["path"][0]).format == "PNG"
 
 
-def test_hospitals_have_their_share(tmp_path: Path) -> None:
-    from benchmark.data.datasets.toy_slides import patches
-
-    counts = pd.Series([row[6] for row in patches(0.003, 0)]).value_counts()
+def test_hospitals_have_their_share() -> None:
+    counts = pd.Series([row[6] for row in patches(0.003, 1, 0)]).value_counts()
     for client in Camelyon17.clients:
         assert counts[int(client.id)] == pytest.approx(0.003 * (client.images or 0), abs=1)
+
+
+def test_patients_who_are_not_trained_on_have_more_patches_where_asked() -> None:
+    once, thrice = (pd.Series([row[0] for row in patches(0.003, k, 0)]).value_counts() for k in (1, 3))
+    for patient, count in once.items():
+        assert thrice[patient] == (1 if SPLIT_OF[str(patient)] == "train" else 3) * count
 
 
 def test_equal_bytes_on_every_run(slides: Path, tmp_path: Path) -> None:
@@ -46,7 +51,7 @@ def test_equal_bytes_on_every_run(slides: Path, tmp_path: Path) -> None:
     assert hashes(DATASET.prepare(Request(tmp_path, None, {"scale": 0.0003}, (), 5))) == hashes(slides)
 
 
-@pytest.mark.parametrize("scale", [0.0, 1.5])
-def test_scale_out_of_range(tmp_path: Path, scale: float) -> None:
+@pytest.mark.parametrize("options", [{"scale": 0.0}, {"scale": 1.5}, {"held": 0}, {"side": 16}])
+def test_options_out_of_range(tmp_path: Path, options: dict[str, float]) -> None:
     with pytest.raises(DataError, match="scale must lie in"):
-        DATASET.prepare(Request(tmp_path, None, {"scale": scale}, (), 0))
+        DATASET.prepare(Request(tmp_path, None, options, (), 0))
