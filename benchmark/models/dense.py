@@ -99,11 +99,13 @@ class Dense:
         """The module's own tensor of a leaf."""
         return self._tensor(leaf.site).detach()
 
-    def __call__(self, images: Tensor, params: Leaves, mix: Mix, *, training: bool) -> tuple[Any, dict[str, Tensor]]:
+    def __call__(
+        self, inputs: Sequence[Tensor], params: Leaves, mix: Mix, *, training: bool
+    ) -> tuple[Any, dict[str, Tensor]]:
         """Run the module.
 
         Args:
-            images: Its input.
+            inputs: What it is called with.
             params: The leaves of one client in one lane.
             mix: The weight of each adapter.
             training: Whether batch normalisation whose buffers are leaves uses the batch's statistics.
@@ -116,13 +118,13 @@ class Dense:
         """
         held = self._held(params, mix)
         if not held:
-            return self.module(images), {}
+            return self.module(*inputs), {}
         module = self._own()
         tensors = {self._paths[name]: self._mixed(name, own, mix) for name, own in held.items()}
         carried = {path: names for path, names in self._normalising.items() if _public(names[0]) in held}
         for path in carried:
             module.get_submodule(path).train(training)
-        output = torch.func.functional_call(module, tensors, (images,), tie_weights=False)
+        output = torch.func.functional_call(module, tensors, tuple(inputs), tie_weights=False)
         if not training:
             return output, {}
         changed = {_public(own): tensors[own].detach() for names in carried.values() for own in names}

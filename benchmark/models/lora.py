@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -127,7 +128,10 @@ class AdaptedLinear(nn.Module):
 
 def _weighted(hidden: Tensor, weight: float | Tensor) -> Tensor:
     """Hidden (n, tokens, rank) times one weight, or times one for each image (n,)."""
-    return hidden * (weight.reshape(-1, 1, 1) if isinstance(weight, Tensor) else weight)
+    if not isinstance(weight, Tensor) or not weight.dim():
+        return hidden * weight
+    each = weight.repeat_interleave(len(hidden) // len(weight))  # An image may have several windows, one by one.
+    return hidden * each.reshape(-1, *[1] * (hidden.dim() - 1))
 
 
 def adapt(model: nn.Module, targets: Sequence[str], adaptation: Adaptation) -> list[tuple[Site, int]]:
@@ -144,23 +148,38 @@ def adapt(model: nn.Module, targets: Sequence[str], adaptation: Adaptation) -> l
     Raises:
         ValueError: A target does not exist in this model.
     """
-    adapted: list[tuple[Site, int]] = []
+    found, layers = dict[str, list[Site]](), dict(model.named_modules())
     for number in range(len(model.get_submodule("blocks"))):  # type: ignore[arg-type]
         for layer, path in LAYERS.items():
-            if layer == "qkv":
-                wanted = [third for third in THIRDS if third in targets] or [t for t in targets if t == "qkv"]
-            else:
-                wanted = [t for t in targets if t == layer]
+            thirds = [third for third in THIRDS if third in targets and layer == "qkv"]
+            wanted = thirds or [target for target in targets if target == layer]
+            name = f"blocks.{number}.{path}"
             if not wanted:
                 continue
-            name = f"blocks.{number}.{path}"
-            parent = model.get_submodule(name.rpartition(".")[0])
-            linear = getattr(parent, path.rpartition(".")[2], None)
+            linear = layers.get(name)
             if not isinstance(linear, nn.Linear):
                 raise ValueError(f"lora.targets: {type(model).__name__} has no linear layer {name} to adapt")
-            sites = [_site(target, number, path, linear.out_features) for target in wanted]
-            setattr(parent, path.rpartition(".")[2], AdaptedLinear(linear, sites, adaptation, len(adapted)))
-            adapted += [(site, linear.in_features) for site in sites]
+            found[name] = [_site(target, number, path, linear.out_features) for target in wanted]
+    return replace(model, found, adaptation)
+
+
+def replace(model: nn.Module, layers: Mapping[str, Sequence[Site]], adaptation: Adaptation) -> list[tuple[Site, int]]:
+    """Replace linear layers by adapted ones, in place.
+
+    Args:
+        model: Contains them.
+        layers: By a layer's path, its adapted projections; in the order of the forward pass.
+        adaptation: What the adapted layers will read.
+
+    Returns:
+        Every adapted site with the layer's number of inputs, in the same order.
+    """
+    adapted: list[tuple[Site, int]] = []
+    for path, sites in layers.items():
+        parent, _, own = path.rpartition(".")
+        linear: Any = model.get_submodule(path)
+        setattr(model.get_submodule(parent), own, AdaptedLinear(linear, sites, adaptation, len(adapted)))
+        adapted += [(site, linear.in_features) for site in sites]
     return adapted
 
 

@@ -152,7 +152,7 @@ class UNet(Network):
         dropout: Tensor | None = None,
     ) -> Output:
         """See `Network`."""
-        (features, seen), buffers = self._dense(images, params, adapters, training=training)
+        (features, seen), buffers = self._dense([images], params, adapters, training=training)
         return Output(weighted(lambda name: self.head(params, name, seen), heads), features, {}, buffers)
 
     def pretrained(self, leaf: Leaf) -> Tensor:
