@@ -53,7 +53,14 @@ _HEAD = ("mask_tokens.", "output_hypernetworks_mlps.", "upscale_conv1.", "upscal
 """What names begin with in the mask decoder that belong to the head."""
 _FRESH = ("iou_prediction_head.",)
 """Likewise, what is made anew for other classes."""
-_BEGUN = {
+_DEAD = (
+    "prompt_encoder.mask_embed.",
+    "prompt_encoder.point_embed.",
+    "prompt_encoder.not_a_point_embed.",
+    "mask_decoder.iou_prediction_head.",
+)
+"""What no image without prompts reaches, though FLAP-SAM's rows train and send it."""
+BEGUN = {
     f"{own}.{kind}": f"{theirs}.{kind}"
     for own, theirs in (("up0", "upscale_conv1"), ("norm0", "upscale_layer_norm"), ("up1", "upscale_conv2"))
     for kind in ("weight", "bias")
@@ -62,32 +69,31 @@ _BEGUN = {
 
 
 @dataclass(frozen=True)
-class Shape:
-    """The sizes of a SAM.
+class Variant:
+    """A SAM that a configuration can name.
 
     Attributes:
-        encoder: `vit`, or `tiny_vit`.
-        vision: What `SamVisionConfig` is given; of TinyViT, what timm's is given.
-        decoder: What `SamMaskDecoderConfig` is given. Its `hidden_size` is the grid's features.
-        hub: Repository and revision of the pretrained weights; none where there is no official one.
+        tiny_vit: Whether its encoder is TinyViT-5M.
+        hub: Repository and revision of its pretrained weights; none where there are no official ones.
+        arguments: Its sizes, as `backbone.arguments` may change them.
     """
 
-    encoder: str
-    vision: Mapping[str, Any]
-    decoder: Mapping[str, Any]
-    hub: tuple[str, str] | None = None
+    tiny_vit: bool
+    hub: tuple[str, str] | None
+    arguments: Mapping[str, Any]
 
 
-# The original decoder normalises with torch's default, 1e-5, which transformers' default of 1e-6 is not.
-_DECODER = {"hidden_size": 256, "layer_norm_eps": 1e-5}
-SHAPES = {
-    "sam_vit_base": Shape("vit", {}, _DECODER, ("facebook/sam-vit-base", "70c1a07f894ebb5b307fd9eaaee97b9dfc16068f")),
-    "mobile_sam": Shape("tiny_vit", {}, _DECODER),
-    "sam_tiny": Shape(
-        "vit",
-        {"hidden_size": 96, "num_hidden_layers": 4, "num_attention_heads": 3, "global_attn_indexes": [1, 3]},
-        {"hidden_size": 64, "mlp_dim": 256, "layer_norm_eps": 1e-5, "iou_head_hidden_dim": 64},
+_DECODER = {"width": 256, "decoder_mlp": 2048, "decoder_heads": 8, "normalisation": "sam"}
+_TRANSFORMER = {"encoder_width": 768, "encoder_depth": 12, "encoder_heads": 12, "window": 14, "global_every": 3}
+_SMALL = {"encoder_width": 96, "encoder_depth": 4, "encoder_heads": 3, "window": 7, "global_every": 2}
+VARIANTS = {
+    "sam_vit_base": Variant(
+        False,
+        ("facebook/sam-vit-base", "70c1a07f894ebb5b307fd9eaaee97b9dfc16068f"),
+        {**_TRANSFORMER, **_DECODER},
     ),
+    "mobile_sam": Variant(True, None, _DECODER),
+    "sam_tiny": Variant(False, None, {**_SMALL, **_DECODER, "width": 64, "decoder_mlp": 256, "decoder_heads": 4}),
 }
 
 
@@ -259,7 +265,7 @@ class MaskHead:
             ]
         found = [Leaf(f"{name}/{own}", name, "head", shape, begins, trainable) for own, shape, begins in fresh]
         for leaf in self.upscaler.stages(name, trainable=trainable):
-            site = _BEGUN.get(leaf.name.removeprefix(f"{name}/"), "")
+            site = BEGUN.get(leaf.name.removeprefix(f"{name}/"), "")
             found.append(replace(leaf, initial=Initial("pretrained"), site=site) if site else leaf)
         return found
 
@@ -275,8 +281,9 @@ class MaskHead:
 class Sam(Network):
     """SAM without prompts, adapted in the q and v of every attention of encoder and decoder.
 
-    Settings (`backbone.arguments`): `normalisation`, `sam` or `published`; `vision` and `decoder`, sizes that differ
-    from the named variant's.
+    Settings (`backbone.arguments`): `normalisation`, `sam` or `published`; the sizes `width` (of grid and tokens),
+    `decoder_mlp` and `decoder_heads`; and, where the encoder is no TinyViT, `encoder_width`, `encoder_depth`,
+    `encoder_heads`, `window` and `global_every`: every so many blocks, one looks at the whole grid.
 
     Args:
         body: Encoder and decoder; changed in place.
@@ -355,7 +362,8 @@ class Sam(Network):
         for adapter in adapters if "lora" in trains else ():
             found += lora.leaves(adapter, self._sites, self.settings.rank, self._begins.lora)
         found += lora.offsets(self._sites) if offset else []
-        found += self._dense.leaves(adapters, [word for word in trains if word not in ("lora", "head")])
+        for leaf in self._dense.leaves(adapters, [word for word in trains if word not in ("lora", "head")]):
+            found.append(replace(leaf, reached=not leaf.site.startswith(_DEAD)))
         trained = bool({"head", "all"} & set(trains))
         return found + [leaf for name in heads for leaf in self.head.leaves(name, trainable=trained)]
 
@@ -405,8 +413,8 @@ def build(name: str, arguments: Mapping[str, Any], classes: int, image_size: int
     """A SAM for images of a size and so many classes, its weights at random.
 
     Args:
-        name: A name of `SHAPES`.
-        arguments: `normalisation`, `vision` and `decoder`; see `Sam`.
+        name: A name of `VARIANTS`.
+        arguments: See `Sam`.
         classes: Numbers that the task predicts of each pixel.
         image_size: Side of the square images, in pixels.
 
@@ -416,47 +424,84 @@ def build(name: str, arguments: Mapping[str, Any], classes: int, image_size: int
     Raises:
         ValueError: There is no such variant, or it has no such argument.
     """
-    if name not in SHAPES:
-        raise ValueError(f"backbone.name: there is no SAM {name!r}; allowed: {', '.join(SHAPES)}")
-    known = ("normalisation", "vision", "decoder")
-    if unknown := sorted(set(arguments) - set(known)):
-        raise ValueError(f"backbone.arguments: SAM has no {', '.join(unknown)}; allowed: {', '.join(known)}")
-    normalisation = arguments.get("normalisation", "sam")
-    if normalisation not in PIXELS:
-        raise ValueError(f"backbone.arguments: normalisation is {normalisation!r}; allowed: {', '.join(PIXELS)}")
-    shape = SHAPES[name]
-    vision = {**shape.vision, **arguments.get("vision", {})}
-    decoder = {**shape.decoder, **arguments.get("decoder", {})}
+    variant, chosen = named(name, arguments)
     try:
-        config: Any = configured(vision if shape.encoder == "vit" else {}, decoder, classes, image_size)
+        config: Any = configured(chosen, classes, image_size)
         encoder = (
-            VisionEncoder(config.vision_config)
-            if shape.encoder == "vit"
-            else tiny_vit.Encoder(config.mask_decoder_config.hidden_size, image_size, vision)
+            tiny_vit.Encoder(chosen["width"], image_size) if variant.tiny_vit else VisionEncoder(config.vision_config)
         )
-        body = Body(encoder, SamPromptEncoder(config), SamMaskDecoder(config.mask_decoder_config), normalisation)
+        decoder = SamMaskDecoder(config.mask_decoder_config)
+        body = Body(encoder, SamPromptEncoder(config), decoder, chosen["normalisation"])
     except (TypeError, ValueError) as error:
         raise ValueError(f"backbone.arguments: no SAM can be built of {dict(arguments)}: {error}") from None
-    return body, MaskHead(config.mask_decoder_config.hidden_size, classes, image_size // PATCH)
+    return body, MaskHead(chosen["width"], classes, image_size // PATCH)
 
 
-def configured(vision: Mapping[str, Any], decoder: Mapping[str, Any], classes: int, image_size: int) -> SamConfig:
+def named(name: str, arguments: Mapping[str, Any]) -> tuple[Variant, dict[str, Any]]:
+    """A variant by its name, and its arguments with those that a configuration changes.
+
+    Args:
+        name: A name of `VARIANTS`.
+        arguments: What the configuration changes.
+
+    Returns:
+        Both.
+
+    Raises:
+        ValueError: There is no such variant, or it has no such argument.
+    """
+    if name not in VARIANTS:
+        raise ValueError(f"backbone.name: there is no SAM {name!r}; allowed: {', '.join(VARIANTS)}")
+    variant = VARIANTS[name]
+    if unknown := sorted(set(arguments) - set(variant.arguments)):
+        raise ValueError(
+            f"backbone.arguments: {name} has no {', '.join(unknown)}; allowed: {', '.join(variant.arguments)}"
+        )
+    chosen = {**variant.arguments, **arguments}
+    if chosen["normalisation"] not in PIXELS:
+        raise ValueError(
+            f"backbone.arguments: normalisation is {chosen['normalisation']!r}; allowed: {', '.join(PIXELS)}"
+        )
+    return variant, chosen
+
+
+def configured(sizes: Mapping[str, Any], classes: int, image_size: int) -> SamConfig:
     """The configuration that transformers builds a SAM of.
 
     Args:
-        vision: Sizes of the encoder.
-        decoder: Sizes of the decoder.
+        sizes: All arguments of a variant; an encoder's that has none of its own is the library's default.
         classes: A token for each.
         image_size: Side of the images, in pixels.
 
     Returns:
         Of a model without weights.
     """
-    width = decoder["hidden_size"]
-    sizes = SamVisionConfig(image_size=image_size, output_channels=width, num_pos_feats=width // 2, **vision)
-    of_decoder = SamMaskDecoderConfig(num_multimask_outputs=classes - 1, **decoder)
-    prompts = SamPromptEncoderConfig(image_size=image_size, hidden_size=width)
-    return SamConfig(vision_config=sizes, prompt_encoder_config=prompts, mask_decoder_config=of_decoder)
+    width, every = sizes["width"], sizes.get("global_every", 3)
+    vision = {
+        theirs: sizes[ours]
+        for ours, theirs in (
+            ("encoder_width", "hidden_size"),
+            ("encoder_depth", "num_hidden_layers"),
+            ("encoder_heads", "num_attention_heads"),
+            ("window", "window_size"),
+        )
+        if ours in sizes
+    }
+    whole = list(range(every - 1, vision.get("num_hidden_layers", 12), every))
+    return SamConfig(
+        vision_config=SamVisionConfig(
+            image_size=image_size, output_channels=width, num_pos_feats=width // 2, global_attn_indexes=whole, **vision
+        ),
+        prompt_encoder_config=SamPromptEncoderConfig(image_size=image_size, hidden_size=width),
+        mask_decoder_config=SamMaskDecoderConfig(
+            num_multimask_outputs=classes - 1,
+            hidden_size=width,
+            iou_head_hidden_dim=width,
+            mlp_dim=sizes["decoder_mlp"],
+            num_attention_heads=sizes["decoder_heads"],
+            layer_norm_eps=1e-5,  # torch's default, which the original decoder has; the library's is 1e-6.
+        ),
+    )
 
 
 def fill(body: Body, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -485,7 +530,7 @@ def fill(body: Body, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     given = {name: tensor for name, tensor in given.items() if not name.startswith(tuple(decoder + o for o in _FRESH))}
     faults = [f"there is no {name}" for name in state if name not in given and name not in fresh]
     faults += [f"{name} is too much" for name in given if name not in state]
-    faults += [f"there is no {decoder}{name}" for name in _BEGUN.values() if name not in head]
+    faults += [f"there is no {decoder}{name}" for name in BEGUN.values() if name not in head]
     if faults:
         raise ValueError("; ".join(faults[:3]) + (f"; and {len(faults) - 3} more" if len(faults) > 3 else ""))
     filled = {name: torch.zeros_like(state[name]) for name in fresh}
@@ -493,7 +538,7 @@ def fill(body: Body, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         filled[name] = _resampled(name, tensor, state[name].shape)
     body.load_state_dict(filled, strict=False)
     body.positions = _positions(code, body.positions.shape[-1])
-    return {name: head[name] for name in _BEGUN.values()}
+    return {name: head[name] for name in BEGUN.values()}
 
 
 def _floats(body: Body, side: int) -> int:

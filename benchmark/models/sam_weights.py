@@ -13,25 +13,28 @@ from benchmark.config import BackboneSettings
 from benchmark.errors import one_line
 from benchmark.files import sha256
 from benchmark.models import tiny_vit
-from benchmark.models.sam import CODE, PATCH, SHAPES, build, fill
+from benchmark.models.sam import CODE, PATCH, build, fill, named
+from benchmark.models.sam_pretrain import pretrain
 
+_ALLOWED = "`hub`, `drawn`, or the path of a safetensors file"
 _TWICE = "prompt_encoder.shared_embedding.positional_embedding"
 """The code of positions, which a checkpoint may hold under a second name."""
 
 
 def fetch(settings: BackboneSettings) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """See `Network.fetch`; tensors have their names in `transformers.SamModel`."""
-    if settings.name not in SHAPES:
-        raise ValueError(f"backbone.name: there is no SAM {settings.name!r}; allowed: {', '.join(SHAPES)}")
     if settings.weights == "drawn":
-        raise ValueError("backbone.weights: a SAM is not drawn; allowed: `hub`, or the path of a safetensors file")
+        tensors, told = pretrain(settings)
+        return tensors, {"weights": "drawn", "training_accuracy": told}
     if settings.weights == "hub":
         path, about = _hub(settings)
     else:
         path = Path(settings.weights)
         about = {"weights": "file", "source": path.name}
     if not path.is_file():
-        raise OSError(f"backbone.weights: {path} is no file; allowed: `hub`, or the path of a safetensors file")
+        raise OSError(
+            f"backbone.weights: {path} is no file; allowed: `hub`, `drawn`, or the path of a safetensors file"
+        )
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
@@ -48,9 +51,11 @@ def fetch(settings: BackboneSettings) -> tuple[dict[str, Tensor], dict[str, Any]
 
 def _hub(settings: BackboneSettings) -> tuple[Path, dict[str, Any]]:
     """The file in the hub's cache, where it is fetched to unless it is there; and where it is from."""
-    hub = SHAPES[settings.name].hub
+    hub = named(settings.name, settings.arguments)[0].hub
     if hub is None:
-        raise ValueError(f"backbone.weights: no hub has {settings.name}; allowed: the path of a safetensors file")
+        raise ValueError(
+            f"backbone.weights: no hub has {settings.name}; allowed: `drawn`, or the path of a safetensors file"
+        )
     repository, revision = hub
     try:
         path = hf_hub_download(repository, "model.safetensors", revision=revision)
@@ -76,10 +81,9 @@ def _named(tensors: Mapping[str, Tensor], settings: BackboneSettings) -> dict[st
         found[CODE] = found[_TWICE]
     found.pop(_TWICE, None)
     start = "vision_encoder."
-    if SHAPES[settings.name].encoder == "tiny_vit" and f"{start}patch_embed.conv1.bn.weight" in found:
+    if named(settings.name, settings.arguments)[0].tiny_vit and f"{start}patch_embed.conv1.bn.weight" in found:
         own = {
             n.removeprefix(start): found.pop(n) for n in list(found) if n.startswith(f"{start}") and ".neck." not in n
         }
-        sizes = {**SHAPES[settings.name].vision, **settings.arguments.get("vision", {})}
-        found |= {f"{start}{name}": tensor for name, tensor in tiny_vit.rebuilt(own, sizes).items()}
+        found |= {f"{start}{name}": tensor for name, tensor in tiny_vit.rebuilt(own).items()}
     return {name: tensor.float().contiguous() for name, tensor in found.items()}

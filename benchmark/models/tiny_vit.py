@@ -7,6 +7,7 @@ statistics that it was pretrained with hold for whatever is trained, as FLAP-SAM
 """
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch.nn.functional as F
@@ -60,7 +61,7 @@ class Encoder(nn.Module):
         ValueError: The image's side does not fit.
     """
 
-    def __init__(self, width: int, image_size: int, sizes: Mapping[str, Any]) -> None:
+    def __init__(self, width: int, image_size: int, sizes: Mapping[str, Any] = MappingProxyType({})) -> None:
         super().__init__()
         if image_size % 32:
             raise ValueError(f"image_size: {image_size} is no multiple of 32, which TinyViT needs")
@@ -100,7 +101,7 @@ class LayerNorm2d(nn.LayerNorm):
         return super().forward(maps.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
-def rebuilt(tensors: Mapping[str, Tensor], sizes: Mapping[str, Any]) -> dict[str, Tensor]:
+def rebuilt(tensors: Mapping[str, Tensor], sizes: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Tensor]:
     """Weights of timm's `TinyVit` as those of `Encoder`.
 
     Args:

@@ -21,20 +21,14 @@ from benchmark.tasks.segmentation import Segmentation
 
 SIZE, CLASSES = 64, 4
 TINY = {
-    "vision": {
-        "hidden_size": 24,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "global_attn_indexes": [1],
-        "window_size": 3,
-    },
-    "decoder": {
-        "hidden_size": 32,
-        "mlp_dim": 16,
-        "num_attention_heads": 2,
-        "iou_head_hidden_dim": 8,
-        "layer_norm_eps": 1e-5,
-    },
+    "encoder_width": 24,
+    "encoder_depth": 2,
+    "encoder_heads": 2,
+    "global_every": 2,
+    "window": 3,
+    "width": 64,
+    "decoder_mlp": 16,
+    "decoder_heads": 2,
 }
 TASK = Segmentation(("nothing", "kidney", "tumour", "cyst"))
 LORA = LoraSettings(targets=["q", "v"], rank=2, alpha=4)
@@ -43,7 +37,7 @@ MOBILE = Path(__file__).parents[3] / "shared/data/mobilesam/mobilesam_timm_hf.sa
 
 def library(attention: str) -> SamModel:
     """The library's, for images of 128 pixels, its weights at random."""
-    config = sam.configured(TINY["vision"], TINY["decoder"], CLASSES, 2 * SIZE)
+    config = sam.configured(TINY, CLASSES, 2 * SIZE)
     config._attn_implementation = attention
     return SamModel(config).eval()
 
@@ -245,6 +239,16 @@ def test_gradients_of_two_lanes_equal_a_plain_loop(original: SamModel, weights: 
             assert torch.allclose(found[lane], want, rtol=1e-7, atol=1e-9), name
 
 
+def test_leaves_that_are_not_reached_are_those_without_a_gradient(weights: Path) -> None:
+    ours = network(weights)
+    params = {name: tensor.requires_grad_() for name, tensor in start(ours, ["all"]).items()}
+    images = torch.rand(1, 3, 2 * SIZE, 2 * SIZE, dtype=torch.float64)
+    ours(images, params, {"head": 1.0}, {"global": 1.0}).prediction.square().sum().backward()
+    dead = {leaf.name for leaf in ours.leaves(["global"], ["head"], ["all"]) if not leaf.reached}
+    assert {name for name, tensor in params.items() if tensor.grad is None} == dead
+    assert sum(params[name].numel() for name in dead if "prompt" in name) > 0
+
+
 # The weights.
 
 
@@ -314,7 +318,12 @@ def test_weights_of_another_network_are_refused(weights: Path, tmp_path: Path, c
         ("sam_vit_base", {}, 100, "image_size: 100 is no multiple of 16"),
         ("mobile_sam", {}, 80, "image_size: 80 is no multiple of 32"),
         ("sam", {}, 64, "there is no SAM 'sam'; allowed: sam_vit_base"),
-        ("sam_tiny", {"depth": 3}, 64, "SAM has no depth; allowed: normalisation, vision, decoder"),
+        (
+            "mobile_sam",
+            {"window": 3},
+            64,
+            "mobile_sam has no window; allowed: width, decoder_mlp, decoder_heads, normal",
+        ),
         ("sam_tiny", {"normalisation": "none"}, 64, "normalisation is 'none'; allowed: sam, published"),
     ],
 )
