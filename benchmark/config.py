@@ -104,18 +104,20 @@ class BackboneSettings(_Settings):
 
     network: Name = "vit"
     """The network's module in `benchmark/models/`: `vit` is timm's vision transformers, `unet` a U-Net for masks, which
-    is trained whole, or a file of one's own."""
+    is trained whole, `sam` the Segment Anything model without prompts, or a file of one's own."""
     name: str = "vit_tiny_patch16_224.augreg_in21k"
-    """Which variant of the network; of `vit`, timm's name of a vision transformer, with its pretrained tag."""
+    """Which variant of the network; of `vit`, timm's name of a vision transformer, with its pretrained tag; of
+    `sam`, `sam_vit_base`, `mobile_sam` or `sam_tiny`."""
     weights: str = "hub"
     """Of `vit`: `hub` fetches the tag from timm's hub once, `drawn` takes the project's own small transformer,
     pretrained on drawn images (quickstart), anything else is the path of a file, relative to `local_files`. Of `unet`:
-    `drawn` are random weights."""
+    `drawn` are random weights. Of `sam`: `hub` fetches `facebook/sam-vit-base`, `drawn` pretrains on drawn shapes."""
     arguments: dict[str, Scalar] = {}
     """Of `vit`: passed to `timm.create_model`, such as a smaller depth or patch size. Of `unet`: `channels` of its
-    first stage (16), `levels` (4) and `norm` (`batch` or `group`)."""
+    first stage (16), `levels` (4) and `norm` (`batch` or `group`). Of `sam`: `normalisation` (`sam`, or `published` as
+    in FLAP-SAM's code) and sizes, see the class."""
     seed: int = 0
-    """Of `unet`: seed of random weights."""
+    """Of `unet`: seed of random weights; of `sam`, where they are drawn, of the drawing and the training too."""
 
 
 class LoraSettings(_Settings):
@@ -261,7 +263,8 @@ class ProtocolSettings(_Settings):
     trains: tuple[Name, ...] = Field(("lora", "head"), min_length=1)
     """What is trained: `lora` (adapters), `head`, and weights of the network itself. The network `vit` has `norm`,
     `attention`, `backbone` (the other weights), `last_block`, and `all` (every weight of its own, and the head), `unet`
-    has `norm`, `decoder`, `backbone` and `all`. Where a method's paper fixes it, the method's file says so and this
+    has `norm`, `decoder`, `backbone` and `all`, `sam` has `attention`, `norm`, `prompt`, `decoder`, `encoder`,
+    `backbone` and `all`. Where a method's paper fixes it, the method's file says so and this
     does not count."""
     initialisation: InitialisationSettings = InitialisationSettings()
     """What adapters and heads begin with."""

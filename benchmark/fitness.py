@@ -127,13 +127,18 @@ def _settings(place: str, settings: Iterable[str], known: Sequence[str] | None) 
 def _trained(config: Config, methods: Sequence[str]) -> Iterator[str]:
     """Methods that need what is not trained, or that train what the network does not have."""
     network = config.backbone.network
-    adaptable = _literal(f"benchmark/models/{network}.py", "adaptable", False)
+    roles = _literal(f"benchmark/models/{network}.py", "roles", ("head", "all"))
     for method in methods:
         trained = fixed(method, "trains") or config.trains
-        if "lora" in trained and not adaptable:
+        if "lora" in trained and "lora" not in roles:
             yield (
                 f"trains: {method} trains {', '.join(trained)}, but the network {network} has no "
                 f"projections for lora; leave {method} out of `methods`, or set `trains`: [all], say"
+            )
+        elif unknown := [role for role in trained if role not in roles]:
+            yield (
+                f"trains: {method} trains {', '.join(unknown)}, which the network {network} has not; it has "
+                f"{', '.join(roles)}; leave {method} out of `methods`, or change `trains`"
             )
         if lacking := [role for role in fixed(method, "needs") or () if role not in trained]:
             yield (

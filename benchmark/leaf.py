@@ -36,6 +36,8 @@ class Leaf:
         shape: Of one client in one lane.
         initial: What it begins with.
         trainable: Whether it has a gradient. One that has none is carried: a buffer changes with every forward pass.
+        reached: Whether predictions depend on it. One that they do not depend on is counted and sent like the others
+            that a configuration trains, and never changes.
         site: For `lora` and `offset`: the adapted projection, `blocks.0.attn.q`. For a weight of the network itself:
             its name there, `blocks.0.norm1.weight`.
         factor: For `lora`: `A`, of shape (rank, in), or `B`, of shape (out, rank).
@@ -48,6 +50,7 @@ class Leaf:
     shape: tuple[int, ...]
     initial: Initial = Initial()
     trainable: bool = True
+    reached: bool = True
     site: str = ""
     factor: str = ""
     partner: str = ""

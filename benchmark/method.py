@@ -38,6 +38,7 @@ __all__ = [
     "Phase",
     "belonging",
     "lora_name",
+    "mean_of_products",
     "mean_over_clients",
     "named",
     "offset_name",
@@ -332,6 +333,21 @@ class Method:
 def mean_over_clients(sent: Leaves, weights: Tensor) -> dict[str, Tensor]:
     """The weighted mean over clients of every leaf (K, ...) -> (...), weights (K,) summing to one."""
     return {name: torch.tensordot(weights.to(leaf.dtype), leaf, dims=1) for name, leaf in sent.items()}
+
+
+def mean_of_products(sent: Leaves, weights: Tensor) -> dict[str, Tensor]:
+    """The weighted mean over clients, of adapters' products and of all other leaves.
+
+    Args:
+        sent: Leaves (K, ...), `global` among their adapters.
+        weights: Shape (K,), summing to one.
+
+    Returns:
+        Leaves (...). Each pair's product is the best approximation of `sum_k weights_k B_k A_k` of the pair's rank.
+    """
+    ranks = {site: pair.B.shape[-1] for site, pair in pairs(sent, "global").items()}
+    found = named({site: truncated(pair, ranks[site]) for site, pair in stacked(sent, weights).items()}, "global")
+    return {**mean_over_clients({name: leaf for name, leaf in sent.items() if name not in found}, weights), **found}
 
 
 def stacked(sent: Leaves, weights: Tensor, adapter: str = "global") -> dict[str, Pair]:

@@ -135,3 +135,10 @@ def test_a_network_that_predicts_pixels_alone_is_refused_where_images_are_classi
     assert "fedit" in Plan.of({**masks, "methods": ["fedit"]}).methods
     with pytest.raises(ConfigError, match="trains: flora needs lora, but what is trained is all"):
         Plan.of({**masks, "methods": ["flora"]})
+
+
+def test_a_method_that_trains_what_the_network_has_not_is_refused() -> None:
+    """SAM's decoder, on a vision transformer."""
+    with pytest.raises(ConfigError, match="trains: sam_decoder trains decoder, which the network vit has not; it has"):
+        Plan.of({**VALUES, "methods": ["fedit", "sam_decoder"]})
+    assert "sam_full" in Plan.of({**VALUES, "methods": ["fedit", "sam_full"]}).methods

@@ -133,7 +133,7 @@ class _Calling:
         leaves = list(trained.values())
         gradients = torch.autograd.grad(loss, leaves, allow_unused=True) if loss.requires_grad else [None] * len(leaves)
         for name, gradient in zip(trained, gradients, strict=True):
-            if gradient is None:
+            if gradient is None and self.engine.model.leaves[name].reached:
                 self.found.unused.append(
                     f"{self.place(hook, 'loss')}: a pass trains leaf {name!r}, and the loss does not depend on it; "
                     "give its part a weight in `mix`, or train it in no pass: `Phase(trains=part(...))`"

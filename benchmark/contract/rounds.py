@@ -45,8 +45,8 @@ def trained_leaves_change_and_others_stay(trial: Trial) -> None:
     """
     done = trial.trained
     passes = phases(trial.engine, done.states[2].round)
-    for name in trial.engine.model.leaves:
-        if name in trial.calls.downloaded:
+    for name, leaf in trial.engine.model.leaves.items():
+        if name in trial.calls.downloaded or not leaf.reached:
             continue
         moved = _any(done.states[0].params[name] != done.closed.params[name])
         trained = trial.engine.model.moves(name, passes)

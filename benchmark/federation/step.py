@@ -115,7 +115,9 @@ class Step:
         batch = tuple(self._each(tensors) for tensors in zip(*batches, strict=True))
         losses, carried = self._every_lane(self.trained, self.carried, self._rest, self._start, self._memory, batch)
         # Lanes do not meet in the sum's gradient: each lane's loss depends on its own leaves alone.
-        return losses.detach(), list(torch.autograd.grad(losses.sum(), list(self.trained.values()))), carried
+        # A leaf may be dead: SAM holds weights that no image without prompts reaches. Its gradient is zero.
+        gradients = torch.autograd.grad(losses.sum(), list(self.trained.values()), materialize_grads=True)
+        return losses.detach(), list(gradients), carried
 
     def again(self, held: Held) -> None:
         """Begin another pass of the same kind: new values in the very same tensors."""

@@ -92,8 +92,10 @@ class Dense:
         """The module's own tensor of a leaf."""
         return self._tensor(leaf.site).detach()
 
-    def __call__(self, images: Tensor, params: Leaves, mix: Mix, *, training: bool) -> tuple[Any, dict[str, Tensor]]:
-        """Run the module on its input, with the leaves of one client in one lane.
+    def __call__(
+        self, inputs: Sequence[Tensor], params: Leaves, mix: Mix, *, training: bool
+    ) -> tuple[Any, dict[str, Tensor]]:
+        """Run the module on its inputs, with the leaves of one client in one lane.
 
         In training, batch normalisation whose buffers are leaves uses the batch's statistics. Returns the module's
         output, and the buffers that changed, by the leaf's name. A ValueError says that adapters that hold weights of
@@ -101,13 +103,13 @@ class Dense:
         """
         held = self._held(params, mix)
         if not held:
-            return self.module(images), {}
+            return self.module(*inputs), {}
         module = self._own()
         tensors = {self._paths[name]: self._mixed(name, own, mix) for name, own in held.items()}
         carried = {path: names for path, names in self._normalising.items() if _public(names[0]) in held}
         for path in carried:
             module.get_submodule(path).train(training)
-        output = torch.func.functional_call(module, tensors, (images,), tie_weights=False)
+        output = torch.func.functional_call(module, tensors, tuple(inputs), tie_weights=False)
         if not training:
             return output, {}
         changed = {_public(own): tensors[own].detach() for names in carried.values() for own in names}

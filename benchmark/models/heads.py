@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -84,6 +84,9 @@ class Upscaler:
         side: Side of the grid.
         factors: By what each stage widens the grid; none where the grid is that of the pixels.
         spread: Standard deviation of the last layer's initial weights; its biases begin at zero.
+        first: Channels after the first stage; they are halved from stage to stage.
+        least: Channels that a stage has at least.
+        eps: Of the normalisation.
     """
 
     inputs: int
@@ -91,11 +94,14 @@ class Upscaler:
     side: int
     factors: Sequence[int] = ()
     spread: float = 0.02
+    first: int = 64
+    least: int = 8
+    eps: float = 1e-5
 
     @property
     def channels(self) -> list[int]:
-        """Of the tokens, and after each stage: 64, halved from stage to stage, 8 at least."""
-        return [self.inputs, *(max(8, 64 >> stage) for stage in range(len(self.factors)))]
+        """Of the tokens, and after each stage."""
+        return [self.inputs, *(max(self.least, self.first >> stage) for stage in range(len(self.factors)))]
 
     @property
     def floats(self) -> int:
@@ -105,7 +111,14 @@ class Upscaler:
         return stages + 8 * self.outputs * (sides[-1] if sides else self.side) ** 2
 
     def leaves(self, name: str, *, trainable: bool = True) -> list[Leaf]:
-        """The leaves of a head of this name; stages begin as torch's linear layers do."""
+        """The leaves of a head of this name."""
+        weight = Leaf(f"{name}/weight", name, "head", (self.outputs, self.channels[-1]), Initial("normal", self.spread))
+        bias = Leaf(f"{name}/bias", name, "head", (self.outputs,))
+        last = [replace(leaf, trainable=trainable) for leaf in (weight, bias)]
+        return [*self.stages(name, trainable=trainable), *last]
+
+    def stages(self, name: str, *, trainable: bool = True) -> list[Leaf]:
+        """The leaves of its stages alone; they begin as torch's linear layers do."""
         shapes: list[tuple[str, tuple[int, ...], Initial]] = []
         for stage, factor in enumerate(self.factors):
             inputs, outputs = self.channels[stage : stage + 2]
@@ -119,21 +132,22 @@ class Upscaler:
                     (f"norm{stage}.weight", (outputs,), Initial("constant", 1.0)),
                     (f"norm{stage}.bias", (outputs,), Initial()),
                 ]
-        shapes += [
-            ("weight", (self.outputs, self.channels[-1]), Initial("normal", self.spread)),
-            ("bias", (self.outputs,), Initial()),
-        ]
         return [Leaf(f"{name}/{own}", name, "head", shape, begins, trainable) for own, shape, begins in shapes]
 
     def __call__(self, params: Leaves, name: str, seen: Tensor) -> Tensor:
         """A grid (n, side, side, inputs) to (n, outputs, pixels, pixels), by the head of this name."""
+        seen = self.widened(params, name, seen)
+        return F.linear(seen, params[f"{name}/weight"], params[f"{name}/bias"]).permute(0, 3, 1, 2)
+
+    def widened(self, params: Leaves, name: str, seen: Tensor) -> Tensor:
+        """What the last layer reads of a grid: (n, pixels, pixels, channels)."""
         for stage in range(len(self.factors)):
             seen = _widened(seen, params[f"{name}/up{stage}.weight"], params[f"{name}/up{stage}.bias"])
             if stage < len(self.factors) - 1:
                 weight, bias = params[f"{name}/norm{stage}.weight"], params[f"{name}/norm{stage}.bias"]
-                seen = F.layer_norm(seen, weight.shape, weight, bias)
+                seen = F.layer_norm(seen, weight.shape, weight, bias, self.eps)
             seen = F.gelu(seen)
-        return F.linear(seen, params[f"{name}/weight"], params[f"{name}/bias"]).permute(0, 3, 1, 2)
+        return seen
 
 
 def stages(factor: int) -> list[int]:

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -127,7 +128,10 @@ class AdaptedLinear(nn.Module):
 
 def _weighted(hidden: Tensor, weight: float | Tensor) -> Tensor:
     """Hidden (n, tokens, rank) times one weight, or times one for each image (n,)."""
-    return hidden * (weight.reshape(-1, 1, 1) if isinstance(weight, Tensor) else weight)
+    if not isinstance(weight, Tensor) or not weight.dim():
+        return hidden * weight
+    each = weight.repeat_interleave(len(hidden) // len(weight))  # An image may have several windows, one by one.
+    return hidden * each.reshape(-1, *[1] * (hidden.dim() - 1))
 
 
 def adapt(model: nn.Module, targets: Sequence[str], adaptation: Adaptation) -> list[Site]:
@@ -136,7 +140,7 @@ def adapt(model: nn.Module, targets: Sequence[str], adaptation: Adaptation) -> l
     Targets are any of q, k, v, qkv, proj, fc1, fc2; a ValueError names one that the model has not. Returns every
     adapted site, in the order of the forward pass.
     """
-    adapted: list[Site] = []
+    found: dict[str, list[Site]] = {}
     for number in range(len(model.get_submodule("blocks"))):  # type: ignore[arg-type]
         for path, places in LAYERS.items():
             if not (wanted := [target for target in places if target in targets]):
@@ -145,13 +149,25 @@ def adapt(model: nn.Module, targets: Sequence[str], adaptation: Adaptation) -> l
             linear = getattr(model.get_submodule(place), layer, None)
             if not isinstance(linear, nn.Linear):
                 raise ValueError(f"lora.targets: {type(model).__name__} has no linear layer {place}.{layer} to adapt")
-            sites = []
             for target in wanted:
                 part, parts = places[target]
                 rows = linear.out_features // parts
-                sites.append(Site(f"{place}.{target}", part * rows, rows, linear.in_features))
-            setattr(model.get_submodule(place), layer, AdaptedLinear(linear, sites, adaptation, len(adapted)))
-            adapted += sites
+                site = Site(f"{place}.{target}", part * rows, rows, linear.in_features)
+                found.setdefault(f"{place}.{layer}", []).append(site)
+    return replace(model, found, adaptation)
+
+
+def replace(model: nn.Module, layers: Mapping[str, Sequence[Site]], adaptation: Adaptation) -> list[Site]:
+    """Replace linear layers by adapted ones, in place; returns all sites, in their order.
+
+    Layers are named by their paths, in the order of the forward pass, each with its adapted projections.
+    """
+    adapted: list[Site] = []
+    for path, sites in layers.items():
+        parent, _, own = path.rpartition(".")
+        linear: Any = model.get_submodule(path)
+        setattr(model.get_submodule(parent), own, AdaptedLinear(linear, sites, adaptation, len(adapted)))
+        adapted += sites
     return adapted
 
 

@@ -33,7 +33,7 @@ class Network(ABC):
         sites: Names of the projections that LoRA adapts, in the order of the forward pass; empty for a network that has
             none.
         name: The module's file name.
-        adaptable: Whether it has projections that LoRA can adapt.
+        roles: What `trains` may name: `lora` where it has projections to adapt, roles of its weights, words of its own.
         predicts: Whether it can make a prediction of each image, of each pixel, or both; see `Task.predicts`.
         scale: What an adapter's product is multiplied with, alpha/rank.
     """
@@ -41,7 +41,7 @@ class Network(ABC):
     sites: Sequence[str] = ()
     scale: float = 1.0
     name: ClassVar[str]
-    adaptable: ClassVar[bool] = False
+    roles: ClassVar[tuple[str, ...]] = ("head", "all")
     predicts: ClassVar[tuple[str, ...]] = ("images",)
 
     @classmethod

@@ -85,6 +85,7 @@ class UNet(Network):
     """
 
     name = "unet"
+    roles = ("head", "norm", "decoder", "backbone", "all")
     predicts = ("pixels",)
 
     def __init__(self, body: Body, task: Task, side: int, initialisation: InitialisationSettings | None = None) -> None:
@@ -152,7 +153,7 @@ class UNet(Network):
         dropout: Tensor | None = None,
     ) -> Output:
         """See `Network`."""
-        (features, seen), buffers = self._dense(images, params, adapters, training=training)
+        (features, seen), buffers = self._dense([images], params, adapters, training=training)
         return Output(weighted(lambda name: self.head(params, name, seen), heads), features, {}, buffers)
 
     def pretrained(self, leaf: Leaf) -> Tensor:

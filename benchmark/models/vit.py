@@ -97,7 +97,7 @@ class ViT(Network):
     """
 
     name = "vit"
-    adaptable = True
+    roles = ("lora", "head", "norm", "attention", "backbone", "last_block", "all")
     predicts = ("images", "pixels")
 
     def __init__(
@@ -182,7 +182,7 @@ class ViT(Network):
         """See `Network`."""
         pairs = {name: weight for name, weight in adapters.items() if lora_name(name, self.sites[0], "A") in params}
         with self._adaptation.using(params, pairs, trace, dropout) as outputs:
-            (features, seen), buffers = self._dense(images, params, adapters, training=training)
+            (features, seen), buffers = self._dense([images], params, adapters, training=training)
         prediction = weighted(lambda name: self.head(params, name, seen), heads)
         return Output(prediction, features, outputs, buffers)
 

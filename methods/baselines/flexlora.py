@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from benchmark.method import Leaves, Method, mean_over_clients, named, pairs, stacked, truncated
+from benchmark.method import Leaves, Method, mean_of_products
 
 
 class FlexLoRA(Method):
@@ -14,7 +14,4 @@ class FlexLoRA(Method):
 
     def server(self, sent: Leaves, start: Leaves, weights: Tensor) -> Leaves:
         """The best adapter of its rank for the mean of the products; the mean of all else."""
-        ranks = {site: pair.B.shape[-1] for site, pair in pairs(sent, "global").items()}
-        found = named({site: truncated(pair, ranks[site]) for site, pair in stacked(sent, weights).items()}, "global")
-        rest = {name: leaf for name, leaf in sent.items() if name not in found}
-        return {**mean_over_clients(rest, weights), **found}
+        return mean_of_products(sent, weights)

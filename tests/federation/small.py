@@ -22,8 +22,10 @@ from benchmark.contract.federation import (
 )
 from benchmark.federation.client import Lane
 from benchmark.federation.methods import load
+from benchmark.fitness import fixed
 from benchmark.method import Method
 from benchmark.methods import discovered, method_file
+from benchmark.models.vit import ViT
 
 __all__ = [
     "ARGUMENTS",
@@ -47,8 +49,9 @@ __all__ = [
 ]
 
 ROOT = Path(__file__).resolve().parents[2]
-METHODS = sorted(discovered().files)
-"""Names of the methods, found as the workflow finds them: a newcomer's file is tested too."""
+METHODS = sorted(name for name in discovered().files if {*(fixed(name, "trains") or ())} <= {*ViT.roles})
+"""Names of the methods that can train a vision transformer, found as the workflow finds them: a newcomer's file is
+tested too."""
 
 LANES = (Lane("1e-1", 0), Lane("2e-2", 0), Lane("1e-1", 1), Lane("2e-2", 1))
 """Two rates and two seeds."""

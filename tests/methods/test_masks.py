@@ -48,7 +48,7 @@ def unet(method: Method, own: Sequence[ClientData] | None) -> Engine:
 def whole(name: str) -> bool:
     """Whether a method trains whatever there is: planning refuses the others where a network has no projections."""
     held = methods.load(ROOT / method_file(name), {})
-    return "lora" not in (*held.needs, *(held.trains or ()))
+    return {*held.needs, *(held.trains or ())} <= {*UNet.roles}
 
 
 BUILDS = {"patches": patches, "unet": unet}

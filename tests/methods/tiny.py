@@ -43,7 +43,7 @@ class Tiny(Network):
     """The frozen layer, with LoRA, and a linear head."""
 
     name = "tiny"
-    adaptable = True
+    roles = ("lora", "head")
     sites = (SITE,)
     scale = SCALE
     _head = Linear(FEATURES, CLASSES, 0.3)

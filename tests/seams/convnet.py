@@ -37,6 +37,7 @@ class ConvNet(Network):
     """The network and a linear head."""
 
     name = "convnet"
+    roles = ("head", "norm", "backbone", "all")
 
     def __init__(self, task: Task, body: nn.Sequential | None = None) -> None:
         self._dense = Dense(body or build(), lambda name: "norm" if name.startswith(("1.", "4.")) else "backbone")
@@ -90,7 +91,7 @@ class ConvNet(Network):
         dropout: Tensor | None = None,
     ) -> Output:
         """Features are the means over all places."""
-        features, buffers = self._dense(images, params, adapters, training=training)
+        features, buffers = self._dense([images], params, adapters, training=training)
         prediction = weighted(lambda name: self.head(params, name, features), heads)
         return Output(prediction, features, {}, buffers)
 

@@ -1,0 +1,160 @@
+"""TinyViT (arXiv 2207.10666) as SAM's encoder, as in MobileSAM (arXiv 2306.14289).
+
+The layers are timm's, but for two. In timm's attention, q, k and v come out of one layer, head by head, and a table of
+biases is looked up once and kept; here each has a layer of its own, which an adapter can be added to, and the table is
+looked up in every pass, so that it may be trained. Batch normalisation is folded into the convolution before it: the
+statistics that it was pretrained with hold for whatever is trained, as FLAP-SAM's rows need.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import torch.nn.functional as F
+from timm.models.tiny_vit import Attention as Fused
+from timm.models.tiny_vit import ConvNorm, TinyVit
+from torch import Tensor, nn
+
+from benchmark.errors import one_line
+
+_5M = {"embed_dims": (64, 128, 160, 320), "depths": (2, 2, 6, 2), "num_heads": (2, 4, 5, 10)}
+"""TinyViT-5M."""
+_WINDOWS = (7, 7, 14, 7)
+
+
+class Attention(nn.Module):
+    """Attention within a window, with a learned bias for every distance, q, k and v in layers of their own.
+
+    Args:
+        fused: timm's, whose weights are shared.
+    """
+
+    def __init__(self, fused: Fused) -> None:
+        super().__init__()
+        self.heads, self.norm, self.proj = fused.num_heads, fused.norm, fused.proj
+        self.attention_biases = fused.attention_biases
+        self.register_buffer("attention_bias_idxs", fused.attention_bias_idxs, persistent=False)
+        for name, own in unfused(fused.qkv.weight, fused.qkv.bias, self.heads).items():
+            layer = nn.Linear(fused.qkv.in_features, len(own["weight"]))
+            layer.load_state_dict(own)
+            setattr(self, name, layer)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Tokens (n, tokens, dim) to the same."""
+        x = self.norm(x)
+        q, k, v = (getattr(self, name)(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for name in "qkv")
+        bias = self.attention_biases[:, self.attention_bias_idxs]
+        read = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        mixed: Tensor = self.proj(read.transpose(1, 2).flatten(2))
+        return mixed
+
+
+class Encoder(nn.Module):
+    """The four stages at a sixteenth of the image's side, and SAM's neck.
+
+    Args:
+        width: Features of the grid.
+        image_size: Side of the images, in pixels: a multiple of 32.
+        sizes: Arguments of timm's `TinyVit` that differ from TinyViT-5M's.
+
+    Raises:
+        ValueError: The image's side does not fit.
+    """
+
+    def __init__(self, width: int, image_size: int, sizes: Mapping[str, Any] = MappingProxyType({})) -> None:
+        super().__init__()
+        if image_size % 32:
+            raise ValueError(f"image_size: {image_size} is no multiple of 32, which TinyViT needs")
+        vit = _rebuilt(_original(sizes))
+        self.patch_embed, self.stages = vit.patch_embed, vit.stages
+        channels = self.stages[3].downsample.conv3.out_channels
+        self.neck = nn.Sequential(
+            nn.Conv2d(channels, width, 1, bias=False),
+            LayerNorm2d(width),
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            LayerNorm2d(width),
+        )
+
+    def floats(self, side: int) -> int:
+        """Floats of one image that the backward pass keeps, for a grid of this side; some too many."""
+        sides = (4 * side, 2 * side, side, side)
+        blocks: list[tuple[int, Any]] = [
+            (own**2, b) for own, stage in zip(sides, self.stages, strict=True) for b in stage.blocks
+        ]
+        wide = [places * (b.mlp.fc1 if hasattr(b, "mlp") else b.conv2).weight.shape[0] for places, b in blocks]
+        return 6 * sum(wide)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Pixels (n, 3, S, S) to the grid (n, width, S / 16, S / 16)."""
+        grid: Tensor = self.neck(self.stages(self.patch_embed(pixels)))
+        return grid
+
+
+class LayerNorm2d(nn.LayerNorm):
+    """Layer normalisation over the channels of maps (n, channels, h, w)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, eps=1e-6)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Maps to the same."""
+        return super().forward(maps.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+def rebuilt(tensors: Mapping[str, Tensor], sizes: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Tensor]:
+    """Weights of timm's `TinyVit` as those of `Encoder`.
+
+    Args:
+        tensors: By timm's names; a classifier's norm may be missing.
+        sizes: As `Encoder` is given them.
+
+    Returns:
+        By their names in `Encoder`, but for the neck's.
+
+    Raises:
+        ValueError: A tensor is missing, is too much, or has another shape.
+    """
+    vit = _original(sizes)
+    try:
+        missing, unexpected = vit.load_state_dict(tensors, strict=False)
+    except RuntimeError as error:
+        raise ValueError(one_line(error, 300)) from None
+    faults = [f"there is no {name}" for name in missing if not name.startswith("head.")]
+    faults += [f"{name} is too much" for name in unexpected]
+    if faults:
+        raise ValueError("; ".join(faults[:3]) + (f"; and {len(faults) - 3} more" if len(faults) > 3 else ""))
+    state: Mapping[str, Tensor] = _rebuilt(vit).state_dict()
+    return {name: tensor for name, tensor in state.items() if not name.startswith("head.")}
+
+
+def _original(sizes: Mapping[str, Any]) -> TinyVit:
+    """timm's, at a sixteenth of the image's side, as MobileSAM has it, and not at a thirty-second."""
+    vit = TinyVit(**{**_5M, "window_sizes": _WINDOWS, "num_classes": 0, "drop_path_rate": 0.0, **sizes})
+    vit.stages[3].downsample.conv2.conv.stride = (1, 1)
+    return vit.eval()
+
+
+def _rebuilt(vit: TinyVit) -> TinyVit:
+    """The same with q, k and v apart and batch normalisation folded into convolutions, in place."""
+    for path, layer in list(vit.named_modules()):
+        if isinstance(layer, Fused | ConvNorm):
+            parent, _, own = path.rpartition(".")
+            setattr(vit.get_submodule(parent), own, Attention(layer) if isinstance(layer, Fused) else layer.fuse())
+    return vit
+
+
+def unfused(weight: Tensor, bias: Tensor, heads: int) -> dict[str, dict[str, Tensor]]:
+    """What q, k and v are of a layer whose rows are, head by head, those of q, of k and of v in equal parts.
+
+    Args:
+        weight: Shape (3 out, in).
+        bias: Shape (3 out,).
+        heads: Of attention.
+
+    Returns:
+        By name, `weight` (out, in) and `bias` (out,).
+    """
+    parts = (own.detach().unflatten(0, (heads, 3, -1)).unbind(1) for own in (weight, bias))
+    return {
+        name: {"weight": w.flatten(0, 1), "bias": b.flatten(0, 1)} for name, w, b in zip("qkv", *parts, strict=True)
+    }

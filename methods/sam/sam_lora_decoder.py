@@ -1,0 +1,27 @@
+"""SAM, LoRA and decoder: one of the rows that FLAP-SAM is compared with."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from benchmark.method import Leaves, Method, mean_of_products, mean_over_clients
+
+
+@dataclass(frozen=True)
+class SamLoRADecoder(Method):
+    """Adapters and the whole mask decoder ("LoRA + decoder FT"; arXiv 2407.21739, figure 1; SAMed, arXiv 2304.13785).
+
+    Attributes:
+        average: What is averaged of adapters: `products` B A, cut to the adapter's rank, as in the authors' code; or
+            `factors`, A and B apart. Everything else is averaged as it is.
+    """
+
+    average: str = "products"
+
+    title = "SAM, LoRA and decoder"
+    paper = "arXiv:2407.21739"
+    trains = ("lora", "decoder", "head")
+
+    def server(self, sent: Leaves, start: Leaves, weights: Tensor) -> Leaves:
+        """The weighted mean."""
+        return mean_of_products(sent, weights) if self.average == "products" else mean_over_clients(sent, weights)
