@@ -302,8 +302,8 @@ class Config(RunningSettings, ProtocolSettings):
     federations: dict[Name, FederationSettings] = Field(min_length=1)
     """Federations by name."""
     methods: tuple[Name, ...] | None = None
-    """Groups (folders of `methods/`) and single methods by name; all groups where none are given. One's own files,
-    in `methods/` itself, run whatever is named here."""
+    """Groups (folders of `methods/`) and single methods by name; where none are given, all that the network can train.
+    One's own files, in `methods/` itself, run whatever is named here."""
     own: tuple[Name, ...] | None = None
     """Which of one's own files run, by their names; all of them where none are given."""
     method_settings: dict[Name, dict[str, Scalar]] = {}

@@ -25,7 +25,7 @@ def faults(config: Config) -> list[str]:
         A line for each fault: the setting's place, what is wrong with it, and what there is.
     """
     there = discovered()
-    methods = sorted({*there.chosen(config.methods, config.own), *(own.method for own in config.variants.values())})
+    methods = sorted({*chosen(config), *(own.method for own in config.variants.values())})
     found = [
         *there.unknown(config.methods or (), config.own or (), config.method_settings),
         *_variants(config),
@@ -36,6 +36,12 @@ def faults(config: Config) -> list[str]:
     if not methods:
         found.append("methods: none is named, and none stands in methods/ itself; name a group or a method")
     return found or list(_predictions(config)) or list(_trained(config, methods))
+
+
+def chosen(config: Config) -> list[str]:
+    """The methods that a configuration runs; where it names none, all that can be trained on its network."""
+    found = discovered().chosen(config.methods, config.own)
+    return [name for name in found if config.methods is not None or not _unknown_roles(config, name)]
 
 
 def fixed(method: str, attribute: str) -> Any:
@@ -126,8 +132,7 @@ def _settings(place: str, settings: Iterable[str], known: Sequence[str] | None) 
 
 def _trained(config: Config, methods: Sequence[str]) -> Iterator[str]:
     """Methods that need what is not trained, or that train what the network does not have."""
-    network = config.backbone.network
-    roles = _literal(f"benchmark/models/{network}.py", "roles", ("head", "all"))
+    network, roles = config.backbone.network, _roles(config)
     for method in methods:
         trained = fixed(method, "trains") or config.trains
         if "lora" in trained and "lora" not in roles:
@@ -135,7 +140,7 @@ def _trained(config: Config, methods: Sequence[str]) -> Iterator[str]:
                 f"trains: {method} trains {', '.join(trained)}, but the network {network} has no "
                 f"projections for lora; leave {method} out of `methods`, or set `trains`: [all], say"
             )
-        elif unknown := [role for role in trained if role not in roles]:
+        elif unknown := _unknown_roles(config, method):
             yield (
                 f"trains: {method} trains {', '.join(unknown)}, which the network {network} has not; it has "
                 f"{', '.join(roles)}; leave {method} out of `methods`, or change `trains`"
@@ -145,6 +150,17 @@ def _trained(config: Config, methods: Sequence[str]) -> Iterator[str]:
                 f"trains: {method} needs {', '.join(lacking)}, but what is trained is {', '.join(trained)}; leave "
                 f"{method} out of `methods`, or train {', '.join(lacking)} too"
             )
+
+
+def _roles(config: Config) -> tuple[str, ...]:
+    """What can be trained on a configuration's network."""
+    roles: tuple[str, ...] = _literal(f"benchmark/models/{config.backbone.network}.py", "roles", ("head", "all"))
+    return roles
+
+
+def _unknown_roles(config: Config, method: str) -> list[str]:
+    """What a method trains and the network has not."""
+    return [role for role in fixed(method, "trains") or config.trains if role not in _roles(config)]
 
 
 def _literal(file: str, name: str, default: Any) -> Any:

@@ -28,7 +28,7 @@ from benchmark.config import (
 )
 from benchmark.federation import shard
 from benchmark.files import digest
-from benchmark.methods import discovered, method_file
+from benchmark.methods import method_file
 from benchmark.reporting import gallery
 from benchmark.sources import ROOT, closure, fetching
 
@@ -99,7 +99,7 @@ class Plan:
     @cached_property
     def plain(self) -> list[str]:
         """The methods that are rows under their own name."""
-        return discovered().chosen(self.config.methods, self.config.own)
+        return fitness.chosen(self.config)
 
     @property
     def datasets(self) -> list[str]:

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -29,7 +30,6 @@ sys.path.insert(0, str(ROOT))
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
-from benchmark.federation.beside import Beside  # noqa: E402
 from PIL import Image  # noqa: E402
 from torch import Tensor  # noqa: E402
 from torch.fx.experimental.proxy_tensor import make_fx  # noqa: E402
@@ -289,16 +289,22 @@ def checkpoints(setup: Setup) -> Iterator[Pair]:
     ours, six = setup.engine(), setup.engine(1, clients=6, method="fedpal")
     work, state = one_round(ours), six.start(RATES)
 
-    def trained(store: Store, beside: Beside | None) -> None:
+    def trained(store: Store, beside: ThreadPoolExecutor | None) -> None:
+        keeping: Future[None] | None = None
         for number in range(3):
             work()
             kept = replace(state.map(lambda leaf: leaf.to("cpu", copy=True)), round=number)
             records = {f"{i}{'0' * 9}": Record(kept.lane(i), [], 0.0) for i in range(len(RATES))}
             save = partial(store.checkpoint, records)
-            beside.do(save) if beside else save()
+            if keeping:
+                keeping.result()
+            if beside:
+                keeping = beside.submit(save)
+            else:
+                save()
 
     def apart() -> None:
-        with tempfile.TemporaryDirectory(dir=ROOT) as folder, Beside() as beside:
+        with tempfile.TemporaryDirectory(dir=ROOT) as folder, ThreadPoolExecutor(1) as beside:
             trained(Store(Path(folder)), beside)
 
     def between() -> None:

@@ -3,24 +3,36 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Literal
 
-from benchmark.federation.client import Lane
+import torch
+
 from benchmark.federation.engine import Engine
 from benchmark.federation.exchange import Exchange, size
+from benchmark.federation.model import Model
 from benchmark.leaf import Leaf
-from benchmark.method import Phase
+from benchmark.method import Method, Phase
 
 
 def phases(engine: Engine, rounds: int) -> list[Phase]:
     """All passes of a run, the closing ones among them."""
-    method = engine.model.method
+    return _phases(engine.model.method, rounds)
+
+
+def _phases(method: Method, rounds: int) -> list[Phase]:
     return [phase for round in range(rounds) for phase in method.phases(round)] + list(method.closing())
 
 
 def trainable_parameters(engine: Engine, rounds: int) -> int:
+    """Parameters that one client of an engine's federation trains."""
+    return trained(engine.model, rounds)
+
+
+def trained(model: Model, rounds: int) -> int:
     """Parameters that one client trains, in any pass of any round."""
-    every = phases(engine, rounds)
-    leaves = [leaf for leaf in engine.model.leaves.values() if leaf.trainable]
+    every = _phases(model.method, rounds)
+    leaves = [leaf for leaf in model.leaves.values() if leaf.trainable]
     return _size(leaf for leaf in leaves if any(phase.trains(leaf) for phase in every))
 
 
@@ -44,18 +56,42 @@ class Traffic:
 
 
 def traffic(engine: Engine, rounds: int) -> Traffic:
-    """Bytes of the messages of all rounds: nothing is trained for them, for their sizes depend on shapes alone."""
-    if engine.model.method.pooled:
+    """Bytes of the messages in an engine's federation."""
+    return messages(engine.model, engine.head, len(engine.participants), rounds, engine.dtype)
+
+
+def messages(
+    model: Model, head: Literal["shared", "personal"], clients: int, rounds: int, dtype: torch.dtype
+) -> Traffic:
+    """Bytes of the messages of all rounds.
+
+    Nothing is computed for them: hooks are given tensors that have shapes and no values.
+
+    Args:
+        model: Whose leaves travel.
+        head: The policy for the head, where the method does not define its own.
+        clients: How many there are.
+        rounds: How many there are.
+        dtype: Of the leaves.
+
+    Returns:
+        What one client sends and receives.
+    """
+    method = model.method
+    if method.pooled:
         return Traffic([0] * rounds, [0] * rounds)
-    state = engine.start([Lane("1", 0)])
+    empty = partial(torch.empty, dtype=dtype, device="meta")
+    params = {name: empty((clients, 1, *leaf.shape)) for name, leaf in model.leaves.items()}
+    memory = torch.vmap(torch.vmap(lambda own: dict(method.memory(own))))(params)
     found: dict[tuple[str, ...], tuple[int, int]] = {}
     each = []
     for round in range(rounds):
-        exchange = Exchange(engine.model, engine.head, round)
+        exchange = Exchange(model, head, round)
         leaves = tuple(exchange.leaves)
         if leaves not in found:
-            sent = exchange.up(state.params, state.memory)
-            found[leaves] = size(sent, 2), size(exchange.served(sent, state.params, engine.weights), 1)
+            sent = exchange.up(params, memory)
+            weights = torch.empty(clients, dtype=torch.float64, device="meta")
+            found[leaves] = size(sent, 2), size(exchange.served(sent, params, weights), 1)
         each.append(found[leaves])
     return Traffic([up for up, _ in each], [down for _, down in each])
 

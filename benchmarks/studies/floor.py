@@ -28,7 +28,7 @@ from torch import Tensor  # noqa: E402
 from benchmark import provenance  # noqa: E402
 from benchmark.config import TrainingJob, read  # noqa: E402
 from benchmark.data.augmentation import to_float  # noqa: E402
-from benchmark.federation.client import Client, Lane  # noqa: E402
+from benchmark.federation.client import ClientData, Lane  # noqa: E402
 from benchmark.federation.engine import Engine, State  # noqa: E402
 from benchmark.federation.job import Job  # noqa: E402
 from benchmark.federation.model import Images  # noqa: E402
@@ -107,7 +107,7 @@ def _outputs(engine: Engine, state: State, lane: int, floor: float) -> dict[str,
     return dict(zip(("below", "cosine", "norm"), torch.stack(found).mean(0).tolist(), strict=True))
 
 
-def _traced(engine: Engine, client: Client, params: Mapping[str, Tensor]) -> list[Tensor]:
+def _traced(engine: Engine, client: ClientData, params: Mapping[str, Tensor]) -> list[Tensor]:
     """Both adapters' outputs at all projections but the last block's, whose queries are those of one token alone."""
     images = to_float(client.training.images[:IMAGES], engine.dtype)
     with torch.no_grad():

@@ -30,7 +30,7 @@ SMALL = {
     "decoder_mlp": 8,
     "decoder_heads": 2,
 }
-OTHERS = ["fedsa_lora", "feddpa_t", "fedopal_w", "fedopal_r", "ditto", "fedex_lora"]
+OTHERS = ["feddpa_t", "fedopal_r"]
 
 
 @functools.cache

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from benchmark.config import AugmentationSettings, OptimiserSettings, TrainingSettings
-from benchmark.federation.client import Client, Lane, Samples
+from benchmark.federation.client import ClientData, Lane, Samples
 from benchmark.federation.engine import Engine, State
 from benchmark.federation.model import Model
 from benchmark.federation.rows import Rows
@@ -103,7 +103,7 @@ class Tiny(Network):
         """Nobody reads it."""
 
 
-def hospitals() -> list[Client]:
+def hospitals() -> list[ClientData]:
     """Two of them: drawn images of 2 x 2 pixels, and labels that the images do not say."""
     source = torch.Generator().manual_seed(1)
     found = []
@@ -112,12 +112,14 @@ def hospitals() -> list[Client]:
         labels = torch.randint(CLASSES, (count + 4,), generator=source)
         own, unseen = slice(count), slice(count, None)
         found.append(
-            Client(name, Samples(Rows.of(images[own]), labels[own]), Samples(Rows.of(images[unseen]), labels[unseen]))
+            ClientData(
+                name, Samples(Rows.of(images[own]), labels[own]), Samples(Rows.of(images[unseen]), labels[unseen])
+            )
         )
     return found
 
 
-def engine(method: Method, clients: Sequence[Client] | None = None, momentum: float = MOMENTUM) -> Engine:
+def engine(method: Method, clients: Sequence[ClientData] | None = None, momentum: float = MOMENTUM) -> Engine:
     """The engine that trains a method on the tiny network."""
     task = Classification([f"class {number}" for number in range(CLASSES)])
     optimiser = OptimiserSettings(momentum=momentum)
@@ -157,7 +159,7 @@ class Twin:
         client: The hospital.
     """
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: ClientData) -> None:
         self.x = pixels(client.training)
         self.y = np.eye(CLASSES)[client.training.targets.numpy()]
         self.size = len(self.x)

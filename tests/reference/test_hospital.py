@@ -8,12 +8,12 @@ import timm
 import torch
 from torch import Tensor
 
-from benchmark.federation.client import Client
+from benchmark.federation.client import ClientData
 from tests.federation.small import ARGUMENTS, CLASSES, SIZE, VIT, clients, weights
 from tests.reference.hospital import Drawn, Hospital, Images, SeparateQKV, Setting, average, changed, cosine
 
 
-def images(own: Client) -> Images:
+def images(own: ClientData) -> Images:
     """A hospital, and the steps of one pass, in which images stand in order and are changed as little as may be."""
     stored, labels = own.training.images[:].numpy(), own.training.targets.numpy()
     still = np.tile([0.9, 0.9, 0.0, 0.5, 0.5], (len(labels), 1))
