@@ -34,6 +34,8 @@ from benchmark.sources import ROOT, closure, fetching
 
 _ROW = ("{federation}", "{method}")
 """A row in patterns of paths."""
+_OWN = ("federation", "clients", "method", "variant", "method_settings", "task", "head")
+"""What of a training a row has of its own."""
 
 
 @dataclass(frozen=True)
@@ -298,6 +300,7 @@ class Plan:
             *drawn,
             *self.statistics,
             *map(self.places.of, ("leaderboard.csv", "leaderboard.md", "selection.csv", "checks.csv", "report.html")),
+            self.places.of("tables/communication.csv"),
             *([self.places.of("appendix/selection.csv")] if self.appendix else []),
         ]
 
@@ -434,6 +437,26 @@ class Plan:
             **{name: getattr(config, name) for name in ProtocolSettings.model_fields},
         )
         return job.model_dump_json()
+
+    @property
+    def protocol(self) -> str:
+        """What of a training all rows have, as JSON."""
+        return _json({k: v for k, v in json.loads(self.training(*self.rows[0])).items() if k not in _OWN})
+
+    @property
+    def row_by_row(self) -> str:
+        """What each row has of its own, as JSON: a list of `reporting.communication.Row`."""
+        return _json(
+            [
+                {
+                    "own": {k: v for k, v in json.loads(self.training(*row)).items() if k in _OWN},
+                    "method": self.method_file(row[1]),
+                    "dataset": self.dataset(row[0]),
+                    "image_size": self.config.federations[row[0]].image_size,
+                }
+                for row in self.rows
+            ]
+        )
 
     # How jobs run, which decides no result: never a parameter.
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from benchmark import fitness, plan
+from benchmark import fitness
 from benchmark.config import ConfigError
 from benchmark.methods import discovered
 from benchmark.plan import Plan
@@ -27,8 +27,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names = ["mine", "other"]
     for name in names:
         shutil.copy(ROOT / "methods/_template.py", tmp_path / f"methods/{name}.py")
-    for module in (fitness, plan):
-        monkeypatch.setattr(module, "discovered", partial(discovered, tmp_path))
+    monkeypatch.setattr(fitness, "discovered", partial(discovered, tmp_path))
     return names
 
 

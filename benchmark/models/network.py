@@ -56,7 +56,7 @@ class Network(ABC):
     @abstractmethod
     def load(
         cls,
-        weights: Path,
+        weights: Path | None,
         name: str,
         arguments: Mapping[str, Any],
         task: Task,
@@ -67,7 +67,8 @@ class Network(ABC):
         """The network with its weights, for images of one size.
 
         Args:
-            weights: A safetensors file, as the job that fetches it writes it.
+            weights: A safetensors file, as the job that fetches it writes it; where None, the network has the shapes of
+                its weights and not their values.
             name: The name of a variant, as the network's own library has it.
             arguments: Passed to that library.
             task: What its head predicts.

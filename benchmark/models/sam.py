@@ -327,7 +327,7 @@ class Sam(Network):
     @classmethod
     def load(
         cls,
-        weights: Path,
+        weights: Path | None,
         name: str,
         arguments: Mapping[str, Any],
         task: Task,
@@ -339,9 +339,10 @@ class Sam(Network):
         if image_size % PATCH:
             raise ValueError(f"image_size: {image_size} is no multiple of {PATCH}, which the grid of SAM needs")
         body, head = build(name, arguments, task.outputs, image_size)
-        tensors = load_file(weights)
+        if weights is None:
+            return cls(body, head, {}, lora, initialisation)
         try:
-            pretrained = fill(body, tensors)
+            pretrained = fill(body, load_file(weights))
         except ValueError as error:
             raise ValueError(f"{weights}: not the weights of {name} {dict(arguments)}: {error}") from None
         return cls(body, head, pretrained, lora, initialisation)

@@ -110,7 +110,7 @@ class UNet(Network):
     @classmethod
     def load(
         cls,
-        weights: Path,
+        weights: Path | None,
         name: str,
         arguments: Mapping[str, Any],
         task: Task,
@@ -125,7 +125,8 @@ class UNet(Network):
                 f"backbone.arguments: {len(body.encoder)} levels halve images {len(body.encoder) - 1} times, which "
                 f"{image_size} pixels cannot be: set image_size to a multiple of {halved}, or take fewer levels"
             )
-        _fill(body, weights)
+        if weights is not None:
+            _fill(body, weights)
         return cls(body, task, image_size, initialisation)
 
     def on(self, device: torch.device | str, precision: str) -> "UNet":

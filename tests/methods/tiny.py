@@ -54,7 +54,7 @@ class Tiny(Network):
         raise OSError("the tiny network has no pretrained weights")
 
     @classmethod
-    def load(cls, weights: Path, *settings: Any) -> "Tiny":  # type: ignore[override]
+    def load(cls, weights: Path | None, *settings: Any) -> "Tiny":  # type: ignore[override]
         """See `fetch`."""
         raise ValueError("the tiny network is not loaded from a file")
 
@@ -66,7 +66,7 @@ class Tiny(Network):
         self, adapters: Sequence[str], heads: Sequence[str], trains: Sequence[str], *, offset: bool = False
     ) -> list[Leaf]:
         """Pairs, offset and heads."""
-        site = [(lora.Site(SITE, 0, FEATURES), INPUTS)]
+        site = [lora.Site(SITE, 0, FEATURES, INPUTS)]
         found = [leaf for name in adapters for leaf in lora.leaves(name, site, RANK, "kaiming")]
         found += lora.offsets(site) if offset else []
         return found + [leaf for name in heads for leaf in self._head.leaves(name)]

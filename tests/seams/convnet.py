@@ -54,7 +54,7 @@ class ConvNet(Network):
     @classmethod
     def load(
         cls,
-        weights: Path,
+        weights: Path | None,
         name: str,
         arguments: Mapping[str, Any],
         task: Task,
@@ -64,7 +64,8 @@ class ConvNet(Network):
     ) -> "ConvNet":
         """The network with its weights."""
         body = build()
-        body.load_state_dict(load_file(weights), strict=False)
+        if weights is not None:
+            body.load_state_dict(load_file(weights), strict=False)
         return cls(task, body)
 
     def on(self, device: torch.device | str, precision: str) -> "ConvNet":

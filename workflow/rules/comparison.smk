@@ -136,6 +136,32 @@ rule table:
         " --csv {output.csv} --md {output.md} --tex {output.tex} > {log} 2>&1"
 
 
+# From shapes alone: neither data nor weights, nor a training, are needed.
+rule communication:
+    input:
+        methods=[plan.method_file(name) for name in plan.methods],
+        code=plan.sources(
+            "benchmark.reporting.communication",
+            f"benchmark.models.{plan.config.backbone.network}",
+            *(f"benchmark.data.datasets.{name}" for name in plan.datasets),
+            tasks=plan.tasks,
+        ),
+    output:
+        plan.places.of("tables/communication.csv"),
+    log:
+        plan.log("communication"),
+    conda:
+        "../../environment.yml"
+    params:
+        protocol=plan.protocol,
+        rows=plan.row_by_row,
+    message:
+        "Count what every method trains and sends"
+    shell:
+        "python -m benchmark.reporting.communication --protocol {params.protocol:q} --rows {params.rows:q}"
+        " --output {output} > {log} 2>&1"
+
+
 rule leaderboard:
     input:
         **plan.collected,
