@@ -20,6 +20,7 @@ class FLAPSAM(Method):
 
     title = "FLAP-SAM"
     paper = "arXiv:2407.21739"
+    head = "shared"
     trains = ("lora", "head")
 
     def server(self, sent: Leaves, start: Leaves, weights: Tensor) -> Leaves:

@@ -8,4 +8,5 @@ class SamAttention(Method):
 
     title = "SAM, attention"
     paper = "arXiv:2407.21739"
+    head = "shared"
     trains = ("attention", "head")

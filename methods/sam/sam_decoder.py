@@ -8,4 +8,5 @@ class SamDecoder(Method):
 
     title = "SAM, decoder"
     paper = "arXiv:2407.21739"
+    head = "shared"
     trains = ("decoder", "head")

@@ -11,4 +11,5 @@ class SamFull(Method):
 
     title = "SAM, full"
     paper = "arXiv:2407.21739"
+    head = "shared"
     trains = ("all",)

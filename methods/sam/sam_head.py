@@ -8,4 +8,5 @@ class SamHead(Method):
 
     title = "SAM, head"
     paper = "arXiv:2407.21739"
+    head = "shared"
     trains = ("head",)

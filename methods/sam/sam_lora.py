@@ -20,6 +20,7 @@ class SamLoRA(Method):
 
     title = "SAM, LoRA"
     paper = "arXiv:2407.21739"
+    head = "shared"
     trains = ("lora",)
 
     def server(self, sent: Leaves, start: Leaves, weights: Tensor) -> Leaves:

@@ -20,6 +20,7 @@ class SamLoRADecoder(Method):
 
     title = "SAM, LoRA and decoder"
     paper = "arXiv:2407.21739"
+    head = "shared"
     trains = ("lora", "decoder", "head")
 
     def server(self, sent: Leaves, start: Leaves, weights: Tensor) -> Leaves:
