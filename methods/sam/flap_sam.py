@@ -1,6 +1,7 @@
 """FLAP-SAM: the proposed row."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor
 
@@ -16,7 +17,7 @@ class FLAPSAM(Method):
             `factors`, A and B apart. Everything else is averaged as it is.
     """
 
-    average: str = "products"
+    average: Literal["products", "factors"] = "products"
 
     title = "FLAP-SAM"
     paper = "arXiv:2407.21739"

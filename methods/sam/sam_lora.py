@@ -1,6 +1,7 @@
 """SAM, LoRA: one of the rows that FLAP-SAM is compared with."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor
 
@@ -16,7 +17,7 @@ class SamLoRA(Method):
             `factors`, A and B apart. Everything else is averaged as it is.
     """
 
-    average: str = "products"
+    average: Literal["products", "factors"] = "products"
 
     title = "SAM, LoRA"
     paper = "arXiv:2407.21739"
