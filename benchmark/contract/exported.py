@@ -7,6 +7,7 @@ from pathlib import Path
 import timm
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file
 
 from benchmark.contract.fault import ContractError, Remark
 from benchmark.contract.federation import ARGUMENTS, SIZE, VIT, predictions, weights
@@ -36,6 +37,8 @@ def peft_loads_what_is_deployed(trial: Trial) -> Remark | None:
     vit.load_state_dict(weights(), strict=False)
     with tempfile.TemporaryDirectory() as folder:
         network.export(Path(folder), leaves, *engine.model.parted(engine.model.method.mix(leaves)))
+        if (dense := Path(folder) / "weights.safetensors").is_file():
+            vit.load_state_dict(load_file(dense), strict=False)
         loaded = PeftModel.from_pretrained(vit, folder).double().eval()
         beside = Path(folder) / HEADS
         heads = _read(beside) if beside.is_file() else None

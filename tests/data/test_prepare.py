@@ -57,7 +57,7 @@ def test_missing_clients_are_reported(
     [
         ("toy_lesion", {}, "no dataset 'toy_lesion'; there are: camelyon17"),
         ("toy_lesions", {"protocol": "fancy"}, "no protocol 'fancy'; there are: flamby, lesion_disjoint"),
-        ("toy_lesions", {"options": {"scail": 1}}, "no option 'scail'; there are: scale, side, seed"),
+        ("toy_lesions", {"options": {"scail": 1}}, "no option 'scail'; there are: scale, evenness, styles, side, seed"),
         ("toy_lesions", {"options": {"scale": 2.0}}, "scale must lie in (0, 1]"),
         ("toy_lesions", {"clients": ["9"]}, "no client 9; there are: 0, 1, 2, 3, 4, 5"),
         ("toy_lesions", {"source": "/nowhere"}, "`source` is /nowhere, but there is no such folder"),

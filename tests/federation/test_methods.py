@@ -42,8 +42,8 @@ def test_a_file_outside_the_project_becomes_a_method_with_its_settings(tmp_path:
     [
         (("class Mine(Method)", "class Mine"), "exactly one subclass of Method; this one defines none"),
         (('paper = "none"\n', 'paper = "none"\n\n\nclass Other(Mine):\n    """Two."""\n'), "defines Mine, Other"),
-        (('    title = "Mine"\n', ""), "Mine needs a `title`"),
-        (('    paper = "none"\n', ""), "Mine needs a `paper`"),
+        (('    title = "Mine"\n', ""), "Mine needs `title`, a text"),
+        (('    paper = "none"\n', ""), "Mine needs `paper`, a text"),
         (('    """FedAvg under my name."""\n', ""), "Mine needs a docstring"),
     ],
 )

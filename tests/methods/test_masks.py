@@ -54,7 +54,7 @@ def whole(name: str) -> bool:
 BUILDS = {"patches": patches, "unet": unet}
 KINDS = [
     "fedit",
-    "fedsa_lora",
+    "fedper",
     "feddpa_t",
     "fedopal_r",
     "ditto",

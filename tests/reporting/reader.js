@@ -33,7 +33,7 @@ async function measure(frame) {
 
 function act(frame) {
   const page = frame.contentDocument, window = frame.contentWindow, address = () => window.location.hash, found = {};
-  const table = page.querySelector("#leaderboard-table"), heads = texts(table, "thead th"), mean = heads.indexOf("Mean");
+  const table = page.querySelector("#leaderboard-table"), heads = texts(table, "thead th"), mean = heads.indexOf("Chance-corrected");
   const button = all(table, "thead button")[mean], column = () => all(table.tBodies[0], "tr").map((row) => row.children[mean].dataset.value);
   button.click();
   found.rising = column();

@@ -15,6 +15,7 @@ import torch
 from peft import PeftModel
 from safetensors.torch import load_file
 from sklearn.metrics import balanced_accuracy_score
+from timm.models.vision_transformer import checkpoint_filter_fn
 
 from benchmark.plan import Plan
 from tests.workflow.conftest import SMALL, Project
@@ -64,8 +65,9 @@ def test_deployed_adapters_load_with_peft_and_predict_what_was_tested(finished: 
     images, rows = np.load(pack / "test.npy"), pd.read_parquet(pack / "test.parquet")
     settings = plan.config.backbone
     for client in ("0", "3"):
-        model = timm.create_model(settings.name, img_size=16, num_classes=8, **settings.arguments)
-        model.load_state_dict(load_file(finished.folder / plan.backbone / "model.safetensors"), strict=False)
+        model = timm.create_model(settings.name, img_size=24, num_classes=8, **settings.arguments)
+        frozen = load_file(finished.folder / plan.backbone / "model.safetensors")
+        model.load_state_dict(checkpoint_filter_fn(frozen, model), strict=False)
         folder = results / f"runs/toy_lesions/fedit/lr={rate}/seed=0/adapters/{client}"
         model = PeftModel.from_pretrained(model, folder).eval()
         own = rows["client"] == client

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.workflow
 
 def test_two_tasks_run_to_one_leaderboard(project: Project) -> None:
     """The classification that is already there is not trained again; masks are kept of the shown cases alone."""
-    volumes = {"image_size": 16, "options": {"scale": 0.3, "side": 32}, "validation": 0.3}
+    volumes = {"image_size": 24, "options": {"scale": 0.3, "side": 32}, "validation": 0.3}
     changed = {**SMALL, "name": "two_tasks", "federations": {**SMALL["federations"], "toy_volumes": volumes}}
     (project.folder / "config/two_tasks.yaml").write_text(yaml.safe_dump(changed), encoding="utf-8")
     project.snakemake("all", config="two_tasks")
@@ -44,7 +44,7 @@ def test_two_tasks_run_to_one_leaderboard(project: Project) -> None:
         assert row["value"] == own.loc[own["client"] == row["client"], "value"].min()
     with np.load(results / "test/toy_volumes/local/shown.npz") as held:
         assert sorted(held["sample"]) == sorted(shown["sample"].unique())
-        assert held["predicted"].shape == held["target"].shape == (len(held["sample"]), 16, 16)
+        assert held["predicted"].shape == held["target"].shape == (len(held["sample"]), 24, 24)
     page = (results / "report.html").read_text(encoding="utf-8")
     assert "median and the worst test case" in page
     assert "toy_volumes" in (results / "leaderboard.md").read_text(encoding="utf-8")
