@@ -115,11 +115,6 @@ class ViT(Network):
         self.head: Head = Linear(int(vit.num_features), task.outputs, self._begins.head)
         if pixels:
             side, patch = vit.patch_embed.grid_size[0], vit.patch_embed.patch_size[0]
-            if vit.patch_embed.img_size[0] % patch:
-                raise ValueError(
-                    f"image_size: {vit.patch_embed.img_size[0]} is no multiple of {patch}, the side of this "
-                    "transformer's patches, which a prediction for each pixel needs"
-                )
             self.head = Upscaler(int(vit.embed_dim), task.outputs, side, stages(patch), self._begins.head)
         last = f"blocks.{len(vit.blocks) - 1}."
         words = {"last_block": lambda name: name.startswith(last)}

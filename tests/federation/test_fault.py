@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmark import config, files
+from benchmark import files
 from benchmark.federation.client import Lane
 from benchmark.federation.engine import Engine, State
 from tests.federation.jobs import Workplace, assert_equal_runs, origins
@@ -119,16 +119,14 @@ def test_what_the_server_returns_wrongly_is_said_with_the_round(
     assert re.search(r"Mine\.server\(\) returned .* \(all clients, round 1\)$", last_line(capfd))
 
 
-def test_a_diverged_lane_is_recorded_and_goes_on_being_data(
-    place: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_diverged_lane_is_recorded_and_goes_on_being_data(place: Workplace, tmp_path: Path) -> None:
     """Its neighbour is what it is without it; it has its files, and the round in which it broke, validated or not."""
-    monkeypatch.setattr(config, "MOST_RATE", 1e40)  # Nothing that is allowed breaks a training so small.
-    assert place.train(tmp_path / "both", rates=["1e-1", "1e30"], evaluate_every=2) == 0
+    scaled = {"targets": ["q", "v"], "rank": 2, "alpha": 1e9}  # No rate that is allowed breaks a training so small.
+    assert place.train(tmp_path / "both", rates=["1e-10", "1e2"], evaluate_every=2, lora=scaled) == 0
     assert set(origins(tmp_path / "both").values()) == {"trained"}
-    about = files.read_json(tmp_path / "both/lr=1e30/seed=0/run.json")
+    about = files.read_json(tmp_path / "both/lr=1e2/seed=0/run.json")
     assert about["diverged_round"] == 1
-    assert files.read_json(tmp_path / "both/lr=1e-1/seed=0/run.json")["diverged_round"] is None
+    assert files.read_json(tmp_path / "both/lr=1e-10/seed=0/run.json")["diverged_round"] is None
 
 
 def test_a_full_disk_is_named_and_nothing_is_lost(
