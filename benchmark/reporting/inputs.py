@@ -60,6 +60,11 @@ class Difference:
     apart: bool = False
 
     @property
+    def sure(self) -> bool:
+        """Whether it has an interval, so that it says something."""
+        return not math.isnan(self.low)
+
+    @property
     def sign(self) -> int:
         """1 where the method is reliably better, -1 where it is reliably worse, 0 where the interval holds 0."""
         above, below = self.low > 0, self.high < 0

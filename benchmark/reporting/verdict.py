@@ -51,6 +51,7 @@ def verdict(results: Results) -> Verdict | None:
         return None
     leader, *others = ranked
     found = {name: results.difference(leader, name, "average_rank") for name in others}
+    known = {name: difference for name, difference in found.items() if difference is not None and difference.sure}
     against = [
         results.difference(leader, LOCAL, "score", federation, client)
         for federation in results.federations
@@ -62,9 +63,9 @@ def verdict(results: Results) -> Verdict | None:
         leader=methods[leader],
         rank=float(ranks[leader]),
         ranked=len(ranked),
-        alike=[methods[name] for name, difference in found.items() if difference is not None and not difference.apart],
-        behind=[methods[name] for name, difference in found.items() if difference is not None and difference.apart],
-        unknown=[methods[name] for name, difference in found.items() if difference is None],
+        alike=[methods[name] for name, difference in known.items() if not difference.apart],
+        behind=[methods[name] for name, difference in known.items() if difference.apart],
+        unknown=[methods[name] for name in others if name not in known],
         helped=signs.count(1),
         hurt=signs.count(-1),
         compared=len(signs),

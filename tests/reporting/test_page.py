@@ -125,6 +125,11 @@ def test_the_verdict_parts_the_methods_by_their_difference_from_the_leader(resul
         [],
     ]
     assert (found.helped, found.hurt, found.compared) == (1, 1, 3)
+    rows[1] = (*rows[1][:6], np.nan, np.nan, *rows[1][8:])
+    open_ended = Statistics(comparisons=pd.DataFrame(rows, columns=results.statistics.comparisons.columns))
+    unsure = verdict.verdict(replace(results, statistics=open_ended))
+    assert unsure is not None
+    assert ([m.name for m in unsure.behind], unsure.alike, [m.name for m in unsure.unknown]) == ([second], [], [third])
     bare = verdict.verdict(replace(results, statistics=Statistics()))
     assert bare is not None
     assert [method.name for method in bare.unknown] == [second, third]
