@@ -19,7 +19,7 @@ LEADERBOARD = "results/small/leaderboard.csv"
 """What tests make that are about training: figures and report take longer than all trainings."""
 REPORTING = {
     *("evaluate", "select", "collect", "overlap", "uncertainty", "stability"),
-    *("table", "leaderboard", "selection", "checks", "figures", "report", "all"),
+    *("table", "leaderboard", "selection", "checks", "figures", "report", "communication", "all"),
 }
 
 

@@ -113,7 +113,7 @@ RESULTS = "results/small"
 STEPS = (
     ("report.html",),
     ("leaderboard.csv", "checks.csv", "tables/toy_lesions.csv", "../../figures/small/clients.svg"),
-    ("../../figures/small/examples.svg",),
+    ("../../figures/small/examples.svg", "tables/communication.csv"),
     ("intervals.parquet", "stability.csv", "selection.csv"),
     ("clients.parquet",),
     ("test/toy_lesions/fedit/seed=0/counts.parquet", "overlap/toy_lesions/fedit.csv"),
