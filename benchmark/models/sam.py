@@ -393,6 +393,14 @@ class Sam(Network):
         """The network's own weight, or that of its upscaler."""
         return self._head[leaf.site] if leaf.role == "head" else self._dense.pretrained(leaf)
 
+    def adapted(self, site: str) -> Tensor:
+        """Its rows of a linear layer's weight: a third of the encoder's fused one, or all."""
+        layers = [layer for layer in self.body.modules() if isinstance(layer, lora.AdaptedLinear)]
+        for layer in layers:
+            for own in (one for one in layer.sites if one.name == site):
+                return layer.frozen.weight.detach()[own.first : own.first + own.rows]
+        return super().adapted(site)
+
     def frozen(self) -> Mapping[str, Tensor]:
         """The weights of encoder and decoder."""
         state: Mapping[str, Tensor] = self.body.state_dict()

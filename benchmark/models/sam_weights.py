@@ -16,7 +16,7 @@ from benchmark.models import tiny_vit
 from benchmark.models.sam import CODE, PATCH, build, fill, named
 from benchmark.models.sam_pretrain import pretrain
 
-_ALLOWED = "`hub`, `drawn`, or the path of a safetensors file"
+_ALLOWED = "`drawn`, or the path of a safetensors file"
 _TWICE = "prompt_encoder.shared_embedding.positional_embedding"
 """The code of positions, which a checkpoint may hold under a second name."""
 
@@ -32,9 +32,7 @@ def fetch(settings: BackboneSettings) -> tuple[dict[str, Tensor], dict[str, Any]
         path = Path(settings.weights)
         about = {"weights": "file", "source": path.name}
     if not path.is_file():
-        raise OSError(
-            f"backbone.weights: {path} is no file; allowed: `hub`, `drawn`, or the path of a safetensors file"
-        )
+        raise OSError(f"backbone.weights: {path} is no file; allowed: `hub`, {_ALLOWED}")
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
@@ -53,9 +51,7 @@ def _hub(settings: BackboneSettings) -> tuple[Path, dict[str, Any]]:
     """The file in the hub's cache, where it is fetched to unless it is there; and where it is from."""
     hub = named(settings.name, settings.arguments)[0].hub
     if hub is None:
-        raise ValueError(
-            f"backbone.weights: no hub has {settings.name}; allowed: `drawn`, or the path of a safetensors file"
-        )
+        raise ValueError(f"backbone.weights: no hub has {settings.name}; allowed: {_ALLOWED}")
     repository, revision = hub
     try:
         path = hf_hub_download(repository, "model.safetensors", revision=revision)

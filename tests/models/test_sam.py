@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -251,6 +252,30 @@ def test_leaves_that_are_not_reached_are_those_without_a_gradient(weights: Path)
     dead = {leaf.name for leaf in ours.leaves(["global"], ["head"], ["all"]) if not leaf.reached}
     assert {name for name, tensor in params.items() if tensor.grad is None} == dead
     assert sum(params[name].numel() for name in dead if "prompt" in name) > 0
+
+
+def test_what_an_adapter_changes_is_the_layers_own_weight(original: SamModel, weights: Path) -> None:
+    """A third of the encoder's fused layer; all of a layer of the decoder."""
+    ours, state = network(weights), original.state_dict()
+    fused = state["vision_encoder.layers.1.attn.qkv.weight"]
+    assert torch.equal(ours.adapted("vision_encoder.layers.1.attn.v"), fused[2 * len(fused) // 3 :])
+    site = "mask_decoder.transformer.layers.0.self_attn.q"
+    assert torch.equal(ours.adapted(site), state[f"{site}_proj.weight"])
+    assert {leaf.site for leaf in ours.leaves(["global"], [], ["lora"])} == {*ours.sites}
+    for name in ours.sites:
+        assert ours.adapted(name).shape[0] > 0
+
+
+def test_what_is_exported_is_read_again(weights: Path, tmp_path: Path) -> None:
+    """Adapters and trained weights by the library's names, and the head beside them."""
+    ours = network(weights)
+    params = start(ours, ["lora", "norm", "head"])
+    ours.export(tmp_path, params, {"head": 1.0}, {"global": 1.0})
+    config = json.loads((tmp_path / "adapter_config.json").read_text())
+    assert "mask_decoder.transformer.layers.0.self_attn.q_proj" in config["target_modules"]
+    norm = "vision_encoder.layers.0.layer_norm1.weight"
+    assert torch.equal(load_file(tmp_path / "weights.safetensors")[norm], params[f"global/{norm}"])
+    assert torch.equal(load_file(tmp_path / "head.safetensors")["head/tokens"], params["head/tokens"])
 
 
 # The weights.
