@@ -3,7 +3,7 @@
 import torch
 
 from benchmark.data.augmentation import augment
-from benchmark.federation.draws import generator
+from benchmark.draws import generator
 from benchmarks.user import KeyedOrder, changed
 from benchmarks.workload import AUGMENTATION
 
