@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from benchmark.data.picture import decode, fit
-from benchmark.federation.draws import generator, initial
+from benchmark.draws import generator, initial
 from benchmark.leaf import Initial, Leaf
 from benchmarks.workload import AUGMENTATION, LORA, VIT, Workload
 

@@ -14,8 +14,8 @@ from torch import Tensor
 from benchmark.contract.fault import ContractError
 from benchmark.contract.returned import exactly, said, tensors
 from benchmark.data.augmentation import to_float
+from benchmark.draws import generator
 from benchmark.federation.client import Lane
-from benchmark.federation.draws import generator
 from benchmark.federation.engine import DRAWN, SUPPORT, Engine
 from benchmark.federation.exchange import Exchange
 from benchmark.federation.model import Images

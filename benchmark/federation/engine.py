@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from benchmark.config import AugmentationSettings, TrainingSettings
+from benchmark.draws import initial
 from benchmark.federation import optimisers
 from benchmark.federation.client import ClientData, Lane, LocalTraining, Pass, Samples, Trained
-from benchmark.federation.draws import initial
 from benchmark.federation.exchange import Exchange
 from benchmark.federation.model import Model, predict
 from benchmark.federation.recorded import Recorder

@@ -81,15 +81,16 @@ class Job:
         manifest = read_json(pack / "manifest.json")
         learned = task.of(manifest, settings.task)
         loaded = methods.load(method, settings.method_settings)
-        built = network.find(settings.network).load(
-            weights / "model.safetensors",
-            settings.backbone,
-            settings.arguments,
-            learned,
-            manifest["image_size"],
-            settings.lora,
-            settings.initialisation,
+        setup = network.Setup(
+            weights=weights / "model.safetensors",
+            name=settings.backbone,
+            arguments=settings.arguments,
+            task=learned,
+            image_size=manifest["image_size"],
+            lora=settings.lora,
+            initialisation=settings.initialisation,
         )
+        built = network.find(settings.network).load(setup)
         model = Model.of(built.on(device, settings.training.precision), learned, loaded, settings.trains)
         _check_passes(model)
         engine = Engine(
@@ -173,7 +174,8 @@ class Job:
     def _about(self, result: Result) -> dict[str, Any]:
         """The content of `run.json`."""
         method, learned = self.engine.model.method, self.engine.model.task
-        traffic = costs.traffic(self.engine, self.settings.rounds)
+        engine, rounds = self.engine, self.settings.rounds
+        traffic = costs.traffic(engine.model, engine.head, len(engine.participants), rounds, engine.dtype)
         rows = result.record.history
         # A loss may be infinite on a class that the client never saw, under a loss that knows how often it saw each.
         diverged = [row["round"] for row in rows if row["metric"] != "loss" and not math.isfinite(row["value"])]
@@ -202,8 +204,8 @@ class Job:
             "device": provenance.hardware(self.engine.device),
             "commit": provenance.commit(),
             "costs": {
-                "trainable_parameters": costs.trainable_parameters(self.engine, self.settings.rounds),
-                "image_passes": costs.image_passes(self.engine, self.settings.rounds),
+                "trainable_parameters": costs.trainable_parameters(engine.model, rounds),
+                "image_passes": costs.image_passes(engine, rounds),
                 "bytes_up": round(mean(traffic.up)),
                 "bytes_down": round(mean(traffic.down)),
                 "bytes_up_total": sum(traffic.up),

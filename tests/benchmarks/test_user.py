@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from benchmark.data.augmentation import augment
-from benchmark.federation.draws import generator
+from benchmark.draws import generator
 from benchmark.tasks.segmentation import Segmentation
 from benchmarks.user import KeyedOrder, lit, mask_loss, moved
 from benchmarks.workload import AUGMENTATION
