@@ -51,7 +51,8 @@ def grid(results: Results, federation: str) -> Grid:
         " relative to its start (global, then personal adapter); update, that of weights by adapters and training,"
         f" relative to the weights.{_ERROR if 'aggregation_error' in measured else ''} Passes per round: over the"
         " client's images; not made equal. In total: over all rounds of one run. Time per run: the mean over rates and"
-        f" seeds, which train together in one process; its peak memory is therefore that of all of them. Measured on {devices}."
+        " seeds, which train together in one process; its peak memory is therefore that of all of them. Measured on"
+        f" {devices}."
     )
     return Grid(
         columns=columns,
