@@ -35,7 +35,8 @@ class Row(BaseModel):
     """A row of the comparison.
 
     Attributes:
-        own: What of a `TrainingJob` is the row's own: federation and method, their settings, the policy for the head.
+        own: What of a `TrainingJob` is the row's own: federation and method, their settings, what
+            is trained, the policy for the head.
         method: The method's Python file.
         dataset: The federation's dataset.
         image_size: Side of its images, in pixels.

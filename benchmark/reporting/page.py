@@ -11,10 +11,11 @@ from typing import Any
 
 import pandas as pd
 
+from benchmark.comparison import LOCAL
 from benchmark.evaluation.ranks import federation_ranks
 from benchmark.evaluation.statistics import ALL, FEW_GROUPS
 from benchmark.methods import discovered
-from benchmark.reporting.inputs import LOCAL, Difference, Results
+from benchmark.reporting.inputs import Difference, Results
 from benchmark.reporting.measure import over_seeds
 from benchmark.reporting.origin import mark
 from benchmark.reporting.tested import ClientTest, ClientTests, confusions

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from benchmark.comparison import LOCAL
 from benchmark.evaluation.ranks import overall_ranks
 from benchmark.evaluation.statistics import FEW_GROUPS
-from benchmark.reporting.inputs import LOCAL, MethodInfo, Results
+from benchmark.reporting.inputs import MethodInfo, Results
 from benchmark.reporting.tested import ClientTests
 
 
