@@ -70,6 +70,8 @@ class FederationSettings(_Settings):
     """The dataset's module in `benchmark/data/datasets/`; the federation's own name where none is given."""
     clients: tuple[str, ...] | None = None
     """The clients that take part; all of the dataset's where none are given."""
+    outside: tuple[str, ...] = ()
+    """Clients that take no part: nothing is trained or selected on their images. `clients` names those that do."""
     source: str | None = None
     """A folder that already holds the data (a copy of one's own), relative to `local_files`; nothing is downloaded
     then."""
@@ -88,6 +90,14 @@ class FederationSettings(_Settings):
     """Seed of every split that the project makes itself."""
     options: dict[str, Scalar] = {}
     """What only this dataset knows; see its module."""
+
+    @model_validator(mode="after")
+    def _outside_is_outside(self) -> "FederationSettings":
+        if self.outside and self.clients is None:
+            raise ValueError("`outside` needs `clients`: name those that take part")
+        if both := sorted(set(self.outside) & set(self.clients or ())):
+            raise ValueError(f"{', '.join(both)} both in `clients`, which take part, and `outside`, which do not")
+        return self
 
 
 class AccessSettings(_Settings):
@@ -304,6 +314,9 @@ class Config(RunningSettings, ProtocolSettings):
     """One line for the report."""
     federations: dict[Name, FederationSettings] = Field(min_length=1)
     """Federations by name."""
+    leave_one_out: tuple[Name, ...] = ()
+    """Federations in whose place stands one for each of their `clients`, without it: it is `outside`. That of the
+    client `a` of `toy` is called `toy_without_a`."""
     methods: tuple[Name, ...] | None = None
     """Groups (folders of `methods/`) and single methods by name; where none are given, all that the network can train.
     One's own files, in `methods/` itself, run whatever is named here."""
@@ -340,7 +353,7 @@ class Config(RunningSettings, ProtocolSettings):
 
     @model_validator(mode="after")
     def _lists_hold_each_once(self) -> "Config":
-        for key in ("rates", "seeds", "methods", "own", "trains"):
+        for key in ("rates", "seeds", "methods", "own", "trains", "leave_one_out"):
             values: list[Any] = [float(v) if key == "rates" else v for v in getattr(self, key) or ()]
             if len(set(values)) != len(values):
                 raise ValueError(f"{key} names a value twice: {list(getattr(self, key))}")

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any
 
+from benchmark import outside
 from benchmark.comparison import LOCAL
 from benchmark.config import Config
 from benchmark.errors import nearest
@@ -32,6 +33,7 @@ def faults(config: Config) -> list[str]:
         *there.unknown(config.methods or (), config.own or (), config.method_settings),
         *_variants(config),
         *_datasets(config),
+        *outside.faults(config),
         *_method_settings(config),
         *_network_and_tasks(config),
     ]

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from benchmark import fitness
+from benchmark import fitness, outside
 from benchmark.baselines.match import found
 from benchmark.baselines.rows import Baselines, hashes
 from benchmark.comparison import LOCAL, Places
@@ -65,7 +65,7 @@ class Plan:
         config = parse(values, where)
         if faults := fitness.faults(config):
             raise ConfigError("\n".join(f"{where}: {fault}" for fault in faults))
-        return cls(config)
+        return cls(outside.expanded(config))
 
     # What there is.
 
@@ -368,6 +368,7 @@ class Plan:
                 "unused": [[*row, fault] for row, fault in self.baselines.unused.items()],
                 "alone": self.alone,
                 "clients": {name: settings.clients for name, settings in config.federations.items()},
+                "outside": {name: settings.outside for name, settings in config.federations.items()},
             }
         )
 

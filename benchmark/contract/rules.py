@@ -1,18 +1,21 @@
 """All rules of the contract, by name and in order."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from benchmark.contract import another, exported, hooks, repeats, rounds, written
 from benchmark.contract.fault import ContractError, Remark
 from benchmark.contract.trial import Trial
 from benchmark.federation import fault
 
+if TYPE_CHECKING:
+    from benchmark.contract.adaptation import Serving
+
 
 @dataclass(frozen=True)
 class Rule:
-    """One thing that a method must keep.
+    """One thing that a method must keep, or an adaptation.
 
     Attributes:
         name: As a person reads it.
@@ -21,7 +24,7 @@ class Rule:
     """
 
     name: str
-    run: Callable[[Trial], Remark | None]
+    run: Callable[[Any], Remark | None]
     needed: bool = False
 
 
@@ -62,16 +65,17 @@ class Outcome(NamedTuple):
     text: str = ""
 
 
-def outcomes(trial: Trial) -> Iterator[Outcome]:
+def outcomes(trial: "Trial | Serving", rules: Sequence[Rule] = RULES) -> Iterator[Outcome]:
     """Try all rules, one after the other, up to one that is broken and that all others need.
 
     Args:
-        trial: The method.
+        trial: The method, or the adaptation.
+        rules: Those of its contract.
 
     Yields:
         What each found, as soon as it has.
     """
-    for rule in RULES:
+    for rule in rules:
         try:
             remark = rule.run(trial)
         except ContractError as error:

@@ -7,6 +7,7 @@ import inspect
 import io
 import sys
 import tokenize
+from pathlib import Path
 
 from benchmark.contract.fault import ContractError, Remark
 from benchmark.contract.trial import Trial
@@ -16,6 +17,8 @@ LINES = 40
 """Most lines of code that a published method takes, without comments, documentation and empty lines."""
 NEAR = 0.75
 """How much of two names must be equal for one to be the other, mistyped: `los` and `loss` have 0.86 in common."""
+PROJECT = {"benchmark", "methods", "adaptations", "tests", ""}
+"""First names of this project's modules; the empty one is that of a relative import."""
 _LAYOUT = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
 
 
@@ -63,7 +66,12 @@ def its_names_are_the_contracts(trial: Trial) -> Remark | None:
 
 def imports_the_contract_alone(trial: Trial) -> None:
     """A method's file stands alone: it cannot reach into the engine, nor into another method."""
-    tree = ast.parse(trial.path.read_text(encoding="utf-8"))
+    imports_alone(trial.path, "benchmark.method")
+
+
+def imports_alone(path: Path, contract: str) -> None:
+    """Whether a file imports nothing of this project but the module that is its contract; a ContractError where not."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             modules = [alias.name for alias in node.names]
@@ -72,22 +80,27 @@ def imports_the_contract_alone(trial: Trial) -> None:
         else:
             continue
         for module in modules:
-            if module.partition(".")[0] in {"benchmark", "methods", "tests", ""} and module != "benchmark.method":
+            if module.partition(".")[0] in PROJECT and module != contract:
                 raise ContractError(
-                    f"{trial.path}:{node.lineno}: imports {module}; expected nothing of this project but "
-                    "benchmark.method: what a method needs is there, or stands in its own file"
+                    f"{path}:{node.lineno}: imports {module}; expected nothing of this project but {contract}: what is "
+                    "needed is there, or stands in its own file"
                 )
 
 
 def fits_in_forty_lines(trial: Trial) -> Remark | None:
     """Lines that say something; a limit for published methods, a hint for others."""
-    found = significant_lines(trial.path.read_text(encoding="utf-8"))
+    return fits(trial.path, "benchmark/method.py")
+
+
+def fits(path: Path, contract: str) -> Remark | None:
+    """A hint where a file has more than `LINES` lines of code; the contract's file has the defaults."""
+    found = significant_lines(path.read_text(encoding="utf-8"))
     if found <= LINES:
         return None
     return Remark(
         "hint",
-        f"{trial.path}: {found} lines of code; the published methods have at most {LINES}: what the defaults of "
-        "benchmark/method.py do need not be written",
+        f"{path}: {found} lines of code; what is published here has at most {LINES}: what the defaults of {contract} "
+        "do need not be written",
     )
 
 

@@ -3,7 +3,7 @@
     python -m benchmark.data.comparison --plan JSON --packs JSON --output results/NAME/comparison.json
 
 It joins what the plan knows to the manifest of every federation, which is that of its pack without the clients that the
-federation leaves out.
+federation leaves out, and those that it names as its outside apart.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,31 +14,45 @@ from benchmark.files import read_json, write_json
 from benchmark.job import AnyJson, as_json, run
 
 
-def of_federation(pack: Mapping[str, Any], federation: str, clients: Sequence[str] | None) -> dict[str, Any]:
-    """A federation's manifest: its pack's, with the federation's name and its clients, sorted; all where None.
+def of_federation(
+    pack: Mapping[str, Any], federation: str, clients: Sequence[str] | None, outside: Sequence[str] = ()
+) -> dict[str, Any]:
+    """A federation's manifest.
 
-    A ValueError names a client that the pack does not hold.
+    Args:
+        pack: Its pack's manifest.
+        federation: Its name.
+        clients: Who takes part; all where None.
+        outside: Who is named as its outside.
+
+    Returns:
+        The pack's manifest with the federation's name, and its `clients` and those `outside`, each sorted.
+
+    Raises:
+        ValueError: The pack does not hold a client.
     """
-    held = pack["clients"]
-    wanted = sorted(held if clients is None else clients)
-    if absent := [client for client in wanted if client not in held]:
-        raise ValueError(
-            f"federations.{federation}.clients: {', '.join(absent)} not in its pack, which holds {', '.join(held)}"
-        )
-    return {**pack, "federation": federation, "clients": {client: held[client] for client in wanted}}
+    held, parts = pack["clients"], dict[str, dict[str, Any]]()
+    for part, names in (("clients", held if clients is None else clients), ("outside", outside)):
+        if absent := [client for client in sorted(names) if client not in held]:
+            raise ValueError(
+                f"federations.{federation}.{part}: {', '.join(absent)} not in its pack, which holds {', '.join(held)}"
+            )
+        parts[part] = {client: held[client] for client in sorted(names)}
+    return {**pack, "federation": federation, **parts}
 
 
 def describe(plan: AnyJson, packs: Annotated[dict[str, Path], as_json(dict[str, Path])], output: Path) -> None:
     """Write down which rows a comparison has, and what its federations hold.
 
     Args:
-        plan: What the plan knows of it, as `Plan.described` says, and the clients of every federation.
+        plan: What the plan knows of it, as `Plan.described` says, with every federation's clients and outside.
         packs: The folder of every federation's pack.
         output: The file to write.
     """
-    clients = plan.pop("clients")
+    clients, outside = plan.pop("clients"), plan.pop("outside")
     manifests = {
-        name: of_federation(read_json(folder / "manifest.json"), name, clients[name]) for name, folder in packs.items()
+        name: of_federation(read_json(folder / "manifest.json"), name, clients[name], outside[name])
+        for name, folder in packs.items()
     }
     write_json(output, {**plan, "manifests": manifests})
 

@@ -13,7 +13,10 @@ from benchmark.plan import Plan
 
 VALUES = {
     "name": "two",
-    "federations": {"all": {"dataset": "toy_lesions"}, "some": {"dataset": "toy_lesions", "clients": ["2", "0"]}},
+    "federations": {
+        "all": {"dataset": "toy_lesions"},
+        "some": {"dataset": "toy_lesions", "clients": ["2", "0"], "outside": ["1"]},
+    },
     "methods": ["fedit", "local"],
     "rates": ["1e-3", "5e-4"],
     "seeds": [0, 7],
@@ -46,18 +49,29 @@ def test_what_is_written_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         "all": ["0", "1", "2"],
         "some": ["0", "2"],
     }
+    assert {name: manifest["outside"] for name, manifest in found.manifests.items()} == {
+        "all": {},
+        "some": {"1": {"name": "1"}},
+    }
     # Where it says that results stand is where the plan puts them.
     assert [found.places.selected(*row) for row in found.rows] == plan.every(plan.selected)
 
 
+@pytest.mark.parametrize(
+    ("part", "parts"), [("clients", {"clients": ["0", "5"]}), ("outside", {"clients": ["0"], "outside": ["5"]})]
+)
 def test_a_client_that_the_pack_lacks_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    part: str,
+    parts: dict[str, list[str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    federations = {"some": {"dataset": "toy_lesions", "clients": ["0", "5"]}}
+    federations = {"some": {"dataset": "toy_lesions", **parts}}
     status, output = described(tmp_path, Plan.of({**VALUES, "federations": federations}))
     assert status == 1
-    assert "federations.some.clients: 5 not in its pack, which holds 0, 1, 2" in capsys.readouterr().err
+    assert f"federations.some.{part}: 5 not in its pack, which holds 0, 1, 2" in capsys.readouterr().err
     assert not output.exists()
 
 

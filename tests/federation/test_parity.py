@@ -114,6 +114,7 @@ def test_engine_agrees_with_the_plain_path_with_personal_heads(name: str) -> Non
         ("apfl", {"learned": False}),
         ("apfl", {"pull": 0.5}),
         ("feddpa_t", {"weighting": "code"}),
+        ("iop_fl", {"kept": 0.6}),
     ],
 )
 def test_engine_agrees_with_the_plain_path_with_other_settings(name: str, settings: dict[str, Any]) -> None:
@@ -135,7 +136,7 @@ def test_every_method_of_the_plain_path_has_its_file() -> None:
         for name, value in vars(reference).items()
         if inspect.isfunction(value) and value.__module__ == reference.__name__ and not name.startswith("_")
     }
-    assert len(written) == 21
+    assert len(written) == 23
     assert written <= set(METHODS)
 
 

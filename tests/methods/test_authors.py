@@ -273,3 +273,23 @@ def test_feddpas_weight_has_both_readings(name: str, weighting: str) -> None:
         expected.append(twin.forward(p, weights, HEAD)[1][-1])
     found = ours.predictions(hospital, hospital.validation.images, ours.deployed(state)[1])
     assert np.abs(torch.cat([own for _, own in found], 1)[0].numpy() - np.array(expected)).max() < CLOSE
+
+
+# IOP-FL: federated/client.py and fl_api.py of med-air/IOP-FL: T <- alpha T + (1 - alpha) w after a client's pass, over
+# the whole state, weights on the server by training images. The first T is a copy of the first w, which the released
+# code does not make: its T and the model that goes on training share their tensors at first.
+
+
+@pytest.mark.parametrize("kept", [0.1, 0.7])
+def test_iop_fl_predicts_with_the_running_mean_of_a_clients_own_models(kept: float) -> None:
+    ours, names = engine(method("iop_fl", kept=kept)), leaves("global", "head")
+    twins, clients = begun(ours)
+    trajectories: list[Params] = [{} for _ in clients]
+    for round in range(ROUNDS):
+        for twin, p, T in zip(twins, clients, trajectories, strict=True):
+            fedavg_epochs(twin, p, names)
+            T.update({name: kept * T[name] + (1 - kept) * p[name] if round else p[name].copy() for name in names})
+        average(clients, names)
+    expect(ours, clients, names)
+    for deployed, T in zip(ours.deployed(run(ours)), trajectories, strict=True):
+        assert apart({name: leaf[0].numpy() for name, leaf in deployed.items()}, T) < CLOSE

@@ -63,6 +63,7 @@ KINDS = [
     "scaffold",
     "rolora",
     "pooled",
+    "iop_fl",
 ]
 """Methods of every kind: the others differ from these in arithmetic, and not in what they ask of a network."""
 CASES = [*(("patches", name) for name in KINDS), *(("unet", name) for name in KINDS if whole(name))]

@@ -387,6 +387,38 @@ def rolora(setting: Setting, rate: float) -> list[Result]:
     return _results(hospitals, lambda h: h.logits(h.unseen()))
 
 
+def iop_fl(setting: Setting, rate: float, kept: float = 0.1) -> list[Result]:
+    """IOP-FL inside the federation (arXiv 2204.08467): FedAvg; beside it T <- a T + (1 - a) w predicts."""
+    return _beside_fedavg(setting, rate, kept)
+
+
+def last_local(setting: Setting, rate: float) -> list[Result]:
+    """Control: FedAvg; what a hospital trained last, before the average, predicts."""
+    return _beside_fedavg(setting, rate, 0.0)
+
+
+def _beside_fedavg(setting: Setting, rate: float, kept: float) -> list[Result]:
+    """FedAvg's leaves, and the predictions of each hospital's running mean of its own models."""
+    hospitals = _hospitals(setting, ["global"])
+    trajectories: list[dict[str, Tensor]] = [{} for _ in hospitals]
+    for round in range(setting.rounds):
+        for hospital, trajectory in zip(hospitals, trajectories, strict=True):
+            hospital.train(hospital.AB("global") + hospital.head(), f"round {round} pass 0", rate)
+            for name, parameter in hospital.named().items():
+                own = parameter.detach().clone()
+                trajectory[name] = kept * trajectory[name] + (1 - kept) * own if round else own
+        average(hospitals, lambda h: h.AB("global"))
+        _average_head(hospitals, "shared")
+    found = []
+    for hospital, trajectory in zip(hospitals, trajectories, strict=True):
+        leaves = {name: parameter.detach().clone() for name, parameter in hospital.named().items()}
+        with torch.no_grad():
+            for name, parameter in hospital.named().items():
+                parameter.copy_(trajectory[name])
+            found.append(Result(leaves, hospital.logits(hospital.unseen()), hospital.objectives))
+    return found
+
+
 def _proximal(trained: Sequence[nn.Parameter], centre: Sequence[Tensor], strength: float) -> Callable[[], Tensor]:
     """strength/2 times the squared distance of the parameters from where the centre stands now."""
     fixed = [p.detach().clone() for p in centre]

@@ -1,0 +1,1 @@
+"""Adaptations: how a hospital that took no part is served."""

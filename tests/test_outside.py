@@ -1,0 +1,134 @@
+"""Federations with an outside: how they are named, and that nothing is learned from who stands there."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmark.config import ConfigError
+from benchmark.files import read_json, sha256, write_json
+from benchmark.methods import method_file
+from benchmark.plan import Plan
+from tests.federation.jobs import CONFIGURATION, assert_equal_runs, workplace
+from tests.federation.small import ROOT
+
+TOY = {"image_size": 48, "validation": 0.25, "clients": ["0", "1", "2"]}
+VALUES: dict[str, Any] = {
+    "name": "small",
+    "federations": {"toy_lesions": TOY, "toy_slides": {}},
+    "methods": ["fedit"],
+    "own": [],
+    "rates": ["1e-3"],
+    "rounds": 2,
+}
+
+
+def planned(**changes: Any) -> Plan:
+    return Plan.of({**VALUES, **changes})
+
+
+def test_one_federation_for_each_client_that_is_left_out_stands_in_place_of_all() -> None:
+    plan = planned(leave_one_out=["toy_lesions"])
+    left = [f"toy_lesions_without_{client}" for client in "012"]
+    assert plan.federations == [*left, "toy_slides"]
+    assert {name: json.loads(plan.training(name, "fedit"))["clients"] for name in left} == {
+        left[0]: ["1", "2"],
+        left[1]: ["0", "2"],
+        left[2]: ["0", "1"],
+    }
+    assert [plan.config.federations[name].outside for name in left] == [("0",), ("1",), ("2",)]
+    assert all(plan.dataset(name) == "toy_lesions" for name in left)
+
+
+def test_all_of_them_share_one_pack_with_the_federation_of_all() -> None:
+    """Which clients take part decides nothing about images."""
+    plan = planned(leave_one_out=["toy_lesions"])
+    assert len(plan.packs) == 2
+    assert {plan.pack(name) for name in plan.federations[:3]} == {planned().pack("toy_lesions")}
+    assert list(plan.folders) == list(planned().folders)
+
+
+def test_an_outside_that_is_named_stays_outside_where_others_are_left_out_too() -> None:
+    plan = planned(federations={"toy_lesions": {**TOY, "outside": ["5"]}}, leave_one_out=["toy_lesions"])
+    assert plan.config.federations["toy_lesions_without_1"].outside == ("1", "5")
+    assert plan.config.federations["toy_lesions_without_1"].clients == ("0", "2")
+
+
+def test_who_stands_outside_is_no_setting_of_a_training() -> None:
+    """So a federation is not trained again where an outside is added to it."""
+    outside = planned(federations={"toy_lesions": {**TOY, "outside": ["5"]}})
+    without = planned(federations={"toy_lesions": TOY})
+    assert outside.training("toy_lesions", "fedit") == without.training("toy_lesions", "fedit")
+
+
+def test_a_name_is_made_of_any_client() -> None:
+    """Letters of other scripts, signs and blanks become one `_` each run."""
+    federations = {"toy_lesions": {**TOY, "clients": ["UCL", "I2CVB (a)", "b"]}}
+    assert planned(federations=federations, leave_one_out=["toy_lesions"]).federations == [
+        "toy_lesions_without_ucl",
+        "toy_lesions_without_i2cvb_a",
+        "toy_lesions_without_b",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("federations", "leave", "said"),
+    [
+        ({"toy_lesions": {"outside": ["1"]}}, [], "federations.toy_lesions: `outside` needs `clients`"),
+        (
+            {"toy_lesions": {**TOY, "outside": ["1", "4"]}},
+            [],
+            "federations.toy_lesions: 1 both in `clients`, which take part, and `outside`, which do not",
+        ),
+        ({"toy_lesions": TOY}, ["toy_lesion"], r"leave_one_out: there is no federation toy_lesion; did you mean toy_l"),
+        ({"toy_lesions": {}}, ["toy_lesions"], "leave_one_out: toy_lesions needs two or more `clients`"),
+        ({"toy_lesions": {"clients": ["1"]}}, ["toy_lesions"], "leave_one_out: toy_lesions needs two or more"),
+        ({"toy_lesions": TOY}, ["toy_lesions"] * 2, "leave_one_out names a value twice"),
+        (
+            {"toy_lesions": {"clients": ["a b", "A.B"]}},
+            ["toy_lesions"],
+            "leave_one_out: toy_lesions: two of its clients would both be called toy_lesions_without_a_b",
+        ),
+        (
+            {"toy_lesions": TOY, "toy_lesions_without_1": {"dataset": "toy_lesions"}},
+            ["toy_lesions"],
+            "leave_one_out: toy_lesions: there is a federation toy_lesions_without_1 already",
+        ),
+    ],
+)
+def test_what_cannot_be_expanded_is_one_line(federations: Any, leave: list[str], said: str) -> None:
+    with pytest.raises(ConfigError, match=f"^configuration: {said}") as refused:
+        planned(federations=federations, leave_one_out=leave)
+    assert len(str(refused.value).splitlines()) == 1
+
+
+def test_nothing_of_an_outside_client_reaches_training_or_selection(tmp_path: Path) -> None:
+    """With other images and labels of its own, the others end alike to the bit, and alone are measured."""
+    place = workplace(tmp_path / "as it is", ROOT / method_file("fedit"))
+    other = workplace(tmp_path / "other", place.method)
+    pack = other.folder / "pack"
+    table = pd.read_parquet(pack / "train.parquet")
+    outside = (table["client"] == "east").to_numpy()
+    images, targets = np.load(pack / "train.npy"), np.load(pack / "train.targets.npy")
+    images[outside], targets[outside] = 255 - images[outside], 3 - targets[outside]
+    table.loc[outside, "label"] = 3 - table.loc[outside, "label"]
+    np.save(pack / "train.npy", images)
+    np.save(pack / "train.targets.npy", targets)
+    table.to_parquet(pack / "train.parquet")
+    hashes = {name: sha256(pack / name) for name in ("train.npy", "train.targets.npy", "train.parquet")}
+    write_json(pack / "manifest.json", {**read_json(pack / "manifest.json"), "hashes": hashes})
+
+    federation = {**CONFIGURATION["federations"]["hospitals"], "clients": ["north", "south"], "outside": ["east"]}
+    for where in (place, other):
+        assert where.train(where.folder / "runs", federations={"hospitals": federation}) == 0
+    assert_equal_runs(other.folder / "runs", place.folder / "runs")
+    for file in (place.folder / "runs").glob("lr=*/seed=*/metrics.parquet"):
+        assert set(pd.read_parquet(file)["client"]) == {"north", "south"}
+    everybody = {**federation, "clients": ["north", "south", "east"], "outside": []}
+    for where in (place, other):
+        assert where.train(where.folder / "all", federations={"hospitals": everybody}) == 0
+    with pytest.raises(AssertionError):
+        assert_equal_runs(other.folder / "all", place.folder / "all")
