@@ -1,0 +1,63 @@
+"""Drawn volumes in the formats of the real datasets, for tests."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+KITS_CASES = 3
+"""Patients of each site that are drawn: two for training, one for testing."""
+
+
+def volume(seed: int, shape: tuple[int, int, int] = (14, 12, 3)) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.uint8]]:
+    """Intensities and labels 0, 1, 2 on the axes right, anterior, superior; the last slice shows nothing."""
+    rng = np.random.default_rng(seed)
+    labels = np.zeros(shape, dtype=np.uint8)
+    labels[3:9, 3:9, : shape[2] - 1] = 1
+    labels[5:7, 5:7, : shape[2] - 1] = 2
+    return (rng.integers(-200, 200, shape) + 300 * labels.astype(int)).astype(np.int16), labels
+
+
+def save(file: Path, content: npt.NDArray[np.generic], axes: str = "IPL", offset: float = 0.0) -> None:
+    """A NIfTI file whose axes point where they are said to; all of it may lie some millimetres to the right."""
+    ornt = nib.orientations
+    turned = ornt.ornt_transform(ornt.axcodes2ornt("RAS"), ornt.axcodes2ornt(axes))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    affine = np.diag([0.8, 0.8, 3, 1])
+    affine[0, 3] = offset
+    nib.save(nib.Nifti1Image(content, affine).as_reoriented(turned), file)
+
+
+KITS_FILES: dict[str, Callable[[str], tuple[str, str]]] = {
+    "clone": lambda name: (f"data/{name}/imaging.nii.gz", f"data/{name}/segmentation.nii.gz"),
+    "nnunet": lambda name: (
+        f"nnUNet_raw_data/Task064_KiTS_labelsFixed/imagesTr/{name}_0000.nii.gz",
+        f"nnUNet_raw_data/Task064_KiTS_labelsFixed/labelsTr/{name}.nii.gz",
+    ),
+    "flat": lambda name: (f"{name}_imaging.nii.gz", f"{name}_segmentation.nii.gz"),
+}
+"""By layout: where the image and the labels of a case lie."""
+
+
+def kits_split() -> pd.DataFrame:
+    """Rows in the format of FLamby's `thresholded_sites.csv`."""
+    rows = []
+    for site in range(6):
+        for number in range(KITS_CASES):
+            split = "test" if number == KITS_CASES - 1 else "train"
+            rows.append((f"case_{10 * site + number:05}", site, split, f"{split}_{site}"))
+    return pd.DataFrame(rows, columns=["case_ids", "site_ids", "train_test_split", "train_test_split_silo"])
+
+
+def kits(folder: Path, layout: str = "clone") -> Path:
+    """A folder that `fed_kits19` reads."""
+    folder.mkdir(parents=True, exist_ok=True)
+    split = kits_split()
+    split.to_csv(folder / "thresholded_sites.csv", index=False)
+    for number, name in enumerate(split["case_ids"]):
+        for file, content in zip(KITS_FILES[layout](name), volume(number), strict=True):
+            save(folder / file, content)
+    return folder
