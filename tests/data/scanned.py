@@ -7,6 +7,7 @@ import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from PIL import Image
 
 KITS_CASES = 3
 """Patients of each site that are drawn: two for training, one for testing."""
@@ -60,4 +61,34 @@ def kits(folder: Path, layout: str = "clone") -> Path:
     for number, name in enumerate(split["case_ids"]):
         for file, content in zip(KITS_FILES[layout](name), volume(number), strict=True):
             save(folder / file, content)
+    return folder
+
+
+def prostate(folder: Path) -> Path:
+    """A folder that `prostate` reads: three patients of each site, one to test on; two sites have zones."""
+    sites = {"RUNMC": (3, 4, 5), "ISBI_1.5": (8, 9, 10), "I2CVB": (13, 1, 2), "UCL": (1, 2, 3), "BIDMC": (0, 1, 2)}
+    for site, numbers in {**sites, "HK": (36, 37, 38)}.items():
+        for number in numbers:
+            image, labels = volume(number)
+            zones = labels if site in ("RUNMC", "ISBI_1.5") else labels.clip(max=1)
+            word = "Segmentation" if site in ("BIDMC", "UCL") else "segmentation"
+            save(folder / f"{site}/Case{number:02}.nii.gz", image, "LPS")
+            save(folder / f"{site}/Case{number:02}_{word}.nii.gz", zones, "LPS")
+    return folder
+
+
+def fundus(folder: Path) -> Path:
+    """A folder that `fundus` reads: in masks the cup is black, the rim grey, the background white."""
+    rng = np.random.default_rng(0)
+    for number in range(1, 5):
+        for split, count in (("train", 5), ("test", 2)):
+            for kind in ("image", "mask"):
+                (folder / f"Domain{number}/{split}/ROIs/{kind}").mkdir(parents=True)
+            for image in range(count):
+                place, name = folder / f"Domain{number}/{split}/ROIs", f"{split}{image}.png"
+                mask = np.full((40, 40), 255, dtype=np.uint8)
+                mask[8:30, 8 : 20 + image] = 128
+                mask[12:20, 12:18] = 0
+                Image.fromarray(rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(place / "image" / name)
+                Image.fromarray(mask).convert("RGB" if number == 2 else "L").save(place / "mask" / name)
     return folder

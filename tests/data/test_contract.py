@@ -126,8 +126,9 @@ def prepared(
         return dataset, Request(folder, root)
     if name == "retinal_vessels":
         return dataset, Request(folder, vessels(tmp_path / "vessels"))
-    if name == "fed_kits19":
-        return dataset, Request(folder, scanned.kits(tmp_path / "kits"))
+    drawn = {"fed_kits19": scanned.kits, "prostate": scanned.prostate, "fundus": scanned.fundus}
+    if name in drawn:
+        return dataset, Request(folder, drawn[name](tmp_path / name))
     if name == "camelyon17":
         return FewSlides(), Request(folder, slides)
     source = os.environ.get(f"BENCHMARK_{name.upper()}")
