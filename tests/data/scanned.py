@@ -64,6 +64,24 @@ def kits(folder: Path, layout: str = "clone") -> Path:
     return folder
 
 
+IXI_SITES = ("Guys", "HH", "IOP")
+
+
+def ixi(folder: Path) -> Path:
+    """A folder that `fed_ixi` reads: four heads of each hospital, and FLamby's table of patients."""
+    rows = []
+    for site, name in enumerate(IXI_SITES):
+        for number in range(4):
+            patient = 100 * site + number + 2
+            place, (image, labels) = folder / f"IXI_sample/IXI{patient:03}-{name}-{800 + number:04}", volume(patient)
+            save(place / f"T1/{place.name}_image.nii.gz", image, "LAS")
+            save(place / f"label/{place.name}_label.nii.gz", labels.clip(max=1), "LAS")
+            rows.append((patient, site, "test" if number == 3 else "train"))
+    table = pd.DataFrame(rows, columns=["Patient ID", "Manufacturer", "Split"])
+    table.to_csv(folder / "metadata_tiny.csv", index=False)
+    return folder
+
+
 def prostate(folder: Path) -> Path:
     """A folder that `prostate` reads: three patients of each site, one to test on; two sites have zones."""
     sites = {"RUNMC": (3, 4, 5), "ISBI_1.5": (8, 9, 10), "I2CVB": (13, 1, 2), "UCL": (1, 2, 3), "BIDMC": (0, 1, 2)}

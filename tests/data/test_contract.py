@@ -126,7 +126,8 @@ def prepared(
         return dataset, Request(folder, root)
     if name == "retinal_vessels":
         return dataset, Request(folder, vessels(tmp_path / "vessels"))
-    drawn = {"fed_kits19": scanned.kits, "prostate": scanned.prostate, "fundus": scanned.fundus}
+    drawn: dict[str, Callable[[Path], Path]] = {"fed_kits19": scanned.kits, "prostate": scanned.prostate}
+    drawn |= {"fed_ixi": scanned.ixi, "fundus": scanned.fundus}
     if name in drawn:
         return dataset, Request(folder, drawn[name](tmp_path / name))
     if name == "camelyon17":

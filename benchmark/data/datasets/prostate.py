@@ -1,7 +1,7 @@
 """Prostate: magnetic resonance of 116 patients of six sites, as SAML (Liu et al. 2020, MICCAI) put them together.
 
-Sites A to F of FLAP-SAM and of IOP-FL are folders of `Case00.nii.gz` and `Case00_segmentation.nii.gz`. Two sites outline
-two zones of the gland; they are merged, as both papers do. Nothing is downloaded.
+Sites A to F of FLAP-SAM and of IOP-FL are folders of `Case00.nii.gz` and `Case00_segmentation.nii.gz`. Two sites
+outline two zones of the gland; they are merged, as both papers do. Nothing is downloaded.
 """
 
 from collections.abc import Mapping, Sequence
