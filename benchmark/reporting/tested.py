@@ -1,10 +1,11 @@
-"""What was tested: how large every client's test set is, and what a method takes for what in it."""
+"""What was tested: how large every client's test set is, what a method takes for what in it, and how sure it is."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from benchmark.evaluation import counts
 from benchmark.reporting.inputs import Results
@@ -70,6 +71,29 @@ def confusions(results: Results, federation: str, method: str) -> dict[str, Floa
             if (matrix := task.confusion(values)) is not None:
                 found[client] = found.get(client, 0.0) + matrix
     return found
+
+
+def stated(results: Results, federation: str, method: str) -> dict[str, Floats]:
+    """How sure a method is of each of its predictions, and whether it is right.
+
+    Args:
+        results: The results.
+        federation: The federation, of images that are classified.
+        method: The method.
+
+    Returns:
+        By client, of n predictions over all seeds, (n, 2): the largest probability, and 1 where the class that has it
+        is true, 0 where it is not. NaN where a model diverged.
+    """
+    task = results.task(federation)
+    found: dict[str, list[Floats]] = {}
+    for path in _files(results, federation, method):
+        kept = pd.read_parquet(path.with_name(counts.KEPT)).groupby("client")
+        for client, _, values in counts.of_clients(path, task):
+            confidence = kept.get_group(client).filter(regex="^probability_").to_numpy(np.float64).max(1)
+            hit = values[..., task.counted.index("hit")].sum(-1)
+            found.setdefault(client, []).append(np.stack([confidence, hit], -1))
+    return {client: np.concatenate(parts) for client, parts in found.items()}
 
 
 def _files(results: Results, federation: str, method: str) -> list[Path]:
