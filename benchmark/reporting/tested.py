@@ -20,11 +20,13 @@ class ClientTest:
         samples: Number of its samples.
         groups: Number of its groups: of lesions, say.
         support: How many groups show each part of the score, (C,); None where the score has no parts.
+        cases: Number of cases that each have a score of their own; None where samples are scored together.
     """
 
     samples: int
     groups: int
     support: npt.NDArray[np.int64] | None
+    cases: int | None
 
 
 ClientTests = dict[str, dict[str, ClientTest]]
@@ -48,7 +50,8 @@ def client_tests(results: Results) -> ClientTests:
         for path in tested[:1]:
             for client, about, values in counts.of_clients(path, task):
                 grouped = counts.added(about["group"], values)
-                own[client] = ClientTest(len(about), len(grouped), task.support(grouped))
+                cases = int(about["case"].nunique()) if task.unit == "case" else None
+                own[client] = ClientTest(len(about), len(grouped), task.support(grouped), cases)
     return found
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from benchmark.evaluation.ranks import overall_ranks
 from benchmark.evaluation.statistics import FEW_GROUPS
 from benchmark.reporting.inputs import LOCAL, MethodInfo, Results
+from benchmark.reporting.tables import too_few
 from benchmark.reporting.tested import ClientTests
 
 
@@ -23,6 +24,8 @@ class Verdict:
         helped: Clients on which the leader is reliably better than training alone.
         hurt: Those on which it is reliably worse.
         compared: All clients on which the two were compared.
+        unsure: Those of them whose difference has no interval.
+        too_few: Why there are differences without an interval; empty where no test set is too small.
     """
 
     leader: MethodInfo
@@ -34,6 +37,8 @@ class Verdict:
     helped: int
     hurt: int
     compared: int
+    unsure: int
+    too_few: str
 
 
 def verdict(results: Results) -> Verdict | None:
@@ -57,7 +62,8 @@ def verdict(results: Results) -> Verdict | None:
         for federation in results.federations
         for client in results.sites(federation)
     ]
-    signs = [difference.sign for difference in against if difference is not None]
+    compared = [difference for difference in against if difference is not None]
+    signs = [difference.sign for difference in compared]
     methods = results.methods
     return Verdict(
         leader=methods[leader],
@@ -68,7 +74,9 @@ def verdict(results: Results) -> Verdict | None:
         unknown=[methods[name] for name in others if name not in known],
         helped=signs.count(1),
         hurt=signs.count(-1),
-        compared=len(signs),
+        compared=len(compared),
+        unsure=sum(not difference.sure for difference in compared),
+        too_few=too_few(results, results.federations),
     )
 
 
@@ -93,10 +101,15 @@ def evidence(results: Results, tested: ClientTests) -> list[str]:
         if len(seeds) == 1
         else f"{len(seeds)} seeds: every method was trained so often, at every rate.",
     ]
+    for federation, own in tested.items():
+        if cases := sum(one.cases or 0 for one in own.values()):
+            sentences.append(
+                f"{results.title(federation)}: a score is the mean over a client's test cases, {cases} at all clients."
+            )
     if few:
         sentences.append(
-            f"{few} of {len(parts)} classes at a client are tested on fewer than {FEW_GROUPS} {groups}: one image"
-            " more or less moves such a score by a tenth of that class or more."
+            f"{few} of {len(parts)} classes at a client are tested on fewer than {FEW_GROUPS} {groups}: whether one of"
+            " these is right moves that class's part of the score by more than a tenth."
         )
     return sentences
 
