@@ -161,7 +161,9 @@ def test_reports_speak_of_cases_and_of_dice(tree: synthetic.Tree, results: Resul
     assert [one.cases for one in tested["toy_volumes"].values()] == [5, 5]
     assert [one.samples for one in tested["toy_volumes"].values()] == [10, 10]
     assert verdict.evidence(results, tested)[-1].endswith("the mean over a client's test cases, 10 at all clients.")
-    drawn = page.numbers(results, tested, pd.DataFrame(columns=["federation", "method", "quantity", "value"]))["federations"][0]
+    drawn = page.numbers(results, tested, pd.DataFrame(columns=["federation", "method", "quantity", "value"]))[
+        "federations"
+    ][0]
     assert [client["cases"] for client in drawn["clients"]] == [5, 5]
     assert all(client["support"] is None for client in drawn["clients"])
     assert drawn["rows"]["fedit"]["taken"] == [None, None]
