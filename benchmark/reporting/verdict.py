@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from benchmark.evaluation.merit import DIGITS
 from benchmark.evaluation.ranks import overall_ranks
 from benchmark.evaluation.statistics import FEW_GROUPS
 from benchmark.reporting.inputs import LOCAL, MethodInfo, Results
@@ -17,6 +18,7 @@ class Verdict:
     Attributes:
         leader: The method with the best average rank.
         rank: Its average rank.
+        tied: The methods that have the same average rank.
         ranked: Number of ranked methods.
         alike: The methods whose average rank may equal the leader's: the interval of the paired difference holds 0.
         behind: The methods that are reliably worse.
@@ -30,6 +32,7 @@ class Verdict:
 
     leader: MethodInfo
     rank: float
+    tied: Sequence[MethodInfo]
     ranked: int
     alike: Sequence[MethodInfo]
     behind: Sequence[MethodInfo]
@@ -68,6 +71,7 @@ def verdict(results: Results) -> Verdict | None:
     return Verdict(
         leader=methods[leader],
         rank=float(ranks[leader]),
+        tied=[methods[name] for name in others if round(ranks[name], DIGITS) == round(ranks[leader], DIGITS)],
         ranked=len(ranked),
         alike=[methods[name] for name, difference in known.items() if not difference.apart],
         behind=[methods[name] for name, difference in known.items() if difference.apart],
@@ -94,6 +98,7 @@ def evidence(results: Results, tested: ClientTests) -> list[str]:
     parts = [int(n) for one in clients if one.support is not None for n in one.support if n]
     few, seeds = sum(n < FEW_GROUPS for n in parts), results.seeds
     groups = results.groups(results.federations)
+    parted = [name for name, own in tested.items() if any(one.support is not None for one in own.values())]
     sentences = [
         f"{sum(one.samples for one in clients):,} test images of {sum(one.groups for one in clients):,} {groups},"
         f" at {_counted(len(clients), 'client')} of {_counted(len(tested), 'federation')}.",
@@ -108,8 +113,9 @@ def evidence(results: Results, tested: ClientTests) -> list[str]:
             )
     if few:
         sentences.append(
-            f"{few} of {len(parts)} classes at a client are tested on fewer than {FEW_GROUPS} {groups}: whether one of"
-            " these is right moves that class's part of the score by more than a tenth."
+            f"{few} of {len(parts)} classes at a client are tested on fewer than {FEW_GROUPS}"
+            f" {results.groups(parted)}: whether one of these is right moves that class's part of the score by more"
+            " than a tenth."
         )
     return sentences
 

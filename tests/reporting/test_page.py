@@ -145,13 +145,27 @@ def test_the_evidence_counts_small_classes(results: Results) -> None:
     sentences = verdict.evidence(replace(results, runs=results.runs), tested)
     assert sentences[0].startswith("35 test images of 24 lesions or patients, at 2 clients of 1 federation.")
     assert sentences[1].startswith("2 seeds")
-    assert sentences[2].startswith("1 of 2 classes at a client are tested on fewer than 10")
+    assert sentences[2].startswith("1 of 2 classes at a client are tested on fewer than 10 lesions:")
 
 
 def test_the_evidence_counts_cases_where_cases_are_scored(results: Results) -> None:
     tested = {"toy_lesions": {"a": ClientTest(30, 4, None, 6), "b": ClientTest(20, 4, None, 5)}}
     sentences = verdict.evidence(results, tested)
     assert sentences[2:] == ["Toy lesions: a score is the mean over a client's test cases, 11 at all clients."]
+
+
+def test_the_verdict_names_those_that_share_the_best_rank(results: Results) -> None:
+    """Two methods whose scores are equal everywhere, and better than all others, lead together."""
+    best = results.metrics[results.metrics["method"] == "fedit"].assign(value=1.0)
+    others = results.metrics[~results.metrics["method"].isin(["fedit", "fedpal"])]
+    equal = [best, best.assign(method="fedpal"), others]
+    found = verdict.verdict(replace(results, metrics=pd.concat(equal, ignore_index=True)))
+    assert found is not None
+    assert {found.leader.name, *(method.name for method in found.tied)} == {"fedit", "fedpal"}
+    assert found.rank == 1.5
+    alone = verdict.verdict(results)
+    assert alone is not None
+    assert alone.tied == []
 
 
 def test_the_verdict_says_why_there_is_no_interval(results: Results) -> None:

@@ -44,7 +44,7 @@ function drawHospitals() {
   const scores = h("tr", {}, h("th", { scope: "row" }, one.score), one.clients.map((client, place) => h("td", { className: few(client) ? "few" : "", data: { value: row.score[place] ?? "", copy: number(row.score[place]) } },
     h("b", {}, row.score[place] === null ? row.why[place] : number(row.score[place])), alone && beside(number(alone.score[place])))));
   const table = h("table", { id: "hospitals-table", className: "sortable tall" },
-    h("caption", {}, h("span", {}, `${method.title} on ${one.title}. `, one.parts && `Above: ${one.parts.title} of every class${one.parts.share ? ", and how many images are right" : ""}${one.clients.some(few) ? `; hatched where fewer than ${data.few} ${one.groups} show it` : ""}. `,
+    h("caption", {}, h("span", {}, `${method.title} on ${one.title}. `, one.parts && `Above: ${one.parts.title} of every class${one.parts.share ? ", and how many images are right" : ""}${one.clients.some(few) ? `; hatched where fewer than ${data.few} ${one.groups} show it, as is a score that such a class is part of` : ""}. `,
       one.measures.map(([name, says]) => `${capital(name)}: ${says}. `))),
     h("thead", {}, h("tr", {}, ["Hospital", ...one.clients.map((client) => client.title)].map((text, i) => h("th", { scope: "col", className: i ? "" : "text" }, h("button", { type: "button" }, text))))),
     // A class that no hospital has a part of, such as a background, has no row.
