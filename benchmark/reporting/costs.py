@@ -47,12 +47,13 @@ def grid(results: Results, federation: str) -> Grid:
     ]
     caption = (
         f"What one client trains, sends (up) and receives (down), on {results.title(federation)}. Head: averaged"
-        " (shared) or the client's own (personal); §: the method says so itself. At the chosen rate: A moved, LoRA's A"
-        " relative to its start (global, then personal adapter); update, that of weights by adapters and training,"
-        f" relative to the weights.{_ERROR if 'aggregation_error' in measured else ''} Passes per round: over the"
-        " client's images; not made equal. In total: over all rounds of one run. Time per run: the mean over rates and"
-        " seeds, which train together in one process; its peak memory is therefore that of all of them. Measured on"
-        f" {devices}."
+        " (shared) or the client's own (personal); §: the method says so itself. A moved: how far training took"
+        " LoRA's matrix A from its start, relative to that start (of the global, then of the personal adapter). Update:"
+        " how far adapters and training changed the network's weights, relative to these. Both are of the chosen rate."
+        f"{_ERROR if 'aggregation_error' in measured else ''}"
+        " Passes per round: over the client's images; methods may differ in it. In total: over all"
+        " rounds of one run. Time per run: the mean over rates and seeds, which train together in one process; its"
+        f" peak memory is therefore that of all of them. Measured on {devices}."
     )
     return Grid(
         columns=columns,

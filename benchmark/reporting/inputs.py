@@ -134,8 +134,11 @@ class Results:
         return len({(self.task(name).name, self.task(name).score_name) for name in self.federations}) == 1
 
     def score(self, federation: str) -> str:
-        """The name of a federation's score as people read it: `balanced accuracy`."""
-        return self.task(federation).score_name.replace("_", " ")
+        """The name of a federation's score as people read it: `balanced accuracy`, or what its parts are called."""
+        task = self.task(federation)
+        if task.parts is not None and task.parts.metric == task.score_name:
+            return task.parts.title
+        return task.score_name.replace("_", " ")
 
     @property
     def scores(self) -> str:

@@ -24,13 +24,13 @@ from benchmark.reporting.grid import Cell, Column, Grid, markdown, measured
 from benchmark.reporting.inputs import MethodInfo, Results, load
 from benchmark.reporting.measure import MISSING, Measure, mean_of, over_seeds, rank_of, within
 from benchmark.reporting.origin import look_notes, mark, origin_notes
-from benchmark.reporting.tables import GAIN, PLACES, gained, intervals, place_of
+from benchmark.reporting.tables import GAIN, PLACES, gained, intervals, place_of, too_few
 
 # Scores that differ by less are equal: means taken in another order differ by rounding alone.
 _TOLERANCE = 1e-12
 _CORRECTED = (
-    " Chance-corrected: (score - chance) / (best - chance), the mean over clients, then federations; so are the worst"
-    " client and the spread, the best client less the worst one, which is small too where all are bad."
+    " Chance-corrected: (score - chance) / (best - chance), the mean over clients, then federations. Worst client"
+    " and spread are on the same scale. Spread: the best client less the worst one; it is small too where all are bad."
 )
 
 
@@ -192,15 +192,16 @@ def grid(results: Results) -> Grid:
         Column("Training time"),
     ]
     seeds, brackets = ", ".join(map(str, results.seeds)), intervals(results, results.federations)
+    no_places = _no_places(results)
     titles = " and ".join(results.title(federation) for federation in results.federations)
     caption = (
         f"{len(ranked)} ranked methods on {titles}: {results.scores} on {results.images} images; seeds: {seeds}."
-        " Average rank: the mean over federations of the mean over seeds and clients of the rank among the"
-        f" {len(ranked)} ranked methods, 1 being the best."
+        f" Average rank: the rank among the {len(ranked)} ranked methods, 1 being the best, averaged over seeds and"
+        " clients, then over federations."
         f" Mean: over clients.{f' {GAIN}.' if results.comparison.alone else ''}"
         f"{_CORRECTED if results.correctable else ''}"
-        f"{f' {brackets}. {PLACES}.' if brackets else ''}"
-        " Clients hurt: where the method does worse than training alone (`local`). Bytes per"
+        f"{f' {brackets}.' if brackets else ''}{f' {PLACES}.' if brackets and not no_places else ''}"
+        " Clients hurt: those whose score is lower than with training alone (`local`), be it by noise. Bytes per"
         " round: sent and received by one client. Training time: all federations, rates and seeds together."
     )
     return Grid(
@@ -208,7 +209,7 @@ def grid(results: Results) -> Grid:
         rows=[_cells(results, entry) for entry in ranked],
         controls=[_cells(results, entry) for entry in found if entry.method.control],
         caption=caption,
-        notes=[*head_notes(results), *origin_notes(results), *look_notes(results)],
+        notes=[*no_places, *head_notes(results), *origin_notes(results), *look_notes(results)],
     )
 
 
@@ -226,6 +227,13 @@ def main(comparison: GivenPath, csv: Path, md: Path) -> None:
     write_text(md, markdown(table))
 
 
+def _no_places(results: Results) -> list[str]:
+    """Why no method has a place, where none has one."""
+    why = too_few(results, results.federations)
+    placed = any(place_of(results, name).value is not None for name in results.methods)
+    return [f"Why no place is given: {why[0].lower()}{why[1:]}"] if why and not placed else []
+
+
 def head_notes(results: Results) -> list[str]:
     """Which rows keep heads to their clients, and which policies a method fixes; none where runs do not say it."""
     heads = {run["method"]["name"]: run["head"] for run in results.runs if "head" in run}
@@ -233,7 +241,7 @@ def head_notes(results: Results) -> list[str]:
         return []
     named = {name: f"{results.methods[name].title}{'§' if head['fixed'] else ''}" for name, head in heads.items()}
     of = {policy: [named[n] for n in named if heads[n]["policy"] == policy] for policy in ("personal", "shared")}
-    policies = [f"{policy} in {', '.join(titles)}" for policy, titles in of.items() if titles]
+    policies = [f"{policy} in {' · '.join(titles)}" for policy, titles in of.items() if titles]
     return [f"Head: {'; '.join(policies)}. § The method says so itself; all others follow the configuration."]
 
 

@@ -77,6 +77,7 @@ def _federation(
             "title": title,
             "samples": tested[client].samples if client in tested else None,
             "groups": tested[client].groups if client in tested else None,
+            "cases": tested[client].cases if client in tested else None,
             "chance": _number(results.chances.get((federation, client), math.nan)),
             "support": None if client not in tested or (shown := tested[client].support) is None else shown.tolist(),
             "of": [int(sizes.get((client, name), 0)) for name in names],

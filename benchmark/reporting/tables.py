@@ -25,8 +25,8 @@ from benchmark.reporting.origin import mark, origin_notes
 
 EDGE_NOTE = "† The chosen rate is the smallest or largest of the grid: a better one may lie outside."
 PLACES = (
-    "Place may be: the places that differences of average ranks leave open, all pairs compared at once; together the"
-    " ranges are right with 95 % confidence"
+    "Place may be: which places the differences of average ranks leave open. All pairs of methods are compared at once:"
+    " with 95 % confidence, every range is right"
 )
 GAIN = (
     "Collaborative gain: the mean less that of the same leaves trained by each client alone, at the rate that is best"
@@ -64,10 +64,10 @@ def intervals(results: Results, federations: Iterable[str]) -> str:
     """What stands in brackets; nothing where there are no intervals."""
     if results.statistics.intervals["low"].isna().all():
         return ""
-    seeds = "and of seeds" if len(results.seeds) > 1 else "of one seed: how training varies is not in them"
+    seeds = " and over seeds" if len(results.seeds) > 1 else "; of one seed, so that how training varies is not in them"
     return (
-        f"In brackets: 95 % intervals over other test sets of as many {results.groups(federations)} at these clients,"
-        f" {seeds}; for average ranks, of the rank that such test sets have in the mean"
+        f"In brackets: 95 % intervals over other test sets of as many {results.groups(federations)} at these clients"
+        f"{seeds}. That of an average rank is of what such test sets would give in the mean"
     )
 
 
@@ -87,6 +87,28 @@ def gained(results: Results, method: str, gain: Measure | None, suffix: str = ""
         f"{name}{suffix}": value
         for name, value in (named | {"gain_over": results.comparison.alone.get(method)}).items()
     }
+
+
+def too_few(results: Results, federations: Iterable[str]) -> str:
+    """Why average ranks over these federations have no interval, and methods no place; empty where none is too small.
+
+    One sentence: how many groups are needed, and how many the test sets hold that have fewer.
+    """
+    without = {name: own for name in federations if (own := results.statistics.without_intervals(name))}
+    if not without:
+        return ""
+    fewer = " and ".join(_fewer(results.title(name), list(own.values())) for name, own in without.items())
+    return (
+        f"An interval, and so a place, needs {LEAST_GROUPS} {results.groups(without)} or more in the test set of every"
+        f" client; {fewer}."
+    )
+
+
+def _fewer(title: str, groups: list[int]) -> str:
+    """How many clients of a federation have test sets that are too small, and of how many groups these are."""
+    least, most = min(groups), max(groups)
+    has = f"{len(groups)} clients of {title} have" if len(groups) > 1 else f"1 client of {title} has"
+    return f"{has} fewer ({least if least == most else f'{least} to {most}'})"
 
 
 def read_published(path: Path) -> pd.DataFrame:
@@ -307,8 +329,8 @@ def _notes(results: Results, federation: str, found: list[Row], published: pd.Da
     if without := statistics.without_intervals(federation):
         counted = ", ".join(f"client {client} ({n})" for client, n in without.items())
         notes.append(
-            f"Too few {groups} in the test set for an interval ({LEAST_GROUPS} are needed), of means and ranks too:"
-            f" {counted}."
+            f"Too few {groups} in the test set for an interval ({LEAST_GROUPS} are needed), of means, ranks and places"
+            f" too: {counted}."
         )
     if small := statistics.few_groups(federation):
         counted = ", ".join(f"client {client} ({about})" for client, about in small.items())

@@ -202,9 +202,9 @@ def test_the_caption_says_how_the_numbers_were_measured(results: Results) -> Non
         "Seeds: 0, 1",
         "among the 3 ranked methods",
         "share their mean rank",
-        "In brackets: 95 % intervals over other test sets of as many lesions at these clients, and of seeds",
+        "In brackets: 95 % intervals over other test sets of as many lesions at these clients and over seeds.",
         "(score - chance) / (best - chance)",
-        "all pairs compared at once",
+        "All pairs of methods are compared at once",
     ]:
         assert part in caption
 
