@@ -87,13 +87,23 @@ def stated(results: Results, federation: str, method: str) -> dict[str, Floats]:
     Returns:
         By client, of n predictions over all seeds, (n, 2): the largest probability, and 1 where the class that has it
         is true, 0 where it is not. NaN where a model diverged.
+
+    Raises:
+        ValueError: The task kept no probabilities.
     """
     task = results.task(federation)
     found: dict[str, list[Floats]] = {}
     for path in _files(results, federation, method):
-        kept = pd.read_parquet(path.with_name(counts.KEPT)).groupby("client")
+        kept = pd.read_parquet(path.with_name(counts.KEPT))
+        names = [name for name in kept if str(name).startswith("probability_")]
+        if not names:
+            raise ValueError(
+                f"{path.with_name(counts.KEPT)}: no column probability_0, which the figure `reliability` needs; let"
+                f" `kept` of the task {task.name} return the probability of every class, and evaluate again"
+            )
+        confidences = kept.groupby("client")[names]
         for client, _, values in counts.of_clients(path, task):
-            confidence = kept.get_group(client).filter(regex="^probability_").to_numpy(np.float64).max(1)
+            confidence = confidences.get_group(client).to_numpy(np.float64).max(1)
             hit = values[..., task.counted.index("hit")].sum(-1)
             found.setdefault(client, []).append(np.stack([confidence, hit], -1))
     return {client: np.concatenate(parts) for client, parts in found.items()}

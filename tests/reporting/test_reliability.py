@@ -11,10 +11,11 @@ from benchmark.evaluation import counts
 from benchmark.evaluation.ranks import best_ranked
 from benchmark.reporting import gallery
 from benchmark.reporting.drawings.reliability import reliability
-from benchmark.reporting.inputs import Results
+from benchmark.reporting.inputs import Results, load
 from benchmark.reporting.tested import stated
 from benchmark.tasks.classification import Classification
 from benchmark.tasks.segmentation import Segmentation
+from tests.reporting import synthetic
 
 
 def loop(results: Results, federation: str, method: str, client: str) -> dict[int, tuple[int, float, float]]:
@@ -83,6 +84,17 @@ def test_a_model_that_diverged_states_nothing(results: Results, monkeypatch: pyt
     assert numbers[["tenth", "confidence", "right", "calibration_error"]].isna().all(axis=None)
     figure.canvas.draw()
     assert "Local diverged" in figure.axes[0].get_xlabel()
+
+
+def test_a_task_that_keeps_no_probabilities_is_told_so(tmp_path: Path) -> None:
+    slides = {"toy_slides": synthetic.FEDERATIONS["toy_slides"]}
+    tree = synthetic.write(tmp_path, federations=slides, methods=["fedit"], seeds=[0], diverged=())
+    path = tree.tests[0] / counts.KEPT
+    pd.read_parquet(path, columns=counts.ABOUT).to_parquet(path)
+    with pytest.raises(
+        ValueError, match=r"predictions\.parquet: no column probability_0, .*; let `kept` of the task class"
+    ):
+        stated(load(tree.comparison), "toy_slides", "fedit")
 
 
 def test_it_stands_beside_confusions_alone() -> None:
