@@ -17,7 +17,7 @@ from benchmark.disk import readable, used
 from benchmark.files import read_json, sha256
 from benchmark.plan import Plan
 
-_ORIGINS = {"hub": "timm's hub", "drawn": "the project itself"}
+_ORIGINS = {"hub": "its repository on the hub", "drawn": "the project itself"}
 """Where weights are from that are no file of the user's, by `backbone.weights`."""
 
 State = Literal["present", "unverified", "partial", "missing"]
