@@ -12,6 +12,7 @@ from benchmark.files import read_json, write_json
 from benchmark.job import run
 from benchmark.reporting import figures, overlays
 from benchmark.reporting.inputs import Results, load
+from benchmark.tasks.counted import frame
 from benchmark.tasks.segmentation import Segmentation
 from tests.reporting import synthetic
 
@@ -58,7 +59,7 @@ def tree(tmp_path: Path) -> synthetic.Tree:
                     name = f"{client}/{case}"
                     rows.append((f"{name}/{number}", client, name, name))
         about = pd.DataFrame(rows, columns=["sample", "client", "group", "case"])
-        counts.frame(about, np.array(values, dtype=float), Segmentation.counted).to_parquet(folder / counts.FILE)
+        frame(about, np.array(values, dtype=float), Segmentation.counted).to_parquet(folder / counts.FILE)
         distances = dict.fromkeys(("distance_95_1", "distance_95_2"), np.float32(1))
         about.assign(**distances).to_parquet(folder / counts.KEPT)
     manifests = read_json(tree.comparison)["manifests"]
