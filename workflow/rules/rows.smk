@@ -78,7 +78,9 @@ rule select:
         metrics=plan.of_runs("metrics.parquet"),
         counts=plan.of_runs("validation_counts.parquet"),
         runs=plan.of_runs("run.json"),
-        code=lambda wildcards: plan.sources("benchmark.evaluation.select", tasks=[plan.task(wildcards.federation)]),
+        code=lambda wildcards: plan.sources(
+            "benchmark.evaluation.select", tasks=[plan.task(wildcards.federation)]
+        ),
     output:
         selected=plan.selected,
         gathered=plan.gathered,
