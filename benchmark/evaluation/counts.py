@@ -1,14 +1,13 @@
 """Test samples as counts: what every model's prediction of every sample is worth, in numbers that add up.
 
-`counts.parquet` holds them, a row per sample and part (of the task's parts: classes, mostly): sample, client, group,
-case, part, and one column for each name in the task's `counted`. A score of any resampled test set follows from them
+`counts.parquet` holds them, as `benchmark.tasks.counted` says. A score of any resampled test set follows from them
 without looking at the samples again.
 
 A score is made of units, as the task says: of groups (what was collected together and is never split: the images of a
 lesion or of a patient), or of cases, each of which belongs to one group.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -19,15 +18,12 @@ import pandas as pd
 
 from benchmark.comparison import Comparison
 from benchmark.tasks import task as tasks
+from benchmark.tasks.counted import ABOUT
 from benchmark.tasks.task import Floats, Task
 
 FILE = "counts.parquet"
 KEPT = "predictions.parquet"
 """What the task keeps of predictions, in the order of `counts.parquet`: for its metrics, which nothing else needs."""
-ABOUT = ["sample", "client", "group", "case"]
-"""What is known of a sample, whoever predicts it."""
-
-_SMALL = (np.uint8, np.uint16, np.uint32, np.float32)
 
 
 @dataclass(frozen=True)
@@ -78,25 +74,6 @@ class Counts:
         return found
 
 
-def frame(about: pd.DataFrame, counts: Floats, counted: tuple[str, ...]) -> pd.DataFrame:
-    """The rows of `counts.parquet`.
-
-    Args:
-        about: Columns `ABOUT` of n samples.
-        counts: Their counts, (n, C, F).
-        counted: Names of the F numbers.
-
-    Returns:
-        n C rows: `ABOUT`, part, and the columns `counted`, each of the smallest type that holds it exactly.
-    """
-    n, parts, _ = counts.shape
-    table = about[ABOUT].loc[about.index.repeat(parts)].reset_index(drop=True)
-    table["part"] = np.tile(np.arange(parts, dtype=np.uint16), n)
-    for place, name in enumerate(counted):
-        table[name] = _small(counts[..., place].reshape(-1))
-    return table
-
-
 def of_clients(path: Path, task: Task) -> Iterator[tuple[str, pd.DataFrame, Floats]]:
     """What one model's predictions are worth, client by client.
 
@@ -111,14 +88,14 @@ def of_clients(path: Path, task: Task) -> Iterator[tuple[str, pd.DataFrame, Floa
         ValueError: The file does not hold what the task counts.
     """
     table = pd.read_parquet(path)
-    if absent := [name for name in (*ABOUT, "part", *task.counted) if name not in table]:
+    if absent := [name for name in (*ABOUT, "class", *task.counted) if name not in table]:
         raise ValueError(f"{path}: no column {', '.join(absent)}, which {task.name} needs; evaluate again")
     for client, rows in table.groupby("client", sort=False):
-        parts = int(rows["part"].max()) + 1
-        if len(rows) % parts or (rows["part"].to_numpy().reshape(-1, parts) != np.arange(parts)).any():
-            raise ValueError(f"{path}: client {client} has samples that lack one of {parts} parts; evaluate again")
-        values = rows[list(task.counted)].to_numpy(np.float64).reshape(-1, parts, len(task.counted))
-        yield str(client), rows.loc[rows["part"] == 0, ABOUT].reset_index(drop=True), values
+        classes = int(rows["class"].max()) + 1
+        if len(rows) % classes or (rows["class"].to_numpy().reshape(-1, classes) != np.arange(classes)).any():
+            raise ValueError(f"{path}: client {client} has samples that lack one of {classes} classes; evaluate again")
+        values = rows[list(task.counted)].to_numpy(np.float64).reshape(-1, classes, len(task.counted))
+        yield str(client), rows.loc[rows["class"] == 0, ABOUT].reset_index(drop=True), values
 
 
 def by_unit(about: pd.DataFrame, values: Floats, task: Task) -> Floats:
@@ -151,19 +128,42 @@ def read(comparison: Comparison, expected: pd.DataFrame) -> list[Counts]:
     for federation, cells in expected.groupby("federation", sort=False):
         seeds = sorted(int(seed) for seed in cells["seed"].unique())
         clients = [str(client) for client in cells["client"].unique()]
-        found += _of_federation(comparison, str(federation), clients, methods, seeds)
+        paths = {
+            (m, s): Path(comparison.places.test(str(federation), methods[m], seeds[s], FILE))
+            for m, s in product(range(len(methods)), range(len(seeds)))
+        }
+        task = tasks.of(comparison.manifests[str(federation)])
+        found += assembled(str(federation), task, clients, methods, seeds, paths)
     return found
 
 
-def _of_federation(
-    comparison: Comparison, federation: str, clients: list[str], methods: list[str], seeds: list[int]
+def assembled(
+    federation: str,
+    task: Task,
+    clients: Sequence[str],
+    methods: list[str],
+    seeds: list[int],
+    paths: Mapping[tuple[int, int], Path],
 ) -> Iterator[Counts]:
-    """The counts of a federation's clients."""
-    task = tasks.of(comparison.manifests[federation])
+    """The counts of a federation's clients.
+
+    Args:
+        federation: The federation.
+        task: What is learned.
+        clients: Its clients.
+        methods: Names of the M methods.
+        seeds: The S seeds.
+        paths: The file of each model, by the places of its method and its seed; one that is absent is a missing cell.
+
+    Yields:
+        One entry per client.
+
+    Raises:
+        ValueError: Two models predicted different samples of a client.
+    """
     tested: dict[str, pd.DataFrame] = {}
     values: dict[tuple[str, int, int], Floats] = {}
-    for (m, method), (s, seed) in product(enumerate(methods), enumerate(seeds)):
-        path = Path(comparison.places.test(federation, method, seed, FILE))
+    for (m, s), path in paths.items():
         for client, samples, counts in of_clients(path, task) if path.is_file() else ():
             order = samples["sample"].argsort()
             about = samples.iloc[order].reset_index(drop=True)
@@ -190,14 +190,3 @@ def _added(values: Floats, places: npt.NDArray[np.intp], count: int) -> Floats:
     added = np.zeros((count, *values.shape[1:]))
     np.add.at(added, places, values)
     return added
-
-
-def _small(values: Floats) -> npt.NDArray[np.generic]:
-    """The same numbers in the smallest type that holds them exactly."""
-    whole = np.isfinite(values).all()
-    for kind in _SMALL if whole else _SMALL[-1:]:
-        with np.errstate(all="ignore"):
-            small = values.astype(kind)
-        if np.array_equal(small.astype(np.float64), values, equal_nan=True):
-            return small
-    return values

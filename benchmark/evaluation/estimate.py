@@ -42,7 +42,7 @@ CONFIDENCE = 0.95
 PRIOR = 2.0
 """How many groups' worth of freedom the variance of all parts together has against that of a part's own groups."""
 LEAST_GROUPS = 5
-"""With fewer groups in a client's test set there is no interval: `benchmarks/coverage.py` shows why."""
+"""With fewer groups in a client's test set there is no interval: see the first table of `benchmarks/coverage.py`."""
 DRAWS = 10_000
 """Draws of the largest of many standardised differences."""
 

@@ -24,6 +24,7 @@ from benchmark.federation import fault
 from benchmark.federation.job import Job
 from benchmark.files import atomic, digest, read_json, write_json, write_text
 from benchmark.job import GivenPath, JobError, as_json, run
+from benchmark.tasks.counted import ABOUT, frame
 from benchmark.tasks.task import Floats
 
 ALL_RATES = ["federation", "method", "rate", "seed", "client", "value"]
@@ -43,8 +44,8 @@ def of_model(job: Job, test: Split, state: Path) -> tuple[pd.DataFrame, pd.DataF
     """
     counted, kept = [], []
     for tested in every_client(job, test, [state]):
-        about = tested.rows[counts.ABOUT].reset_index(drop=True)
-        counted.append(counts.frame(about, tested.counts[0], job.engine.model.task.counted))
+        about = tested.rows[ABOUT].reset_index(drop=True)
+        counted.append(frame(about, tested.counts[0], job.engine.model.task.counted))
         kept.append(about.assign(**tested.kept[0]))
     return pd.concat(counted, ignore_index=True), pd.concat(kept, ignore_index=True)
 
@@ -63,7 +64,7 @@ def of_every_rate(job: Job, test: Split, runs: Path) -> pd.DataFrame:
     settings, task, found = job.settings, job.engine.model.task, []
     for seed in settings.seeds:
         for tested in every_client(job, test, [_state(runs, rate, seed) for rate in settings.rates]):
-            about = tested.rows[counts.ABOUT].reset_index(drop=True)
+            about = tested.rows[ABOUT].reset_index(drop=True)
             units: Floats = np.stack([counts.by_unit(about, lane, task) for lane in tested.counts])
             client = about["client"].iloc[0]
             scores = zip(settings.rates, task.score(units).tolist(), strict=True)

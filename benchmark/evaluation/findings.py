@@ -24,6 +24,8 @@ _NAMED = 12
 # An update of the adapted weights, relative to them. With smaller ones (8e-4 to 3e-3) most methods of the quickstart
 # had equal scores, whatever they share; with 1e-2 and more they differed.
 _HARDLY = 5e-3
+# A choice that other validation images would make as seldom as this is a coin toss.
+_TOSS = 0.5
 # Scores that differ in no decimal of a published table are equal.
 _DIGITS = 9
 
@@ -42,6 +44,30 @@ def selection(choices: Iterable[Mapping[str, Any]]) -> list[Finding]:
                 message = f"rate {rate} diverged" + (" as all others did, and stands in the tables" if chosen else "")
                 severity = "error" if chosen else "note"
                 findings.append(finding(severity, "diverged", message, **where, value=float(rate)))
+    return findings
+
+
+def coin_toss(choices: Iterable[Mapping[str, Any]]) -> list[Finding]:
+    """Chosen rates that are less probably the best than not, as far as the validation images can tell.
+
+    Args:
+        choices: The selections. Those that were made before this was measured are passed over.
+
+    Returns:
+        A note for each. The value is the probability.
+    """
+    findings = []
+    for choice in choices:
+        sure, rate = choice.get("sure", {"best": {}}), choice["rate"]
+        probability = sure["best"].get(rate)
+        if probability is not None and probability < _TOSS:
+            message = (
+                f"the chosen rate {rate} is the best one with a probability of {probability:.2f} alone: validation"
+                f" images do not tell rates apart; the choice costs {sure['loss']:.4f} of the score in the mean"
+            )
+            findings.append(
+                finding("note", "coin toss", message, choice["federation"], choice["method"], value=probability)
+            )
     return findings
 
 

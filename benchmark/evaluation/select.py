@@ -6,7 +6,8 @@ here can open test data.
     python -m benchmark.evaluation.select results/NAME/runs/FEDERATION/METHOD --output FILE --gathered FILE FILE
 
 The folder holds the runs of one federation and one method: one for every rate and seed. The first FILE is JSON: the
-chosen rate and every rate's score.
+chosen rate, every rate's score, and under `sure` how sure the choice is (`benchmark.evaluation.choice`), which decides
+nothing.
 """
 
 import math
@@ -18,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from benchmark.evaluation import choice
 from benchmark.evaluation.gathered import write
 from benchmark.evaluation.merit import DIGITS, merit
 from benchmark.files import read_json, write_json
@@ -223,7 +225,7 @@ def main(
     validation = [read_validation(run) for run in found]
     chosen = select(found, validation, last_rounds)
     write([{name: run[name] for name in run if name != "folder"} for run in found], validation, *gathered)
-    write_json(output, chosen)
+    write_json(output, {**chosen, "sure": choice.sureness(choice.read(found), chosen["rate"])})
 
 
 def _details(scores: pd.DataFrame) -> dict[str, Any]:

@@ -7,11 +7,12 @@ import shutil
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from safetensors.torch import save
@@ -34,6 +35,7 @@ from benchmark.models import network
 from benchmark.sources import engine as engine_code
 from benchmark.sources import fingerprint
 from benchmark.tasks import task
+from benchmark.tasks.counted import ABOUT, frame
 
 _HISTORY = ("round", "client", "split", "metric", "value", "n")
 """Columns of `metrics.parquet`."""
@@ -62,11 +64,19 @@ class Result:
 
 @dataclass(frozen=True)
 class Job:
-    """One method on one federation, with hashes of all that the result depends on: pack, backbone, method, engine."""
+    """One method on one federation.
+
+    Attributes:
+        settings: What decides the result.
+        engine: Model and clients.
+        hashes: Of all that the result depends on: pack, backbone, method, engine.
+        validation: What is known of every client's validation samples, in their order: the columns `ABOUT`.
+    """
 
     settings: TrainingJob
     engine: Engine
     hashes: Mapping[str, str]
+    validation: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -93,9 +103,10 @@ class Job:
         built = network.find(settings.network).load(setup)
         model = Model.of(built.on(device, settings.training.precision), learned, loaded, settings.trains)
         _check_passes(model)
+        clients, validation = _clients(settings, pack, torch.device(device), resident)
         engine = Engine(
             model=model,
-            clients=_clients(settings, pack, torch.device(device), resident),
+            clients=clients,
             training=settings.training,
             augmentation=settings.augmentation,
             head=settings.head,
@@ -111,7 +122,7 @@ class Job:
             "method": fingerprint([method]),
             "engine": engine_code(settings.network, learned.name),
         }
-        return cls(settings, engine, hashes)
+        return cls(settings, engine, hashes, validation)
 
     def key(self, lane: Lane) -> str:
         """A lane's name in the store."""
@@ -150,7 +161,8 @@ class Job:
         run = folder / f"lr={result.lane.rate}" / f"seed={result.lane.seed}"
         model = self.engine.model
         state = result.record.state.map(lambda tensor: tensor.to(self.engine.device))
-        deployed = [{name: leaf[0] for name, leaf in own.items()} for own in self.engine.deployed(state)]
+        lanes = self.engine.deployed(state)
+        deployed = [{name: leaf[0] for name, leaf in own.items()} for own in lanes]
         names = [client.name for client in self.engine.clients]
         shutil.rmtree(run / "adapters", ignore_errors=True)
         for client, leaves in zip(names, deployed, strict=True):
@@ -161,7 +173,30 @@ class Job:
         with atomic(run / "metrics.parquet") as path:
             history = pd.DataFrame(result.record.history, columns=list(_HISTORY))
             history.astype({"round": "int64", "n": "int64"}).to_parquet(path, index=False)
+        with atomic(run / "validation_counts.parquet") as path:
+            self._validated(lanes).to_parquet(path, index=False)
         write_json(run / "run.json", self._about(result))
+
+    def _validated(self, deployed: Sequence[Mapping[str, torch.Tensor]]) -> pd.DataFrame:
+        """What predictions of validation images are worth, sample by sample.
+
+        Training keeps scores alone, from which nobody can tell what other images would have chosen.
+
+        Args:
+            deployed: The leaves that each client predicts with, of one lane, each of shape (1, ...).
+
+        Returns:
+            Rows as `benchmark.tasks.counted.frame` makes them.
+        """
+        learned, tables = self.engine.model.task, []
+        for client, leaves in zip(self.engine.clients, deployed, strict=True):
+            samples = client.validation
+            counts = [
+                learned.counts(prediction, samples.targets[which]).cpu().numpy()[0]
+                for which, prediction in self.engine.predictions(client, samples.images, leaves)
+            ]
+            tables.append(frame(self.validation[client.name], np.concatenate(counts), learned.counted))
+        return pd.concat(tables, ignore_index=True)
 
     def _result(self, lane: Lane, record: Record, origin: str) -> Result:
         return Result(lane, record, origin, provenance.peak_memory(self.engine.device))
@@ -253,8 +288,13 @@ def _device(name: str) -> str:
     return "cpu"
 
 
-def _clients(settings: TrainingJob, pack: Path, device: torch.device, resident: bool) -> list[ClientData]:
-    """The federation's clients, sorted by name: an order that does not depend on the configuration's."""
+def _clients(
+    settings: TrainingJob, pack: Path, device: torch.device, resident: bool
+) -> tuple[list[ClientData], dict[str, pd.DataFrame]]:
+    """The federation's clients, sorted by name: an order that does not depend on the configuration's.
+
+    And what is known of each one's validation samples.
+    """
     split = open_training(pack)
     table = split.table
     held = sorted(table["client"].unique())
@@ -279,7 +319,9 @@ def _clients(settings: TrainingJob, pack: Path, device: torch.device, resident: 
             torch.from_numpy(pd.factorize(table["case"].to_numpy()[rows])[0]).to(device),
         )
 
-    return [ClientData(name, samples(name, "train"), samples(name, "validation")) for name in wanted]
+    validated = table[table["split"] == "validation"]
+    about = {name: validated.loc[validated["client"] == name, ABOUT].reset_index(drop=True) for name in wanted}
+    return [ClientData(name, samples(name, "train"), samples(name, "validation")) for name in wanted], about
 
 
 def as_tensor(images: Any) -> torch.Tensor:

@@ -12,6 +12,10 @@ from benchmark.reporting.grid import Cell, Column, Grid
 from benchmark.reporting.inputs import Results, load
 from benchmark.reporting.tables import EDGE_NOTE
 
+SURE_NOTE = (
+    "Sure: how probable it is that the chosen rate is the best one, as far as other validation images and seeds would"
+    " show. Costs: how much better the best one is, in the mean, in units of the score."
+)
 CHOSEN_NOTE = "✓, in bold: the chosen rate. = It shares the best score with others: ties go to the smaller rate."
 
 
@@ -23,11 +27,14 @@ def frame(results: Results) -> pd.DataFrame:
 
     Returns:
         One row per federation, method and rate: `mean`, its validation score over seeds and clients; `sd` over seeds;
-        `chosen`; `tie`, whether it shares the best score; `at_grid_edge` of the chosen one; `diverged`; and the budget:
-        `runs` (one per seed), `rounds` of each, and `image_passes`, those that a client makes over its images in a run.
+        `chosen`; `tie`, whether it shares the best score; `at_grid_edge` of the chosen one; `diverged`; `best`, the
+        probability that it is the best rate, and `loss`, of the chosen one, how much better the best one is in the mean
+        (see `benchmark.evaluation.choice`; empty where that is not known); and the budget: `runs` (one per seed),
+        `rounds` of each, and `image_passes`, those that a client makes over its images in a run.
     """
     rows = []
     for (federation, method), choice in results.selected.items():
+        sure = choice.get("sure", {"best": {}, "loss": None})
         for rate, details in choice["scores"].items():
             runs = results.runs_of(federation, method, rate)
             seeds = [value for value in details["per_seed"].values() if value is not None]
@@ -43,6 +50,8 @@ def frame(results: Results) -> pd.DataFrame:
                     "tie": rate in choice["ties"],
                     "at_grid_edge": rate == choice["rate"] and choice["at_grid_edge"],
                     "diverged": details["diverged"],
+                    "best": sure["best"].get(rate),
+                    "loss": sure["loss"] if rate == choice["rate"] else None,
                     "runs": len(runs),
                     "rounds": runs[0]["rounds"],
                     "image_passes": runs[0]["costs"]["image_passes"],
@@ -66,14 +75,17 @@ def grid(results: Results, federation: str) -> Grid:
     table = table[table["federation"] == federation]
     rates = sorted(table["rate"].unique(), key=float)
     found: dict[str, Any] = {str(method): own.set_index("rate") for method, own in table.groupby("method")}
+    known = table["best"].notna().any()
     parts = {method: found[method] for method in results.order if method in found}
 
     def cells(method: str) -> list[Cell]:
         own = parts[method]
         passes = own["image_passes"].sum() / own["rounds"].sum()
+        chosen = own[own["chosen"]].iloc[0]
         return [
             Cell(results.methods[method].title),
             *(_score(own.loc[rate]) if rate in own.index else Cell("missing") for rate in rates),
+            *([_number(chosen["best"], 2), _number(chosen["loss"], 4)] if known else []),
             Cell(str(own["runs"].sum()), int(own["runs"].sum())),
             Cell(str((own["runs"] * own["rounds"]).sum()), int((own["runs"] * own["rounds"]).sum())),
             Cell(f"{passes:.3g}", passes),
@@ -83,6 +95,7 @@ def grid(results: Results, federation: str) -> Grid:
         columns=[
             Column("Method", number=False),
             *(Column(rate) for rate in rates),
+            *([Column("Sure"), Column("Costs")] if known else []),
             Column("Runs"),
             # No-break spaces: beside many rates, a heading would take as many lines as it has words.
             Column("Rounds in\u00a0total"),
@@ -95,7 +108,11 @@ def grid(results: Results, federation: str) -> Grid:
             " seeds"
             f"{' ± standard deviation over seeds' if table['sd'].notna().any() else ''}. {_budget(results, table)}"
         ),
-        notes=[CHOSEN_NOTE, *([EDGE_NOTE] if table["at_grid_edge"].any() else [])],
+        notes=[
+            CHOSEN_NOTE,
+            *([SURE_NOTE] if known else []),
+            *([EDGE_NOTE] if table["at_grid_edge"].any() else []),
+        ],
     )
 
 
@@ -123,6 +140,10 @@ def _budget(results: Results, table: pd.DataFrame) -> str:
         f" {_counted(rounds, 'round')} ({_counted(rates, 'rate')}, {_counted(seeds, 'seed')})."
         + (f" In a round, {titles} made more passes over the images than the others." if titles else "")
     )
+
+
+def _number(value: float | None, decimals: int) -> Cell:
+    return Cell("") if pd.isna(value) else Cell(f"{value:.{decimals}f}", float(value))
 
 
 def _counted(number: int, noun: str) -> str:

@@ -114,7 +114,7 @@ def test_the_job_collects_every_row_and_seed(tmp_path: Path) -> None:
     cells = 0
     for folder in tree.tests:
         federation, method, seed = folder.parts[-3:]
-        truth = pd.read_parquet(folder / FILE).query("true == 1").set_index("sample")["part"]
+        truth = pd.read_parquet(folder / FILE).query("true == 1").set_index("sample")["class"]
         for client, samples in pd.read_parquet(folder / "predictions.parquet").groupby("client"):
             guesses = samples.filter(like="probability_").to_numpy().argmax(axis=1)
             expected = balanced_accuracy_score(truth[samples["sample"]], guesses)

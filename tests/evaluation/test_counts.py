@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from benchmark.comparison import Comparison
-from benchmark.evaluation import counts
-from benchmark.evaluation.counts import FILE, by_unit, frame, of_clients, read
+from benchmark.evaluation.counts import FILE, by_unit, of_clients, read
 from benchmark.tasks.classification import Classification
+from benchmark.tasks.counted import frame
 from tests.evaluation import hand
 from tests.evaluation.distance import Distance
 
@@ -77,7 +77,7 @@ def test_models_that_were_tested_on_different_samples_are_refused(tmp_path: Path
 
 @pytest.mark.parametrize(
     ("change", "said"),
-    [(lambda t: t.iloc[1:], "lack one of 2 parts"), (lambda t: t.drop(columns="hit"), "no column hit")],
+    [(lambda t: t.iloc[1:], "lack one of 2 classes"), (lambda t: t.drop(columns="hit"), "no column hit")],
 )
 def test_a_file_that_does_not_hold_what_the_task_counts_is_refused(change, said: str, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     path = paths(hand.write(tmp_path))[0]
@@ -100,5 +100,5 @@ def test_counts_survive_the_file_and_take_the_smallest_type_that_holds_them(tmp_
     assert client == "x"
     pd.testing.assert_frame_equal(read_about, about)
     np.testing.assert_array_equal(found, values)
-    halves = counts.frame(about, np.array([[[0.5]], [[np.nan]]]), ("half",))
+    halves = frame(about, np.array([[[0.5]], [[np.nan]]]), ("half",))
     assert str(halves["half"].dtype) == "float32"

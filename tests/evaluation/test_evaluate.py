@@ -74,11 +74,11 @@ def test_rates_tested_together_are_those_tested_alone(job: Job, held_out: Split,
     for (rate, seed), _ in found.groupby(["rate", "seed"]):
         counted, kept = of_model(job, held_out, tmp_path / f"lr={rate}/seed={seed}/state.safetensors")
         assert list(counted["sample"].unique()) == list(kept["sample"])
-        assert (counted[counted["true"] == 1].set_index("sample")["part"] == labels[kept["sample"]]).all()
+        assert (counted[counted["true"] == 1].set_index("sample")["class"] == labels[kept["sample"]]).all()
         for client, rows in kept.groupby("client"):
             guesses = rows.filter(like="probability_").to_numpy().argmax(1)
             own = counted[counted["client"] == client]
-            assert (own.loc[own["predicted"] == 1, "part"].to_numpy() == guesses).all()
+            assert (own.loc[own["predicted"] == 1, "class"].to_numpy() == guesses).all()
             assert (own["hit"] == own["predicted"] * own["true"]).all()
             expected = balanced_accuracy_score(labels[rows["sample"]], guesses)
             assert found[rate, seed, client] == pytest.approx(expected)

@@ -14,9 +14,10 @@ import pandas as pd
 from safetensors.numpy import save_file
 
 from benchmark.comparison import Places
-from benchmark.evaluation import counts, overlap, select
+from benchmark.evaluation import overlap, select
 from benchmark.files import read_json, write_json
 from benchmark.job import run as run_job
+from benchmark.tasks.counted import ABOUT, frame
 
 TITLES = {
     "fedit": "FedIT",
@@ -134,9 +135,9 @@ def write_test(folder: Path, about: pd.DataFrame, probabilities: npt.NDArray[np.
     classes = np.eye(probabilities.shape[1])
     true, predicted = classes[about["label"]], classes[probabilities.argmax(1)]
     predicted[np.isnan(probabilities).any(axis=1)] = np.nan
-    about = about.assign(case=about["sample"])[counts.ABOUT]
+    about = about.assign(case=about["sample"])[ABOUT]
     values = np.stack([predicted * true, predicted, true], axis=-1)
-    counts.frame(about, values, ("hit", "predicted", "true")).to_parquet(folder / "counts.parquet")
+    frame(about, values, ("hit", "predicted", "true")).to_parquet(folder / "counts.parquet")
     columns = {f"probability_{c}": probabilities[:, c] for c in range(len(classes))}
     about.assign(**columns).to_parquet(folder / "predictions.parquet")
 

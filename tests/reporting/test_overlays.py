@@ -13,6 +13,7 @@ from benchmark.job import run
 from benchmark.reporting import figures, overlays, page, verdict
 from benchmark.reporting.inputs import Results, load
 from benchmark.reporting.tested import client_tests
+from benchmark.tasks.counted import frame
 from benchmark.tasks.segmentation import Segmentation
 from tests.reporting import synthetic
 
@@ -59,7 +60,7 @@ def tree(tmp_path: Path) -> synthetic.Tree:
                     name = f"{client}/{case}"
                     rows.append((f"{name}/{number}", client, name, name))
         about = pd.DataFrame(rows, columns=["sample", "client", "group", "case"])
-        counts.frame(about, np.array(values, dtype=float), Segmentation.counted).to_parquet(folder / counts.FILE)
+        frame(about, np.array(values, dtype=float), Segmentation.counted).to_parquet(folder / counts.FILE)
         distances = dict.fromkeys(("distance_95_1", "distance_95_2"), np.float32(1))
         about.assign(**distances).to_parquet(folder / counts.KEPT)
     manifests = read_json(tree.comparison)["manifests"]

@@ -16,6 +16,7 @@ from benchmark.job import run
 from benchmark.reporting import gallery
 from benchmark.reporting.inputs import load
 from benchmark.tasks import task as tasks
+from benchmark.tasks.counted import ABOUT, frame
 from tests.evaluation import distance
 from tests.reporting import browser, synthetic
 
@@ -52,10 +53,10 @@ def tree(known: None, tmp_path: Path) -> synthetic.Tree:
         assert run(select.main, [str(row), *written]) == 0
     for folder in tree.tests:
         if "toy_slides" in folder.parts:
-            about = pd.read_parquet(folder / counts.KEPT, columns=counts.ABOUT)
+            about = pd.read_parquet(folder / counts.KEPT, columns=ABOUT)
             about["case"] = about["group"] = about["client"] + (about.groupby("client").cumcount() // 2).astype(str)
             values = synthetic.generator(*folder.parts[-2:]).gamma(2, size=(len(about), 1, 1))
-            counts.frame(about, values, other.counted).to_parquet(folder / counts.FILE)
+            frame(about, values, other.counted).to_parquet(folder / counts.FILE)
             about.to_parquet(folder / counts.KEPT)
     manifests = read_json(tree.comparison)["manifests"]
     manifests["toy_slides"] |= {"task": other.name, "classes": []}

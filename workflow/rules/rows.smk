@@ -46,6 +46,7 @@ rule train:
     output:
         plan.of_runs("metrics.parquet"),
         plan.of_runs("state.safetensors"),
+        plan.of_runs("validation_counts.parquet"),
         plan.of_runs("run.json"),
         directory(plan.of_runs("adapters")),
     log:
@@ -75,8 +76,11 @@ rule train:
 rule select:
     input:
         metrics=plan.of_runs("metrics.parquet"),
+        counts=plan.of_runs("validation_counts.parquet"),
         runs=plan.of_runs("run.json"),
-        code=plan.sources("benchmark.evaluation.select"),
+        code=lambda wildcards: plan.sources(
+            "benchmark.evaluation.select", tasks=[plan.task(wildcards.federation)]
+        ),
     output:
         selected=plan.selected,
         gathered=plan.gathered,
