@@ -82,6 +82,10 @@ class Places:
         return f"{self.folder}/tables/{federation}.{kind}"
 
 
+LOCAL = "local"
+"""The control that methods are compared with: each client trains alone."""
+
+
 @dataclass(frozen=True)
 class Comparison:
     """The rows that stand in the tables together.
@@ -96,6 +100,7 @@ class Comparison:
         last_rounds: See `SelectionSettings`.
         appendix: Rows whose every rate is tested for the appendix.
         unused: With `baselines: reference`, rows that are trained all the same: federation, method and why.
+        alone: By row, the one in which each client trains the same leaves alone; empty where nobody asks.
         manifests: What each federation holds, by its name.
     """
 
@@ -108,6 +113,7 @@ class Comparison:
     last_rounds: int = 1
     appendix: Sequence[tuple[str, str]] = ()
     unused: Sequence[tuple[str, str, str]] = ()
+    alone: Mapping[str, str] = field(default_factory=dict)
     manifests: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @classmethod

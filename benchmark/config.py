@@ -248,16 +248,19 @@ class VariantSettings(_Settings):
     """The method."""
     head: Literal["shared", "personal"] | None = None
     """Whether its head is averaged or stays with its client; only where the method does not say it itself."""
+    trains: tuple[Name, ...] | None = Field(None, min_length=1)
+    """What is trained, instead of the configuration's `trains`; only where the method does not say it itself."""
     settings: dict[Name, Scalar] = {}
     """Settings of the method, over those in `method_settings`."""
     title: str = ""
-    """What is added to the method's title, in brackets; head and settings where none is given."""
+    """What is added to the method's title, in brackets; head, leaves and settings where none is given."""
 
     @property
     def described(self) -> str:
         """What is added to the method's title."""
         head = [f"{self.head} head"] if self.head else []
-        return self.title or ", ".join([*head, *(f"{name} {value}" for name, value in self.settings.items())])
+        trains = [" and ".join(self.trains)] if self.trains else []
+        return self.title or ", ".join([*head, *trains, *(f"{name} {value}" for name, value in self.settings.items())])
 
 
 class ProtocolSettings(_Settings):
@@ -322,7 +325,10 @@ class Config(RunningSettings, ProtocolSettings):
     method_settings: dict[Name, dict[str, Scalar]] = {}
     """Settings of single methods, by method and by setting."""
     variants: dict[Name, VariantSettings] = {}
-    """Further rows by name: a method once more, with another policy for the head or other settings."""
+    """Further rows by name: a method once more, with another policy for the head, other leaves or other settings."""
+    alone: bool = False
+    """Whether tables say what each method gains over the same leaves trained by each client alone, its collaborative
+    gain. It needs the control `local`, and adds rows to it, as `local_head`, for methods that train other leaves."""
     head: Literal["shared", "personal", "both"] = "shared"
     """Whether the task head is averaged (`shared`) or stays with its client (`personal`), where a method does not say
     it itself. `both` runs such methods with either: `fedit`, and `fedit_personal_head`."""

@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 from benchmark import outside
+from benchmark.comparison import LOCAL
 from benchmark.config import Config
 from benchmark.errors import nearest
 from benchmark.methods import discovered
@@ -28,6 +29,7 @@ def faults(config: Config) -> list[str]:
     there = discovered()
     methods = sorted({*chosen(config), *(own.method for own in config.variants.values())})
     found = [
+        *_alone(config),
         *there.unknown(config.methods or (), config.own or (), config.method_settings),
         *_variants(config),
         *_datasets(config),
@@ -37,13 +39,18 @@ def faults(config: Config) -> list[str]:
     ]
     if not methods:
         found.append("methods: none is named, and none stands in methods/ itself; name a group or a method")
-    return found or list(_predictions(config)) or list(_trained(config, methods))
+    return found or list(_predictions(config)) or list(_trained(config))
 
 
 def chosen(config: Config) -> list[str]:
     """The methods that a configuration runs; where it names none, all that can be trained on its network."""
     found = discovered().chosen(config.methods, config.own)
     return [name for name in found if config.methods is not None or not _unknown_roles(config, name)]
+
+
+def trained(config: Config, method: str, trains: Sequence[str] | None) -> tuple[str, ...]:
+    """What a method's row trains: the method's own, else what the row says, else the configuration's; sorted."""
+    return tuple(sorted(fixed(method, "trains") or trains or config.trains))
 
 
 def fixed(method: str, attribute: str) -> Any:
@@ -76,6 +83,15 @@ def _datasets(config: Config) -> Iterator[str]:
             yield f"federations.{name}: there is no {file}{nearest(dataset, known)}"
 
 
+def _alone(config: Config) -> Iterator[str]:
+    """What the rows that are trained alone need, and whose names they have."""
+    if config.alone and LOCAL not in chosen(config):
+        yield f"alone: there is no row {LOCAL}, which gains are measured from; add {LOCAL} to `methods`"
+    for row in config.variants:
+        if config.alone and row.startswith(f"{LOCAL}_"):
+            yield f"variants.{row}: with `alone`, rows of other leaves have such names; give the row another"
+
+
 def _variants(config: Config) -> Iterator[str]:
     """Variants of methods that there are not, with names that are taken, or with a head that the method fixes."""
     known = discovered()
@@ -87,6 +103,8 @@ def _variants(config: Config) -> Iterator[str]:
             yield f"{place}.method: there is no method {method}{nearest(method, known.files)}"
         elif variant.head and (head := fixed(method, "head")):
             yield f"{place}.head: the file of {method} says that its head is {head}; leave `head` out"
+        elif variant.trains and (own := fixed(method, "trains")):
+            yield f"{place}.trains: the file of {method} says that it trains {', '.join(own)}; leave `trains` out"
 
 
 def _method_settings(config: Config) -> Iterator[str]:
@@ -132,24 +150,26 @@ def _settings(place: str, settings: Iterable[str], known: Sequence[str] | None) 
             yield f"{place}.{name}: there is no such setting; allowed: {', '.join(known) or 'none'}"
 
 
-def _trained(config: Config, methods: Sequence[str]) -> Iterator[str]:
+def _trained(config: Config) -> Iterator[str]:
     """Methods that need what is not trained, or that train what the network does not have."""
     network, roles = config.backbone.network, _roles(config)
-    for method in methods:
-        trained = fixed(method, "trains") or config.trains
-        if "lora" in trained and "lora" not in roles:
+    given = {*((name, config.trains) for name in chosen(config))}
+    given |= {(own.method, own.trains or config.trains) for own in config.variants.values()}
+    for method, configured in sorted(given):
+        needed = fixed(method, "trains") or configured
+        if "lora" in needed and "lora" not in roles:
             yield (
-                f"trains: {method} trains {', '.join(trained)}, but the network {network} has no "
+                f"trains: {method} trains {', '.join(needed)}, but the network {network} has no "
                 f"projections for lora; leave {method} out of `methods`, or set `trains`: [all], say"
             )
-        elif unknown := _unknown_roles(config, method):
+        elif unknown := [role for role in needed if role not in roles]:
             yield (
                 f"trains: {method} trains {', '.join(unknown)}, which the network {network} has not; it has "
                 f"{', '.join(roles)}; leave {method} out of `methods`, or change `trains`"
             )
-        if lacking := [role for role in fixed(method, "needs") or () if role not in trained]:
+        if lacking := [role for role in fixed(method, "needs") or () if role not in needed]:
             yield (
-                f"trains: {method} needs {', '.join(lacking)}, but what is trained is {', '.join(trained)}; leave "
+                f"trains: {method} needs {', '.join(lacking)}, but what is trained is {', '.join(needed)}; leave "
                 f"{method} out of `methods`, or train {', '.join(lacking)} too"
             )
 

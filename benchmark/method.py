@@ -36,6 +36,7 @@ __all__ = [
     "Output",
     "Pair",
     "Phase",
+    "aggregation_error",
     "belonging",
     "lora_name",
     "mean_of_products",
@@ -121,7 +122,7 @@ class Method:
        what a step minimises, `mix` how the outputs of several adapters are weighted. Then `after` says what the client
        remembers until the next round.
     2. Each client sends its leaves that are `shared`, and what `upload` adds.
-    3. `server` makes one message of what all clients sent.
+    3. `server` makes one message of what all clients sent; `measure` says how well.
     4. Each client takes the message over: `download`.
 
     After the last round each client may train once more, alone: `closing`. It predicts with the leaves that `deployed`
@@ -286,6 +287,20 @@ class Method:
         """
         return mean_over_clients(sent, weights)
 
+    def measure(self, sent: Leaves, start: Leaves, weights: Tensor, received: Leaves) -> Leaves:
+        """Numbers that tell how well `server` did, recorded in every round and used by nothing.
+
+        Args:
+            sent: As `server` was given it.
+            start: Likewise.
+            weights: Likewise.
+            received: What `server` returned.
+
+        Returns:
+            Scalars by names of your own; by default there are none. `aggregation_error` is one.
+        """
+        return {}
+
     # Each client takes it over.
 
     def download(self, received: Leaves, params: Leaves, memory: Leaves, fresh: Leaves) -> tuple[Leaves, Leaves]:
@@ -350,6 +365,27 @@ def mean_of_products(sent: Leaves, weights: Tensor) -> dict[str, Tensor]:
     return {**mean_over_clients({name: leaf for name, leaf in sent.items() if name not in found}, weights), **found}
 
 
+def aggregation_error(sent: Leaves, weights: Tensor, received: Leaves) -> Tensor:
+    """How far the adapter that clients receive is from the mean of the products that they sent.
+
+    Args:
+        sent: Leaves (K, ...), `global` among their adapters.
+        weights: Shape (K,), summing to one.
+        received: The same leaves (...), as the server answers.
+
+    Returns:
+        `||sum_k weights_k B_k A_k - B A|| / ||sum_k weights_k B_k A_k||`, the Frobenius norm being taken over all pairs
+        together; zero where all products are. A scalar, float64.
+    """
+    wanted = stacked({name: leaf.double() for name, leaf in sent.items()}, weights)
+    found = pairs({name: leaf.double() for name, leaf in received.items()}, "global")
+    missed = {
+        site: Pair(torch.cat([A, found[site].A]), torch.cat([B, -found[site].B], 1)) for site, (A, B) in wanted.items()
+    }
+    error, whole = (torch.stack([_norm(pair) for pair in own.values()]).norm() for own in (missed, wanted))
+    return torch.where(whole == 0, 0.0, error / whole)
+
+
 def stacked(sent: Leaves, weights: Tensor, adapter: str = "global") -> dict[str, Pair]:
     """All clients' pairs of an adapter side by side, whose product is exactly the mean of the clients' products.
 
@@ -378,6 +414,11 @@ def truncated(pair: Pair, rank: int) -> Pair:
     sign = torch.where(largest < 0, -1.0, 1.0).to(A.dtype)  # (1, rank)
     nothing = torch.full((), torch.nan, dtype=A.dtype, device=A.device)
     return Pair(torch.where(finite, found.A * sign.mT, nothing), torch.where(finite, found.B * sign, nothing))
+
+
+def _norm(pair: Pair) -> Tensor:
+    """The Frobenius norm of a pair's product, a scalar; of its factors' triangles alone, which have the same."""
+    return (torch.linalg.qr(pair.B).R @ torch.linalg.qr(pair.A.mT).R.mT).norm()
 
 
 def squared_distance(left: Leaves, right: Leaves) -> Tensor:

@@ -15,7 +15,7 @@ from typing import Any
 from benchmark import fitness, outside
 from benchmark.baselines.match import found
 from benchmark.baselines.rows import Baselines, hashes
-from benchmark.comparison import Places
+from benchmark.comparison import LOCAL, Places
 from benchmark.config import (
     Config,
     ConfigError,
@@ -34,7 +34,7 @@ from benchmark.sources import ROOT, closure, fetching
 
 _ROW = ("{federation}", "{method}")
 """A row in patterns of paths."""
-_OWN = ("federation", "clients", "method", "variant", "method_settings", "task", "head")
+_OWN = ("federation", "clients", "method", "variant", "method_settings", "task", "head", "trains")
 """What of a training a row has of its own."""
 
 
@@ -81,14 +81,43 @@ class Plan:
 
     @cached_property
     def variants(self) -> dict[str, VariantSettings]:
-        """By name, the rows that are a method once more: the configuration's, and with `head: both` personal heads."""
+        """By name, the rows that are a method once more.
+
+        The configuration's; with `head: both` personal heads; with `alone` what methods train, trained alone.
+        """
+        alone = {
+            name: VariantSettings(method=LOCAL, trains=trains)
+            for trains in self._trained.values()
+            if (name := self._partner(trains)) != LOCAL
+        }
+        return dict(sorted({**alone, **self._given}.items()))
+
+    @property
+    def alone(self) -> dict[str, str]:
+        """With `alone`, by ranked row the one in which each client trains the same leaves alone."""
+        return {row: self._partner(trains) for row, trains in self._trained.items()}
+
+    @cached_property
+    def _trained(self) -> dict[str, tuple[str, ...]]:
+        """With `alone`, what every ranked row trains."""
+        given = {**{name: VariantSettings(method=name) for name in self.plain}, **self._given}
+        ranked = {row: own for row, own in given.items() if not fitness.fixed(own.method, "control")}
+        asked = ranked if self.config.alone else {}
+        return {row: fitness.trained(self.config, own.method, own.trains) for row, own in asked.items()}
+
+    def _partner(self, trains: tuple[str, ...]) -> str:
+        """The row in which each client trains these leaves alone: `local`, or `local_head`, say."""
+        return LOCAL if trains == tuple(sorted(self.config.trains)) else "_".join([LOCAL, *trains])
+
+    @cached_property
+    def _given(self) -> dict[str, VariantSettings]:
         policies = {name: fitness.fixed(name, "head") for name in self.plain} if self.config.head == "both" else {}
         heads = {
             f"{name}_personal_head": VariantSettings(method=name, head="personal")
             for name, fixed in policies.items()
             if fixed is None
         }
-        return dict(sorted({**heads, **self.config.variants}.items()))
+        return {**heads, **self.config.variants}
 
     def method(self, row: str) -> str:
         """The method of a row."""
@@ -337,6 +366,7 @@ class Plan:
                 "last_rounds": config.selection.last_rounds,
                 "appendix": self.baselines.trained if config.appendix else [],
                 "unused": [[*row, fault] for row, fault in self.baselines.unused.items()],
+                "alone": self.alone,
                 "clients": {name: settings.clients for name, settings in config.federations.items()},
                 "outside": {name: settings.outside for name, settings in config.federations.items()},
             }
@@ -435,7 +465,8 @@ class Plan:
             backbone=config.backbone.name,
             arguments=config.backbone.arguments,
             head=variant.head or ("personal" if config.head == "personal" else "shared"),
-            **{name: getattr(config, name) for name in ProtocolSettings.model_fields},
+            **{name: getattr(config, name) for name in ProtocolSettings.model_fields if name != "trains"},
+            trains=variant.trains or config.trains,
         )
         return job.model_dump_json()
 

@@ -4,7 +4,6 @@ import argparse
 import time
 from pathlib import Path
 
-import pandas as pd
 import torch
 
 from benchmark.files import write_json
@@ -26,7 +25,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     workload = Workload.read(arguments.workload)
-    names = sorted(pd.read_parquet(workload.root / "images.parquet")["client"].unique())
+    names = sorted(workload.images["client"].unique())
     sites = [Site(workload, name, arguments.seed, arguments.workers) for name in names]
     learner = Learner(workload, arguments.seed, arguments.device)
     shares = torch.tensor([len(site.order) for site in sites], dtype=torch.float64)

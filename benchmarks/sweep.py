@@ -1,6 +1,7 @@
 """One sweep, measured side by side: by plain PEFT, by Flower, by the engine one lane at a time, by the engine fused.
 
     python benchmarks/sweep.py --device cpu --quick
+    python benchmarks/sweep.py --device cpu --quick --task segmentation
 
 Every side trains the same runs from the same files to the same result, which is compared; sides take turns, so that a
 machine whose speed drifts is the same for all. Prints what it ran on, a table, and the ratios of the fused engine.
@@ -28,7 +29,7 @@ import torch  # noqa: E402
 
 from benchmark import provenance  # noqa: E402
 from benchmark.files import read_json  # noqa: E402
-from benchmarks.workload import Workload  # noqa: E402
+from benchmarks.workload import FEDERATIONS, Workload  # noqa: E402
 
 AGREEMENT = {"float32": 1e-3, "bfloat16": 5e-2}
 """Largest difference allowed between two sides' final validation losses, of any client at any rate, in nats.
@@ -145,6 +146,7 @@ def main() -> None:
             scale=arguments.scale,
             batch_size=arguments.batch_size,
             precision=arguments.precision,
+            task=arguments.task,
         )
         workload.prepare()
         workers = 0 if arguments.device == "cpu" else 4
@@ -202,6 +204,7 @@ def _arguments() -> argparse.Namespace:
     """The command line, completed by what suits the device."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--task", choices=list(FEDERATIONS), default="classification")
     parser.add_argument("--quick", action="store_true", help="(a), (c) and (d) alone, once, with a third of the rounds")
     parser.add_argument("--repeats", type=int, help="turns of all sides")
     parser.add_argument("--minutes", type=float, default=9.0, help="no turn begins that would not end by then")
@@ -209,7 +212,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, help="number of seeds")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--image-size", type=int, help="pixels")
-    parser.add_argument("--scale", type=float, default=0.05, help="share of Fed-ISIC2019's number of images")
+    parser.add_argument("--scale", type=float, help="share of Fed-ISIC2019's images, or of the drawn volumes' patients")
     parser.add_argument("--batch-size", type=int)
     parser.add_argument("--precision", choices=list(AGREEMENT), default="float32")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="cores that a side may use")
@@ -223,6 +226,7 @@ def _arguments() -> argparse.Namespace:
     usual = {
         "repeats": 1 if arguments.quick or not cpu else 3,
         "seeds": 1 if cpu else 3,
+        "scale": 0.05 if arguments.task == "classification" else 1.0,
         "rounds": 2 if arguments.quick else 6 if cpu else 3,
         "image_size": 64 if cpu else 224,
         "batch_size": 16 if cpu else 32,
@@ -253,8 +257,9 @@ def _introduce(bench: Bench) -> None:
     print(
         f"{provenance.hardware(torch.device(bench.device))}; {platform.platform()}\n"
         f"{packages}; commit {provenance.commit()[:12]}\n"
-        f"FedIT, 6 clients, {training} training and {validation} validation images at {load.image_size} px, "
-        f"ViT-Tiny/16, LoRA rank 4 on qkv, batches of {load.batch_size}, {load.precision}\n"
+        f"{load.task}: FedIT, {load.images['client'].nunique()} clients, {training} training and {validation} "
+        f"validation images at {load.image_size} px, ViT-Tiny/16, LoRA rank 4 on qkv, batches of {load.batch_size}, "
+        f"{load.precision}\n"
         f"{len(load.rates)} rates x {len(load.seeds)} seeds x {load.rounds} rounds = {_images(load)} lane-images; "
         f"{bench.threads} cores; PEFT's threads: {bench.peft_threads}, its workers: {bench.workers}\n"
         f"of {len(load.rates) * len(load.seeds)} runs are trained, and their seconds scaled to all: {few}\n",

@@ -1,7 +1,8 @@
-"""The sweep that every side of a comparison runs: FedIT on drawn sites, at several rates and seeds."""
+"""The sweep that every side of a comparison runs: FedIT on drawn sites, at several rates and seeds, for either task."""
 
 import json
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -16,6 +17,7 @@ from benchmark.config import (
     TrainingJob,
     TrainingSettings,
 )
+from benchmark.data.dataset import checked_index, find
 from benchmark.data.pack import pack
 from benchmark.data.prepare import prepare
 from benchmark.files import read_json, sha256, write_json
@@ -25,6 +27,8 @@ VIT = "vit_tiny_patch16_224"
 LORA = LoraSettings(targets=("qkv",), rank=4, alpha=4)
 """One adapter on the fused projection: what PEFT can adapt in timm's model as it is."""
 AUGMENTATION = AugmentationSettings()
+FEDERATIONS = {"classification": "toy_lesions", "segmentation": "toy_volumes"}
+"""The drawn sites of each task."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +41,10 @@ class Workload:
         seeds: Seeds.
         rounds: Rounds of training and averaging; every client is validated after each.
         image_size: Side in pixels.
-        scale: Share of Fed-ISIC2019's real number of images that is drawn.
+        scale: Share of Fed-ISIC2019's real number of images that is drawn, or of the drawn volumes' patients.
         batch_size: Images per step.
         precision: Of the frozen backbone.
+        task: `classification` of drawn lesions, or `segmentation` of drawn volumes.
     """
 
     folder: str
@@ -50,6 +55,7 @@ class Workload:
     scale: float
     batch_size: int
     precision: str
+    task: str = "classification"
 
     @classmethod
     def read(cls, path: Path) -> "Workload":
@@ -72,7 +78,7 @@ class Workload:
     def job(self) -> TrainingJob:
         """The sweep as the engine's job."""
         return TrainingJob(
-            federation="toy_lesions",
+            federation=FEDERATIONS[self.task],
             clients=None,
             method="fedit",
             method_settings={},
@@ -93,12 +99,18 @@ class Workload:
         """Draw the images, pack them, and draw the backbone's weights: what every side finds on the disk."""
         source = self.root / "images" / "source.json"
         options = {"scale": self.scale, "side": max(96, self.image_size)}
-        settings = FederationSettings(image_size=self.image_size, protocol="lesion_disjoint", options=options)
-        prepare("toy_lesions", settings, source.parent, source)
+        dataset = find(FEDERATIONS[self.task])
+        protocol = "lesion_disjoint" if self.task == "classification" else "published"
+        settings = FederationSettings(image_size=self.image_size, protocol=protocol, options=options)
+        prepare(dataset.name, settings, source.parent, source)
         pack(settings, source, self.root / "pack")
-        table = pd.read_parquet(self.root / "pack" / "train.parquet")
-        folder = next(Path(read_json(source)["root"]).glob("*/TOY_*.jpg")).parent
-        table["path"] = [str(folder / f"{sample}.jpg") for sample in table["sample"]]
+        packed = pd.read_parquet(self.root / "pack" / "train.parquet", columns=["sample", "client", "split"])
+        root = Path(read_json(source)["root"])
+        index = checked_index(dataset, root, protocol, settings.split_seed)
+        files = [name for name in ("path", "target") if name in index]
+        index[files] = index[files].map(lambda path: str(root / path))
+        target = "label" if self.task == "classification" else "target"
+        table = packed.merge(index[["sample", "path", target]].rename(columns={target: "target"}), on="sample")
         table.to_parquet(self.root / "images.parquet", index=False)
         torch.manual_seed(0)
         weights = self.root / "backbone" / "model.safetensors"
@@ -107,7 +119,17 @@ class Workload:
         write_json(weights.parent / "backbone.json", {"sha256": sha256(weights)})
         (self.root / "workload.json").write_text(json.dumps(asdict(self)), encoding="utf-8")
 
+    @cached_property
+    def images(self) -> pd.DataFrame:
+        """Every training and validation image: sample, client, split, path, and its label or its mask's path."""
+        return pd.read_parquet(self.root / "images.parquet")
+
+    @property
+    def classes(self) -> int:
+        """How many classes there are to tell apart."""
+        return len(find(FEDERATIONS[self.task]).classes)
+
     def sizes(self) -> tuple[int, int]:
         """Training and validation images of all clients."""
-        split = pd.read_parquet(self.root / "images.parquet")["split"]
+        split = self.images["split"]
         return int((split == "train").sum()), int((split == "validation").sum())

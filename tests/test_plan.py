@@ -1,6 +1,7 @@
 """The plan: which methods a configuration runs."""
 
 import json
+import re
 import shutil
 from functools import partial
 from pathlib import Path
@@ -79,6 +80,80 @@ def test_a_variant_is_a_row_of_a_method_with_settings_of_its_own() -> None:
         {},
     ]
     assert [job["variant"] for job in found] == ["", "weighting code", ""]
+
+
+SAMS = {
+    "federations": {"toy_volumes": {"image_size": 32}},
+    "backbone": {"network": "sam", "name": "sam_tiny", "weights": "drawn"},
+}
+
+
+@pytest.mark.usefixtures("own")
+def test_the_leaves_of_every_method_are_trained_alone_too() -> None:
+    """In a row of `local` for each set of leaves that is not the configuration's; controls are not measured from it."""
+    variants = {
+        "norms": {"method": "fedit", "trains": ["norm", "head"]},
+        "again": {"method": "local", "trains": ["norm"]},
+    }
+    methods = ["flap_sam", "sam_full", "sam_attention", "sam_head", "fedrep", "fedper", "local", "head_shared"]
+    ours = Plan.of({**VALUES, **SAMS, "own": [], "methods": methods, "variants": variants, "alone": True})
+    assert ours.alone == {
+        "flap_sam": "local",
+        "fedper": "local",
+        "fedrep": "local",
+        "sam_full": "local_all",
+        "sam_attention": "local_attention_head",
+        "sam_head": "local_head",
+        "norms": "local_head_norm",
+    }
+    added = ["local_all", "local_attention_head", "local_head", "local_head_norm"]
+    assert ours.methods == [*sorted(methods), "again", *added, "norms"]
+    jobs = {row: json.loads(ours.training("toy_volumes", row)) for row in ours.methods}
+    assert {jobs[row]["method_settings"] == {} for row in added} == {True}
+    assert jobs["local_attention_head"]["trains"] == ["attention", "head"]
+    assert jobs["local_attention_head"]["variant"] == "attention and head"
+    assert jobs["norms"]["trains"] == ["norm", "head"]
+    assert jobs["local"]["trains"] == jobs["flap_sam"]["trains"] == ["lora", "head"]
+    assert ours.method_file("local_all") == "methods/controls/local.py"
+    assert json.loads(ours.described)["alone"] == ours.alone
+    assert [row["own"]["trains"] for row in json.loads(ours.row_by_row)] == [
+        jobs[row]["trains"] for row in ours.methods
+    ]
+    assert "trains" not in json.loads(ours.protocol)
+
+
+@pytest.mark.usefixtures("own")
+def test_nothing_is_trained_alone_unasked() -> None:
+    ours = Plan.of({**VALUES, **SAMS, "own": [], "methods": ["sam_head", "local"]})
+    assert ours.alone == {}
+    assert ours.methods == ["local", "sam_head"]
+
+
+@pytest.mark.usefixtures("own")
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"methods": ["sam_head"]},
+            "alone: there is no row local, which gains are measured from; add local to `methods`",
+        ),
+        (
+            {"methods": ["local"], "variants": {"local_norm": {"method": "fedit"}}},
+            "variants.local_norm: with `alone`, rows of other leaves have such names; give the row another",
+        ),
+        (
+            {"methods": ["local"], "variants": {"a": {"method": "sam_head", "trains": ["norm"]}}},
+            "variants.a.trains: the file of sam_head says that it trains head; leave `trains` out",
+        ),
+        (
+            {"methods": ["local"], "variants": {"a": {"method": "fedit", "trains": ["mine"]}}},
+            "trains: fedit trains mine, which the network sam has not; it has",
+        ),
+    ],
+)
+def test_what_cannot_be_trained_alone_is_refused(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=f"^configuration: {re.escape(said)}"):
+        Plan.of({**VALUES, **SAMS, "own": [], "alone": True, **changes})
 
 
 def test_a_method_that_is_named_runs_though_it_is_not_among_ones_own(own: list[str]) -> None:

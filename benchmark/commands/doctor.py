@@ -10,14 +10,15 @@ from typing import Literal
 import pandas as pd
 
 from benchmark.commands.configured import Command, Given
-from benchmark.config import AccessSettings
+from benchmark.config import AccessSettings, BackboneSettings
 from benchmark.data.dataset import DataError, Dataset, Request, checked_index, find, fingerprint, some
 from benchmark.data.prepare import request
 from benchmark.disk import readable, used
+from benchmark.errors import one_line
 from benchmark.files import read_json, sha256
 from benchmark.plan import Plan
 
-_ORIGINS = {"hub": "timm's hub", "drawn": "the project itself"}
+_ORIGINS = {"hub": "its hub", "drawn": "the project itself"}
 """Where weights are from that are no file of the user's, by `backbone.weights`."""
 
 State = Literal["present", "unverified", "partial", "missing"]
@@ -118,7 +119,10 @@ def _backbone(plan: Plan, command: Command) -> Finding:
         if not Path(given).is_file():
             note = f"`backbone.weights` is {given}, but there is no such file; give its path, relative to `local_files`"
             return Finding(name, "missing", "", 0, licence, note, "")
-        return Finding(name, "unverified", "", Path(given).stat().st_size, licence, given, mend)
+        size, fault = Path(given).stat().st_size, _unusable(plan)
+        if fault:
+            return Finding(name, "partial", "", size, licence, fault, "")
+        return Finding(name, "unverified", "", size, licence, given, mend)
     try:
         sound = read_json(about)["sha256"] == sha256(weights)
     except (ValueError, KeyError, TypeError):
@@ -134,12 +138,25 @@ def _backbone(plan: Plan, command: Command) -> Finding:
     )
 
 
+def _unusable(plan: Plan) -> str:
+    """Why the file that `backbone.weights` names is no checkpoint of the backbone; "" where it is one."""
+    from benchmark.models.network import find  # It brings torch: seconds that other rows do without.
+
+    try:
+        find(plan.config.backbone.network).fetch(BackboneSettings.model_validate_json(plan.fetching()))
+    except (OSError, ValueError) as error:
+        return one_line(error, 400)
+    return ""
+
+
 def _backbone_licence(plan: Plan) -> str:
     """What timm says of its own weights; a file's licence is its owner's to know."""
     if plan.config.backbone.weights == "drawn":
         return "Apache-2.0"
     if plan.config.backbone.weights != "hub":
         return "your file's"
+    if plan.config.backbone.network != "vit":
+        return "see the model's card"
     import timm  # It brings torch: seconds that other rows do without.
 
     try:

@@ -14,8 +14,8 @@ from torch import Tensor
 from benchmark.contract.fault import ContractError
 from benchmark.contract.returned import exactly, said, tensors
 from benchmark.data.augmentation import to_float
+from benchmark.draws import generator
 from benchmark.federation.client import Lane
-from benchmark.federation.draws import generator
 from benchmark.federation.engine import DRAWN, SUPPORT, Engine
 from benchmark.federation.exchange import Exchange
 from benchmark.federation.model import Images
@@ -165,6 +165,13 @@ class _Calling:
             if uploaded := [name for name in received if name in sent and name not in like]:
                 remedy = f"define `download`, which takes {uploaded[0]!r} over"
             exactly(self.place("server"), received, like, "leaf", remedy)
+        told = tensors(self.place("measure"), self._call("measure", sent, begun, self.engine.weights, received))
+        for name, value in told.items():
+            if value.shape:
+                raise ContractError(
+                    f"{self.place('measure')} returned {said(value)} for {name!r}; expected a scalar: reduce it, by "
+                    "`.mean()` or `.norm()`"
+                )
         return received
 
     def _download(self, received: Leaves, params: Leaves, memory: Leaves, fresh: Leaves) -> tuple[Leaves, Leaves]:

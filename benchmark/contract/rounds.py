@@ -44,7 +44,7 @@ def trained_leaves_change_and_others_stay(trial: Trial) -> None:
     differ.
     """
     done = trial.trained
-    passes = phases(trial.engine, done.states[2].round)
+    passes = phases(trial.engine.model.method, done.states[2].round)
     for name, leaf in trial.engine.model.leaves.items():
         if name in trial.calls.downloaded or not leaf.reached:
             continue

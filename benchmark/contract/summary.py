@@ -23,8 +23,8 @@ def summary(trial: Trial) -> str:
         Several lines.
     """
     ours, plain = trial.engine, engine(Method())
-    sizes = [trainable_parameters(one, ROUNDS) for one in (ours, plain)]
-    sent, usual = traffic(ours, ROUNDS), traffic(plain, ROUNDS)
+    sizes = [trainable_parameters(one.model, ROUNDS) for one in (ours, plain)]
+    sent, usual = (traffic(one.model, one.head, len(one.participants), ROUNDS, one.dtype) for one in (ours, plain))
     return "\n".join(
         [
             *_table(trial),
@@ -40,7 +40,7 @@ def summary(trial: Trial) -> str:
 
 def _table(trial: Trial) -> list[str]:
     """One line for each part of a client's leaves, and one for its memory."""
-    model, passes = trial.engine.model, phases(trial.engine, ROUNDS)
+    model, passes = trial.engine.model, phases(trial.engine.model.method, ROUNDS)
     shared = model.shared(trial.engine.head)
     rows = [COLUMNS]
     for part in dict.fromkeys(leaf.part for leaf in model.leaves.values()):

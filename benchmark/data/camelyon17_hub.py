@@ -12,18 +12,16 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from huggingface_hub import HfApi, constants, hf_hub_url
-from huggingface_hub.hf_api import RepoFile
 from tqdm import tqdm
 
+from benchmark.data import hub
 from benchmark.data.dataset import DataError
-from benchmark.data.download import Wanted, download
+from benchmark.data.download import download
 from benchmark.errors import one_line
 from benchmark.files import write_text
 
 REPOSITORY = "wltjr1007/Camelyon17-WILDS"
 REVISION = "d784d5344ba6c967f83f9f3d9b2f1e2a4d6eb78f"
-ENDPOINT = constants.ENDPOINT
 COLUMNS = {
     "patient": ("patient",),
     "node": ("node",),
@@ -48,18 +46,15 @@ def fetch(target: Path, patches: int) -> None:
         DataError: The hub does not give the copy, or it is not what it should be.
     """
     unfinished = target.with_name(f".{target.name}.hub")
-    files = _listed()
-    for file in tqdm(files, desc=f"unpack {REPOSITORY}", unit="files", mininterval=5):
-        name = Path(file.path).stem
+    files = {Path(path).stem: wanted for path, wanted in hub.listed(REPOSITORY, REVISION, "data", ".parquet").items()}
+    for name, wanted in tqdm(files.items(), desc=f"unpack {REPOSITORY}", unit="files", mininterval=5):
         if not (unfinished / f"{name}.csv").is_file():
-            address = hf_hub_url(REPOSITORY, file.path, repo_type="dataset", revision=REVISION, endpoint=ENDPOINT)
-            wanted = Wanted((address,), file.size, file.lfs.sha256 if file.lfs else None)
             parquet = download(wanted, target.with_name(f"{name}.parquet"))
             rows = _unpack(parquet, unfinished)
             # Of WILDS' own split, 1 marks the validation patches of the hospitals that it trains on.
             write_text(unfinished / f"{name}.csv", rows.assign(split=int("validation" in name)).to_csv(index=False))
             parquet.unlink()
-    parts = [unfinished / f"{Path(file.path).stem}.csv" for file in files]
+    parts = [unfinished / f"{name}.csv" for name in files]
     rows = pd.concat([pd.read_csv(part, dtype={"patient": str}) for part in parts], ignore_index=True)
     if len(rows) != patches or rows.duplicated(["patient", "node", "x_coord", "y_coord"]).any():
         shutil.rmtree(unfinished)
@@ -68,22 +63,6 @@ def fetch(target: Path, patches: int) -> None:
     for part in parts:
         part.unlink()
     unfinished.replace(target)
-
-
-def _listed() -> list[RepoFile]:
-    """The copy's Parquet files, with their sizes and hashes."""
-    try:
-        tree = HfApi(ENDPOINT).list_repo_tree(
-            REPOSITORY, "data", revision=REVISION, repo_type="dataset", recursive=True, token=False
-        )
-        files = [entry for entry in tree if isinstance(entry, RepoFile) and entry.path.endswith(".parquet")]
-    except Exception as error:  # The hub's client raises many kinds; all of them mean: no list.
-        raise DataError(
-            f"{ENDPOINT}: cannot list {REPOSITORY} ({type(error).__name__}: {one_line(error, 200)})"
-        ) from None
-    if not files:
-        raise DataError(f"{ENDPOINT}: {REPOSITORY} holds no Parquet file at revision {REVISION}")
-    return sorted(files, key=lambda file: file.path)
 
 
 def _unpack(parquet: Path, folder: Path) -> pd.DataFrame:

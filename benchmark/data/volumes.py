@@ -6,8 +6,10 @@ common unit: each volume is clipped to its own 0.5th and 99.5th percentile and s
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -16,6 +18,7 @@ import pandas as pd
 from PIL import Image
 
 from benchmark.data.dataset import DataError, some
+from benchmark.errors import one_line
 
 PERCENTILES = (0.5, 99.5)
 APART = 1e-3
@@ -61,24 +64,24 @@ def read(case: Case) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
         )
     if not np.isfinite(image).all():
         raise DataError(f"{case.image}: holds values that are not finite")
-    found = np.unique(labels)
-    if unknown := [value for value in found.tolist() if value not in case.meaning]:
-        raise DataError(
-            f"{case.labels}: holds the labels {some([f'{value:g}' for value in unknown])}; known are "
-            f"{some(sorted(case.meaning), 10)}"
-        )
-    classes = np.zeros(labels.shape, dtype=np.uint8)
+    classes, unknown = np.zeros(labels.shape, dtype=np.uint8), np.ones(labels.shape, dtype=bool)
     for value, position in case.meaning.items():
-        classes[labels == value] = position
+        here = labels == value
+        classes[here] = position
+        unknown &= ~here
+    if unknown.any():
+        found = [f"{value:g}" for value in np.unique(labels[unknown]).tolist()]
+        raise DataError(f"{case.labels}: holds the labels {some(found)}; known are {some(sorted(case.meaning), 10)}")
     return _as_seen(_scaled(image)), _as_seen(classes)
 
 
-def cut(cases: Iterable[Case], folder: Path) -> pd.DataFrame:
+def cut(cases: Iterable[Case], folder: Path, threads: int = 1) -> pd.DataFrame:
     """Write every slice of some volumes as a picture, and its labels as another.
 
     Args:
-        cases: The volumes.
+        cases: The volumes; one at a time is in memory.
         folder: Receives `slices/images/CASE/NUMBER.png` and `slices/masks/CASE/NUMBER.png`.
+        threads: How many pictures are written at the same time.
 
     Returns:
         A row for each slice: sample, case, path, target, and whether its mask is empty.
@@ -87,14 +90,17 @@ def cut(cases: Iterable[Case], folder: Path) -> pd.DataFrame:
         DataError: A volume cannot be used.
     """
     rows = []
-    for case in cases:
-        image, classes = read(case)
-        for number, (pixels, labels) in enumerate(zip(image, classes, strict=True)):
-            files = [f"slices/{kind}/{case.name}/{number:03}.png" for kind in ("images", "masks")]
-            for file, content in zip(files, (pixels, labels), strict=True):
-                (folder / file).parent.mkdir(parents=True, exist_ok=True)
-                Image.fromarray(content).save(folder / file)
-            rows.append((f"{case.name}/{number:03}", case.name, *files, not labels.any()))
+    with ThreadPoolExecutor(threads) as pool:
+        for case in cases:
+            image, classes = read(case)
+            places = [Path("slices", kind, case.name) for kind in ("images", "masks")]
+            for place in places:
+                (folder / place).mkdir(parents=True, exist_ok=True)
+            files = [[str(place / f"{number:03}.png") for place in places] for number in range(len(image))]
+            contents = [content for pair in zip(image, classes, strict=True) for content in pair]
+            list(pool.map(_save, [folder / file for pair in files for file in pair], contents))
+            for number, (pair, labels) in enumerate(zip(files, classes, strict=True)):
+                rows.append((f"{case.name}/{number:03}", case.name, *pair, not labels.any()))
     return pd.DataFrame(rows, columns=["sample", "case", "path", "target", "empty"])
 
 
@@ -105,6 +111,20 @@ def kits(folder: Path, meaning: Mapping[int, int]) -> Iterator[Case]:
     """KiTS19: `case_00000/imaging.nii.gz` and `segmentation.nii.gz`; stored (slice, row, column)."""
     for image in sorted(folder.glob("case_*/imaging.nii.gz")):
         yield Case(image.parent.name, image, image.with_name("segmentation.nii.gz"), meaning)
+
+
+def kits_of_nnunet(folder: Path, meaning: Mapping[int, int]) -> Iterator[Case]:
+    """KiTS19 as nnU-Net's raw data, FLamby's way: `imagesTr/case_00000_0000.nii.gz`, `labelsTr/case_00000.nii.gz`."""
+    for image in sorted(folder.glob("imagesTr/case_*_0000.nii.gz")):
+        name = image.name.removesuffix("_0000.nii.gz")
+        yield Case(name, image, folder / f"labelsTr/{name}.nii.gz", meaning)
+
+
+def kits_flat(folder: Path, meaning: Mapping[int, int]) -> Iterator[Case]:
+    """KiTS19 in one folder: `case_00000_imaging.nii.gz` and `case_00000_segmentation.nii.gz`."""
+    for image in sorted(folder.glob("case_*_imaging.nii.gz")):
+        name = image.name.removesuffix("_imaging.nii.gz")
+        yield Case(name, image, folder / f"{name}_segmentation.nii.gz", meaning)
 
 
 def prostate(folder: Path, meaning: Mapping[int, int]) -> Iterator[Case]:
@@ -124,23 +144,31 @@ def ixi(folder: Path, meaning: Mapping[int, int]) -> Iterator[Case]:
         yield Case(image.parents[1].name, image, labels[0] if labels else image.parents[1] / "label", meaning)
 
 
-def _opened(path: Path) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """A volume on the axes right, anterior, superior, and its affine."""
+def _opened(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:
+    """A volume on the axes right, anterior, superior, in the file's own numbers, and its affine."""
     try:
         found = nib.as_closest_canonical(nib.load(path))
-        values = np.asarray(found.dataobj, dtype=np.float64)
+        values = np.asanyarray(found.dataobj)
     except Exception as error:  # nibabel, gzip and zlib raise many kinds; all of them mean: no volume.
-        raise DataError(f"{path}: cannot be read ({type(error).__name__}: {error}); fetch it again") from None
+        reason = f"{type(error).__name__}: {one_line(error, 200)}"
+        raise DataError(f"{path}: cannot be read ({reason}); fetch it again") from None
     if values.ndim != 3 or values.shape[2] < 2:
         raise DataError(f"{path}: has the shape {values.shape}; expected a volume of two slices or more")
     return values, np.asarray(found.affine, dtype=np.float64)
 
 
-def _scaled(image: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
+def _scaled(image: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     """Clipped to its percentiles, which are values that occur, and scaled to 0 to 255: the same bits on every CPU."""
-    low, high = np.percentile(image, PERCENTILES, method="nearest")
-    clipped = np.clip(image, low, high) - low
-    return np.floor(clipped * 255 / max(high - low, np.finfo(np.float64).tiny)).astype(np.uint8)
+    low, high = (float(value) for value in np.percentile(image, PERCENTILES, method="nearest"))
+    scaled = np.empty(image.shape, dtype=np.uint8)
+    for number in range(image.shape[2]):  # Slice by slice: in double precision a long scan would take gigabytes.
+        clipped = np.clip(image[..., number].astype(np.float64), low, high) - low
+        scaled[..., number] = np.floor(clipped * 255 / max(high - low, np.finfo(np.float64).tiny))
+    return scaled
+
+
+def _save(file: Path, content: npt.NDArray[np.uint8]) -> None:
+    Image.fromarray(content).save(file)
 
 
 def _as_seen(volume: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -73,8 +73,9 @@ class Counts:
     @property
     def _tested(self) -> Floats:
         """The units' counts (U, C, F) of a model that was tested: what is known of targets is in all of them."""
-        known = self.values[~self.missing]
-        return known[0] if len(known) else np.zeros((0, *self.values.shape[3:]))
+        known = np.argwhere(~self.missing)
+        found: Floats = self.values[tuple(known[0])] if len(known) else np.zeros((0, *self.values.shape[3:]))
+        return found
 
 
 def frame(about: pd.DataFrame, counts: Floats, counted: tuple[str, ...]) -> pd.DataFrame:

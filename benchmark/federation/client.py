@@ -10,8 +10,8 @@ from torch import Tensor
 
 from benchmark.config import AugmentationSettings, TrainingSettings
 from benchmark.data.augmentation import draws, to_float
+from benchmark.draws import generator
 from benchmark.federation import optimisers
-from benchmark.federation.draws import generator
 from benchmark.federation.model import Model
 from benchmark.federation.recorded import Recorded, Recorder, kind
 from benchmark.federation.rows import Rows

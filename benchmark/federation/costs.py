@@ -15,30 +15,21 @@ from benchmark.leaf import Leaf
 from benchmark.method import Method, Phase
 
 
-def phases(engine: Engine, rounds: int) -> list[Phase]:
+def phases(method: Method, rounds: int) -> list[Phase]:
     """All passes of a run, the closing ones among them."""
-    return _phases(engine.model.method, rounds)
-
-
-def _phases(method: Method, rounds: int) -> list[Phase]:
     return [phase for round in range(rounds) for phase in method.phases(round)] + list(method.closing())
 
 
-def trainable_parameters(engine: Engine, rounds: int) -> int:
-    """Parameters that one client of an engine's federation trains."""
-    return trained(engine.model, rounds)
-
-
-def trained(model: Model, rounds: int) -> int:
+def trainable_parameters(model: Model, rounds: int) -> int:
     """Parameters that one client trains, in any pass of any round."""
-    every = _phases(model.method, rounds)
+    every = phases(model.method, rounds)
     leaves = [leaf for leaf in model.leaves.values() if leaf.trainable]
     return _size(leaf for leaf in leaves if any(phase.trains(leaf) for phase in every))
 
 
 def image_passes(engine: Engine, rounds: int) -> int:
     """Passes that one client makes over its images, in all rounds and after the last."""
-    return engine.epochs(phases(engine, rounds))
+    return engine.epochs(phases(engine.model.method, rounds))
 
 
 _IN_STEP = 4
@@ -55,12 +46,7 @@ class Traffic:
     down: Sequence[int]
 
 
-def traffic(engine: Engine, rounds: int) -> Traffic:
-    """Bytes of the messages in an engine's federation."""
-    return messages(engine.model, engine.head, len(engine.participants), rounds, engine.dtype)
-
-
-def messages(
+def traffic(
     model: Model, head: Literal["shared", "personal"], clients: int, rounds: int, dtype: torch.dtype
 ) -> Traffic:
     """Bytes of the messages of all rounds.

@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, partial
-from typing import Literal, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
 from benchmark.config import AugmentationSettings, TrainingSettings
+from benchmark.draws import initial
 from benchmark.federation import optimisers
 from benchmark.federation.client import ClientData, Lane, LocalTraining, Pass, Samples, Trained
-from benchmark.federation.draws import initial
 from benchmark.federation.exchange import Exchange
 from benchmark.federation.model import Model, predict
 from benchmark.federation.recorded import Recorder
@@ -78,6 +78,18 @@ def stack(states: Sequence[State]) -> State:
     return State(first.round, **together)
 
 
+class Measured(NamedTuple):
+    """What a round tells of itself.
+
+    Attributes:
+        objectives: Every participant's mean objective, shape (K, L).
+        exchange: What the method measures of the server's work, by name, each (L,).
+    """
+
+    objectives: Tensor
+    exchange: Leaves
+
+
 @dataclass(frozen=True)
 class Engine:
     """Federated training of one method on one federation.
@@ -135,10 +147,10 @@ class Engine:
         remember = torch.vmap(torch.vmap(lambda own: dict(self.model.method.memory(own))))
         return State(0, params, remember(params), self._unused_optimisers(params))
 
-    def round(self, state: State, lanes: Sequence[Lane]) -> tuple[State, Tensor]:
+    def round(self, state: State, lanes: Sequence[Lane]) -> tuple[State, Measured]:
         """One round: every participant trains, then the shared leaves are averaged.
 
-        Returns where the L lanes stand after it, and every participant's mean objective, shape (K, L).
+        Returns where the L lanes stand after it, and what was measured on the way.
         """
         method = self.model.method
         trained, gradients, objectives, optimiser = self._local(state, lanes, self._passes(state.round))
@@ -147,8 +159,9 @@ class Engine:
         exchange = Exchange(self.model, self.head, state.round)
         sent = exchange.up(trained, memory)
         received = exchange.served(sent, state.params, self.weights)
+        measured = Measured(objectives, exchange.measured(sent, state.params, self.weights, received))
         fresh = self.fresh(lanes, round=state.round + 1) if exchange.interprets else {}
-        return State(state.round + 1, *exchange.down(received, trained, memory, fresh), optimiser), objectives
+        return State(state.round + 1, *exchange.down(received, trained, memory, fresh), optimiser), measured
 
     def close(self, state: State, lanes: Sequence[Lane]) -> State:
         """What each client trains for itself after the last round's averaging: a schedule of its own begins."""

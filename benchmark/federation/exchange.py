@@ -54,6 +54,26 @@ class Exchange:
         serve = torch.vmap(lambda own, began: dict(method.server(own, began, weights)), in_dims=1)
         return serve(dict(sent), {name: start[name] for name in self.leaves}) if sent else {}
 
+    def measured(self, sent: Leaves, start: Leaves, weights: Tensor, received: Leaves) -> dict[str, Tensor]:
+        """What the method measures of the server's work, by name, each (L,); arguments as of `served`, and its answer.
+
+        A ValueError says that a measurement is no scalar.
+        """
+        method = self.model.method
+        if not sent or type(method).measure is Method.measure:
+            return {}
+        measure = torch.vmap(
+            lambda own, began, answer: dict(method.measure(own, began, weights, answer)), in_dims=(1, 1, 0)
+        )
+        found: dict[str, Tensor] = measure(dict(sent), {name: start[name] for name in self.leaves}, dict(received))
+        for name, values in found.items():
+            if values.dim() != 1:
+                raise ValueError(
+                    f"{type(method).__name__}.measure() returned {tuple(values.shape[1:])} for {name!r}; expected a "
+                    "scalar: reduce it, by `.mean()` or `.norm()`"
+                )
+        return found
+
     def down(self, received: Leaves, params: Leaves, memory: Leaves, fresh: Leaves) -> tuple[Leaves, Leaves]:
         """What every client makes of the message.
 

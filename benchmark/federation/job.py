@@ -28,7 +28,7 @@ from benchmark.federation.model import Model
 from benchmark.federation.progress import Progress
 from benchmark.federation.rows import Rows
 from benchmark.federation.store import Store
-from benchmark.federation.training import Record, Training
+from benchmark.federation.training import History, Record, Training
 from benchmark.files import atomic, read_json, write_json
 from benchmark.models import network
 from benchmark.sources import engine as engine_code
@@ -81,15 +81,16 @@ class Job:
         manifest = read_json(pack / "manifest.json")
         learned = task.of(manifest, settings.task)
         loaded = methods.load(method, settings.method_settings)
-        built = network.find(settings.network).load(
-            weights / "model.safetensors",
-            settings.backbone,
-            settings.arguments,
-            learned,
-            manifest["image_size"],
-            settings.lora,
-            settings.initialisation,
+        setup = network.Setup(
+            weights=weights / "model.safetensors",
+            name=settings.backbone,
+            arguments=settings.arguments,
+            task=learned,
+            image_size=manifest["image_size"],
+            lora=settings.lora,
+            initialisation=settings.initialisation,
         )
+        built = network.find(settings.network).load(setup)
         model = Model.of(built.on(device, settings.training.precision), learned, loaded, settings.trains)
         _check_passes(model)
         engine = Engine(
@@ -173,10 +174,12 @@ class Job:
     def _about(self, result: Result) -> dict[str, Any]:
         """The content of `run.json`."""
         method, learned = self.engine.model.method, self.engine.model.task
-        traffic = costs.traffic(self.engine, self.settings.rounds)
+        engine, rounds = self.engine, self.settings.rounds
+        traffic = costs.traffic(engine.model, engine.head, len(engine.participants), rounds, engine.dtype)
         rows = result.record.history
         # A loss may be infinite on a class that the client never saw, under a loss that knows how often it saw each.
-        diverged = [row["round"] for row in rows if row["metric"] != "loss" and not math.isfinite(row["value"])]
+        own = [row for row in rows if row["metric"] != "loss" and row["split"] != "server"]
+        diverged = [row["round"] for row in own if not math.isfinite(row["value"])]
         return {
             "federation": self.settings.federation,
             "method": {
@@ -202,8 +205,8 @@ class Job:
             "device": provenance.hardware(self.engine.device),
             "commit": provenance.commit(),
             "costs": {
-                "trainable_parameters": costs.trainable_parameters(self.engine, self.settings.rounds),
-                "image_passes": costs.image_passes(self.engine, self.settings.rounds),
+                "trainable_parameters": costs.trainable_parameters(engine.model, rounds),
+                "image_passes": costs.image_passes(engine, rounds),
                 "bytes_up": round(mean(traffic.up)),
                 "bytes_down": round(mean(traffic.down)),
                 "bytes_up_total": sum(traffic.up),
@@ -213,8 +216,16 @@ class Job:
             },
             "origin": result.origin,
             "moved": moved.measured(self.engine, result.record.state, result.lane),
+            "exchange": _over_rounds(rows),
             "diverged_round": min(diverged, default=None),
         }
+
+
+def _over_rounds(rows: History) -> dict[str, float | None]:
+    """Means over rounds of what the method measures of the server's work, by name; None where one is not finite."""
+    own = pd.DataFrame([row for row in rows if row["split"] == "server"], columns=list(_HISTORY))
+    means = own.groupby("metric", sort=False)["value"].agg(lambda values: values.mean(skipna=False))
+    return {str(name): float(value) if math.isfinite(value) else None for name, value in means.items()}
 
 
 def _check_passes(model: Model) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from benchmark.federation.client import Lane
-from benchmark.federation.engine import Engine, State, stack
+from benchmark.federation.engine import Engine, Measured, State, stack
 
 Found = TypeVar("Found")
 
@@ -25,10 +25,12 @@ class LaneBatches:
     engine: Engine
     size: int
 
-    def round(self, state: State, lanes: Sequence[Lane]) -> tuple[State, Tensor]:
+    def round(self, state: State, lanes: Sequence[Lane]) -> tuple[State, Measured]:
         """`Engine.round`, batch by batch."""
         found = self._each(state, lanes, self.engine.round)
-        return stack([after for after, _ in found]), torch.cat([objectives for _, objectives in found], dim=1)
+        measured = [own for _, own in found]
+        exchange = {name: torch.cat([own.exchange[name] for own in measured]) for name in measured[0].exchange}
+        return stack([after for after, _ in found]), Measured(torch.cat([m.objectives for m in measured], 1), exchange)
 
     def close(self, state: State, lanes: Sequence[Lane]) -> State:
         """`Engine.close`, batch by batch."""

@@ -18,7 +18,9 @@ from benchmark.federation.engine import Engine, State, stack
 from benchmark.federation.lane_batches import LaneBatches
 
 History = Sequence[Mapping[str, Any]]
-"""Rows of `metrics.parquet`: round, client, split, metric, value, and n, the number of samples."""
+"""Rows of `metrics.parquet`: round, client, split, metric, value, and n, the number of samples.
+
+What a method measures of the server's work has the client and the split `server`, and the number of clients."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +81,10 @@ class Training:
             keeping: Future[None] = beside.submit(lambda: None)  # One checkpoint at a time, beside the next rounds.
             while state.round < rounds:
                 tick = time.monotonic()
-                state, objectives = batches.round(state, together)
-                objective = [{"objective": row} for row in objectives]
+                state, told = batches.round(state, together)
+                objective = [{"objective": row} for row in told.objectives]
                 _note(histories, state.round, "train", _sizes(engine.participants, "training"), objective)
+                _note(histories, state.round, "server", {"server": len(engine.participants)}, [told.exchange])
                 if self._due(state.round, self.evaluate_every):
                     measured = batches.validate(state, together)
                     _note(histories, state.round, "validation", _sizes(engine.clients, "validation"), measured)
@@ -111,7 +114,7 @@ class Training:
 
     def _counts(self, row: Mapping[str, Any]) -> bool:
         """Whether a row stays. A run with fewer rounds validated its final round, which is dropped unless it is due."""
-        return row["split"] == "train" or self._due(row["round"], self.evaluate_every)
+        return row["split"] != "validation" or self._due(row["round"], self.evaluate_every)
 
 
 def _sizes(clients: Sequence[ClientData], kind: str) -> dict[str, int]:

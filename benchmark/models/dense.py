@@ -34,6 +34,7 @@ class Dense:
         role: The role of a weight of this name.
         words: What else a configuration may say, and which weights it then means: `last_block`.
         kept: Objects in the module that all its copies share.
+        dead: What names of tensors begin with that no prediction depends on.
     """
 
     def __init__(
@@ -42,18 +43,20 @@ class Dense:
         role: Callable[[str], str],
         words: Mapping[str, Callable[[str], bool]] | None = None,
         kept: Sequence[object] = (),
+        dead: Sequence[str] = (),
     ) -> None:
         self.module = module.eval().requires_grad_(False)
         self.roles: dict[str, str] = {}
-        self._words, self._kept, self._paths = words or {}, kept, dict[str, str]()
+        self._words, self._kept, self._dead = words or {}, kept, tuple(dead)
+        self._paths: dict[str, str] = {}
         self._normalising: dict[str, list[str]] = {}
         self._leaves: dict[str, dict[str, str]] = {}  # By adapter, which tensor each of its leaves is.
         for path, layer in module.named_modules():
             for own, _ in layer.named_parameters(prefix=path, recurse=False):
-                self._add(own, role(_public(own)))
+                self._add(own, role(public(own)))
             if isinstance(layer, _NormBase) and layer.running_mean is not None:
                 if layer.momentum is None:
-                    raise ValueError(f"{_public(path)}: batch normalisation needs a momentum, to be carried by leaves")
+                    raise ValueError(f"{public(path)}: batch normalisation needs a momentum, to be carried by leaves")
                 layer.num_batches_tracked = None
                 self._normalising[path] = [f"{path}.running_mean", f"{path}.running_var"]
                 for own in self._normalising[path]:
@@ -71,8 +74,8 @@ class Dense:
             raise ValueError(f"trains: the network has no {', '.join(unknown)}; it has {', '.join(sorted(known))}")
         wanted = {name for name, role in self.roles.items() if self._meant(name, role, trains)}
         for path, buffers in self._normalising.items():
-            if any(_public(f"{path}.{own}") in wanted for own in ("weight", "bias")):
-                wanted.update(map(_public, buffers))
+            if any(public(f"{path}.{own}") in wanted for own in ("weight", "bias")):
+                wanted.update(map(public, buffers))
         return [
             Leaf(
                 name=dense_name(adapter, name),
@@ -81,6 +84,7 @@ class Dense:
                 shape=tuple(self._tensor(name).shape),
                 initial=Initial("pretrained"),
                 trainable=role != "buffer",
+                reached=not name.startswith(self._dead),
                 site=name,
             )
             for adapter in adapters
@@ -106,13 +110,13 @@ class Dense:
             return self.module(*inputs), {}
         module = self._own()
         tensors = {self._paths[name]: self._mixed(name, own, mix) for name, own in held.items()}
-        carried = {path: names for path, names in self._normalising.items() if _public(names[0]) in held}
+        carried = {path: names for path, names in self._normalising.items() if public(names[0]) in held}
         for path in carried:
             module.get_submodule(path).train(training)
         output = torch.func.functional_call(module, tensors, tuple(inputs), tie_weights=False)
         if not training:
             return output, {}
-        changed = {_public(own): tensors[own].detach() for names in carried.values() for own in names}
+        changed = {public(own): tensors[own].detach() for names in carried.values() for own in names}
         return output, {
             dense_name(adapter, name): tensor.to(leaf.dtype)
             for name, tensor in changed.items()
@@ -129,8 +133,8 @@ class Dense:
         self._local = threading.local()
 
     def _add(self, path: str, role: str) -> None:
-        self.roles[_public(path)] = role
-        self._paths[_public(path)] = path
+        self.roles[public(path)] = role
+        self._paths[public(path)] = path
 
     def _meant(self, name: str, role: str, trains: Collection[str]) -> bool:
         if role == "buffer":
@@ -183,6 +187,6 @@ class Dense:
         return module
 
 
-def _public(path: str) -> str:
+def public(path: str) -> str:
     """A tensor's name in the network as everybody knows it: without the layers that are put around others here."""
     return path.replace(".frozen.", ".").removeprefix("vit.")

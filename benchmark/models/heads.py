@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -32,7 +32,7 @@ class Head(Protocol):
         """The leaves of a head of this name."""
         ...
 
-    def __call__(self, params: Leaves, name: str, seen: Tensor) -> Tensor:
+    def __call__(self, params: Leaves, name: str, seen: Any) -> Tensor:
         """The prediction (n, outputs, ...) of the head of this name, of what it sees of n images."""
         ...
 

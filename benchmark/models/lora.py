@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from benchmark.config import LoraSettings
 from benchmark.leaf import Initial, Leaf, Leaves, lora_name, offset_name
 from benchmark.method import Mix
 from benchmark.models.dropout import dropped
@@ -69,6 +70,11 @@ class Adaptation(threading.local):
     mix: Mix = field(default_factory=dict)
     trace: dict[str, list[Tensor]] | None = None
     key: Tensor | None = None
+
+    @classmethod
+    def of(cls, settings: LoraSettings) -> "Adaptation":
+        """As a configuration says."""
+        return cls(settings.alpha / settings.rank, settings.dropout)
 
     @contextmanager
     def using(

@@ -8,10 +8,11 @@ itself: so any number of lanes can be trained through one network.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -24,6 +25,30 @@ from benchmark.tasks.task import Task
 
 LEAVES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}
 """The dtype of images and leaves, by the precision of the frozen weights: updates are too small for bfloat16."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a network is loaded for.
+
+    Attributes:
+        weights: A safetensors file, as the job that fetches it writes it; where None, the network has the shapes of its
+            weights and not their values.
+        name: The name of a variant, as the network's own library has it.
+        arguments: Passed to that library.
+        task: What its head predicts.
+        image_size: Side of the square images, in pixels.
+        lora: Which projections are adapted, and how.
+        initialisation: What leaves begin with that were not pretrained.
+    """
+
+    weights: Path | None
+    name: str
+    arguments: Mapping[str, Any]
+    task: Task
+    image_size: int
+    lora: LoraSettings
+    initialisation: InitialisationSettings
 
 
 class Network(ABC):
@@ -54,37 +79,14 @@ class Network(ABC):
 
     @classmethod
     @abstractmethod
-    def load(
-        cls,
-        weights: Path | None,
-        name: str,
-        arguments: Mapping[str, Any],
-        task: Task,
-        image_size: int,
-        lora: LoraSettings,
-        initialisation: InitialisationSettings,
-    ) -> "Network":
-        """The network with its weights, for images of one size.
+    def load(cls, setup: Setup) -> Self:
+        """The network with its weights, on the CPU in float32.
 
-        Args:
-            weights: A safetensors file, as the job that fetches it writes it; where None, the network has the shapes of
-                its weights and not their values.
-            name: The name of a variant, as the network's own library has it.
-            arguments: Passed to that library.
-            task: What its head predicts.
-            image_size: Side of the square images, in pixels.
-            lora: Which projections are adapted, and how.
-            initialisation: What leaves begin with that were not pretrained.
-
-        Returns:
-            The network, on the CPU in float32.
-
-        Raises:
-            ValueError: The file does not hold exactly this network's weights.
+        A ValueError says that the file does not hold exactly this network's weights, or that there is no such network.
         """
 
     @abstractmethod
-    def on(self, device: torch.device | str, precision: str) -> "Network":
+    def on(self, device: torch.device | str, precision: str) -> Self:
         """Itself, moved to a device, its frozen weights in a precision; images and leaves have that of `LEAVES`."""
 
     @abstractmethod

@@ -12,9 +12,8 @@ encoder). In `trains`, `encoder` and `decoder` name all weights of either, whate
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -35,15 +34,15 @@ from transformers.models.sam.modeling_sam import (
     SamVisionEncoder,
 )
 
-from benchmark.config import BackboneSettings, InitialisationSettings, LoraSettings
-from benchmark.leaf import Initial, Leaf, Leaves, lora_name
-from benchmark.method import Mix, Output
+from benchmark.config import InitialisationSettings, LoraSettings
+from benchmark.leaf import Initial, Leaf, Leaves
+from benchmark.method import Mix
 from benchmark.models import lora, peft, tiny_vit
 from benchmark.models.attention import attend
+from benchmark.models.composed import Adapters, Composed
 from benchmark.models.dense import Dense
 from benchmark.models.heads import Upscaler, save_heads, weighted
-from benchmark.models.network import LEAVES, Network
-from benchmark.tasks.task import Task
+from benchmark.models.network import LEAVES, Setup
 
 PATCH = 16
 """Side of the square of pixels that one place of the grid stands for."""
@@ -269,8 +268,9 @@ class MaskHead:
             found.append(replace(leaf, initial=Initial("pretrained"), site=site) if site else leaf)
         return found
 
-    def __call__(self, params: Leaves, name: str, read: Tensor, grid: Tensor) -> Tensor:
+    def __call__(self, params: Leaves, name: str, seen: tuple[Tensor, Tensor]) -> Tensor:
         """Tokens (n, C, width) and grid (n, side, side, width) to logits (n, C, S, S), by the head of this name."""
+        read, grid = seen
         for layer in range(3):
             weight, bias = params[f"{name}/mlp{layer}.weight"], params[f"{name}/mlp{layer}.bias"]
             read = torch.einsum("nci,coi->nco", read, weight) + bias
@@ -278,7 +278,7 @@ class MaskHead:
         return torch.einsum("nck,nhwk->nchw", read, self.upscaler.widened(params, name, grid))
 
 
-class Sam(Network):
+class Sam(Composed):
     """SAM without prompts, adapted in the q and v of every attention of encoder and decoder.
 
     Settings (`backbone.arguments`): `normalisation`, `sam` or `published`; the sizes `width` (of grid and tokens),
@@ -305,117 +305,63 @@ class Sam(Network):
         settings: LoraSettings,
         initialisation: InitialisationSettings | None = None,
     ) -> None:
-        self.settings, self._begins = settings, initialisation or InitialisationSettings()
-        self.body, self.head, self._head = body, head, pretrained
-        self.scale = settings.alpha / settings.rank
-        self._adaptation = lora.Adaptation(self.scale, settings.dropout)
-        self._sites = lora.replace(body, _projections(body, settings.targets), self._adaptation)
+        self.body, self._head = body, pretrained
+        adaptation = lora.Adaptation.of(settings)
+        sites = lora.replace(body, _projections(body, settings.targets), adaptation)
         words: dict[str, Callable[[str], bool]] = {
             "encoder": lambda name: name.startswith("vision_encoder."),
             "decoder": lambda name: name.startswith("mask_decoder."),
         }
-        self._dense = Dense(body, _role, words, kept=[self._adaptation])
-        self.sites = [site.name for site in self._sites]
+        dense = Dense(body, _role, words, kept=[adaptation], dead=_DEAD)
+        super().__init__(dense, head, initialisation or InitialisationSettings(), Adapters(settings, adaptation, sites))
 
     @classmethod
-    def fetch(cls, settings: BackboneSettings) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Weights from the hub, from a file, or from pretraining on drawn shapes."""
-        # Found by its name: how weights are fetched is no part of what names a trained lane.
-        found: tuple[dict[str, Tensor], dict[str, Any]] = import_module("benchmark.models.sam_weights").fetch(settings)
-        return found
-
-    @classmethod
-    def load(
-        cls,
-        weights: Path | None,
-        name: str,
-        arguments: Mapping[str, Any],
-        task: Task,
-        image_size: int,
-        lora: LoraSettings,
-        initialisation: InitialisationSettings,
-    ) -> "Sam":
+    def load(cls, setup: Setup) -> Self:
         """The network with its weights; tables that depend on the image's size are resampled to it."""
-        if image_size % PATCH:
-            raise ValueError(f"image_size: {image_size} is no multiple of {PATCH}, which the grid of SAM needs")
-        body, head = build(name, arguments, task.outputs, image_size)
-        if weights is None:
-            return cls(body, head, {}, lora, initialisation)
-        try:
-            pretrained = fill(body, load_file(weights))
-        except ValueError as error:
-            raise ValueError(f"{weights}: not the weights of {name} {dict(arguments)}: {error}") from None
-        return cls(body, head, pretrained, lora, initialisation)
+        if setup.image_size % PATCH:
+            raise ValueError(f"image_size: {setup.image_size} is no multiple of {PATCH}, which the grid of SAM needs")
+        body, head = build(setup.name, setup.arguments, setup.task.outputs, setup.image_size)
+        pretrained: Mapping[str, Tensor] = {}
+        if setup.weights is not None:
+            try:
+                pretrained = fill(body, load_file(setup.weights))
+            except ValueError as error:
+                about = f"{setup.name} {dict(setup.arguments)}"
+                raise ValueError(f"{setup.weights}: not the weights of {about}: {error}") from None
+        return cls(body, head, pretrained, setup.lora, setup.initialisation)
 
-    def on(self, device: torch.device | str, precision: str) -> "Sam":
+    def on(self, device: torch.device | str, precision: str) -> Self:
         """Moved to a device, its weights in a precision; pixels are normalised in that of images and leaves."""
-        self._dense.to(device, LEAVES[precision])
+        super().on(device, precision)
         dtype = getattr(torch, precision)
         for part in (self.body.vision_encoder, self.body.prompt_encoder, self.body.mask_decoder):
             part.to(dtype)
         self._head = {name: tensor.to(device, LEAVES[precision]) for name, tensor in self._head.items()}
         return self
 
-    def leaves(
-        self, adapters: Sequence[str], heads: Sequence[str], trains: Sequence[str], *, offset: bool = False
-    ) -> list[Leaf]:
-        """LoRA pairs of every adapter, its weights of encoder and decoder, offsets, and heads."""
-        found: list[Leaf] = []
-        for adapter in adapters if "lora" in trains else ():
-            found += lora.leaves(adapter, self._sites, self.settings.rank, self._begins.lora)
-        found += lora.offsets(self._sites) if offset else []
-        for leaf in self._dense.leaves(adapters, [word for word in trains if word not in ("lora", "head")]):
-            found.append(replace(leaf, reached=not leaf.site.startswith(_DEAD)))
-        trained = bool({"head", "all"} & set(trains))
-        return found + [leaf for name in heads for leaf in self.head.leaves(name, trainable=trained)]
+    def inputs(self, images: Tensor, params: Leaves, heads: Mix) -> Sequence[Tensor]:
+        """The images (n, 3, S, S), and the tokens of H heads (H, C, width)."""
+        return images, torch.stack([params[f"{name}/tokens"] for name in heads])
 
-    def __call__(
-        self,
-        images: Tensor,
-        params: Leaves,
-        heads: Mix,
-        adapters: Mix,
-        *,
-        trace: bool = False,
-        training: bool = False,
-        dropout: Tensor | None = None,
-    ) -> Output:
-        """See `Network`. Features are the mean of the grid that the first head sees, (n, width)."""
-        pairs = {name: weight for name, weight in adapters.items() if lora_name(name, self.sites[0], "A") in params}
-        tokens = torch.stack([params[f"{name}/tokens"] for name in heads])
-        with self._adaptation.using(params, pairs, trace, dropout) as outputs:
-            (read, grids), buffers = self._dense((images, tokens), params, adapters, training=training)
-        of_head = dict(zip(heads, zip(read, grids, strict=True), strict=True))
-        prediction = weighted(lambda name: self.head(params, name, *of_head[name]), heads)
-        return Output(prediction, grids[0].mean((1, 2)), outputs, buffers)
+    def predicted(self, made: tuple[Tensor, Tensor], params: Leaves, heads: Mix) -> tuple[Tensor, Tensor]:
+        """The logits (n, C, S, S), and the mean (n, width) of the grid that the first head sees."""
+        of_head = dict(zip(heads, zip(*made, strict=True), strict=True))
+        prediction = weighted(lambda name: self.head(params, name, of_head[name]), heads)
+        return prediction, made[1][0].mean((1, 2))
 
     def pretrained(self, leaf: Leaf) -> Tensor:
         """The network's own weight, or that of its upscaler."""
-        return self._head[leaf.site] if leaf.role == "head" else self._dense.pretrained(leaf)
-
-    def adapted(self, site: str) -> Tensor:
-        """Its rows of a linear layer's weight: a third of the encoder's fused one, or all."""
-        layers = [layer for layer in self.body.modules() if isinstance(layer, lora.AdaptedLinear)]
-        for layer in layers:
-            for own in (one for one in layer.sites if one.name == site):
-                return layer.frozen.weight.detach()[own.first : own.first + own.rows]
-        return super().adapted(site)
-
-    def frozen(self) -> Mapping[str, Tensor]:
-        """The weights of encoder and decoder."""
-        state: Mapping[str, Tensor] = self.body.state_dict()
-        return state
+        return self._head[leaf.site] if leaf.role == "head" else super().pretrained(leaf)
 
     def step_bytes(self, images: int) -> int:
         """Activations of the encoder's blocks, of the decoder and of the head."""
-        per_image = _floats(self.body, self.head.side) + self.head.floats
+        per_image = _floats(self.body, self.body.positions.shape[-1]) + self.head.floats
         return int(images * per_image * self.body.mean.dtype.itemsize)
 
     def export(self, folder: Path, params: Leaves, heads: Mix, adapters: Mix) -> None:
         """Adapters in the format of Hugging Face PEFT, for `transformers.SamModel`; heads beside them."""
-        layers = {path: layer for path, layer in self.body.named_modules() if isinstance(layer, lora.AdaptedLinear)}
         weights = self._dense.deployed(params, adapters)
-        peft.save(folder, layers, self._adaptation.scale, params, {}, adapters, weights)
+        peft.save(folder, self.layers, self.scale, params, {}, adapters, weights)
         save_heads(folder, params, heads)
 
 

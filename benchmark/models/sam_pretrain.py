@@ -5,6 +5,7 @@ what is fine-tuned from it mean nothing.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,7 +15,8 @@ from tqdm import tqdm
 
 from benchmark.config import BackboneSettings, LoraSettings
 from benchmark.data.drawn_shapes import CLASSES, draw_shapes
-from benchmark.leaf import Leaf
+from benchmark.draws import initial
+from benchmark.leaf import Initial, Leaf
 from benchmark.models import sam
 
 
@@ -43,11 +45,11 @@ def pretrain(
     pixels, masks = (torch.from_numpy(own) for own in draw_shapes(images, image_size, settings.seed))
     with torch.random.fork_rng(devices=[]):  # What is drawn here is nobody else's.
         torch.manual_seed(settings.seed)
-        tensors = random(settings.name, settings.arguments)
+        tensors = random(settings.name, settings.arguments, settings.seed)
         body, head = sam.build(settings.name, settings.arguments, CLASSES, image_size)
         network = sam.Sam(body, head, sam.fill(body, tensors), LoraSettings(targets=["q"], rank=1))
         leaves = network.leaves(["all"], ["head"], ["all"])
-        params = {leaf.name: _first(network, leaf).requires_grad_(leaf.trainable) for leaf in leaves}
+        params = {leaf.name: _first(network, leaf, settings.seed).requires_grad_(leaf.trainable) for leaf in leaves}
         trained = [tensor for tensor in params.values() if tensor.requires_grad]
         steps = epochs * math.ceil(images / batch_size)
         optimiser = torch.optim.AdamW(trained, lr=rate, weight_decay=0.05)
@@ -74,41 +76,35 @@ def pretrain(
     return {**tensors, **found, **begun}, told / masks.numel()
 
 
-def random(name: str, arguments: dict[str, Any]) -> dict[str, Tensor]:
+def random(name: str, arguments: dict[str, Any], seed: int) -> dict[str, Tensor]:
     """A SAM's tensors before any training, by their names in `transformers.SamModel`.
 
     Args:
         name: The variant.
         arguments: What differs from its sizes.
+        seed: Of the draws.
 
     Returns:
-        Drawn from torch's generator; of what the library leaves at zero, nothing is drawn.
+        The head's, and those that the library leaves next to zero for weights that are to be loaded, drawn from the
+        seed; the others as the library draws them.
     """
     _, sizes = sam.named(name, arguments)
-    body, head = sam.build(name, arguments, 2, 2 * sam.PATCH)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        body, head = sam.build(name, arguments, 2, 2 * sam.PATCH)
     state = {n: t for n, t in body.state_dict().items() if n not in ("mean", "std", "positions")}
+
+    def normal(own: str, shape: Sequence[int], spread: float) -> Tensor:
+        return initial(Leaf(own, "", "", tuple(shape), Initial("normal", spread)), seed, torch.float32)
+
     for own, tensor in state.items():
-        # The library leaves its encoder next to zero, for weights that are to be loaded.
         if own.startswith("vision_encoder.") and tensor.dim() > 1:
-            spread = 0.02 if "pos" in own else 1 / math.sqrt(tensor[0].numel())
-            state[own] = spread * torch.randn(tensor.shape)
-    found = {leaf.name.removeprefix("head/"): _drawn(leaf) for leaf in head.leaves("head")}
-    begun = {f"mask_decoder.{theirs}": found[ours] for ours, theirs in sam.BEGUN.items()}
-    return {**state, **begun, sam.CODE: torch.randn(2, sizes["width"] // 2)}
+            state[own] = normal(own, tensor.shape, 0.02 if "pos" in own else 1 / math.sqrt(tensor[0].numel()))
+    found = {leaf.name: initial(leaf, seed, torch.float32) for leaf in head.upscaler.stages("head")}
+    begun = {f"mask_decoder.{theirs}": found[f"head/{ours}"] for ours, theirs in sam.BEGUN.items()}
+    return {**state, **begun, sam.CODE: normal(sam.CODE, (2, sizes["width"] // 2), 1.0)}
 
 
-def _first(network: sam.Sam, leaf: Leaf) -> Tensor:
-    return network.pretrained(leaf).clone() if leaf.initial.kind == "pretrained" else _drawn(leaf)
-
-
-def _drawn(leaf: Leaf) -> Tensor:
-    """What a leaf of the head begins with."""
-    size = leaf.initial.size
-    if leaf.initial.kind == "uniform":
-        return torch.empty(leaf.shape).uniform_(-size, size)
-    if leaf.initial.kind == "normal":
-        return size * torch.randn(leaf.shape)
-    if leaf.name.endswith("weight"):  # As the library begins: a transposed convolution by its inputs, a norm at one.
-        spread = 1 / math.sqrt(leaf.shape[0]) if len(leaf.shape) > 1 else 0.0
-        return torch.empty(leaf.shape).uniform_(-spread, spread) if spread else torch.ones(leaf.shape)
-    return torch.zeros(leaf.shape)
+def _first(network: sam.Sam, leaf: Leaf, seed: int) -> Tensor:
+    pretrained = leaf.initial.kind == "pretrained"
+    return network.pretrained(leaf).clone() if pretrained else initial(leaf, seed, torch.float32)

@@ -36,14 +36,19 @@ def fetch(settings: BackboneSettings) -> tuple[dict[str, Tensor], dict[str, Any]
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path}: not a safetensors file that can be read: {one_line(error, 200)}") from None
+        raise ValueError(
+            f"{path}: not a safetensors file that can be read ({one_line(error, 200)}); copy or fetch it again"
+        ) from None
     try:
         tensors = _named(tensors, settings)
         # Of any size: a checkpoint that does not fit is refused now, and not when training begins.
         body, _ = build(settings.name, settings.arguments, 2, 2 * PATCH)
         fill(body, tensors)
     except ValueError as error:
-        raise ValueError(f"{path}: not a checkpoint of {settings.name}: {error}") from None
+        raise ValueError(
+            f"{path}: not a checkpoint of {settings.name}: {error}; name its file in backbone.weights, or the SAM that "
+            "this one is of in backbone.name and backbone.arguments"
+        ) from None
     return tensors, {**about, "source_sha256": sha256(path)}
 
 

@@ -1,23 +1,24 @@
 """A two-dimensional U-Net (arXiv 1505.04597), trained whole: what federated segmentation is mostly tried on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from math import gcd
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from safetensors.torch import load_file
 from safetensors.torch import save as serialised
 from torch import Tensor, nn
 
-from benchmark.config import BackboneSettings, InitialisationSettings, LoraSettings
+from benchmark.config import BackboneSettings, InitialisationSettings
 from benchmark.errors import one_line
 from benchmark.files import atomic, sha256
-from benchmark.leaf import Leaf, Leaves
-from benchmark.method import Mix, Output
+from benchmark.leaf import Leaves
+from benchmark.method import Mix
+from benchmark.models.composed import Composed
 from benchmark.models.dense import Dense
-from benchmark.models.heads import Upscaler, save_heads, weighted
-from benchmark.models.network import LEAVES, Network
+from benchmark.models.heads import Upscaler, save_heads
+from benchmark.models.network import Setup
 from benchmark.tasks.task import Task
 
 _GROUPS = 8
@@ -70,7 +71,7 @@ class Body(nn.Module):
         return x.mean((2, 3)), x.permute(0, 2, 3, 1)
 
 
-class UNet(Network):
+class UNet(Composed):
     """A U-Net, and a linear layer for each pixel as its head.
 
     Its weights have the roles `norm`, `decoder` (the way up) and `backbone` (the way down). It begins with random
@@ -89,11 +90,10 @@ class UNet(Network):
     predicts = ("pixels",)
 
     def __init__(self, body: Body, task: Task, side: int, initialisation: InitialisationSettings | None = None) -> None:
-        self._dense = Dense(body, _role)
-        self._levels, self._channels = len(body.encoder), body.channels
-        spread = (initialisation or InitialisationSettings()).head
-        self._side = side
-        self.head = Upscaler(self._channels, task.outputs, side, spread=spread)
+        self._levels, self._channels, self._side = len(body.encoder), body.channels, side
+        begins = initialisation or InitialisationSettings()
+        head = Upscaler(self._channels, task.outputs, side, spread=begins.head)
+        super().__init__(Dense(body, _role), head, begins)
 
     @classmethod
     def fetch(cls, settings: BackboneSettings) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -108,63 +108,17 @@ class UNet(Network):
         return _state(body), {"weights": "file", "source": path.name, "source_sha256": sha256(path)}
 
     @classmethod
-    def load(
-        cls,
-        weights: Path | None,
-        name: str,
-        arguments: Mapping[str, Any],
-        task: Task,
-        image_size: int,
-        lora: LoraSettings,
-        initialisation: InitialisationSettings,
-    ) -> "UNet":
+    def load(cls, setup: Setup) -> Self:
         """The stages with their weights."""
-        body = build(arguments)
-        if image_size % (halved := 1 << (len(body.encoder) - 1)):
+        body = build(setup.arguments)
+        if setup.image_size % (halved := 1 << (len(body.encoder) - 1)):
             raise ValueError(
                 f"backbone.arguments: {len(body.encoder)} levels halve images {len(body.encoder) - 1} times, which "
-                f"{image_size} pixels cannot be: set image_size to a multiple of {halved}, or take fewer levels"
+                f"{setup.image_size} pixels cannot be: set image_size to a multiple of {halved}, or take fewer levels"
             )
-        if weights is not None:
-            _fill(body, weights)
-        return cls(body, task, image_size, initialisation)
-
-    def on(self, device: torch.device | str, precision: str) -> "UNet":
-        """Moved; every weight may be trained, so that all have the precision of leaves."""
-        self._dense.to(device, LEAVES[precision])
-        return self
-
-    def leaves(
-        self, adapters: Sequence[str], heads: Sequence[str], trains: Sequence[str], *, offset: bool = False
-    ) -> list[Leaf]:
-        """Its weights as far as they are trained, the buffers of batch normalisation, and heads."""
-        trained = bool({"head", "all"} & set(trains))
-        own = self._dense.leaves(adapters, [word for word in trains if word != "head"])
-        return own + [leaf for name in heads for leaf in self.head.leaves(name, trainable=trained)]
-
-    def __call__(
-        self,
-        images: Tensor,
-        params: Leaves,
-        heads: Mix,
-        adapters: Mix,
-        *,
-        trace: bool = False,
-        training: bool = False,
-        dropout: Tensor | None = None,
-    ) -> Output:
-        """See `Network`."""
-        (features, seen), buffers = self._dense([images], params, adapters, training=training)
-        return Output(weighted(lambda name: self.head(params, name, seen), heads), features, {}, buffers)
-
-    def pretrained(self, leaf: Leaf) -> Tensor:
-        """What the stages begin with."""
-        return self._dense.pretrained(leaf)
-
-    def frozen(self) -> Mapping[str, Tensor]:
-        """The weights that the stages begin with."""
-        state: Mapping[str, Tensor] = self._dense.module.state_dict()
-        return state
+        if setup.weights is not None:
+            _fill(body, setup.weights)
+        return cls(body, setup.task, setup.image_size, setup.initialisation)
 
     def step_bytes(self, images: int) -> int:
         """Of each convolution, its output and what normalisation and ReLU make of it; pooled and joined maps."""

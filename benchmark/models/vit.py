@@ -1,9 +1,8 @@
 """Vision transformers of timm: frozen, adapted by LoRA, and trained themselves as far as a configuration says."""
 
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import timm
 import torch
@@ -11,16 +10,17 @@ from safetensors.torch import load_file
 from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
 from torch import Tensor, nn
 
-from benchmark.config import BackboneSettings, InitialisationSettings, LoraSettings
+from benchmark.config import InitialisationSettings, LoraSettings
 from benchmark.errors import one_line
-from benchmark.leaf import Leaf, Leaves, lora_name
-from benchmark.method import Mix, Output
+from benchmark.leaf import Leaves
+from benchmark.method import Mix
 from benchmark.models import lora, peft
 from benchmark.models.attention import Attention, fused
+from benchmark.models.composed import Adapters, Composed
 from benchmark.models.dense import Dense
-from benchmark.models.heads import Head, Linear, Upscaler, save_heads, stages, weighted
+from benchmark.models.heads import Head, Linear, Upscaler, save_heads, stages
 from benchmark.models.last_block import LastBlock
-from benchmark.models.network import LEAVES, Network
+from benchmark.models.network import Setup
 from benchmark.models.widened import widen
 from benchmark.tasks.task import Task
 
@@ -79,15 +79,13 @@ class Backbone(nn.Module):
         return features, grid.to(images.dtype)
 
 
-class ViT(Network):
+class ViT(Composed):
     """A vision transformer of timm with a linear head on its features, or an upscaler of its patch tokens.
 
     Its weights have the roles `norm`, `attention` and `backbone`; `last_block` names those of the last block.
 
     Attributes:
         backbone: The transformer.
-        head: Makes predictions: a linear layer for an image, an upscaler for each of its pixels.
-        settings: Which projections are adapted, and how.
 
     Args:
         vit: The transformer, without a head; it is changed in place.
@@ -107,103 +105,38 @@ class ViT(Network):
         settings: LoraSettings,
         initialisation: InitialisationSettings | None = None,
     ) -> None:
-        self.settings, self._begins = settings, initialisation or InitialisationSettings()
-        self.scale = settings.alpha / settings.rank
-        self._adaptation = lora.Adaptation(self.scale, settings.dropout)
+        begins, adaptation = initialisation or InitialisationSettings(), lora.Adaptation.of(settings)
         pixels = task.predicts == "pixels"
-        self.backbone = Backbone(vit, settings.targets, self._adaptation, pixels=pixels)
-        self.head: Head = Linear(int(vit.num_features), task.outputs, self._begins.head)
+        self.backbone = Backbone(vit, settings.targets, adaptation, pixels=pixels)
+        head: Head = Linear(int(vit.num_features), task.outputs, begins.head)
         if pixels:
             side, patch = vit.patch_embed.grid_size[0], vit.patch_embed.patch_size[0]
-            self.head = Upscaler(int(vit.embed_dim), task.outputs, side, stages(patch), self._begins.head)
+            head = Upscaler(int(vit.embed_dim), task.outputs, side, stages(patch), begins.head)
         last = f"blocks.{len(vit.blocks) - 1}."
         words = {"last_block": lambda name: name.startswith(last)}
-        self._dense = Dense(self.backbone, _role, words, kept=[self._adaptation])
-        self.sites = [site.name for site in self.backbone.sites]
+        dense = Dense(self.backbone, _role, words, kept=[adaptation])
+        super().__init__(dense, head, begins, Adapters(settings, adaptation, self.backbone.sites))
 
     @classmethod
-    def fetch(cls, settings: BackboneSettings) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Weights from timm's hub, from a file, or the project's own."""
-        # Found by its name: how weights are fetched is no part of what names a trained lane.
-        found: tuple[dict[str, Tensor], dict[str, Any]] = import_module("benchmark.models.vit_weights").fetch(settings)
-        return found
-
-    @classmethod
-    def load(
-        cls,
-        weights: Path | None,
-        name: str,
-        arguments: Mapping[str, Any],
-        task: Task,
-        image_size: int,
-        lora: LoraSettings,
-        initialisation: InitialisationSettings,
-    ) -> "ViT":
+    def load(cls, setup: Setup) -> Self:
         """The transformer with its weights, its position embeddings resampled to the size of the images."""
-        vit = build(name, arguments, image_size)
-        if weights is None:
-            return cls(vit, task, lora, initialisation)
-        state = checkpoint_filter_fn(load_file(weights), vit)
-        try:
-            vit.load_state_dict(state, strict=True)
-        except RuntimeError as error:
-            raise ValueError(f"{weights}: not the weights of {name} {dict(arguments)}: {one_line(error)}") from None
-        return cls(vit, task, lora, initialisation)
+        vit = build(setup.name, setup.arguments, setup.image_size)
+        if setup.weights is not None:
+            state = checkpoint_filter_fn(load_file(setup.weights), vit)
+            try:
+                vit.load_state_dict(state, strict=True)
+            except RuntimeError as error:
+                about = f"{setup.name} {dict(setup.arguments)}"
+                raise ValueError(f"{setup.weights}: not the weights of {about}: {one_line(error)}") from None
+        return cls(vit, setup.task, setup.lora, setup.initialisation)
 
-    def on(self, device: torch.device | str, precision: str) -> "ViT":
+    def on(self, device: torch.device | str, precision: str) -> Self:
         """Moved to a device, its weights in a precision; normalisation stays in that of images and leaves."""
-        self._dense.to(device, LEAVES[precision])
+        super().on(device, precision)
         self.backbone.vit.to(getattr(torch, precision))
         if precision == "bfloat16" and torch.device(device).type == "cpu":
             widen(self.backbone.vit)
         return self
-
-    def leaves(
-        self, adapters: Sequence[str], heads: Sequence[str], trains: Sequence[str], *, offset: bool = False
-    ) -> list[Leaf]:
-        """LoRA pairs of every adapter, its weights of the transformer, offsets, and heads."""
-        found: list[Leaf] = []
-        for adapter in adapters if "lora" in trains else ():
-            found += lora.leaves(adapter, self.backbone.sites, self.settings.rank, self._begins.lora)
-        found += lora.offsets(self.backbone.sites) if offset else []
-        found += self._dense.leaves(adapters, [word for word in trains if word not in ("lora", "head")])
-        trained = bool({"head", "all"} & set(trains))
-        return found + [leaf for name in heads for leaf in self.head.leaves(name, trainable=trained)]
-
-    def __call__(
-        self,
-        images: Tensor,
-        params: Leaves,
-        heads: Mix,
-        adapters: Mix,
-        *,
-        trace: bool = False,
-        training: bool = False,
-        dropout: Tensor | None = None,
-    ) -> Output:
-        """See `Network`."""
-        pairs = {name: weight for name, weight in adapters.items() if lora_name(name, self.sites[0], "A") in params}
-        with self._adaptation.using(params, pairs, trace, dropout) as outputs:
-            (features, seen), buffers = self._dense([images], params, adapters, training=training)
-        prediction = weighted(lambda name: self.head(params, name, seen), heads)
-        return Output(prediction, features, outputs, buffers)
-
-    def pretrained(self, leaf: Leaf) -> Tensor:
-        """The transformer's own weight."""
-        return self._dense.pretrained(leaf)
-
-    def adapted(self, site: str) -> Tensor:
-        """Its rows of a linear layer's weight: a third of the fused one, or all."""
-        for layer in self.backbone.vit.modules():
-            for own in layer.sites if isinstance(layer, lora.AdaptedLinear) else ():
-                if own.name == site:
-                    return layer.frozen.weight.detach()[own.first : own.first + own.rows]
-        return super().adapted(site)
-
-    def frozen(self) -> Mapping[str, Tensor]:
-        """The transformer's weights."""
-        state: Mapping[str, Tensor] = self.backbone.state_dict()
-        return state
 
     def step_bytes(self, images: int) -> int:
         """Activations of every block, and of the head."""
@@ -217,12 +150,8 @@ class ViT(Network):
 
     def export(self, folder: Path, params: Leaves, heads: Mix, adapters: Mix) -> None:
         """In the format of Hugging Face PEFT, for timm's unchanged model; see `benchmark.models.peft`."""
-        layers = {
-            path: layer for path, layer in self.backbone.vit.named_modules() if isinstance(layer, lora.AdaptedLinear)
-        }
-        weights = self._dense.deployed(params, adapters)
-        linear = isinstance(self.head, Linear)
-        peft.save(folder, layers, self._adaptation.scale, params, heads if linear else {}, adapters, weights)
+        weights, linear = self._dense.deployed(params, adapters), isinstance(self.head, Linear)
+        peft.save(folder, self.layers, self.scale, params, heads if linear else {}, adapters, weights)
         if not linear:
             save_heads(folder, params, heads)
 

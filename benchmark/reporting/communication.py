@@ -35,7 +35,8 @@ class Row(BaseModel):
     """A row of the comparison.
 
     Attributes:
-        own: What of a `TrainingJob` is the row's own: federation and method, their settings, the policy for the head.
+        own: What of a `TrainingJob` is the row's own: federation and method, their settings, what
+            is trained, the policy for the head.
         method: The method's Python file.
         dataset: The federation's dataset.
         image_size: Side of its images, in pixels.
@@ -62,18 +63,18 @@ def counted(protocol: Mapping[str, Any], row: Row) -> dict[str, Any]:
     method = methods.load(row.method, job.method_settings)
     clients = len(job.clients or data.clients)
     with torch.device("meta"):  # Tensors with shapes and without values.
-        network = networks.find(job.network).load(
-            None, job.backbone, job.arguments, learned, row.image_size, job.lora, job.initialisation
-        )
+        size, initialisation = row.image_size, job.initialisation
+        setup = networks.Setup(None, job.backbone, job.arguments, learned, size, job.lora, initialisation)
+        network = networks.find(job.network).load(setup)
     model = Model.of(network, learned, method, job.trains)
-    sent = costs.messages(model, job.head, clients, job.rounds, networks.LEAVES[job.training.precision])
+    sent = costs.traffic(model, job.head, clients, job.rounds, networks.LEAVES[job.training.precision])
     return {
         "federation": job.federation,
         "method": job.method,
         "title": f"{method.title} ({job.variant})" if job.variant else method.title,
         "rounds": job.rounds,
         "clients": clients,
-        "parameters": (trained := costs.trained(model, job.rounds)),
+        "parameters": (trained := costs.trainable_parameters(model, job.rounds)),
         "bytes_up": round(mean(sent.up)),
         "bytes_down": round(mean(sent.down)),
         "total_bytes": clients * (sum(sent.up) + sum(sent.down)),

@@ -79,14 +79,20 @@ def places(results: Results) -> Grid | None:
                 *(measured(Measure(alone[str(method), seed]), 2) for seed in seeds),
             ]
         )
+    rough = (
+        " Some test sets are too small to say how that is, so that these shares are rough."
+        if any(results.statistics.without_intervals(name) for name in results.federations)
+        else ""
+    )
     single = (
         f" Average rank among the {len(rows)} methods with one seed alone, at the rate that all seeds chose."
         if seeds
         else " There is one seed: how ranks vary from seed to seed is not known."
     )
     caption = (
-        f"Places of {len(rows)} ranked methods by average rank over all federations: the share of drawn test sets"
-        f" in which a method is first, or among the first three, and its median place.{single}"
+        f"Places of {len(rows)} ranked methods by average rank over all federations: how often a method is first, or"
+        " among the first three, and its median place, where scores are drawn as other test sets of this size would"
+        f" give them.{rough}{single}"
     )
     return Grid(columns, rows, [], caption)
 
@@ -126,8 +132,8 @@ def rates(results: Results, federation: str) -> Grid:
     by_seed = " By seed: the rate of each seed alone." if seeds else ""
     caption = (
         f"{results.title(federation)}: the chosen rate, and the rates that other evidence would choose. By window:"
-        f" where validation scores are averaged over the last k evaluated rounds, for every k from 1 on.{by_seed}"
-        " Clients agree: the share of resampled sets of clients that choose the same rate."
+        f" where validation scores are averaged over the last k evaluated rounds, k being 1, 2 and so on.{by_seed}"
+        " Clients agree: how often the same rate is chosen where as many clients are drawn with replacement."
     )
     return Grid(columns, ranked, controls, caption)
 

@@ -1,6 +1,6 @@
 """What every method trains on a federation, how far that moved, and what it costs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -8,6 +8,11 @@ from benchmark.disk import readable
 from benchmark.reporting.grid import Cell, Column, Grid
 from benchmark.reporting.inputs import Results
 from benchmark.reporting.leaderboard import human_seconds
+
+_ERROR = (
+    " Aggregation error: what the average of adapters loses of the mean of the clients' products, relative to it, in"
+    " the mean over rounds."
+)
 
 
 def grid(results: Results, federation: str) -> Grid:
@@ -21,7 +26,8 @@ def grid(results: Results, federation: str) -> Grid:
         The table, with its caption. Where runs of a method differ, the largest counts.
     """
     of = {name: results.runs_of(federation, name) for name in results.order}
-    rows = {name: _row(results, own) for name, own in of.items() if own}
+    measured = sorted({name for runs in of.values() for run in runs for name in run.get("exchange", {})})
+    rows = {name: _row(results, own, measured) for name, own in of.items() if own}
     devices = " and ".join(sorted({run["device"] for runs in of.values() for run in runs}))
     columns = [
         Column("Method", number=False),
@@ -29,6 +35,7 @@ def grid(results: Results, federation: str) -> Grid:
         Column("Trained parameters"),
         Column("A moved"),
         Column("Update"),
+        *(Column(name.replace("_", " ").capitalize()) for name in measured),
         Column("Passes per round"),
         Column("Up per round"),
         Column("Down per round"),
@@ -40,9 +47,11 @@ def grid(results: Results, federation: str) -> Grid:
     ]
     caption = (
         f"What one client trains, sends (up) and receives (down), on {results.title(federation)}. Head: averaged"
-        " (shared) or the client's own (personal); §: the method says so itself. At the chosen rate: A moved, LoRA's A"
-        " relative to its start (global, then personal adapter); update, that of weights by adapters and training,"
-        " relative to the weights. Passes per round: over the client's images; not made equal. In total: over all"
+        " (shared) or the client's own (personal); §: the method says so itself. A moved: how far training took"
+        " LoRA's matrix A from its start, relative to that start (of the global, then of the personal adapter). Update:"
+        " how far adapters and training changed the network's weights, relative to these. Both are of the chosen rate."
+        f"{_ERROR if 'aggregation_error' in measured else ''}"
+        " Passes per round: over the client's images; methods may differ in it. In total: over all"
         " rounds of one run. Time per run: the mean over rates and seeds, which train together in one process; its"
         f" peak memory is therefore that of all of them. Measured on {devices}."
     )
@@ -66,8 +75,8 @@ def bytes_of_training(run: Mapping[str, Any]) -> tuple[int, int]:
     return int(run["costs"]["bytes_up_total"]), int(run["costs"]["bytes_down_total"])
 
 
-def _row(results: Results, runs: list[Mapping[str, Any]]) -> list[Cell]:
-    """One method's costs."""
+def _row(results: Results, runs: list[Mapping[str, Any]], measured: Sequence[str]) -> list[Cell]:
+    """One method's costs, and what it measures by these names."""
     costs, totals = [run["costs"] for run in runs], [bytes_of_training(run) for run in runs]
     parameters = max(cost["trainable_parameters"] for cost in costs)
     sizes = [
@@ -84,6 +93,7 @@ def _row(results: Results, runs: list[Mapping[str, Any]]) -> list[Cell]:
         Cell(_head(runs[0])),
         Cell(f"{parameters:,}", parameters),
         *_moved(results, runs),
+        *(_measured(results, runs, name) for name in measured),
         Cell(f"{passes:.3g}", passes),
         *(Cell(readable(size), size) for size in sizes),
         Cell(human_seconds(seconds / len(runs)), seconds / len(runs)),
@@ -98,10 +108,22 @@ def _head(run: Mapping[str, Any]) -> str:
     return "unknown" if head is None else f"{head['policy']}{'§' if head['fixed'] else ''}"
 
 
+def _chosen(results: Results, runs: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The runs of one method with the chosen rate."""
+    rate = results.selected[runs[0]["federation"], runs[0]["method"]["name"]]["rate"]
+    return [run for run in runs if run["rate"] == rate]
+
+
+def _measured(results: Results, runs: list[Mapping[str, Any]], name: str) -> Cell:
+    """What a method measures in every round, at the chosen rate: the mean over seeds; a dash where it does not."""
+    found = [run["exchange"][name] for run in _chosen(results, runs) if name in run.get("exchange", {})]
+    mean = _mean(found)
+    return Cell("diverged" if mean is None else f"{mean:.3g}", mean) if found else Cell("—")
+
+
 def _moved(results: Results, runs: list[Mapping[str, Any]]) -> list[Cell]:
     """How far A and weights moved at the chosen rate, as means over seeds; a dash for what there is nothing of."""
-    chosen = results.selected[runs[0]["federation"], runs[0]["method"]["name"]]["rate"]
-    moved = [run["moved"] for run in runs if run["rate"] == chosen and "moved" in run]
+    moved = [run["moved"] for run in _chosen(results, runs) if "moved" in run]
     if not moved:
         return [Cell("unknown"), Cell("unknown")]
     A = [_mean([own["A"][part] for own in moved]) for part in moved[0].get("A", {})]

@@ -24,6 +24,7 @@ from benchmark.reporting.drawings import (
     data,
     overlaps,
     ranks,
+    reliability,
     stability,
     traffic,
 )
@@ -41,6 +42,7 @@ FIGURES: dict[str, Drawing] = {
     "bytes": traffic.bytes_sent,
     "labels": data.labels,
     "confusion": confusions.confusion,
+    "reliability": reliability.reliability,
     "case_scores": case_scores.case_scores,
     "overlap": overlaps.overlap,
 }

@@ -27,10 +27,6 @@ _VALIDATION = [*KEY, "round", "client", "value"]
 _OVERLAP = ["federation", "method", *overlap.COLUMNS]
 
 
-LOCAL = "local"
-"""The control that methods are compared with, client by client: training alone."""
-
-
 @dataclass(frozen=True)
 class MethodInfo:
     """What a table says about a method: its name, title and paper, and whether it is a control."""
@@ -138,8 +134,11 @@ class Results:
         return len({(self.task(name).name, self.task(name).score_name) for name in self.federations}) == 1
 
     def score(self, federation: str) -> str:
-        """The name of a federation's score as people read it: `balanced accuracy`."""
-        return self.task(federation).score_name.replace("_", " ")
+        """The name of a federation's score as people read it: `balanced accuracy`, or what its parts are called."""
+        task = self.task(federation)
+        if task.parts is not None and task.parts.metric == task.score_name:
+            return task.parts.title
+        return task.score_name.replace("_", " ")
 
     @property
     def scores(self) -> str:
@@ -205,6 +204,14 @@ class Results:
         if bounds is None:
             return None
         return Difference(*bounds[:3], self.higher(quantity, federation), apart=bool(bounds[3]))
+
+    def gain(self, federation: str, method: str) -> Measure | None:
+        """A method's mean less that of the same leaves trained alone, with its interval; None where nobody asks."""
+        alone = self.comparison.alone.get(method)
+        found = None if alone is None else self.difference(method, alone, "mean", federation)
+        if found is None:
+            return None if alone is None else Measure(math.nan, missing=True)
+        return Measure(found.value, low=found.low, high=found.high)
 
     def higher(self, quantity: str, federation: str = ALL) -> bool:
         """Whether more is better: never of ranks."""

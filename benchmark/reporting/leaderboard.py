@@ -24,13 +24,13 @@ from benchmark.reporting.grid import Cell, Column, Grid, markdown, measured
 from benchmark.reporting.inputs import MethodInfo, Results, load
 from benchmark.reporting.measure import MISSING, Measure, mean_of, over_seeds, rank_of, within
 from benchmark.reporting.origin import look_notes, mark, origin_notes
-from benchmark.reporting.tables import PLACES, intervals, place_of
+from benchmark.reporting.tables import GAIN, PLACES, gained, intervals, place_of, too_few
 
 # Scores that differ by less are equal: means taken in another order differ by rounding alone.
 _TOLERANCE = 1e-12
 _CORRECTED = (
-    " Chance-corrected: (score - chance) / (best - chance), the mean over clients, then federations; so are the worst"
-    " client and the spread, the best client less the worst one, which is small too where all are bad."
+    " Chance-corrected: (score - chance) / (best - chance), the mean over clients, then federations. Worst client"
+    " and spread are on the same scale. Spread: the best client less the worst one; it is small too where all are bad."
 )
 
 
@@ -43,6 +43,7 @@ class Entry:
         method: The method.
         rank: Its average rank, with its interval; missing for a control.
         means: Its mean scores by federation, with their intervals.
+        gains: Its means less those of the same leaves trained alone, by federation; None of a control.
         corrected: Its mean chance-corrected score over all federations, with its interval.
         worst: Its chance-corrected score on the client where it is worst.
         worst_client: That client: federation and id.
@@ -58,6 +59,7 @@ class Entry:
     method: MethodInfo
     rank: Measure
     means: dict[str, Measure]
+    gains: dict[str, Measure | None]
     corrected: Measure
     worst: Measure
     worst_client: str
@@ -97,6 +99,7 @@ def entries(results: Results) -> list[Entry]:
                 method=method,
                 rank=rank,
                 means={f: within(mean, interval(name, "mean", f)) for f, mean in means.items()},
+                gains={f: results.gain(f, name) for f in results.federations if results.comparison.alone},
                 corrected=within(corrected, interval(name, "corrected_mean")),
                 worst=worst,
                 worst_client=worst_client,
@@ -138,6 +141,11 @@ def frame(results: Results) -> pd.DataFrame:
                 for federation, mean in entry.means.items()
                 for end, value in (("", mean.number()), ("_low", mean.low), ("_high", mean.high))
             },
+            **{
+                name: value
+                for federation, gain in entry.gains.items()
+                for name, value in gained(results, entry.method.name, gain, f":{federation}").items()
+            },
             **(_corrected(entry) if results.correctable else {}),
             "clients_hurt": entry.hurt,
             "clients_compared": entry.compared,
@@ -170,6 +178,11 @@ def grid(results: Results) -> Grid:
         Column("Place may be"),
         *(Column(f"Mean {results.score(name)}, {name}", results.best(name)) for name in results.federations),
         *(
+            Column(f"Collaborative gain, {name}", results.best(name))
+            for name in results.federations
+            if results.comparison.alone
+        ),
+        *(
             [Column("Chance-corrected", "max"), Column("Worst client", "max"), Column("Spread")]
             if results.correctable
             else []
@@ -179,15 +192,16 @@ def grid(results: Results) -> Grid:
         Column("Training time"),
     ]
     seeds, brackets = ", ".join(map(str, results.seeds)), intervals(results, results.federations)
+    no_places = _no_places(results)
     titles = " and ".join(results.title(federation) for federation in results.federations)
     caption = (
         f"{len(ranked)} ranked methods on {titles}: {results.scores} on {results.images} images; seeds: {seeds}."
-        " Average rank: the mean over federations of the mean over seeds and clients of the rank among the"
-        f" {len(ranked)} ranked methods, 1 being the best."
-        f" Mean: over clients."
+        f" Average rank: the rank among the {len(ranked)} ranked methods, 1 being the best, averaged over seeds and"
+        " clients, then over federations."
+        f" Mean: over clients.{f' {GAIN}.' if results.comparison.alone else ''}"
         f"{_CORRECTED if results.correctable else ''}"
-        f"{f' {brackets}. {PLACES}.' if brackets else ''}"
-        " Clients hurt: where the method does worse than training alone (`local`). Bytes per"
+        f"{f' {brackets}.' if brackets else ''}{f' {PLACES}.' if brackets and not no_places else ''}"
+        " Clients hurt: those whose score is lower than with training alone (`local`), be it by noise. Bytes per"
         " round: sent and received by one client. Training time: all federations, rates and seeds together."
     )
     return Grid(
@@ -195,7 +209,7 @@ def grid(results: Results) -> Grid:
         rows=[_cells(results, entry) for entry in ranked],
         controls=[_cells(results, entry) for entry in found if entry.method.control],
         caption=caption,
-        notes=[*head_notes(results), *origin_notes(results), *look_notes(results)],
+        notes=[*no_places, *head_notes(results), *origin_notes(results), *look_notes(results)],
     )
 
 
@@ -213,6 +227,13 @@ def main(comparison: GivenPath, csv: Path, md: Path) -> None:
     write_text(md, markdown(table))
 
 
+def _no_places(results: Results) -> list[str]:
+    """Why no method has a place, where none has one."""
+    why = too_few(results, results.federations)
+    placed = any(place_of(results, name).value is not None for name in results.methods)
+    return [f"Why no place is given: {why[0].lower()}{why[1:]}"] if why and not placed else []
+
+
 def head_notes(results: Results) -> list[str]:
     """Which rows keep heads to their clients, and which policies a method fixes; none where runs do not say it."""
     heads = {run["method"]["name"]: run["head"] for run in results.runs if "head" in run}
@@ -220,7 +241,7 @@ def head_notes(results: Results) -> list[str]:
         return []
     named = {name: f"{results.methods[name].title}{'§' if head['fixed'] else ''}" for name, head in heads.items()}
     of = {policy: [named[n] for n in named if heads[n]["policy"] == policy] for policy in ("personal", "shared")}
-    policies = [f"{policy} in {', '.join(titles)}" for policy, titles in of.items() if titles]
+    policies = [f"{policy} in {' · '.join(titles)}" for policy, titles in of.items() if titles]
     return [f"Head: {'; '.join(policies)}. § The method says so itself; all others follow the configuration."]
 
 
@@ -255,6 +276,7 @@ def _cells(results: Results, entry: Entry) -> list[Cell]:
         Cell("—") if control else measured(entry.rank, 2),
         place_of(results, entry.method.name),
         *map(measured, entry.means.values()),
+        *(Cell("—") if gain is None else measured(gain) for gain in entry.gains.values()),
         *([measured(entry.corrected), named, measured(entry.spread)] if results.correctable else []),
         Cell("—") if entry.hurt is None else Cell(f"{entry.hurt}/{entry.compared}", entry.hurt),
         Cell(" to ".join([texts[0], texts[-1]] if len(texts) > 1 else texts), sizes[-1]),

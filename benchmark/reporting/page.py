@@ -11,10 +11,11 @@ from typing import Any
 
 import pandas as pd
 
+from benchmark.comparison import LOCAL
 from benchmark.evaluation.ranks import federation_ranks
 from benchmark.evaluation.statistics import ALL, FEW_GROUPS
 from benchmark.methods import discovered
-from benchmark.reporting.inputs import LOCAL, Difference, Results
+from benchmark.reporting.inputs import Difference, Results
 from benchmark.reporting.measure import over_seeds
 from benchmark.reporting.origin import mark
 from benchmark.reporting.tested import ClientTest, ClientTests, confusions
@@ -76,6 +77,7 @@ def _federation(
             "title": title,
             "samples": tested[client].samples if client in tested else None,
             "groups": tested[client].groups if client in tested else None,
+            "cases": tested[client].cases if client in tested else None,
             "chance": _number(results.chances.get((federation, client), math.nan)),
             "support": None if client not in tested or (shown := tested[client].support) is None else shown.tolist(),
             "of": [int(sizes.get((client, name), 0)) for name in names],

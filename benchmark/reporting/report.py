@@ -24,7 +24,7 @@ from benchmark.evaluation.select import RULE
 from benchmark.files import write_text
 from benchmark.job import GivenPath, run
 from benchmark.reporting import appendix, confidence, costs, leaderboard, page, selection, tables, verdict
-from benchmark.reporting.gallery import GROUPS, OF_TASKS, names
+from benchmark.reporting.gallery import FOR_CLINICIANS, GROUPS, OF_TASKS, names
 from benchmark.reporting.grid import Grid
 from benchmark.reporting.inputs import Results, load
 from benchmark.reporting.tested import client_tests
@@ -177,7 +177,8 @@ def render(
             name: [note for note in tables.grid(results, name, published).notes if note != tables.EDGE_NOTE]
             for name in results.federations
         },
-        figures=grouped(figures),
+        figures=grouped([picture for picture in figures if picture.name not in FOR_CLINICIANS]),
+        for_clinicians=[picture for picture in figures if picture.name in FOR_CLINICIANS],
         costs={federation: costs.grid(results, federation) for federation in results.federations},
         selection={federation: selection.grid(results, federation) for federation in results.federations},
         friedman=confidence.friedman(results),

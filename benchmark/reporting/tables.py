@@ -25,8 +25,12 @@ from benchmark.reporting.origin import mark, origin_notes
 
 EDGE_NOTE = "† The chosen rate is the smallest or largest of the grid: a better one may lie outside."
 PLACES = (
-    "Place may be: the places that differences of average ranks leave open, all pairs compared at once; together the"
-    " ranges are right with 95 % confidence"
+    "Place may be: which places the differences of average ranks leave open. All pairs of methods are compared at once:"
+    " with 95 % confidence, every range is right"
+)
+GAIN = (
+    "Collaborative gain: the mean less that of the same leaves trained by each client alone, at the rate that is best"
+    " for it"
 )
 MISSING_NOTE = "missing: a seed's result is not there; nothing is averaged over the rest."
 
@@ -40,6 +44,7 @@ class Row:
         clients: Its score on each client, by the client's id.
         mean: Its mean over clients, with its interval.
         corrected: Its mean chance-corrected score, with its interval.
+        gain: Its mean less that of the same leaves trained alone; None of a control, and where nobody asks.
         rank: Its average rank, with its interval; missing for a control.
         rate: The chosen rate, with a dagger where it is at the edge of the grid.
         published: Published values as they are printed, by quantity.
@@ -49,6 +54,7 @@ class Row:
     clients: dict[str, Measure]
     mean: Measure
     corrected: Measure
+    gain: Measure | None
     rank: Measure
     rate: str
     published: dict[str, str]
@@ -58,10 +64,10 @@ def intervals(results: Results, federations: Iterable[str]) -> str:
     """What stands in brackets; nothing where there are no intervals."""
     if results.statistics.intervals["low"].isna().all():
         return ""
-    seeds = "and of seeds" if len(results.seeds) > 1 else "of one seed: how training varies is not in them"
+    seeds = " and over seeds" if len(results.seeds) > 1 else "; of one seed, so that how training varies is not in them"
     return (
-        f"In brackets: 95 % intervals over other test sets of as many {results.groups(federations)} at these clients,"
-        f" {seeds}; for average ranks, of the rank that such test sets have in the mean"
+        f"In brackets: 95 % intervals over other test sets of as many {results.groups(federations)} at these clients"
+        f"{seeds}. That of an average rank is of what such test sets would give in the mean"
     )
 
 
@@ -71,6 +77,38 @@ def place_of(results: Results, method: str, federation: str = ALL) -> Cell:
     if math.isnan(low):
         return Cell("—")
     return Cell(f"{low:.0f} to {high:.0f}" if low < high else f"{low:.0f}", low)
+
+
+def gained(results: Results, method: str, gain: Measure | None, suffix: str = "") -> dict[str, float | str | None]:
+    """A method's collaborative gain as a CSV file holds it, and over which row it is; columns end in a suffix."""
+    numbers = (None, None, None) if gain is None else (gain.number(), gain.low, gain.high)
+    named = dict(zip(("gain", "gain_low", "gain_high"), numbers, strict=True))
+    return {
+        f"{name}{suffix}": value
+        for name, value in (named | {"gain_over": results.comparison.alone.get(method)}).items()
+    }
+
+
+def too_few(results: Results, federations: Iterable[str]) -> str:
+    """Why average ranks over these federations have no interval, and methods no place; empty where none is too small.
+
+    One sentence: how many groups are needed, and how many the test sets hold that have fewer.
+    """
+    without = {name: own for name in federations if (own := results.statistics.without_intervals(name))}
+    if not without:
+        return ""
+    fewer = " and ".join(_fewer(results.title(name), list(own.values())) for name, own in without.items())
+    return (
+        f"An interval, and so a place, needs {LEAST_GROUPS} {results.groups(without)} or more in the test set of every"
+        f" client; {fewer}."
+    )
+
+
+def _fewer(title: str, groups: list[int]) -> str:
+    """How many clients of a federation have test sets that are too small, and of how many groups these are."""
+    least, most = min(groups), max(groups)
+    has = f"{len(groups)} clients of {title} have" if len(groups) > 1 else f"1 client of {title} has"
+    return f"{has} fewer ({least if least == most else f'{least} to {most}'})"
 
 
 def read_published(path: Path) -> pd.DataFrame:
@@ -108,6 +146,7 @@ def rows(results: Results, federation: str, published: pd.DataFrame) -> list[Row
                     over_seeds(results.cells_of(federation, name, corrected=True)),
                     interval(name, "corrected_mean", federation),
                 ),
+                gain=results.gain(federation, name),
                 rank=within(rank_of(ranks, name), interval(name, "average_rank", federation)),
                 rate=results.rate(federation, name),
                 published={str(quantity): str(value) for quantity, value in values.items()},
@@ -154,6 +193,7 @@ def frame(results: Results, federation: str, published: pd.DataFrame) -> pd.Data
                 "corrected_mean": None if row.corrected.missing else row.corrected.number(),
                 "corrected_mean_low": row.corrected.low,
                 "corrected_mean_high": row.corrected.high,
+                **(gained(results, row.method.name, row.gain) if results.comparison.alone else {}),
                 "average_rank": None if row.method.control else row.rank.number(),
                 "average_rank_low": row.rank.low,
                 "average_rank_high": row.rank.high,
@@ -189,6 +229,7 @@ def grid(results: Results, federation: str, published: pd.DataFrame) -> Grid:
         Column("Mean", best),
         *([Column("published")] if beside["mean"] else []),
         *([Column("Chance-corrected", "max")] if corrected else []),
+        *([Column("Collaborative gain", best)] if results.comparison.alone else []),
         Column(f"Average rank (of {len(ranked)})", "min"),
         *([Column("published")] if beside["average_rank"] else []),
         Column("Place may be"),
@@ -202,6 +243,7 @@ def grid(results: Results, federation: str, published: pd.DataFrame) -> Grid:
             measured(row.mean),
             *([Cell(row.published.get("mean", ""))] if beside["mean"] else []),
             *([measured(replace(row.corrected, sd=math.nan))] if corrected else []),
+            *([Cell("—") if row.gain is None else measured(row.gain)] if results.comparison.alone else []),
             Cell("—") if row.method.control else measured(row.rank, 2),
             *([Cell(row.published.get("average_rank", ""))] if beside["average_rank"] else []),
             place_of(results, row.method.name, federation),
@@ -240,6 +282,7 @@ def caption(results: Results, federation: str, ranked: int) -> str:
         "Chance-corrected: the mean over clients of (score - chance) / (best - chance)"
         if federation in set(results.corrected["federation"])
         else "",
+        GAIN if results.comparison.alone else "",
         intervals(results, [federation]),
         "" if results.statistics.intervals.empty else PLACES,
     ]
@@ -286,8 +329,8 @@ def _notes(results: Results, federation: str, found: list[Row], published: pd.Da
     if without := statistics.without_intervals(federation):
         counted = ", ".join(f"client {client} ({n})" for client, n in without.items())
         notes.append(
-            f"Too few {groups} in the test set for an interval ({LEAST_GROUPS} are needed), of means and ranks too:"
-            f" {counted}."
+            f"Too few {groups} in the test set for an interval ({LEAST_GROUPS} are needed), of means, ranks and places"
+            f" too: {counted}."
         )
     if small := statistics.few_groups(federation):
         counted = ", ".join(f"client {client} ({about})" for client, about in small.items())

@@ -1,10 +1,11 @@
-"""What was tested: how large every client's test set is, and what a method takes for what in it."""
+"""What was tested: how large every client's test set is, what a method takes for what in it, and how sure it is."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from benchmark.evaluation import counts
 from benchmark.reporting.inputs import Results
@@ -19,11 +20,13 @@ class ClientTest:
         samples: Number of its samples.
         groups: Number of its groups: of lesions, say.
         support: How many groups show each part of the score, (C,); None where the score has no parts.
+        cases: Number of cases that each have a score of their own; None where samples are scored together.
     """
 
     samples: int
     groups: int
     support: npt.NDArray[np.int64] | None
+    cases: int | None
 
 
 ClientTests = dict[str, dict[str, ClientTest]]
@@ -47,7 +50,8 @@ def client_tests(results: Results) -> ClientTests:
         for path in tested[:1]:
             for client, about, values in counts.of_clients(path, task):
                 grouped = counts.added(about["group"], values)
-                own[client] = ClientTest(len(about), len(grouped), task.support(grouped))
+                cases = int(about["case"].nunique()) if task.unit == "case" else None
+                own[client] = ClientTest(len(about), len(grouped), task.support(grouped), cases)
     return found
 
 
@@ -70,6 +74,39 @@ def confusions(results: Results, federation: str, method: str) -> dict[str, Floa
             if (matrix := task.confusion(values)) is not None:
                 found[client] = found.get(client, 0.0) + matrix
     return found
+
+
+def stated(results: Results, federation: str, method: str) -> dict[str, Floats]:
+    """How sure a method is of each of its predictions, and whether it is right.
+
+    Args:
+        results: The results.
+        federation: The federation, of images that are classified.
+        method: The method.
+
+    Returns:
+        By client, of n predictions over all seeds, (n, 2): the largest probability, and 1 where the class that has it
+        is true, 0 where it is not. NaN where a model diverged.
+
+    Raises:
+        ValueError: The task kept no probabilities.
+    """
+    task = results.task(federation)
+    found: dict[str, list[Floats]] = {}
+    for path in _files(results, federation, method):
+        kept = pd.read_parquet(path.with_name(counts.KEPT))
+        names = [name for name in kept if str(name).startswith("probability_")]
+        if not names:
+            raise ValueError(
+                f"{path.with_name(counts.KEPT)}: no column probability_0, which the figure `reliability` needs; let"
+                f" `kept` of the task {task.name} return the probability of every class, and evaluate again"
+            )
+        confidences = kept.groupby("client")[names]
+        for client, _, values in counts.of_clients(path, task):
+            confidence = confidences.get_group(client).to_numpy(np.float64).max(1)
+            hit = values[..., task.counted.index("hit")].sum(-1)
+            found.setdefault(client, []).append(np.stack([confidence, hit], -1))
+    return {client: np.concatenate(parts) for client, parts in found.items()}
 
 
 def _files(results: Results, federation: str, method: str) -> list[Path]:

@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from benchmark.comparison import LOCAL
+from benchmark.evaluation.merit import DIGITS
 from benchmark.evaluation.ranks import overall_ranks
 from benchmark.evaluation.statistics import FEW_GROUPS
-from benchmark.reporting.inputs import LOCAL, MethodInfo, Results
+from benchmark.reporting.inputs import MethodInfo, Results
+from benchmark.reporting.tables import too_few
 from benchmark.reporting.tested import ClientTests
 
 
@@ -16,6 +19,7 @@ class Verdict:
     Attributes:
         leader: The method with the best average rank.
         rank: Its average rank.
+        tied: The methods that have the same average rank.
         ranked: Number of ranked methods.
         alike: The methods whose average rank may equal the leader's: the interval of the paired difference holds 0.
         behind: The methods that are reliably worse.
@@ -23,10 +27,13 @@ class Verdict:
         helped: Clients on which the leader is reliably better than training alone.
         hurt: Those on which it is reliably worse.
         compared: All clients on which the two were compared.
+        unsure: Those of them whose difference has no interval.
+        too_few: Why there are differences without an interval; empty where no test set is too small.
     """
 
     leader: MethodInfo
     rank: float
+    tied: Sequence[MethodInfo]
     ranked: int
     alike: Sequence[MethodInfo]
     behind: Sequence[MethodInfo]
@@ -34,6 +41,8 @@ class Verdict:
     helped: int
     hurt: int
     compared: int
+    unsure: int
+    too_few: str
 
 
 def verdict(results: Results) -> Verdict | None:
@@ -57,18 +66,22 @@ def verdict(results: Results) -> Verdict | None:
         for federation in results.federations
         for client in results.sites(federation)
     ]
-    signs = [difference.sign for difference in against if difference is not None]
+    compared = [difference for difference in against if difference is not None]
+    signs = [difference.sign for difference in compared]
     methods = results.methods
     return Verdict(
         leader=methods[leader],
         rank=float(ranks[leader]),
+        tied=[methods[name] for name in others if round(ranks[name], DIGITS) == round(ranks[leader], DIGITS)],
         ranked=len(ranked),
         alike=[methods[name] for name, difference in known.items() if not difference.apart],
         behind=[methods[name] for name, difference in known.items() if difference.apart],
         unknown=[methods[name] for name in others if name not in known],
         helped=signs.count(1),
         hurt=signs.count(-1),
-        compared=len(signs),
+        compared=len(compared),
+        unsure=sum(not difference.sure for difference in compared),
+        too_few=too_few(results, results.federations),
     )
 
 
@@ -86,6 +99,7 @@ def evidence(results: Results, tested: ClientTests) -> list[str]:
     parts = [int(n) for one in clients if one.support is not None for n in one.support if n]
     few, seeds = sum(n < FEW_GROUPS for n in parts), results.seeds
     groups = results.groups(results.federations)
+    parted = [name for name, own in tested.items() if any(one.support is not None for one in own.values())]
     sentences = [
         f"{sum(one.samples for one in clients):,} test images of {sum(one.groups for one in clients):,} {groups},"
         f" at {_counted(len(clients), 'client')} of {_counted(len(tested), 'federation')}.",
@@ -93,10 +107,16 @@ def evidence(results: Results, tested: ClientTests) -> list[str]:
         if len(seeds) == 1
         else f"{len(seeds)} seeds: every method was trained so often, at every rate.",
     ]
+    for federation, own in tested.items():
+        if cases := sum(one.cases or 0 for one in own.values()):
+            sentences.append(
+                f"{results.title(federation)}: a score is the mean over a client's test cases, {cases} at all clients."
+            )
     if few:
         sentences.append(
-            f"{few} of {len(parts)} classes at a client are tested on fewer than {FEW_GROUPS} {groups}: one image"
-            " more or less moves such a score by a tenth of that class or more."
+            f"{few} of {len(parts)} classes at a client are tested on fewer than {FEW_GROUPS}"
+            f" {results.groups(parted)}: whether one of these is right moves that class's part of the score by more"
+            " than a tenth."
         )
     return sentences
 

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from benchmark.method import Leaves, Method, mean_of_products
+from benchmark.method import Leaves, Method, aggregation_error, mean_of_products
 
 
 class FlexLoRA(Method):
@@ -15,3 +15,7 @@ class FlexLoRA(Method):
     def server(self, sent: Leaves, start: Leaves, weights: Tensor) -> Leaves:
         """The best adapter of its rank for the mean of the products; the mean of all else."""
         return mean_of_products(sent, weights)
+
+    def measure(self, sent: Leaves, start: Leaves, weights: Tensor, received: Leaves) -> Leaves:
+        """What the cut to the adapter's rank loses."""
+        return {"aggregation_error": aggregation_error(sent, weights, received)}

@@ -5,7 +5,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from benchmark.method import Leaves, Method, mean_of_products, mean_over_clients
+from benchmark.method import Leaves, Method, aggregation_error, mean_of_products, mean_over_clients
 
 
 @dataclass(frozen=True)
@@ -27,3 +27,7 @@ class SamLoRA(Method):
     def server(self, sent: Leaves, start: Leaves, weights: Tensor) -> Leaves:
         """The weighted mean."""
         return mean_of_products(sent, weights) if self.average == "products" else mean_over_clients(sent, weights)
+
+    def measure(self, sent: Leaves, start: Leaves, weights: Tensor, received: Leaves) -> Leaves:
+        """What the average of adapters loses."""
+        return {"aggregation_error": aggregation_error(sent, weights, received)}

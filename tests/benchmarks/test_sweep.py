@@ -37,10 +37,11 @@ def test_of_a_side_that_trained_all_runs_those_count_that_plain_peft_trained(
 
 
 @pytest.mark.workflow
-def test_a_small_sweep_runs_and_its_sides_agree() -> None:
-    """One rate, one round, forty images: the whole command, whose last line is the ratio."""
+@pytest.mark.parametrize(("task", "scale"), [("classification", "0.002"), ("segmentation", "0.1")])
+def test_a_small_sweep_runs_and_its_sides_agree(task: str, scale: str) -> None:
+    """One rate, one round, few images: the whole command, whose last line is the ratio."""
     command = [sys.executable, "benchmarks/sweep.py", "--device", "cpu", "--quick", "--rounds", "1", "--rates", "1e-3"]
-    command += ["--scale", "0.002", "--image-size", "32", "--peft-threads", "1"]
+    command += ["--task", task, "--scale", scale, "--image-size", "32", "--peft-threads", "1"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.count(" agrees with (a)") == 2

@@ -9,14 +9,21 @@ from typing import Any
 
 import pytest
 import yaml
+from safetensors.torch import save_file
+from torch import Tensor
 
 from benchmark.__main__ import main
 from benchmark.commands.configured import Command
 from benchmark.data.flamby import IMAGES
 from benchmark.data.prepare import prepare
+from benchmark.disk import readable
 from benchmark.files import sha256, write_json
 from benchmark.job import run
+from benchmark.models.sam import CODE
+from benchmark.models.sam_pretrain import random
 from benchmark.plan import Plan
+from tests.methods.test_sam import SMALL
+from tests.models.test_fetch import ARGUMENTS, checkpoint
 
 SIX = [(client, client, "train", f"lesion {client}") for client in range(6)]
 
@@ -159,26 +166,91 @@ def test_backbone(doctor: Callable[..., tuple[int, str]], tmp_path: Path) -> Non
 
 
 def test_weights_of_the_users_own(doctor: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
-    """A file that is there is unverified until its job has read it; a path to nothing is missing, and nothing mends it.
+    """A checkpoint that is there is unverified until its job has read it; a path to nothing is missing, without a size.
 
-    What is not there has no size.
+    A file that is no checkpoint of the backbone is partial, and the line says why; nothing mends either.
     """
-    name = "vit_tiny_patch16_224.augreg_in21k"
-    given = 'backbone={weights: "mine.safetensors"}'
+    name = "vit_tiny_patch16_224"
+    given = f'backbone={{name: {name}, weights: "mine.safetensors", arguments: {json.dumps(ARGUMENTS)}}}'
     status, said = doctor({"toy_slides": {}}, "local_files=files", given)
     assert state(said, name) == "missing"
     assert "`backbone.weights` is files/mine.safetensors, but there is no such file; give its path, " in said
     assert mending(said, name) == []
     assert [line.split()[2] for line in said.splitlines() if line.startswith(name)] == ["nothing"]
     (tmp_path / "files").mkdir()
-    (tmp_path / "files/mine.safetensors").write_bytes(bytes(12_000_000))
+    checkpoint(tmp_path / "files/mine.safetensors", depth=1)
+    status, said = doctor({"toy_slides": {}}, "local_files=files", given)
+    assert state(said, name) == "partial"
+    assert f"files/mine.safetensors: not a checkpoint of {name}: " in said
+    assert mending(said, name) == []
+    checkpoint(tmp_path / "files/mine.safetensors")
     status, said = doctor({"toy_slides": {}}, "local_files=files", given)
     assert state(said, name) == "unverified"
-    assert " 12 MB " in said
+    assert f" {readable((tmp_path / 'files/mine.safetensors').stat().st_size)} " in said
     assert mending(said, name)[:3] == ["snakemake", "--cores", "8"]
     assert " 0 " not in said.partition(name)[2]
     assert "0.0" not in said
     assert status == 1, "the slides are not there"
+
+
+def _another_sam(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.replace("vision_encoder.layers", "image_encoder.blocks"): own for name, own in tensors.items()}
+
+
+def _without_a_tensor(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    del tensors["vision_encoder.neck.conv1.weight"]
+    return tensors
+
+
+def _without_its_code(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    del tensors[CODE]
+    return tensors
+
+
+@pytest.mark.parametrize(
+    ("sizes", "change", "said"),
+    [
+        (SMALL, _another_sam, "there is no vision_encoder.layers.0"),
+        ({**SMALL, "encoder_depth": 1}, dict, "there is no vision_encoder.layers.1"),
+        ({**SMALL, "encoder_width": 16}, dict, "has the shape (16,), but this network's has (8,)"),
+        (SMALL, _without_a_tensor, "there is no vision_encoder.neck.conv1.weight"),
+        (SMALL, _without_its_code, f"there is no {CODE}"),
+    ],
+)
+def test_a_checkpoint_of_another_sam(
+    sizes: dict[str, int],
+    change: Callable[[dict[str, Tensor]], dict[str, Tensor]],
+    said: str,
+    doctor: Callable[..., tuple[int, str]],
+    tmp_path: Path,
+) -> None:
+    """One line says which tensor is missing or of another size, and what to set."""
+    save_file(change(random("sam_tiny", sizes)), tmp_path / "mine.safetensors")
+    given = f"backbone={{network: sam, name: sam_tiny, weights: mine.safetensors, arguments: {json.dumps(SMALL)}}}"
+    status, told = doctor({"toy_volumes": {}}, given)
+    assert status == 1
+    assert state(told, "sam_tiny") == "partial"
+    (line,) = [line for line in told.splitlines() if line.startswith("    mine.safetensors: ")]
+    assert "mine.safetensors: not a checkpoint of sam_tiny: " in line
+    assert said in line
+    assert line.endswith("or the SAM that this one is of in backbone.name and backbone.arguments")
+
+
+def test_a_sams_checkpoint_is_read(doctor: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
+    """A sound one is unverified until its job has read it; one that is cut is said to be; one that is not there too."""
+    given = f"backbone={{network: sam, name: sam_tiny, weights: mine.safetensors, arguments: {json.dumps(SMALL)}}}"
+    assert state(doctor({"toy_volumes": {}}, given)[1], "sam_tiny") == "missing"
+    file = tmp_path / "mine.safetensors"
+    save_file(random("sam_tiny", SMALL), file)
+    _, told = doctor({"toy_volumes": {}}, given)
+    assert state(told, "sam_tiny") == "unverified"
+    file.write_bytes(file.read_bytes()[:-1000])
+    _, told = doctor({"toy_volumes": {}}, given)
+    assert state(told, "sam_tiny") == "partial"
+    (line,) = [line for line in told.splitlines() if line.startswith("    mine.safetensors: ")]
+    assert "not a safetensors file that can be read" in line
+    assert line.endswith("copy or fetch it again")
+    assert not (tmp_path / "results").exists(), "the doctor writes nothing"
 
 
 def test_exit_status_is_zero_when_all_is_there(

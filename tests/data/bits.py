@@ -18,7 +18,7 @@ from benchmark.data import augmentation
 from benchmark.data.drawn_source import draw_source
 from benchmark.data.pack import pack
 from benchmark.data.prepare import prepare
-from benchmark.federation.draws import generator, initial
+from benchmark.draws import generator, initial
 from benchmark.files import read_json
 from benchmark.leaf import Leaf
 from benchmark.models import lora

@@ -25,6 +25,7 @@ from benchmark.data.pack import pack
 from benchmark.data.prepare import prepare
 from benchmark.job import run
 from benchmark.tasks import task as tasks
+from tests.data import scanned
 from tests.data.few_slides import FewSlides
 from tests.federation.small import ROOT
 
@@ -125,6 +126,10 @@ def prepared(
         return dataset, Request(folder, root)
     if name == "retinal_vessels":
         return dataset, Request(folder, vessels(tmp_path / "vessels"))
+    drawn: dict[str, Callable[[Path], Path]] = {"fed_kits19": scanned.kits, "prostate": scanned.prostate}
+    drawn |= {"fed_ixi": scanned.ixi, "fundus": scanned.fundus}
+    if name in drawn:
+        return dataset, Request(folder, drawn[name](tmp_path / name))
     if name == "camelyon17":
         return FewSlides(), Request(folder, slides)
     source = os.environ.get(f"BENCHMARK_{name.upper()}")

@@ -68,8 +68,8 @@ def test_the_objective_is_the_mean_over_images() -> None:
     )
     logits = ours.model.network(images, params, {"head": 1.0}, {"global": 1.0}).prediction
     expected = F.cross_entropy(logits, labels)
-    _, objective = ours.round(state, lanes)
-    assert float(objective[0, 0]) == pytest.approx(float(expected), abs=1e-12)
+    _, measured = ours.round(state, lanes)
+    assert float(measured.objectives[0, 0]) == pytest.approx(float(expected), abs=1e-12)
 
 
 def test_support_images_are_the_same_every_time_and_no_more_than_there_are() -> None:
@@ -112,12 +112,12 @@ def test_a_pass_ends_after_as_many_steps_as_it_says() -> None:
     """One step, and two of thirteen images: the bias moves by three rates; the one step counts as no pass."""
     ours = engine(Stopped(), [client("north", 13)])
     state = ours.start(LANES)
-    after, objectives = ours.round(state, LANES)
+    after, measured = ours.round(state, LANES)
     for number, lane in enumerate(LANES):
         moved = (after.params["head/bias"] - state.params["head/bias"])[0, number]
         assert torch.allclose(moved, torch.full_like(moved, -3 * float(lane.rate)))
     assert ours.epochs(ours.model.method.phases(0)) == 1
-    assert torch.isfinite(objectives).all()
+    assert torch.isfinite(measured.objectives).all()
 
 
 class Twice(Method):

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from benchmark.federation import costs
 from benchmark.federation.client import Lane, LocalTraining, Pass
+from benchmark.federation.engine import Engine
 from benchmark.federation.step import Held
 from benchmark.models import attention
 from tests.federation.small import ARGUMENTS, CLASSES, LANES, METHODS, TRAINING, client, engine, method
@@ -19,12 +20,17 @@ A = DEPTH * 2 * RANK * DIM
 HEAD = len(CLASSES) * (DIM + 1)
 
 
+def traffic(ours: Engine, rounds: int) -> costs.Traffic:
+    """Bytes of the messages in an engine's federation."""
+    return costs.traffic(ours.model, ours.head, len(ours.participants), rounds, ours.dtype)
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_the_byte_counter_says_what_the_server_sees(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only shared leaves reach the server's hook, and their bytes are the counted ones."""
     ours, seen = engine(method(name)), []
     if ours.model.method.pooled:
-        assert costs.traffic(ours, 1).up[0] == 0
+        assert traffic(ours, 1).up[0] == 0
         return
     served = type(ours.model.method).server
 
@@ -34,7 +40,7 @@ def test_the_byte_counter_says_what_the_server_sees(name: str, monkeypatch: pyte
 
     monkeypatch.setattr(type(ours.model.method), "server", spy)
     ours.round(ours.start([Lane("1e-2", 0)]), [Lane("1e-2", 0)])
-    assert costs.traffic(ours, 1).up[0] == (seen[0] if seen else 0)
+    assert traffic(ours, 1).up[0] == (seen[0] if seen else 0)
 
 
 @pytest.mark.parametrize(
@@ -58,17 +64,17 @@ def test_the_byte_counter_says_what_the_server_sees(name: str, monkeypatch: pyte
 def test_published_methods_cost_what_their_definitions_say(name: str, sent: int, trained: int) -> None:
     """Counted by hand: FFA-LoRA halves what LoRA sends, FedSA-LoRA sends A alone, a personal adapter never travels."""
     ours = engine(method(name))
-    assert costs.traffic(ours, 1).up[0] == sent * torch.float64.itemsize
-    assert costs.trainable_parameters(ours, rounds=2) == trained
+    assert traffic(ours, 1).up[0] == sent * torch.float64.itemsize
+    assert costs.trainable_parameters(ours.model, rounds=2) == trained
 
 
 def test_messages_may_differ_by_direction_and_round() -> None:
     """RoLoRA sends one factor a round; FLoRA's and FedEx-LoRA's clients receive all three clients' adapters."""
     item, clients = torch.float64.itemsize, 3
-    assert costs.traffic(engine(method("rolora")), 3) == costs.Traffic(*[[(A + HEAD) * item] * 3] * 2)
+    assert traffic(engine(method("rolora")), 3) == costs.Traffic(*[[(A + HEAD) * item] * 3] * 2)
     both, stack = 2 * A + HEAD, clients * 2 * A
-    assert costs.traffic(engine(method("flora")), 1) == costs.Traffic([both * item], [(stack + HEAD) * item])
-    assert costs.traffic(engine(method("fedex_lora")), 1) == costs.Traffic([both * item], [(both + stack) * item])
+    assert traffic(engine(method("flora")), 1) == costs.Traffic([both * item], [(stack + HEAD) * item])
+    assert traffic(engine(method("fedex_lora")), 1) == costs.Traffic([both * item], [(both + stack) * item])
 
 
 @pytest.mark.parametrize("limit", [0, 10**6], ids=["fused", "plain"])

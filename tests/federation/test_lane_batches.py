@@ -47,8 +47,8 @@ def test_on_exhausted_memory_lanes_are_halved_and_go_on(
     batches = LaneBatches(ours, len(LANES))
     state = ours.start(LANES)
     for _ in range(2):
-        state, objectives = batches.round(state, LANES)
-        assert objectives.shape == (3, len(LANES))
+        state, measured = batches.round(state, LANES)
+        assert measured.objectives.shape == (3, len(LANES))
     state = batches.close(state, LANES)
     assert batches.size == 1
     assert apart(state.params, expected.params) < 1e-12

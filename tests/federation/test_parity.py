@@ -186,8 +186,8 @@ def engine_path(
     ours = engine(method(name, **(settings or {})), training=training, lora=lora, head=head, task=task)
     state, objectives = ours.start(lanes), []
     for _ in range(ROUNDS):
-        state, objective = ours.round(state, lanes)
-        objectives.append(objective)
+        state, measured = ours.round(state, lanes)
+        objectives.append(measured.objectives)
     state = ours.close(state, lanes)
     holders = [0 if ours.model.method.pooled else k for k in range(len(ours.clients))]
     results = [

@@ -75,9 +75,9 @@ class FailingGraphs:
 def trained(ours: Engine, rounds: int = 2) -> State:
     state = ours.start(LANES)
     for _ in range(rounds):
-        state, objectives = ours.round(state, LANES)
+        state, measured = ours.round(state, LANES)
     closed = ours.close(state, LANES)
-    return State(closed.round, {**closed.params, "objectives": objectives}, closed.memory)
+    return State(closed.round, {**closed.params, "objectives": measured.objectives}, closed.memory)
 
 
 @pytest.mark.parametrize("name", METHODS)

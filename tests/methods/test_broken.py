@@ -103,6 +103,10 @@ def assert_first_failure(path: Path, rule: str, said: str) -> None:
             r"server\(\) returned nothing for leaf 'head/bias'; expected \(4,\) float64",
         ),
         (
+            "def measure(self, sent, start, weights, received):\n    return {'share': weights}",
+            r"mine.py:18: measure\(\) returned \(3,\) float64 for 'share'; expected a scalar: reduce it",
+        ),
+        (
             "def after(self, params, start, memory):\n    return memory",
             r"after\(\) takes \(params, start, memory\); expected the arguments \(params, start, memory, gradients\)",
         ),

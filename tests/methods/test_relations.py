@@ -8,7 +8,19 @@ import torch
 
 from benchmark.federation.client import Lane
 from benchmark.federation.engine import Engine, State
-from benchmark.method import Leaves, Pair, belonging, offset_name, pairs, stacked, truncated
+from benchmark.method import (
+    Leaves,
+    Pair,
+    aggregation_error,
+    belonging,
+    mean_of_products,
+    mean_over_clients,
+    named,
+    offset_name,
+    pairs,
+    stacked,
+    truncated,
+)
 from tests.federation.small import TRAINING, apart, clients, engine, method, same, train
 
 LANES = (Lane("1e-1", 0), Lane("2e-2", 1))
@@ -159,6 +171,57 @@ def test_truncation_is_the_best_of_its_rank() -> None:
     assert torch.equal(lost.A[0], torch.vmap(lambda a, b: truncated(Pair(a, b), 3).A)(A[None], B[None])[0])
     assert lost.A[1].isnan().all()
     assert lost.B[1].isnan().all()
+
+
+def adapters(clients: int, *, equal_a: bool = False, equal_b: bool = False) -> dict[str, torch.Tensor]:
+    """Drawn adapters (K, ...) of rank 2 at two sites."""
+    source = torch.Generator().manual_seed(clients)
+    held = {}
+    for site, (out, into) in {"0.q": (7, 9), "1.v": (6, 5)}.items():
+        A, B = (torch.randn(clients, *s, generator=source, dtype=torch.float64) for s in ((2, into), (out, 2)))
+        held[site] = Pair(A[:1].expand_as(A) if equal_a else A, B[:1].expand_as(B) if equal_b else B)
+    return named(held, "global")
+
+
+def dense(leaves: Leaves, weights: torch.Tensor) -> dict[str, np.ndarray]:
+    """The mean of the clients' products, site by site, by a loop."""
+    return {
+        site: sum(float(w) * b @ a for w, a, b in zip(weights, A.numpy(), B.numpy(), strict=True))
+        for site, (A, B) in pairs(leaves, "global").items()
+    }
+
+
+def test_the_error_of_averaging_is_eckart_youngs() -> None:
+    """Of products, cut to rank 2: the root of the squares of all later singular values; of factors, by hand."""
+    sent, weights = adapters(3), torch.tensor([0.2, 0.3, 0.5], dtype=torch.float64)
+    wanted = dense(sent, weights)
+    spectra = [np.linalg.svd(product, compute_uv=False) for product in wanted.values()]
+    expected = np.sqrt(sum((s[2:] ** 2).sum() for s in spectra) / sum((s**2).sum() for s in spectra))
+    assert 0.1 < expected < 1
+    found = aggregation_error(sent, weights, mean_of_products(sent, weights))
+    assert float(found) == pytest.approx(expected, abs=1e-13)
+    factors = mean_over_clients(sent, weights)
+    off = sum(
+        ((pair.B @ pair.A).numpy() - wanted[s]) ** 2 @ np.ones(wanted[s].shape[1]) @ np.ones(len(wanted[s]))
+        for s, pair in pairs(factors, "global").items()
+    )
+    whole = sum((product**2).sum() for product in wanted.values())
+    assert float(aggregation_error(sent, weights, factors)) == pytest.approx(np.sqrt(off / whole), abs=1e-13)
+    assert float(aggregation_error(sent, weights, factors)) > expected
+
+
+def test_the_error_of_averaging_is_zero_where_it_must_be() -> None:
+    """One client; equal clients; equal A, as where it is frozen; one client that has all the weight; B at zero."""
+    third = torch.full((3,), 1 / 3, dtype=torch.float64)
+    alone, one = torch.ones(1, dtype=torch.float64), torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64)
+    equal, frozen = adapters(3, equal_a=True, equal_b=True), adapters(3, equal_a=True)
+    begun = {name: leaf * (0 if name.endswith("B") else 1) for name, leaf in adapters(3).items()}
+    assert any((leaf == 0).all() for leaf in begun.values())
+    for sent, weights in ((adapters(1), alone), (equal, third), (frozen, third), (adapters(3), one), (begun, third)):
+        assert float(aggregation_error(sent, weights, mean_of_products(sent, weights))) < 1e-13
+    assert float(aggregation_error(frozen, third, mean_over_clients(frozen, third))) < 1e-13
+    lost = {name: torch.full_like(leaf, torch.nan) for name, leaf in frozen.items()}
+    assert aggregation_error(lost, third, mean_of_products(lost, third)).isnan()
 
 
 def test_a_stack_is_the_weighted_sum_of_products() -> None:

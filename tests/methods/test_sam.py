@@ -4,7 +4,6 @@ import functools
 from collections.abc import Sequence
 
 import pytest
-import torch
 
 from benchmark.config import LoraSettings
 from benchmark.contract.federation import engine
@@ -39,9 +38,7 @@ def trial(name: str) -> Trial:
 
     def build(method: Method, own: Sequence[ClientData] | None) -> Engine:
         body, head = sam.build("sam_tiny", SMALL, TASK.outputs, SIZE)
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            tensors = random("sam_tiny", SMALL)
+        tensors = random("sam_tiny", SMALL, seed=0)
         network = Sam(body, head, sam.fill(body, tensors), LoraSettings(targets=["q", "v"], rank=2, alpha=2))
         return engine(method, own or hospitals(), task=TASK, network=network)
 

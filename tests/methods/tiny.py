@@ -23,7 +23,7 @@ from benchmark.leaf import Leaf, Leaves, offset_name
 from benchmark.method import Method, Mix, Output
 from benchmark.models import lora
 from benchmark.models.heads import Linear, weighted
-from benchmark.models.network import Network
+from benchmark.models.network import Network, Setup
 from benchmark.tasks.classification import Classification
 
 Array = npt.NDArray[np.float64]
@@ -54,7 +54,7 @@ class Tiny(Network):
         raise OSError("the tiny network has no pretrained weights")
 
     @classmethod
-    def load(cls, weights: Path | None, *settings: Any) -> "Tiny":  # type: ignore[override]
+    def load(cls, setup: Setup) -> "Tiny":
         """See `fetch`."""
         raise ValueError("the tiny network is not loaded from a file")
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from benchmark.config import InitialisationSettings, LoraSettings
 from benchmark.leaf import Leaves
 from benchmark.method import Mix
+from benchmark.models.network import Setup
 from benchmark.models.vit import ViT
 from benchmark.tasks.classification import Classification
 
@@ -33,4 +34,4 @@ def features(
 
 def loaded(weights: Path, name: str, arguments: Mapping[str, Any], size: int, lora: LoraSettings | None = None) -> ViT:
     """A network with the weights of a file, for images of one size."""
-    return ViT.load(weights, name, arguments, TASK, size, lora or LoraSettings(), InitialisationSettings())
+    return ViT.load(Setup(weights, name, arguments, TASK, size, lora or LoraSettings(), InitialisationSettings()))

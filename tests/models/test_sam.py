@@ -20,6 +20,7 @@ from benchmark.config import BackboneSettings, InitialisationSettings, LoraSetti
 from benchmark.data.drawn_shapes import draw_shapes
 from benchmark.leaf import Leaves
 from benchmark.models import sam, tiny_vit
+from benchmark.models.network import Setup
 from benchmark.models.sam import Sam
 from benchmark.models.sam_pretrain import pretrain
 from benchmark.tasks.segmentation import Segmentation
@@ -69,7 +70,7 @@ def weights(original: SamModel, tmp_path_factory: pytest.TempPathFactory) -> Pat
 def network(weights: Path, size: int = 2 * SIZE, arguments: dict[str, Any] | None = None) -> Sam:
     """Ours with these weights, in float64."""
     chosen = arguments or {**TINY, "normalisation": "published"}
-    return Sam.load(weights, "sam_tiny", chosen, TASK, size, LORA, InitialisationSettings()).on("cpu", "float64")
+    return Sam.load(Setup(weights, "sam_tiny", chosen, TASK, size, LORA, InitialisationSettings())).on("cpu", "float64")
 
 
 def start(network: Sam, trains: Sequence[str], seed: int = 0) -> dict[str, Tensor]:
@@ -358,12 +359,12 @@ def test_weights_of_another_network_are_refused(weights: Path, tmp_path: Path, c
 )
 def test_settings_that_are_none(weights: Path, name: str, arguments: dict[str, Any], size: int, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Sam.load(weights, name, arguments, TASK, size, LORA, InitialisationSettings())
+        Sam.load(Setup(weights, name, arguments, TASK, size, LORA, InitialisationSettings()))
 
 
 def test_targets_that_sam_has_not(weights: Path) -> None:
     with pytest.raises(ValueError, match=r"lora.targets: SAM has no fc1; allowed: q, k, v"):
-        Sam.load(weights, "sam_tiny", TINY, TASK, SIZE, LoraSettings(targets=["fc1"]), InitialisationSettings())
+        Sam.load(Setup(weights, "sam_tiny", TINY, TASK, SIZE, LoraSettings(targets=["fc1"]), InitialisationSettings()))
 
 
 def test_a_sam_pretrained_on_drawn_shapes_is_a_checkpoint(tmp_path: Path) -> None:
@@ -373,7 +374,7 @@ def test_a_sam_pretrained_on_drawn_shapes_is_a_checkpoint(tmp_path: Path) -> Non
     assert 0 < told < 1
     assert all(torch.equal(tensor, again[name]) for name, tensor in once.items())
     save_file({name: tensor.contiguous() for name, tensor in once.items()}, tmp_path / "model.safetensors")
-    ours = Sam.load(tmp_path / "model.safetensors", "sam_tiny", TINY, TASK, SIZE, LORA, InitialisationSettings())
+    ours = Sam.load(Setup(tmp_path / "model.safetensors", "sam_tiny", TINY, TASK, SIZE, LORA, InitialisationSettings()))
     assert torch.equal(ours.body.mask_decoder.iou_token.weight, once["mask_decoder.iou_token.weight"])
 
 
@@ -445,7 +446,7 @@ def test_real_weights_of_mobile_sam_are_taken_over(tmp_path: Path) -> None:
     tensors, about = Sam.fetch(settings)
     assert about["source"] == MOBILE.name
     save_file(tensors, tmp_path / "model.safetensors")
-    ours = Sam.load(tmp_path / "model.safetensors", "mobile_sam", {}, TASK, 224, LORA, InitialisationSettings())
+    ours = Sam.load(Setup(tmp_path / "model.safetensors", "mobile_sam", {}, TASK, 224, LORA, InitialisationSettings()))
     assert sum(t.numel() for name, t in ours.frozen().items() if "attn.q" in name) > 0
     raw = load_file(MOBILE)
     theirs = TinyVit(

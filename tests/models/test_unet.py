@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from benchmark.config import BackboneSettings, InitialisationSettings, LoraSettings
+from benchmark.models.network import Setup
 from benchmark.models.unet import Body, UNet, build
 from benchmark.tasks.segmentation import Segmentation
 
@@ -81,7 +82,7 @@ def test_weights_are_drawn_by_their_seed_or_read_from_a_file(tmp_path: Path) -> 
 
 
 def load(path: Path, size: int = SIZE, **arguments: int | str) -> UNet:
-    return UNet.load(path, "unet", {**SMALL, **arguments}, TASK, size, LoraSettings(), InitialisationSettings())
+    return UNet.load(Setup(path, "unet", {**SMALL, **arguments}, TASK, size, LoraSettings(), InitialisationSettings()))
 
 
 def test_what_cannot_be_built_is_said_in_one_line(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ async function measure(frame) {
     behind: page.querySelector("#cell-body").textContent,
     links: all(page, "#cell a").map((one) => one.getAttribute("href")),
     view: page.querySelector("input[name=view]:checked").value,
+    scope: page.querySelector("select[name=scope]").selectedOptions[0].textContent, differences: page.querySelector("#differences-table caption").textContent,
     columns: texts(page, "#clients-table thead tr:last-child th"), cells: all(page, "#clients-table td.open").length,
     texts: texts(page, "#clients-table td.open.up, #clients-table td.open.down"), shades: all(page, "#clients-table td.open.up, #clients-table td.open.down").map((one) => one.classList.contains("up") ? "up" : "down"),
   };

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote
@@ -92,6 +93,26 @@ def test_a_link_shows_what_its_sender_saw(frames: dict[int, dict[str, Any]], res
     rate = results.selected["toy_slides", "fedit"]["rate"]
     assert f"runs/toy_slides/fedit/lr={rate}/seed=1/run.json" in seen["links"]
     assert "test/toy_slides/fedit/seed=0/predictions.parquet" in seen["links"]
+
+
+def test_differences_begin_with_a_quantity_that_has_intervals(html: str, tmp_path: Path) -> None:
+    """Average ranks are named first; without intervals they come last, and say where the reader learns why."""
+    head, begin, rest = html.partition('<script type="application/json" id="numbers">')
+    numbers, end, tail = rest.partition("</script>")
+    held = json.loads(numbers)
+    held["pairs"][0]["of"] = [[*pair[:3], None, None] for pair in held["pairs"][0]["of"]]
+    bare = "".join([head, begin, json.dumps(held).replace("<", "\\u003c"), end, tail])
+    addresses = ["versus=fedit", "versus=fedit&scope=0"]
+    whole, *others = (
+        browser.read(page, [(1000 + i, f"#{a}") for i, a in enumerate(asked)], tmp_path / name)["frames"]
+        for name, page, asked in (("whole", html, addresses[:1]), ("bare", bare, addresses))
+    )
+    first, asked = others[0]
+    assert whole[0]["scope"] == "average rank, all federations"
+    assert "Not known" not in whole[0]["differences"] + first["differences"]
+    assert first["scope"] == "chance-corrected mean, all federations"
+    assert asked["scope"] == "average rank, all federations"
+    assert "Not known: there is no interval" in asked["differences"]
 
 
 def test_methods_are_compared_with_the_one_that_is_chosen(found: dict[str, Any], results: Results) -> None:

@@ -23,11 +23,10 @@ PRINTED = {
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
-    """The paper's setting: ViT-B, 224 px, rank 32, three classes, 25 rounds; three drawn sites in place of six."""
-    values = yaml.safe_load((ROOT / "config/sam_lesions.yaml").read_text(encoding="utf-8"))
-    values |= {"federations": {"toy_volumes": {"image_size": 224}}, "methods": ["sam", "fedsa_lora", "pooled"]}
-    values |= {"rounds": 25, "lora": {"targets": ["q", "v"], "rank": 32, "alpha": 32}, "own": []}
-    plan = Plan.of({**values, "backbone": {"network": "sam", "name": "sam_vit_base"}})
+    """The paper's setting, as it is configured: ViT-B, 224 px, rank 32, six sites, three classes, 25 rounds."""
+    values = yaml.safe_load((ROOT / "config/flap_sam.yaml").read_text(encoding="utf-8"))
+    kits = {"fed_kits19": values["federations"]["fed_kits19"]}
+    plan = Plan.of({**values, "federations": kits, "methods": ["sam", "fedsa_lora", "pooled"], "own": []})
     output = tmp_path_factory.mktemp("tables") / "communication.csv"
     write(json.loads(plan.protocol), tuple(Row.model_validate(row) for row in json.loads(plan.row_by_row)), output)
     return pd.read_csv(output).set_index("method")
@@ -43,11 +42,11 @@ def test_the_printed_numbers_come_out(table: pd.DataFrame) -> None:
 
 
 def test_bytes_are_those_of_the_leaves(table: pd.DataFrame) -> None:
-    """Four bytes a number, up and down, of three clients and 25 rounds; nothing where all images are pooled."""
+    """Four bytes a number, up and down, of six clients and 25 rounds; nothing where all images are pooled."""
     for name in PRINTED:
         own = table.loc[name]
         assert own["bytes_up"] == own["bytes_down"] == 4 * own["parameters"], name
-        assert own["total_bytes"] == 3 * 25 * 8 * own["parameters"], name
+        assert own["total_bytes"] == 6 * 25 * 8 * own["parameters"], name
     assert table.loc["fedsa_lora", "bytes_up"] < table.loc["sam_lora", "bytes_up"] + 4 * 478_320
     assert table.loc["pooled", "total_bytes"] == 0
     assert pd.isna(table.loc["pooled", "times_less"])

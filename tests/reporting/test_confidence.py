@@ -46,3 +46,13 @@ def test_without_statistics_there_are_no_tables(results: Results) -> None:
 @pytest.mark.parametrize(("chosen", "text"), [(["a", "a"], "a"), (["a", "b", "a"], "a (2 of 3), b (1 of 3)")])
 def test_rates_are_counted_where_they_differ(chosen: list[str], text: str) -> None:
     assert confidence._counted(dict(zip("123", chosen, strict=False))) == text
+
+
+def test_places_on_small_test_sets_are_said_to_be_rough(results: Results) -> None:
+    statistics = results.statistics
+    small = statistics.intervals.assign(reason="too few")
+    found = [
+        confidence.places(replace(results, statistics=replace(statistics, intervals=table)))
+        for table in (statistics.intervals, small)
+    ]
+    assert [grid is not None and "these shares are rough" in grid.caption for grid in found] == [False, True]

@@ -150,3 +150,24 @@ def test_the_job_writes_integers_as_integers(tree: synthetic.Tree, tmp_path: Pat
     assert set(table["bytes_per_round:toy_slides"]) == {"294912", "0"}
     assert "295 kB" in md.read_text()
     assert f"(`{table['method'][0]}`)" in md.read_text().splitlines()[2]
+
+
+def test_where_no_method_has_a_place_a_note_says_why(results: Results) -> None:
+    """And the caption explains no column of dashes."""
+    assert not any("no place" in note for note in leaderboard.grid(results).notes)
+    assert "Place may be:" in leaderboard.grid(results).caption
+    table = results.statistics.intervals
+    on, overall = table["federation"] == "toy_slides", table["federation"] == "all"
+    counted = table.assign(groups=table["groups"].where(~on, table["client"].map({"0": 2, "1": 4})))
+    small = counted.assign(
+        reason=on.map({True: "too few", False: ""}),
+        low=counted["low"].where(~(on | overall)),
+        high=counted["high"].where(~(on | overall)),
+    )
+    grid = leaderboard.grid(replace(results, statistics=replace(results.statistics, intervals=small)))
+    assert grid.notes[0] == (
+        "Why no place is given: an interval, and so a place, needs 5 patients or more in the test set of every client;"
+        " 2 clients of Toy slides have fewer (2 to 4)."
+    )
+    assert "Place may be:" not in grid.caption
+    assert "In brackets" in grid.caption

@@ -10,8 +10,9 @@ from benchmark.comparison import Comparison
 from benchmark.evaluation import cases, counts, select
 from benchmark.files import read_json, write_json
 from benchmark.job import run
-from benchmark.reporting import figures, overlays
+from benchmark.reporting import figures, overlays, page, verdict
 from benchmark.reporting.inputs import Results, load
+from benchmark.reporting.tested import client_tests
 from benchmark.tasks.segmentation import Segmentation
 from tests.reporting import synthetic
 
@@ -151,3 +152,18 @@ def test_overlays_show_the_outlines_that_were_predicted(results: Results, tmp_pa
     assert run(overlays.main, [folder, *options]) == 0
     assert "All rows are taken from the reference" in output["svg"].read_text()
     assert pd.read_csv(output["csv"]).empty
+
+
+def test_reports_speak_of_cases_and_of_dice(tree: synthetic.Tree, results: Results) -> None:
+    """What a score is called, how many cases it is made of, and no word of what was taken for what."""
+    assert results.score("toy_volumes") == "Dice coefficient"
+    tested = client_tests(results)
+    assert [one.cases for one in tested["toy_volumes"].values()] == [5, 5]
+    assert [one.samples for one in tested["toy_volumes"].values()] == [10, 10]
+    assert verdict.evidence(results, tested)[-1].endswith("the mean over a client's test cases, 10 at all clients.")
+    drawn = page.numbers(results, tested, pd.DataFrame(columns=["federation", "method", "quantity", "value"]))[
+        "federations"
+    ][0]
+    assert [client["cases"] for client in drawn["clients"]] == [5, 5]
+    assert all(client["support"] is None for client in drawn["clients"])
+    assert drawn["rows"]["fedit"]["taken"] == [None, None]

@@ -141,11 +141,53 @@ def test_controls_alone_have_no_verdict(tmp_path: Path) -> None:
 
 
 def test_the_evidence_counts_small_classes(results: Results) -> None:
-    tested = {"toy_lesions": {"a": ClientTest(30, 20, np.array([12, 9, 0])), "b": ClientTest(5, 4, None)}}
+    tested = {"toy_lesions": {"a": ClientTest(30, 20, np.array([12, 9, 0]), None), "b": ClientTest(5, 4, None, None)}}
     sentences = verdict.evidence(replace(results, runs=results.runs), tested)
     assert sentences[0].startswith("35 test images of 24 lesions or patients, at 2 clients of 1 federation.")
     assert sentences[1].startswith("2 seeds")
-    assert sentences[2].startswith("1 of 2 classes at a client are tested on fewer than 10")
+    assert sentences[2].startswith("1 of 2 classes at a client are tested on fewer than 10 lesions:")
+
+
+def test_the_evidence_counts_cases_where_cases_are_scored(results: Results) -> None:
+    tested = {"toy_lesions": {"a": ClientTest(30, 4, None, 6), "b": ClientTest(20, 4, None, 5)}}
+    sentences = verdict.evidence(results, tested)
+    assert sentences[2:] == ["Toy lesions: a score is the mean over a client's test cases, 11 at all clients."]
+
+
+def test_the_verdict_names_those_that_share_the_best_rank(results: Results) -> None:
+    """Two methods whose scores are equal everywhere, and better than all others, lead together."""
+    best = results.metrics[results.metrics["method"] == "fedit"].assign(value=1.0)
+    others = results.metrics[~results.metrics["method"].isin(["fedit", "fedpal"])]
+    equal = [best, best.assign(method="fedpal"), others]
+    found = verdict.verdict(replace(results, metrics=pd.concat(equal, ignore_index=True)))
+    assert found is not None
+    assert {found.leader.name, *(method.name for method in found.tied)} == {"fedit", "fedpal"}
+    assert found.rank == 1.5
+    alone = verdict.verdict(results)
+    assert alone is not None
+    assert alone.tied == []
+
+
+def test_the_verdict_says_why_there_is_no_interval(results: Results) -> None:
+    """Clients whose difference has none are counted, and their federation is named once."""
+    leader, second = results.order[:2]
+    rows = [
+        (ALL, "mean", "average_rank", leader, second, -1.0, np.nan, np.nan, 1.0, False),
+        ("toy_slides", "0", "score", leader, "local", 0.2, np.nan, np.nan, 1.0, False),
+        ("toy_slides", "1", "score", leader, "local", 0.2, 0.1, 0.3, 1.0, True),
+    ]
+    table = results.statistics.intervals
+    small = table.assign(groups=3, reason=table["federation"].eq("toy_slides").map({True: "3 groups", False: ""}))
+    columns = results.statistics.comparisons.columns
+    found = verdict.verdict(
+        replace(results, statistics=Statistics(intervals=small, comparisons=pd.DataFrame(rows, columns=columns)))
+    )
+    assert found is not None
+    assert (found.helped, found.hurt, found.compared, found.unsure) == (1, 0, 2, 1)
+    assert found.too_few == (
+        "An interval, and so a place, needs 5 patients or more in the test set of every client;"
+        " 2 clients of Toy slides have fewer (3)."
+    )
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import rankdata
 
 from benchmark.evaluation.statistics import Statistics
-from benchmark.reporting import tables
+from benchmark.reporting import leaderboard, tables
 from benchmark.reporting.inputs import Results, load
 from tests.reporting import synthetic
 
@@ -132,6 +132,36 @@ def test_a_rate_at_the_edge_has_a_dagger_and_a_note(tmp_path: Path) -> None:
         assert (tables.EDGE_NOTE in grid.notes) is expected
 
 
+def test_what_a_method_gains_over_the_same_leaves_trained_alone(tmp_path: Path) -> None:
+    """Its mean less its partner's, with the interval of their difference; a dash, or that the partner is missing."""
+    tree = synthetic.with_statistics(synthetic.write(tmp_path))
+    tree.change(alone={"fedit": "local", "fedpal": "fedit", "fedopal_r": "absent"})
+    results = load(tree.comparison, statistics=True)
+    for federation in results.federations:
+        found = tables.frame(results, federation, NOTHING).set_index("method")
+        assert found["gain_over"].dropna().to_dict() == results.comparison.alone
+        assert found.loc["fedopal_r", "gain"] == "missing"
+        for method, other in (("fedit", "local"), ("fedpal", "fedit")):
+            gain, low, high = found.loc[method, ["gain", "gain_low", "gain_high"]]
+            assert gain == pytest.approx(found.loc[method, "mean"] - found.loc[other, "mean"], abs=1e-12)
+            pairs = results.statistics.comparisons.query(
+                "federation == @federation and quantity == 'mean' and method == @method and other == @other"
+            )
+            assert (low, high) == tuple(pairs[["low", "high"]].iloc[0])
+            assert low < gain < high
+        grid = tables.grid(results, federation, NOTHING)
+        place = [column.head for column in grid.columns].index("Collaborative gain")
+        shown = {row[0].text: row[place].text for row in [*grid.rows, *grid.controls]}
+        gain, low, high = found.loc["fedit", ["gain", "gain_low", "gain_high"]]
+        assert shown["FedIT"] == f"{gain:.3f} ({low:.3f} to {high:.3f})"
+        assert (shown["Local"], shown["FedOPAL-R"]) == ("—", "missing")
+        assert "the same leaves trained by each client alone" in grid.caption
+        board = leaderboard.frame(results).set_index("method")
+        assert board.loc["fedpal", f"gain:{federation}"] == found.loc["fedpal", "gain"]
+        assert board.loc["fedpal", f"gain_over:{federation}"] == "fedit"
+        assert f"Collaborative gain, {federation}" in [column.head for column in leaderboard.grid(results).columns]
+
+
 def test_published_values_stand_beside_ours_as_they_were_printed(results: Results) -> None:
     published = pd.DataFrame(
         [
@@ -172,9 +202,9 @@ def test_the_caption_says_how_the_numbers_were_measured(results: Results) -> Non
         "Seeds: 0, 1",
         "among the 3 ranked methods",
         "share their mean rank",
-        "In brackets: 95 % intervals over other test sets of as many lesions at these clients, and of seeds",
+        "In brackets: 95 % intervals over other test sets of as many lesions at these clients and over seeds.",
         "(score - chance) / (best - chance)",
-        "all pairs compared at once",
+        "All pairs of methods are compared at once",
     ]:
         assert part in caption
 

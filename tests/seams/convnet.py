@@ -1,19 +1,19 @@
 """A small convolutional network with batch normalisation, in one file."""
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from benchmark.config import BackboneSettings, InitialisationSettings, LoraSettings
-from benchmark.leaf import Leaf, Leaves
-from benchmark.method import Mix, Output
+from benchmark.config import BackboneSettings, InitialisationSettings
+from benchmark.leaf import Leaves
+from benchmark.method import Mix
+from benchmark.models.composed import Composed
 from benchmark.models.dense import Dense
 from benchmark.models.heads import Linear, weighted
-from benchmark.models.network import LEAVES, Network
+from benchmark.models.network import Setup
 from benchmark.tasks.task import Task
 
 WIDTH = 8
@@ -33,15 +33,15 @@ def build() -> nn.Sequential:
     )
 
 
-class ConvNet(Network):
+class ConvNet(Composed):
     """The network and a linear head."""
 
     name = "convnet"
     roles = ("head", "norm", "backbone", "all")
 
     def __init__(self, task: Task, body: nn.Sequential | None = None) -> None:
-        self._dense = Dense(body or build(), lambda name: "norm" if name.startswith(("1.", "4.")) else "backbone")
-        self.head = Linear(WIDTH, task.outputs)
+        dense = Dense(body or build(), lambda name: "norm" if name.startswith(("1.", "4.")) else "backbone")
+        super().__init__(dense, Linear(WIDTH, task.outputs), InitialisationSettings())
 
     @classmethod
     def fetch(cls, settings: BackboneSettings) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -52,58 +52,16 @@ class ConvNet(Network):
         return {name: value for name, value in state.items() if "num_batches" not in name}, {"weights": "drawn"}
 
     @classmethod
-    def load(
-        cls,
-        weights: Path | None,
-        name: str,
-        arguments: Mapping[str, Any],
-        task: Task,
-        image_size: int,
-        lora: LoraSettings,
-        initialisation: InitialisationSettings,
-    ) -> "ConvNet":
+    def load(cls, setup: Setup) -> Self:
         """The network with its weights."""
         body = build()
-        if weights is not None:
-            body.load_state_dict(load_file(weights), strict=False)
-        return cls(task, body)
+        if setup.weights is not None:
+            body.load_state_dict(load_file(setup.weights), strict=False)
+        return cls(setup.task, body)
 
-    def on(self, device: torch.device | str, precision: str) -> "ConvNet":
-        """Moved."""
-        self._dense.to(device, LEAVES[precision])
-        return self
-
-    def leaves(
-        self, adapters: Sequence[str], heads: Sequence[str], trains: Sequence[str], *, offset: bool = False
-    ) -> list[Leaf]:
-        """Its weights as far as they are trained, and heads."""
-        own = self._dense.leaves(adapters, [word for word in trains if word != "head"])
-        return own + [leaf for name in heads for leaf in self.head.leaves(name)]
-
-    def __call__(
-        self,
-        images: Tensor,
-        params: Leaves,
-        heads: Mix,
-        adapters: Mix,
-        *,
-        trace: bool = False,
-        training: bool = False,
-        dropout: Tensor | None = None,
-    ) -> Output:
-        """Features are the means over all places."""
-        features, buffers = self._dense([images], params, adapters, training=training)
-        prediction = weighted(lambda name: self.head(params, name, features), heads)
-        return Output(prediction, features, {}, buffers)
-
-    def pretrained(self, leaf: Leaf) -> Tensor:
-        """The module's own."""
-        return self._dense.pretrained(leaf)
-
-    def frozen(self) -> Mapping[str, Tensor]:
-        """All weights and buffers."""
-        state: Mapping[str, Tensor] = self._dense.module.state_dict()
-        return state
+    def predicted(self, made: Tensor, params: Leaves, heads: Mix) -> tuple[Tensor, Tensor]:
+        """The head sees the features, which are the means over all places."""
+        return weighted(lambda name: self.head(params, name, made), heads), made
 
     def step_bytes(self, images: int) -> int:
         """Far too much, which is no harm."""

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from benchmark.config import OptimiserSettings
 from benchmark.data.augmentation import augment, draws, to_float
+from benchmark.draws import generator, initial
 from benchmark.federation import costs
 from benchmark.federation.client import Lane
-from benchmark.federation.draws import generator, initial
 from benchmark.federation.engine import Engine, State
 from benchmark.method import Batch, Leaves, Method
 from benchmark.models.heads import Linear
@@ -245,8 +245,9 @@ def test_costs_count_buffers_and_heads_as_they_travel() -> None:
     """By hand: 2 convolutions, 2 norms with 2 buffers each, a head. Buffers travel, and are no parameters."""
     ours = conv_engine()
     parameters = WIDTH * 3 * 9 + WIDTH * WIDTH * 9 + 2 * 2 * WIDTH + len(CLASSES) * (WIDTH + 1)
-    assert costs.trainable_parameters(ours, ROUNDS) == parameters
-    assert costs.traffic(ours, 1).up[0] == 8 * (parameters + 2 * 2 * WIDTH)
+    sent = costs.traffic(ours.model, ours.head, len(ours.participants), 1, ours.dtype)
+    assert costs.trainable_parameters(ours.model, ROUNDS) == parameters
+    assert sent.up[0] == 8 * (parameters + 2 * 2 * WIDTH)
 
 
 def test_timm_and_peft_load_what_is_deployed(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from benchmark.plan import Plan
-from tests.workflow.conftest import SMALL, Project
+from tests.workflow.conftest import SMALL, Project, copy_code
 
 pytestmark = pytest.mark.workflow
 
@@ -229,6 +229,19 @@ def test_the_paper_is_planned_without_any_data(finished: Project) -> None:
     for federation in ("fed_isic2019", "camelyon17"):
         assert f"Train fedopal_r on {federation}" in printed
     assert not any((finished.folder / "data").glob("fed_isic2019*"))
+
+
+def test_what_sam_sends_is_counted_without_data_weights_or_licences(tmp_path: Path) -> None:
+    """In an empty clone; all the rest of the configuration is planned, and its data asks for consent."""
+    copy_code(tmp_path)
+    table, clone = "results/flap_sam/tables/communication.csv", Project(tmp_path)
+    clone.snakemake(table, "--config", "methods=[flap_sam, sam_full]", config="flap_sam")
+    counted = pd.read_csv(tmp_path / table).set_index(["federation", "method"])
+    assert counted.loc["fed_kits19", "as_printed"].to_dict() == {"sam_full": 67.45, "flap_sam": 1.38}
+    assert not (tmp_path / "data").exists()
+    assert "Train flap_sam on prostate" in clone.snakemake("all", "-n", config="flap_sam")
+    said = clone.snakemake("data/fed_kits19/source.json", ok=False, config="flap_sam")
+    assert "add 'kits19' to `licences_accepted`" in said
 
 
 def test_nothing_is_fetched_before_every_licence_is_accepted(finished: Project) -> None:

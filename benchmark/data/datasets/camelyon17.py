@@ -73,11 +73,15 @@ class Camelyon17(Dataset):
     def index(self, root: Path, protocol: str, split_seed: int) -> pd.DataFrame:
         """WILDS' labels and files, with the patient of every patch; see `Dataset.index`."""
         table = self._rows(root)
-        split = table["group"].map(SPLIT_OF)
+        split = self.splits(table["group"])
         if split.isna().any():
             unknown = sorted(set(table.loc[split.isna(), "group"]))
             raise DataError(f"{root / METADATA}: Camelyon17-WILDS has no patient {some(unknown)}; get a true copy")
         return table.assign(split=split)
+
+    def splits(self, patients: "pd.Series[str]") -> "pd.Series[str]":
+        """Where each of these patients' patches go, by WILDS' text of three digits; none of an unknown patient."""
+        return patients.map(SPLIT_OF)
 
     def _rows(self, root: Path) -> pd.DataFrame:
         """Every patch of every hospital that is present, without a split: the rows of WILDS' reader, and patients.
@@ -116,7 +120,7 @@ class Camelyon17(Dataset):
 
     def _verify(self, rows: pd.DataFrame, root: Path) -> None:
         """Compare every hospital's totals with the published ones, and make sure that no split lacks a class."""
-        split = rows["group"].map(SPLIT_OF)
+        split = self.splits(rows["group"])
         for client in self.clients:
             here = rows["client"] == client.id
             if not here.any():

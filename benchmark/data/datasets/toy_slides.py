@@ -1,6 +1,7 @@
 """Toy slides: drawn histology in Camelyon17-WILDS' format, with its patients, for runs without a download.
 
-Hospitals have the real hospitals' patients, slides and shares of patches. The files are read by Camelyon17's
+Hospitals have the real hospitals' patients, slides and shares of patches; more patients who validate or test where that
+is asked for (`held`). The files are read by Camelyon17's
 code, which is WILDS' own.
 """
 
@@ -23,6 +24,9 @@ from benchmark.exact import Draws, exp
 
 Patch = tuple[str, int, int, int, int, int, int, int]
 
+DIGITS = 3
+"""Of a patient's number. A further drawn patient, who stands for the same one, has a digit more before them."""
+
 
 class ToySlides(Drawn, Camelyon17):
     """Five drawn hospitals, read by Camelyon17's code."""
@@ -35,19 +39,23 @@ class ToySlides(Drawn, Camelyon17):
     protocols: ClassVar[Mapping[str, str]] = {
         "patient_disjoint": "Drawn patches of the real patients, who train, validate or test as in Camelyon17-WILDS.",
     }
-    # scale: share of the real number of patches; held: how many times as many the slides of patients have who validate
-    # or test, since training alone costs much; styles: see `draw_slide`; side: height and width in pixels; seed: of the
-    # drawing.
+    # scale: share of the real number of patches; held: how many drawn patients stand for each who validates or tests,
+    # since training alone costs much, and scores of few patients are unsure; styles: see `draw_slide`; side: height and
+    # width in pixels; seed: of the drawing.
     options: ClassVar[Mapping[str, Option]] = {"scale": 0.003, "held": 1, "styles": 1.0, "side": SIDE, "seed": 0}
 
     def check_options(self, options: Mapping[str, Option]) -> None:
         """See `Drawn.check_options`."""
         scale, styles, held, side = (options[name] for name in ("scale", "styles", "held", "side"))
-        if not (0 < float(scale) <= 1 and 0 <= float(styles) <= 1) or int(held) < 1 or int(side) < 32:
+        if not (0 < float(scale) <= 1 and 0 <= float(styles) <= 1 and 1 <= int(held) <= 10) or int(side) < 32:
             raise DataError(
-                f"{self.name}: scale must lie in (0, 1], styles in [0, 1], held be 1 or more and side 32 or more; "
+                f"{self.name}: scale must lie in (0, 1], styles in [0, 1], held from 1 to 10 and side be 32 or more; "
                 f"got {scale}, {styles}, {held} and {side}"
             )
+
+    def splits(self, patients: "pd.Series[str]") -> "pd.Series[str]":
+        """See `Camelyon17.splits`; further drawn patients are where the real one is whom they stand for."""
+        return super().splits(patients.str[-DIGITS:])
 
     def draw(self, root: Path, options: Mapping[str, Option]) -> None:
         """Write patches, metadata and the release note in WILDS' layout."""
@@ -65,7 +73,8 @@ def _draw(root: Path, rows: Iterator[Patch], styles: float, side: int, seed: int
         name = f"patient_{patient}_node_{node}"
         path = root / FOLDER / "patches" / name / f"patch_{name}_x_{x}_y_{y}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        of_slide, of_patch = Draws(seed, "toy_slides", "slide", slide), Draws(seed, "toy_slides", path.name)
+        of_slide = Draws(seed, "toy_slides", "slide", slide, *([patient] if len(patient) > DIGITS else []))
+        of_patch = Draws(seed, "toy_slides", path.name)
         Image.fromarray(draw_slide(bool(tumour), hospital, of_slide, of_patch, side, styles)).save(path)
     table.to_csv(root / METADATA)
     (root / RELEASE).write_text("Drawn patches in the format of Camelyon17-WILDS 1.0\n")
@@ -80,13 +89,18 @@ def patches(scale: float, held: int, seed: int) -> Iterator[Patch]:
         # Slides differ in their number of patches, and in their share of tumour as they do in reality.
         weight = np.add.accumulate(exp(draws.normal(0, 0.5, len(slides))))
         until = np.rint((count - 2 * len(slides)) * (weight / weight[-1])).astype(np.int64)
-        sizes = (2 + np.diff(until, prepend=0)) * [1 if slide.split == "train" else held for slide in slides]
-        tumours = _tumours(draws, sizes)
-        for slide, size, tumour in zip(slides, sizes, tumours, strict=True):
+        sizes = 2 + np.diff(until, prepend=0)
+        patients = [
+            [slide.patient, *(f"{number}{slide.patient}" for number in range(1, held) if slide.split != "train")]
+            for slide in slides
+        ]
+        repeated = np.repeat(sizes, [len(names) for names in patients])
+        drawn = [(slide, name) for slide, names in zip(slides, patients, strict=True) for name in names]
+        for (slide, patient), size, tumour in zip(drawn, repeated, _tumours(draws, repeated), strict=True):
             for step, label in enumerate(np.arange(size) < tumour):
                 x, y = 1000 + 32 * (step % 100), 1000 + 32 * (step // 100)
                 split = int(draws.happens(0.1))
-                yield slide.patient, slide.node, x, y, int(label), SLIDES.index(slide), int(client.id), split
+                yield patient, slide.node, x, y, int(label), SLIDES.index(slide), int(client.id), split
 
 
 def _tumours(draws: Draws, sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

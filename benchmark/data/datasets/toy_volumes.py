@@ -72,9 +72,9 @@ class Site:
 
 
 SITES = {
-    "0": Site("drawn tomography", 12, 4, 3, False, 100, 40, -1000, "IPL", ((1,), 2)),
-    "1": Site("drawn resonance", 9, 3, 4, True, 300, 60, 0, "LPS", ((1, 2), 3)),
-    "2": Site("drawn low field", 6, 3, 5, False, 500, 110, 0, "LAS", ((1,), 2)),
+    "0": Site("drawn tomography", 12, 6, 3, False, 100, 40, -1000, "IPL", ((1,), 2)),
+    "1": Site("drawn resonance", 9, 6, 4, True, 300, 60, 0, "LPS", ((1, 2), 3)),
+    "2": Site("drawn low field", 6, 6, 5, False, 500, 110, 0, "LAS", ((1,), 2)),
 }
 
 
@@ -91,9 +91,9 @@ class ToyVolumes(Drawn):
     channels: ClassVar[int] = 1
     group_name: ClassVar[str] = "patients"
     protocols: ClassVar[Mapping[str, str]] = {
-        "patient_disjoint": "Drawn volumes; per site about a quarter of the patients for testing."
+        "patient_disjoint": "Drawn volumes; per site 12, 9 and 6 patients to train on, 6 for testing."
     }
-    # scale: share of the patients; side: of a slice in pixels; seed: of the drawing.
+    # scale: share of the patients to train on; side: of a slice in pixels; seed: of the drawing.
     options: ClassVar[Mapping[str, Option]] = {"scale": 1.0, "side": 96, "seed": 0}
 
     def check_options(self, options: Mapping[str, Option]) -> None:
@@ -111,8 +111,8 @@ class ToyVolumes(Drawn):
         for client, site in SITES.items():
             patients = [
                 (split, number)
-                for split, count in (("train", site.train), ("test", site.test))
-                for number in range(max(2, round(count * scale)))
+                for split, count in (("train", max(2, round(site.train * scale))), ("test", site.test))
+                for number in range(count)
             ]
             scans = [_scan(site, side, (seed, client, *patient)) for patient in patients]
             cases = list(_WRITERS[client](root / "volumes", scans, site))

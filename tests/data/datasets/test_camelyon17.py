@@ -229,7 +229,7 @@ def patch(root: Path, row: Mapping[Hashable, Any]) -> Path:
 @pytest.fixture
 def wilds_is_down(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
     monkeypatch.setattr("benchmark.data.datasets.camelyon17.ADDRESS", "http://127.0.0.1:9/")
-    monkeypatch.setattr("benchmark.data.camelyon17_hub.ENDPOINT", server.address(""))
+    monkeypatch.setattr("benchmark.data.hub.ENDPOINT", server.address(""))
     monkeypatch.setattr("benchmark.data.download.time.sleep", lambda _: None)
     return server
 

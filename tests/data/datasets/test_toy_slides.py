@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
-from benchmark.data.camelyon17_slides import SPLIT_OF
+from benchmark.data.camelyon17_slides import SLIDES, SPLIT_OF, Slide
 from benchmark.data.dataset import DataError, Request, checked_index
 from benchmark.data.datasets.camelyon17 import FOLDER, Camelyon17
 from benchmark.data.datasets.toy_slides import DATASET, patches
@@ -38,10 +39,31 @@ def test_hospitals_have_their_share() -> None:
         assert counts[int(client.id)] == pytest.approx(0.003 * (client.images or 0), abs=1)
 
 
-def test_patients_who_are_not_trained_on_have_more_patches_where_asked() -> None:
+def test_more_patients_validate_and_test_where_asked() -> None:
     once, thrice = (pd.Series([row[0] for row in patches(0.003, k, 0)]).value_counts() for k in (1, 3))
     for patient, count in once.items():
-        assert thrice[patient] == (1 if SPLIT_OF[str(patient)] == "train" else 3) * count
+        others = [] if SPLIT_OF[str(patient)] == "train" else [f"1{patient}", f"2{patient}"]
+        assert [thrice.pop(name) for name in (patient, *others)] == [count] * (1 + len(others))
+    assert thrice.empty
+
+
+def test_drawn_patients_test_where_the_real_one_does_and_look_like_themselves(tmp_path: Path) -> None:
+    root = DATASET.prepare(Request(tmp_path, None, {"scale": 0.0003, "held": 3, "side": 32}, (), 0))
+    table = checked_index(DATASET, root, "published", 0)
+    patients = table.groupby("group")["split"].first()
+    assert {SPLIT_OF[str(patient)[-3:]] == split for patient, split in patients.items()} == {True}
+    testing = table[table["split"] == "test"].groupby("client")["group"].nunique()
+    real = pd.Series([slide.client for slide in set_of_test_patients()]).value_counts()
+    assert testing.to_dict() == (3 * real).to_dict()
+    # Each has a stain of their own: mean colours of one patient's patches lie apart from those of the others'.
+    paths = table[table["group"].str.endswith("012")].groupby("group")["path"].first()
+    colours = {tuple(np.asarray(Image.open(root / path)).mean((0, 1)).round(3)) for path in paths}
+    assert len(colours) == len(paths) == 3
+
+
+def set_of_test_patients() -> list[Slide]:
+    """One slide of every patient who tests."""
+    return list({slide.patient: slide for slide in SLIDES if slide.split == "test"}.values())
 
 
 def test_equal_bytes_on_every_run(slides: Path, tmp_path: Path) -> None:
@@ -51,7 +73,7 @@ def test_equal_bytes_on_every_run(slides: Path, tmp_path: Path) -> None:
     assert hashes(DATASET.prepare(Request(tmp_path, None, {"scale": 0.0003}, (), 5))) == hashes(slides)
 
 
-@pytest.mark.parametrize("options", [{"scale": 0.0}, {"scale": 1.5}, {"held": 0}, {"side": 16}])
+@pytest.mark.parametrize("options", [{"scale": 0.0}, {"scale": 1.5}, {"held": 0}, {"held": 11}, {"side": 16}])
 def test_options_out_of_range(tmp_path: Path, options: dict[str, float]) -> None:
     with pytest.raises(DataError, match="scale must lie in"):
         DATASET.prepare(Request(tmp_path, None, options, (), 0))

@@ -19,7 +19,7 @@ function facts(federation, row, place) {
     ["chance", client.chance === null ? null : number(client.chance), row.corrected[place] === null ? "" : `chance-corrected: ${number(row.corrected[place])}`],
     ["rank", row.ranks[place] === null ? null : `${row.ranks[place].toFixed(1)} of ${data.ranked}`],
     LOCAL && [`against ${LOCAL.title}`, against && signed(against[0]), against && [bounds(against.slice(1), signed), VERDICTS[verdict(against, federation.higher)]].filter(Boolean).join(", ")],
-    ["tested on", client.samples === null ? null : `${client.samples} images`, client.groups === null ? "" : `of ${client.groups} ${federation.groups}`],
+    ["tested on", client.samples === null ? null : `${client.samples} images`, client.groups === null ? "" : `${client.cases === null ? "" : `${client.cases} cases `}of ${client.groups} ${federation.groups}`],
     ["learning rate", row.rate, row.rate.endsWith("†") ? "at the edge of the grid" : ""],
     ["seeds", row.seeds.map((seed, i) => row.seeds.length > 1 ? `${seed}: ${number(row.each[place][i])}` : seed).join(", ")],
     ...federation.measures.map(([name], i) => [name, row.measures[place][i] === null ? null : number(row.measures[place][i])]),

@@ -3,7 +3,7 @@ const VIEWS = {
   difference: LOCAL && `Difference from ${LOCAL.title}`, score: "Score", corrected: "Chance-corrected", rank: "Rank",
 };
 const EXPLAINED = {
-  difference: () => `Score less that of ${LOCAL.title}, the method that trains alone, whose own scores stand in its row. Bold: the 95 % interval of the difference excludes 0.`,
+  difference: () => `Score less that of ${LOCAL.title}, the method that trains alone, whose own scores stand in its row. Bold: the 95 % interval of this difference, looked at alone, excludes 0.`,
   score: () => "Score on the test images. A dotted line below a number: no better than a prediction that looks at no image.",
   corrected: () => "The score on the scale on which chance is 0 and a perfect model 1.",
   rank: () => `Rank among the ${data.ranked} ranked methods, 1 being the best; ties share their mean.`,

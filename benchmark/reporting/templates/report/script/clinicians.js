@@ -16,7 +16,7 @@ function drawGains() {
   };
   const heads = [["Method", "text"], ["Hospitals", "plot"], ["Helped", ""], ["Undecided", ""], ["Hurt", ""], ["Which are hurt", "text"]];
   const table = h("table", { id: "gains-table", className: "sortable" },
-    h("caption", {}, h("span", {}, `Hospitals where a method is reliably better (helped) or worse (hurt) than training alone (${LOCAL.title}): the 95 % interval of the difference on that hospital's own test images excludes 0. Of twenty hospitals that nothing changes for, one would be counted by chance.`)),
+    h("caption", {}, h("span", {}, `Hospitals where a method is reliably better (helped) or worse (hurt) than training alone (${LOCAL.title}): the 95 % interval of the difference on that hospital's own test images excludes 0. Undecided: the interval holds 0, or the test set is too small for one. Of twenty hospitals that nothing changes for, one would be counted by chance.`)),
     h("thead", {}, h("tr", {}, heads.map(([text, name]) => h("th", { scope: "col", className: name }, h("button", { type: "button" }, text))))),
     h("tbody", {}, methods().filter((one) => one !== LOCAL).map(line).filter(Boolean)));
   place.replaceChildren(h("div", { className: "scroll" }, table));
@@ -44,7 +44,7 @@ function drawHospitals() {
   const scores = h("tr", {}, h("th", { scope: "row" }, one.score), one.clients.map((client, place) => h("td", { className: few(client) ? "few" : "", data: { value: row.score[place] ?? "", copy: number(row.score[place]) } },
     h("b", {}, row.score[place] === null ? row.why[place] : number(row.score[place])), alone && beside(number(alone.score[place])))));
   const table = h("table", { id: "hospitals-table", className: "sortable tall" },
-    h("caption", {}, h("span", {}, `${method.title} on ${one.title}. `, one.parts && `Above: ${one.parts.title} of every class${one.parts.share ? ", and how many images are right" : ""}; hatched where fewer than ${data.few} ${one.groups} show it. `,
+    h("caption", {}, h("span", {}, `${method.title} on ${one.title}. `, one.parts && `Above: ${one.parts.title} of every class${one.parts.share ? ", and how many images are right" : ""}${one.clients.some(few) ? `; hatched where fewer than ${data.few} ${one.groups} show it, as is a score that such a class is part of` : ""}. `,
       one.measures.map(([name, says]) => `${capital(name)}: ${says}. `))),
     h("thead", {}, h("tr", {}, ["Hospital", ...one.clients.map((client) => client.title)].map((text, i) => h("th", { scope: "col", className: i ? "" : "text" }, h("button", { type: "button" }, text))))),
     // A class that no hospital has a part of, such as a background, has no row.

@@ -1,13 +1,15 @@
 // Every method against one of them: paired differences with their intervals, the best on top.
 const QUANTITIES = { mean: (score) => `mean ${score}`, corrected_mean: () => "chance-corrected mean", average_rank: () => "average rank" };
-// Quantities in which a method is compared with others, on the federations that are shown.
+// Quantities in which a method is compared with others, on the federations that are shown; first those with intervals.
 function scopes(versus) {
   const place = data.methods.findIndex((one) => one.name === versus);
   const title = (one) => one.federation === "all" ? "all federations" : named(data.federations, one.federation).title;
   const score = (one) => (named(data.federations, one.federation) ?? data.federations[0]).score;
   const here = (one) => one.federation === "all" ? !state.task && !state.federation : federations().some((other) => other.name === one.federation);
+  const sure = (one) => one.of.some(([, , , low]) => low !== null);
   return data.pairs.map((one, i) => [String(i), `${QUANTITIES[one.quantity]?.(score(one))}, ${title(one)}`, one])
-    .filter(([, , one]) => here(one) && one.of.some(([a, b]) => a === place || b === place));
+    .filter(([, , one]) => here(one) && one.of.some(([a, b]) => a === place || b === place))
+    .sort(([, , one], [, , other]) => sure(other) - sure(one));
 }
 
 function drawDifferences() {
@@ -30,7 +32,7 @@ function drawDifferences() {
   const unit = of.quantity === "average_rank" ? "places" : "score";
   const heads = [["Method", "text"], [[h("span", {}, signed(-direction * most)), h("span", { className: "wide" }, `← worse than ${other.title} · better →`), h("span", {}, signed(direction * most))], "plot"], [`Difference (${unit})`, ""], ["95 % interval", ""], ["Verdict", "text"]];
   const table = h("table", { id: "differences-table", className: "sortable" },
-    h("caption", {}, h("span", {}, `Each method less ${other.title} in ${offered.find(([value]) => value === scope.chosen)[1]}, on the same test images. To the right is better.`)),
+    h("caption", {}, h("span", {}, `Each method less ${other.title} in ${offered.find(([value]) => value === scope.chosen)[1]}, on the same test images. To the right is better.${found.some((one) => one.difference[1] === null) ? " Not known: there is no interval; the notes below “Every client” say which test sets are too small for one." : ""}`)),
     h("thead", {}, h("tr", {}, heads.map(([text, name]) => h("th", { scope: "col", className: name }, h("button", { type: "button" }, text))))),
     h("tbody", {}, found.map(line)));
   $("#pairs-drawn").replaceChildren(h("div", { className: "scroll" }, table));

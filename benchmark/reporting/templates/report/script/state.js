@@ -6,7 +6,7 @@ const named = (list, name) => list.find((one) => one.name === name);
 const LOCAL = named(data.methods, data.local);
 const DEFAULTS = {
   task: "", federation: "", group: "", view: LOCAL ? "difference" : "score", versus: (LOCAL ?? data.methods[0]).name,
-  scope: "0", method: data.methods[0].name, hospitals: data.federations[0].name, cell: "", at: "",
+  scope: "", method: data.methods[0].name, hospitals: data.federations[0].name, cell: "", at: "",
 };
 const state = { ...DEFAULTS };
 const drawings = [];

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.federation.draws import generator, initial
+from benchmark.draws import generator, initial
 from benchmark.leaf import Leaf
 from benchmark.models import lora
 from benchmark.models.heads import Linear
