@@ -1,5 +1,6 @@
 """What a method costs: counted from shapes, so that no run has to be measured for it."""
 
+import inspect
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -83,11 +84,23 @@ def traffic(
 
 
 def lane_memory(engine: Engine) -> int:
-    """Bytes that one lane is expected to hold: what the backward pass keeps of one batch, and every client's leaves."""
+    """Bytes that one lane is expected to hold: those of a step on one batch, and every client's leaves."""
     side_by_side = min(engine.threads, len(engine.participants))
     leaves = _size(engine.model.leaves.values()) * engine.dtype.itemsize
-    step = engine.model.network.step_bytes(engine.training.batch_size) + _IN_STEP * leaves
+    step = step_memory(engine.model, engine.training.batch_size, engine.dtype)
     return side_by_side * step + _IN_ROUND * len(engine.participants) * leaves
+
+
+def step_memory(model: Model, images: int, dtype: torch.dtype) -> int:
+    """Bytes that one lane's step on so many images is expected to hold, its leaves of this dtype among them."""
+    every = model.leaves.values()
+    return model.network.step_bytes(images, every, _traced(model.method)) + _IN_STEP * _size(every) * dtype.itemsize
+
+
+def _traced(method: Method) -> int:
+    """Adapters whose outputs a method's loss reads: all of them where it asks for a trace."""
+    # Read and not tried out: what a loss does with leaves that are not there yet, nobody knows.
+    return len(method.adapters) if "trace=True" in inspect.getsource(type(method).loss) else 0
 
 
 def _size(leaves: Iterable[Leaf]) -> int:

@@ -105,10 +105,14 @@ class Upscaler:
 
     @property
     def floats(self) -> int:
-        """Six maps of each stage (its output, and what its normalisation and GELU keep), eight of the loss's."""
+        """Maps of each stage: what its norm, its GELU and the next stage read; five of the last, in its gradient.
+
+        And of the loss, probabilities, their logarithms and a gradient.
+        """
         sides = [self.side * math.prod(self.factors[: stage + 1]) for stage in range(len(self.factors))]
-        stages = sum(6 * side**2 * own for side, own in zip(sides, self.channels[1:], strict=True))
-        return stages + 8 * self.outputs * (sides[-1] if sides else self.side) ** 2
+        maps = [side**2 * own for side, own in zip(sides, self.channels[1:], strict=True)]
+        stages = 3 * sum(maps) + 2 * maps[-1] if maps else 0
+        return stages + 3 * self.outputs * (sides[-1] if sides else self.side) ** 2
 
     def leaves(self, name: str, *, trainable: bool = True) -> list[Leaf]:
         """The leaves of a head of this name."""

@@ -7,7 +7,7 @@ itself: so any number of lanes can be trained through one network.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -151,8 +151,17 @@ class Network(ABC):
         """Every tensor of the network itself, by name: what no training writes to."""
 
     @abstractmethod
-    def step_bytes(self, images: int) -> int:
-        """Bytes that the backward pass of one lane's step keeps of so many images."""
+    def step_bytes(self, images: int, leaves: Collection[Leaf], traced: int = 0) -> int:
+        """Bytes that one lane's step holds of so many images at most, leaves apart.
+
+        Args:
+            images: Of a batch.
+            leaves: All that the method holds: below the first that is trained, nothing is kept.
+            traced: Adapters whose outputs the method reads in its loss.
+
+        Returns:
+            What the backward pass keeps, and what it works with where it holds most.
+        """
 
     @abstractmethod
     def export(self, folder: Path, params: Leaves, heads: Mix, adapters: Mix) -> None:

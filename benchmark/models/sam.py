@@ -10,7 +10,7 @@ encoder). In `trains`, `encoder` and `decoder` name all weights of either, whate
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -353,9 +353,10 @@ class Sam(Composed):
         """The network's own weight, or that of its upscaler."""
         return self._head[leaf.site] if leaf.role == "head" else super().pretrained(leaf)
 
-    def step_bytes(self, images: int) -> int:
-        """Activations of the encoder's blocks, of the decoder and of the head."""
-        per_image = _floats(self.body, self.body.positions.shape[-1]) + self.head.floats
+    def step_bytes(self, images: int, leaves: Collection[Leaf], traced: int = 0) -> int:
+        """Activations of the encoder's blocks, if a leaf lies in them, of the decoder and of the head."""
+        encoder = any(path.startswith("vision_encoder") for path in self.trained_layers(leaves))
+        per_image = _floats(self.body, self.body.positions.shape[-1], encoder) + self.head.floats
         return int(images * per_image * self.body.mean.dtype.itemsize)
 
     def export(self, folder: Path, params: Leaves, heads: Mix, adapters: Mix) -> None:
@@ -497,22 +498,25 @@ def fill(body: Body, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: head[name] for name in BEGUN.values()}
 
 
-def _floats(body: Body, side: int) -> int:
-    """Floats of one image that the backward pass through encoder and decoder keeps."""
+def _floats(body: Body, side: int, trained: bool) -> int:
+    """Floats of one image that the backward pass keeps: through the decoder and, where it is trained, the encoder."""
     vision: Any = body.vision_encoder
     if isinstance(vision, tiny_vit.Encoder):
         encoder = vision.floats(side)
     else:
         config = vision.config
-        windows = [layer.window_size or side for layer in vision.layers]
-        maps = sum(3 * config.num_attention_heads * side**2 * window**2 for window in windows)
-        encoder = len(windows) * _ACTIVATIONS * side**2 * config.hidden_size + maps
+        encoder = 0
+        for window in (layer.window_size or side for layer in vision.layers):
+            padded = (-(-side // window) * window) ** 2
+            encoder += (_PLAIN * side**2 + _ATTENDED * padded) * config.hidden_size
+            encoder += 2 * config.num_attention_heads * padded * window**2
     blocks: Any = body.mask_decoder.transformer.layers
-    return int(encoder + len(blocks) * 3 * _ACTIVATIONS * side**2 * body.positions.shape[1])
+    return int(trained * encoder + len(blocks) * _PLAIN * side**2 * body.positions.shape[1])
 
 
-_ACTIVATIONS = 18
-"""Floats that a block keeps of every feature in every place; see `benchmark.models.vit`."""
+_PLAIN, _ATTENDED = 6, 5
+"""Floats that a block keeps of every feature in every place, outside its attention (the inputs of its norms and GELU),
+and in its windows: what its adapters read, q, k, v, and the output. See `benchmark.models.vit`."""
 CODE = "shared_image_embedding.positional_embedding"
 
 

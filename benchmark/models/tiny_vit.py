@@ -82,7 +82,7 @@ class Encoder(nn.Module):
             (own**2, b) for own, stage in zip(sides, self.stages, strict=True) for b in stage.blocks
         ]
         wide = [places * (b.mlp.fc1 if hasattr(b, "mlp") else b.conv2).weight.shape[0] for places, b in blocks]
-        return 6 * sum(wide)
+        return 4 * sum(wide)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Pixels (n, 3, S, S) to the grid (n, width, S / 16, S / 16)."""

@@ -1,6 +1,6 @@
 """A two-dimensional U-Net (arXiv 1505.04597), trained whole: what federated segmentation is mostly tried on."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from math import gcd
 from pathlib import Path
 from typing import Any, Self
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from benchmark.config import BackboneSettings, InitialisationSettings
 from benchmark.errors import one_line
 from benchmark.files import atomic, sha256
-from benchmark.leaf import Leaves
+from benchmark.leaf import Leaf, Leaves
 from benchmark.method import Mix
 from benchmark.models.composed import Composed
 from benchmark.models.dense import Dense
@@ -120,7 +120,7 @@ class UNet(Composed):
             _fill(body, setup.weights)
         return cls(body, setup.task, setup.image_size, setup.initialisation)
 
-    def step_bytes(self, images: int) -> int:
+    def step_bytes(self, images: int, leaves: Collection[Leaf], traced: int = 0) -> int:
         """Of each convolution, its output and what normalisation and ReLU make of it; pooled and joined maps."""
         floats: float = self.head.floats
         for level in range(self._levels):
@@ -137,7 +137,7 @@ class UNet(Composed):
         save_heads(folder, params, heads)
 
 
-_MAPS = 8
+_MAPS = 7
 """Maps that a stage keeps for the backward pass."""
 
 

@@ -84,7 +84,7 @@ def test_predicted_memory_is_enough_and_not_far_too_much(
 ) -> None:
     """Against what autograd saves for one step of a full batch in three lanes, with and without fused attention.
 
-    The prediction is for traces; without them the last block, here half of all, keeps the class token alone.
+    It is for a whole step, gradients and what the optimiser remembers among it, of which autograd saves a part.
     """
     monkeypatch.setattr(attention, "FUSED_FROM", limit)
     ours, lanes = engine(method(name), [client("north", TRAINING.batch_size)]), LANES[:1] * 3
@@ -116,8 +116,9 @@ def test_clients_side_by_side_share_the_memory() -> None:
 
 def test_predicted_memory_is_linear_in_the_batch() -> None:
     """Twice the images keep twice the activations; leaves are there once."""
-    network = engine(method("fedit")).model.network
-    assert network.step_bytes(16) == 2 * network.step_bytes(8) > 0
+    model = engine(method("fedit")).model
+    each = [model.network.step_bytes(images, model.leaves.values()) for images in (8, 16)]
+    assert each[1] == 2 * each[0] > 0
 
 
 @pytest.mark.parametrize(("name", "passes"), [("fedit", 3 * 2), ("feddpa_t", (1 + 2 + 2) * 2), ("local", 3 * 2)])

@@ -145,5 +145,4 @@ def test_a_step_keeps_what_it_is_expected_to(norm: str, lanes: int) -> None:
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         torch.vmap(loss)(params)
     own = sum(p.untyped_storage().nbytes() for p in params.values())
-    assert ours.step_bytes(count) * lanes == pytest.approx(sum(kept.values()) - own, rel=0.35)
-    assert ours.step_bytes(count) * lanes > 0.95 * (sum(kept.values()) - own)
+    assert ours.step_bytes(count, leaves) * lanes == pytest.approx(sum(kept.values()) - own, rel=0.2)

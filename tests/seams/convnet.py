@@ -1,5 +1,6 @@
 """A small convolutional network with batch normalisation, in one file."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Self
 
@@ -8,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from benchmark.config import BackboneSettings, InitialisationSettings
-from benchmark.leaf import Leaves
+from benchmark.leaf import Leaf, Leaves
 from benchmark.method import Mix
 from benchmark.models.composed import Composed
 from benchmark.models.dense import Dense
@@ -63,7 +64,7 @@ class ConvNet(Composed):
         """The head sees the features, which are the means over all places."""
         return weighted(lambda name: self.head(params, name, made), heads), made
 
-    def step_bytes(self, images: int) -> int:
+    def step_bytes(self, images: int, leaves: Collection[Leaf], traced: int = 0) -> int:
         """Far too much, which is no harm."""
         return images << 16
 
