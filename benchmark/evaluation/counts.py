@@ -8,7 +8,7 @@ A score is made of units, as the task says: of groups (what was collected togeth
 lesion or of a patient), or of cases, each of which belongs to one group.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -96,11 +96,11 @@ def frame(about: pd.DataFrame, counts: Floats, counted: tuple[str, ...]) -> pd.D
     return table
 
 
-def of_clients(path: Path, task: Task) -> Iterator[tuple[str, pd.DataFrame, Floats]]:
+def of_clients(paths: Sequence[Path], task: Task) -> Iterator[tuple[str, pd.DataFrame, Floats]]:
     """What one model's predictions are worth, client by client.
 
     Args:
-        path: A `counts.parquet`.
+        paths: Its `counts.parquet`; where a federation has several draws, those of the models of all draws.
         task: What was learned.
 
     Yields:
@@ -109,13 +109,15 @@ def of_clients(path: Path, task: Task) -> Iterator[tuple[str, pd.DataFrame, Floa
     Raises:
         ValueError: The file does not hold what the task counts.
     """
-    table = pd.read_parquet(path)
-    if absent := [name for name in (*ABOUT, "part", *task.counted) if name not in table]:
-        raise ValueError(f"{path}: no column {', '.join(absent)}, which {task.name} needs; evaluate again")
+    tables = [pd.read_parquet(path) for path in paths]
+    for path, own in zip(paths, tables, strict=True):
+        if absent := [name for name in (*ABOUT, "part", *task.counted) if name not in own]:
+            raise ValueError(f"{path}: no column {', '.join(absent)}, which {task.name} needs; evaluate again")
+    table, named = pd.concat(tables, ignore_index=True), ", ".join(map(str, paths))
     for client, rows in table.groupby("client", sort=False):
         parts = int(rows["part"].max()) + 1
         if len(rows) % parts or (rows["part"].to_numpy().reshape(-1, parts) != np.arange(parts)).any():
-            raise ValueError(f"{path}: client {client} has samples that lack one of {parts} parts; evaluate again")
+            raise ValueError(f"{named}: client {client} has samples that lack one of {parts} parts; evaluate again")
         values = rows[list(task.counted)].to_numpy(np.float64).reshape(-1, parts, len(task.counted))
         yield str(client), rows.loc[rows["part"] == 0, ABOUT].reset_index(drop=True), values
 
@@ -139,8 +141,9 @@ def read(comparison: Comparison, expected: pd.DataFrame) -> list[Counts]:
         expected: The cells that there should be: federation, method, seed, client. Others are left out.
 
     Returns:
-        One entry per federation and client, in the order of `expected`. All have the same methods, sorted: those that
-        are expected on any federation.
+        One entry per federation and client, in the order of `expected`. The name that draws share has the samples of
+        all its draws; what several of them test counts once for each, in one group. All have the same methods, sorted:
+        those that are expected on any federation.
 
     Raises:
         ValueError: Two models were tested on different samples of a client.
@@ -158,17 +161,17 @@ def _of_federation(
     comparison: Comparison, federation: str, clients: list[str], methods: list[str], seeds: list[int]
 ) -> Iterator[Counts]:
     """The counts of a federation's clients."""
-    task = tasks.of(comparison.manifests[federation])
+    task = tasks.of(comparison.manifest(federation))
     tested: dict[str, pd.DataFrame] = {}
     values: dict[tuple[str, int, int], Floats] = {}
     for (m, method), (s, seed) in product(enumerate(methods), enumerate(seeds)):
-        path = Path(comparison.places.test(federation, method, seed, FILE))
-        for client, samples, counts in of_clients(path, task) if path.is_file() else ():
-            order = samples["sample"].argsort()
+        paths = comparison.tests(federation, method, seed, FILE)
+        for client, samples, counts in of_clients(paths, task) if all(path.is_file() for path in paths) else ():
+            order = samples["sample"].argsort(kind="stable")
             about = samples.iloc[order].reset_index(drop=True)
             if not tested.setdefault(client, about).equals(about):
                 raise ValueError(
-                    f"{path}: client {client} was tested on other samples than with another model; evaluate again"
+                    f"{paths[0]}: client {client} was tested on other samples than with another model; evaluate again"
                 )
             values[client, m, s] = by_unit(samples, counts, task)
     for client in clients:

@@ -37,17 +37,17 @@ def client_tests(results: Results) -> ClientTests:
         results: The results.
 
     Returns:
-        By federation and client; a federation without clients where nothing was tested. All models of a client were
-        tested on the same samples.
+        By federation and client, and by the name that draws share; without clients where nothing was tested. All models
+        of a client were tested on the same samples.
     """
-    found: ClientTests = {federation: {} for federation in results.federations}
+    found: ClientTests = {federation: {} for federation in (*results.federations, *results.drawn)}
     for federation, own in found.items():
         task = results.task(federation)
-        tested = [path for method in results.order for path in _files(results, federation, method)]
-        for path in tested[:1]:
-            for client, about, values in counts.of_clients(path, task):
+        tested = [paths for method in results.order for paths in _files(results, federation, method)]
+        for paths in tested[:1]:
+            for client, about, values in counts.of_clients(paths, task):
                 grouped = counts.added(about["group"], values)
-                own[client] = ClientTest(len(about), len(grouped), task.support(grouped))
+                own[client] = ClientTest(about["sample"].nunique(), len(grouped), task.support(grouped))
     return found
 
 
@@ -65,15 +65,16 @@ def confusions(results: Results, federation: str, method: str) -> dict[str, Floa
     """
     task = results.task(federation)
     found: dict[str, Floats] = {}
-    for path in _files(results, federation, method):
-        for client, _, values in counts.of_clients(path, task):
+    for paths in _files(results, federation, method):
+        for client, _, values in counts.of_clients(paths, task):
             if (matrix := task.confusion(values)) is not None:
                 found[client] = found.get(client, 0.0) + matrix
     return found
 
 
-def _files(results: Results, federation: str, method: str) -> list[Path]:
-    """The counts of a row's tests, one file for each seed that was tested."""
-    seeds = sorted({run["seed"] for run in results.runs_of(federation, method)})
-    paths = (Path(results.comparison.places.test(federation, method, seed, counts.FILE)) for seed in seeds)
-    return [path for path in paths if path.is_file()]
+def _files(results: Results, federation: str, method: str) -> list[list[Path]]:
+    """The counts of a row's tests for each seed that was tested: a file, or one of every draw."""
+    draws = results.comparison.draws(federation)
+    seeds = sorted({run["seed"] for draw in draws for run in results.runs_of(draw, method)})
+    found = [results.comparison.tests(federation, method, seed, counts.FILE) for seed in seeds]
+    return [paths for paths in found if all(path.is_file() for path in paths)]

@@ -34,6 +34,8 @@ class ToySlides(Drawn, Camelyon17):
     homepage: ClassVar[str] = "https://wilds.stanford.edu/datasets/#camelyon17"
     protocols: ClassVar[Mapping[str, str]] = {
         "patient_disjoint": "Drawn patches of the real patients, who train, validate or test as in Camelyon17-WILDS.",
+        "patient_folds": "Drawn patches of the real patients, dealt to four folds per hospital, of which one is "
+        "tested; the four together test every patient once.",
     }
     # scale: share of the real number of patches; held: how many times as many the slides of patients have who validate
     # or test, since training alone costs much; styles: see `draw_slide`; side: height and width in pixels; seed: of the
