@@ -102,6 +102,7 @@ class Comparison:
         unused: With `baselines: reference`, rows that are trained all the same: federation, method and why.
         alone: By row, the one in which each client trains the same leaves alone; empty where nobody asks.
         manifests: What each federation holds, by its name.
+        draw_of: By federations that are one draw of several: the name that these share.
     """
 
     folder: Path
@@ -115,6 +116,7 @@ class Comparison:
     unused: Sequence[tuple[str, str, str]] = ()
     alone: Mapping[str, str] = field(default_factory=dict)
     manifests: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    draw_of: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: Path) -> "Comparison":
@@ -147,6 +149,23 @@ class Comparison:
     def federations(self) -> list[str]:
         """Names of the federations, in the order in which they are shown."""
         return list(dict.fromkeys(federation for federation, _ in self.rows))
+
+    @property
+    def counted(self) -> list[str]:
+        """The names that count as one federation each: those of federations, and for draws the one that they share."""
+        return list(dict.fromkeys(self.draw_of.get(name, name) for name in self.federations))
+
+    def draws(self, name: str) -> list[str]:
+        """The federations that a name stands for: all draws of one, or itself."""
+        return [draw for draw, shared in self.draw_of.items() if shared == name] or [name]
+
+    def manifest(self, name: str) -> Mapping[str, Any]:
+        """What a federation holds; of draws, what the first one holds."""
+        return self.manifests[self.draws(name)[0]]
+
+    def tests(self, name: str, method: str, seed: int, file: str) -> list[Path]:
+        """What a row's models made of the test images, of every draw."""
+        return [Path(self.places.test(draw, method, seed, file)) for draw in self.draws(name)]
 
     @property
     def methods(self) -> list[str]:

@@ -4,13 +4,13 @@ One YAML file holds everything that decides a result. `docs/protocol.md` says of
 publishes it or we chose it, and why.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from benchmark.errors import one_line
 
@@ -87,7 +87,12 @@ class FederationSettings(_Settings):
     """Share of the training images that is cut off for validation, grouped and stratified; without effect where the
     dataset's own split has a validation part."""
     split_seed: int = 0
-    """Seed of every split that the project makes itself."""
+    """Seed of every split that the project makes itself; of a protocol with folds, which fold is tested."""
+    draws: int = Field(1, ge=1, le=100)
+    """How many divisions into train, validation and test are drawn, with `split_seed` and the seeds that follow it.
+    Each is trained, selected and tested as a federation of its own, `NAME_draw1`, ...; together they count as one."""
+    draw_of: Name | None = None
+    """The name that draws of one federation share; `draws` fills it in."""
     options: dict[str, Scalar] = {}
     """What only this dataset knows; see its module."""
 
@@ -351,6 +356,24 @@ class Config(RunningSettings, ProtocolSettings):
     licences_accepted: tuple[str, ...] = ()
     """Licences that the user has read and accepts, by their short names."""
 
+    @field_validator("federations")
+    @classmethod
+    def _one_federation_per_draw(cls, given: dict[str, FederationSettings]) -> dict[str, FederationSettings]:
+        """In place of a federation with several draws one for each of them, which differ in their `split_seed`."""
+        found: dict[str, FederationSettings] = {}
+        for name, own in given.items():
+            drawn = [(name, own)] if own.draws == 1 else list(_drawn(name, own))
+            if taken := [draw for draw, _ in drawn if draw in found or (draw in given and draw != name)]:
+                raise ValueError(f"{taken[0]} is a draw of {name}, and a federation of its own too; rename that one")
+            found.update(drawn)
+        for name, own in found.items():
+            first = next(other for other in found.values() if other.draw_of == own.draw_of)
+            if own.draw_of and own != first.model_copy(update={"split_seed": own.split_seed}):
+                raise ValueError(f"{name}: draws of {own.draw_of} may differ in nothing but their `split_seed`")
+            if own.draw_of in found:
+                raise ValueError(f"{own.draw_of} is a federation, and {name} says that it is a draw of it; rename one")
+        return found
+
     @model_validator(mode="after")
     def _lists_hold_each_once(self) -> "Config":
         for key in ("rates", "seeds", "methods", "own", "trains", "leave_one_out"):
@@ -387,6 +410,18 @@ class TrainingJob(ProtocolSettings):
     """Its name, as the network's own library has it."""
     arguments: dict[str, Scalar]
     """Passed to that library."""
+
+
+def _drawn(name: str, settings: FederationSettings) -> Iterator[tuple[str, FederationSettings]]:
+    """One federation for each draw of a federation, by name."""
+    if settings.draw_of:
+        raise ValueError(f"{name} is one draw of {settings.draw_of}, and cannot be drawn itself; leave out `draws`")
+    for number in range(settings.draws):
+        own = {"dataset": settings.dataset or name, "draws": 1, "draw_of": name}
+        yield (
+            f"{name}_draw{number + 1}",
+            settings.model_copy(update={**own, "split_seed": settings.split_seed + number}),
+        )
 
 
 def parse(values: Mapping[str, Any], where: str = "configuration") -> Config:

@@ -5,6 +5,7 @@ planned.
 """
 
 import ast
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any
@@ -39,7 +40,7 @@ def faults(config: Config) -> list[str]:
     ]
     if not methods:
         found.append("methods: none is named, and none stands in methods/ itself; name a group or a method")
-    return found or list(_predictions(config)) or list(_trained(config))
+    return found or list(_draws(config)) or list(_predictions(config)) or list(_trained(config))
 
 
 def chosen(config: Config) -> list[str]:
@@ -62,16 +63,43 @@ def fixed(method: str, attribute: str) -> Any:
 @cache
 def task(dataset: str) -> str:
     """What a dataset's class says of `task`; else what the class says that it is made of, in the end `Dataset`."""
-    own, last = f"benchmark/data/datasets/{dataset}.py", "benchmark/data/dataset.py"
-    others = {path for path in closure(f"benchmark.data.datasets.{dataset}") if path.startswith("benchmark/data/")}
-    said = (_literal(path, "task", "") for path in [own, *sorted(others - {own}, key=lambda path: path == last)])
-    return next((str(name) for name in said if name), "")
+    return str(_said(dataset, "task", ""))
 
 
 @cache
 def figures(task: str) -> tuple[str, ...]:
     """The figures that only this task has."""
     return tuple(_literal(f"benchmark/tasks/{task}.py", "figures", ()))
+
+
+def _said(dataset: str, attribute: str, default: Any) -> Any:
+    """What a dataset's class sets an attribute to, or a class that it is made of; the default where none says it."""
+    own, last = f"benchmark/data/datasets/{dataset}.py", "benchmark/data/dataset.py"
+    others = {path for path in closure(f"benchmark.data.datasets.{dataset}") if path.startswith("benchmark/data/")}
+    files = [own, *sorted(others - {own}, key=lambda path: path == last)]
+    said = (_literal(path, attribute, default) for path in files)
+    return next((value for value in said if value), default)
+
+
+def _draws(config: Config) -> Iterator[str]:
+    """Draws that would all test the same images, or that do not test every fold once."""
+    numbers = Counter(settings.draw_of for settings in config.federations.values() if settings.draw_of)
+    for name, number in numbers.items():
+        settings = next(own for own in config.federations.values() if own.draw_of == name)
+        dataset = settings.dataset or name
+        drawn, protocols = _said(dataset, "drawn", {}), list(_said(dataset, "protocols", {}))
+        protocol = settings.protocol
+        if protocol == "published" and protocols:
+            protocol = protocols[0]
+        place = f"federations.{name}.draws: {dataset} with the protocol {protocol}"
+        if protocol not in drawn:
+            others = f"set `protocol` to {' or '.join(drawn)}, or leave" if drawn else "leave"
+            yield f"{place} has one test set, which all {number} draws would share; {others} `draws` out"
+        elif drawn[protocol] not in (None, number):
+            yield (
+                f"{place} has {drawn[protocol]} folds, each of which is tested once: set `draws` to {drawn[protocol]}"
+                f" (got {number})"
+            )
 
 
 def _datasets(config: Config) -> Iterator[str]:

@@ -356,6 +356,7 @@ class Plan:
     def described(self) -> str:
         """What `comparison.json` says of this comparison beside what its federations hold, as JSON."""
         config = self.config
+        draw_of = {name: own.draw_of for name, own in config.federations.items() if own.draw_of}
         return _json(
             {
                 "name": config.name,
@@ -369,6 +370,7 @@ class Plan:
                 "alone": self.alone,
                 "clients": {name: settings.clients for name, settings in config.federations.items()},
                 "outside": {name: settings.outside for name, settings in config.federations.items()},
+                **({"draw_of": draw_of} if draw_of else {}),
             }
         )
 

@@ -55,6 +55,76 @@ def test_what_was_probably_run_differs_from_the_papers_protocol_in_three_setting
     assert likely["tasks"] == {"classification": {"loss": "weighted"}}
 
 
+def lesions(**settings: Any) -> dict[str, Any]:
+    """A configuration of toy lesions with these settings of its federation."""
+    return {**VALUES, "methods": ["fedit"], "federations": {"toy_lesions": {"options": {"scale": 0.1}, **settings}}}
+
+
+def test_one_draw_is_no_setting() -> None:
+    """No path changes, and nothing that a job is given."""
+    one, none = Plan.of(lesions(draws=1)), Plan.of(lesions())
+    for name in ("targets", "packs", "folders", "described", "packed_at", "protocol", "row_by_row", "wanted"):
+        assert getattr(one, name) == getattr(none, name), name
+    row = ("toy_lesions", "fedit")
+    assert one.training(*row) == none.training(*row)
+    (pack,), (folder,) = one.packs, one.folders
+    assert (one.packing(pack), one.preparation(folder)) == (none.packing(pack), none.preparation(folder))
+    assert "draw" not in one.described
+
+
+def test_draws_are_federations_over_the_same_data() -> None:
+    """They differ in their packs alone; the first has the pack that there is without draws."""
+    drawn = Plan.of(lesions(draws=3, protocol="lesion_disjoint", split_seed=4))
+    names = ["toy_lesions_draw1", "toy_lesions_draw2", "toy_lesions_draw3"]
+    assert drawn.federations == names
+    assert drawn.rows == [(name, "fedit") for name in names]
+    assert list(drawn.folders) == list(Plan.of(lesions()).folders)
+    first = Plan.of(lesions(protocol="lesion_disjoint", split_seed=4))
+    assert drawn.pack(names[0]) == first.pack("toy_lesions")
+    assert [json.loads(drawn.packing(drawn.pack(name)))["split_seed"] for name in names] == [4, 5, 6]
+    assert json.loads(drawn.described)["draw_of"] == dict.fromkeys(names, "toy_lesions")
+    again = Plan.of(drawn.config.model_dump(mode="json"))
+    assert again.targets == drawn.targets, "a publication writes what was resolved"
+
+
+@pytest.mark.parametrize(
+    ("federation", "said"),
+    [
+        ({"toy_lesions": {"draws": 3}}, "toy_lesions with the protocol flamby has one test set, which all 3 draws"),
+        ({"toy_lesions": {"draws": 3}}, "set `protocol` to lesion_disjoint, or leave `draws` out"),
+        ({"mine": {"dataset": "toy_volumes", "draws": 2}}, "federations.mine.draws: toy_volumes with the protocol"),
+        ({"toy_slides": {"draws": 3, "protocol": "patient_folds"}}, "has 4 folds, each of which is tested once: set"),
+        ({"camelyon17": {"draws": 2}}, "set `protocol` to patient_folds, or leave `draws` out"),
+    ],
+)
+def test_draws_that_test_the_same_are_refused(federation: dict[str, Any], said: str) -> None:
+    """In one line, before anything runs."""
+    with pytest.raises(ConfigError) as caught:
+        Plan.of({**VALUES, "methods": ["fedit"], "federations": federation})
+    (line,) = str(caught.value).splitlines()
+    assert said in line
+
+
+@pytest.mark.parametrize(
+    ("federations", "said"),
+    [
+        (
+            {"a": {"draws": 2}, "a_draw2": {}},
+            "a_draw2 is a draw of a, and a federation of its own too",
+        ),
+        ({"a": {"draw_of": "b"}, "b": {}}, "b is a federation, and a says that it is a draw of it; rename one"),
+        (
+            {"a": {"draw_of": "c"}, "b": {"draw_of": "c", "image_size": 32}},
+            "draws of c may differ in nothing but",
+        ),
+        ({"a": {"draw_of": "c", "draws": 2}}, "a is one draw of c, and cannot be drawn itself; leave out `draws`"),
+    ],
+)
+def test_draws_have_names_and_settings_of_their_own(federations: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        Plan.of({**VALUES, "federations": federations})
+
+
 @pytest.mark.usefixtures("own")
 def test_with_both_policies_every_method_without_its_own_has_a_row_for_each() -> None:
     """FedPer's head is personal, whatever the configuration says: it has one row."""

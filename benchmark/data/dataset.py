@@ -102,6 +102,8 @@ class Dataset(ABC):
         licence: The terms of use.
         homepage: Where the dataset is described.
         protocols: Caption of every train/test split, by name. The first is the dataset's own: `published`.
+        drawn: The protocols whose test images follow from `split_seed`, and how many divisions there are: None for one
+            with every seed, a number for folds, of which seed k tests fold k modulo the number.
         options: Defaults of the settings that only this dataset knows (`federations.<name>.options`).
         task: What is learned: the name of a module of `benchmark/tasks/`.
         channels: Of the packed images: 3 for colour (RGB), 1 for grey.
@@ -115,6 +117,7 @@ class Dataset(ABC):
     licence: ClassVar[Licence]
     homepage: ClassVar[str]
     protocols: ClassVar[Mapping[str, str]]
+    drawn: ClassVar[Mapping[str, int | None]] = {}
     options: ClassVar[Mapping[str, Option]] = {}
     task: ClassVar[str] = "classification"
     channels: ClassVar[int] = 3

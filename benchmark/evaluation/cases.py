@@ -37,7 +37,7 @@ def scores(comparison: Comparison, federation: str, method: str, seed: int) -> p
     """
     task = tasks.of(comparison.manifests[federation])
     rows = []
-    for client, about, values in counts.of_clients(Path(_counts(comparison, federation, method, seed)), task):
+    for client, about, values in counts.of_clients(comparison.tests(federation, method, seed, counts.FILE), task):
         for case, own in about.groupby("case").indices.items():
             sample = about["sample"].iloc[own[task.pictured(values[own])]]
             value = float(task.score(values[own].sum(0, keepdims=True)))
@@ -85,10 +85,6 @@ def read(comparison: Comparison, federation: str) -> pd.DataFrame:
     """The table that this job wrote."""
     text = {"client": str, "case": str, "sample": str}
     return pd.read_csv(comparison.places.cases(federation), dtype=text)
-
-
-def _counts(comparison: Comparison, federation: str, method: str, seed: int) -> str:
-    return comparison.places.test(federation, method, seed, counts.FILE)
 
 
 if __name__ == "__main__":

@@ -53,10 +53,11 @@ def found(comparison: Comparison, reference: Path | None = None) -> list[Finding
         The findings.
     """
     runs, metrics, statistics = read_runs(comparison), read_metrics(comparison), read(comparison.folder)
-    cells, controls = expected_cells(metrics, runs), controls_of(runs)
-    federations = comparison.federations
+    all_cells, controls = expected_cells(metrics, runs, comparison.draw_of), controls_of(runs)
+    # Of scores, what draws say together is said once.
+    cells, federations = all_cells[~all_cells["federation"].isin(comparison.draw_of)], comparison.counted
     made = [
-        *findings.missing_cells(cells),
+        *findings.missing_cells(all_cells),
         *findings.missing_clients(comparison.manifests),
         *findings.selection(read_choices(comparison).values()),
         *findings.coin_toss(read_choices(comparison).values()),
@@ -66,12 +67,12 @@ def found(comparison: Comparison, reference: Path | None = None) -> list[Finding
         *findings.same_rows(cells),
         *findings.seed_spread(cells, controls),
         *findings.within_noise(statistics, [*federations, ALL] if len(federations) > 1 else federations),
-        *findings.few_groups(statistics, {name: comparison.manifests[name]["group_name"] for name in federations}),
+        *findings.few_groups(statistics, {name: comparison.manifest(name)["group_name"] for name in federations}),
         *findings.reference_rows(runs, comparison.unused),
     ]
     if reference is not None and (reference / "clients.csv").exists():
         rates = {row: str(choice["rate"]) for row, choice in read_choices(comparison).items()}
-        made += findings.drift(cells, rates, *read_reference(reference, runs))
+        made += findings.drift(all_cells, rates, *read_reference(reference, runs))
     return made
 
 

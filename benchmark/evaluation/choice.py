@@ -38,11 +38,11 @@ def read(runs: Sequence[Mapping[str, Any]]) -> list[Counts]:
         ValueError: Two runs were validated on different samples of a client.
     """
     rates, seeds = sorted({run["rate"] for run in runs}, key=float), sorted({run["seed"] for run in runs})
-    paths = {(rates.index(run["rate"]), seeds.index(run["seed"])): run["folder"] / FILE for run in runs}
-    if not all(path.is_file() for path in paths.values()):
+    paths = {(rates.index(run["rate"]), seeds.index(run["seed"])): [run["folder"] / FILE] for run in runs}
+    if not all(path.is_file() for (path,) in paths.values()):
         return []
     first = runs[0]
-    task = tasks.of({"task": first["task"]["name"], "classes": _classes(next(iter(paths.values())))})
+    task = tasks.of({"task": first["task"]["name"], "classes": _classes(next(iter(paths.values()))[0])})
     return list(counts.assembled(first["federation"], task, first["clients"], rates, seeds, paths))
 
 

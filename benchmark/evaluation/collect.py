@@ -3,9 +3,11 @@
 `clients.parquet` has the columns federation, method, seed, client, metric, value, n: the task's score, what else the
 task measures, and `chance`, the score of a prediction that looks at no image. A metric that is not defined for a
 client's targets has no row: the recall of a class that the client lacks, say. A row whose value is NaN is a model that
-diverged. `rows.json` and `validation.parquet` are what `benchmark.evaluation.gathered` says.
+diverged. The name that several draws of a federation share stands there as a federation: of the test samples of all its
+draws together. `rows.json` and `validation.parquet` are what `benchmark.evaluation.gathered` says.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +45,11 @@ def metrics(task: Task, about: pd.DataFrame, counts: Floats, kept: pd.DataFrame)
     ]
 
 
-def of_model(folder: Path, task: Task) -> pd.DataFrame:
-    """The metrics of every client of one model.
+def of_model(folders: Sequence[Path], task: Task) -> pd.DataFrame:
+    """The metrics of every client of one model; of several draws, of all their models' test samples together.
 
     Args:
-        folder: Holds `counts.parquet` and `predictions.parquet`.
+        folders: Each holds `counts.parquet` and `predictions.parquet` of one draw.
         task: What was learned.
 
     Returns:
@@ -56,12 +58,13 @@ def of_model(folder: Path, task: Task) -> pd.DataFrame:
     Raises:
         ValueError: The two files are not of the same samples.
     """
-    predictions = pd.read_parquet(folder / KEPT).groupby("client", sort=False)
+    kept_of = [pd.read_parquet(folder / KEPT) for folder in folders]
+    predictions = pd.concat(kept_of, ignore_index=True).groupby("client", sort=False)
     rows = []
-    for client, about, counts in of_clients(folder / FILE, task):
+    for client, about, counts in of_clients([folder / FILE for folder in folders], task):
         kept = predictions.get_group(client) if client in predictions.groups else pd.DataFrame({"sample": []})
         if kept["sample"].tolist() != about["sample"].tolist():
-            raise ValueError(f"{folder}: {FILE} and {KEPT} hold other samples of client {client}; evaluate again")
+            raise ValueError(f"{folders[0]}: {FILE} and {KEPT} hold other samples of client {client}; evaluate again")
         rows += [(client, *metric) for metric in metrics(task, about, counts, kept)]
     return pd.DataFrame(rows, columns=COLUMNS[3:])
 
@@ -69,11 +72,12 @@ def of_model(folder: Path, task: Task) -> pd.DataFrame:
 def table(comparison: Comparison) -> pd.DataFrame:
     """The metrics of every client of every model: columns `COLUMNS`."""
     parts = []
-    for federation, method in comparison.rows:
-        task = tasks.of(comparison.manifests[federation])
+    together = [(shared, method) for name, method in comparison.rows if (shared := comparison.draw_of.get(name))]
+    for federation, method in [*comparison.rows, *dict.fromkeys(together)]:
+        task = tasks.of(comparison.manifest(federation))
         for seed in comparison.seeds:
-            folder = Path(comparison.places.test(federation, method, seed, FILE)).parent
-            parts.append(of_model(folder, task).assign(federation=federation, method=method, seed=seed)[COLUMNS])
+            folders = [path.parent for path in comparison.tests(federation, method, seed, FILE)]
+            parts.append(of_model(folders, task).assign(federation=federation, method=method, seed=seed)[COLUMNS])
     return pd.concat(parts, ignore_index=True)
 
 

@@ -74,11 +74,11 @@ class Counts:
         return found
 
 
-def of_clients(path: Path, task: Task) -> Iterator[tuple[str, pd.DataFrame, Floats]]:
+def of_clients(paths: Sequence[Path], task: Task) -> Iterator[tuple[str, pd.DataFrame, Floats]]:
     """What one model's predictions are worth, client by client.
 
     Args:
-        path: A `counts.parquet`.
+        paths: Its `counts.parquet`; where a federation has several draws, those of the models of all draws.
         task: What was learned.
 
     Yields:
@@ -87,13 +87,15 @@ def of_clients(path: Path, task: Task) -> Iterator[tuple[str, pd.DataFrame, Floa
     Raises:
         ValueError: The file does not hold what the task counts.
     """
-    table = pd.read_parquet(path)
-    if absent := [name for name in (*ABOUT, "class", *task.counted) if name not in table]:
-        raise ValueError(f"{path}: no column {', '.join(absent)}, which {task.name} needs; evaluate again")
+    tables = [pd.read_parquet(path) for path in paths]
+    for path, own in zip(paths, tables, strict=True):
+        if absent := [name for name in (*ABOUT, "class", *task.counted) if name not in own]:
+            raise ValueError(f"{path}: no column {', '.join(absent)}, which {task.name} needs; evaluate again")
+    table, named = pd.concat(tables, ignore_index=True), ", ".join(map(str, paths))
     for client, rows in table.groupby("client", sort=False):
         classes = int(rows["class"].max()) + 1
         if len(rows) % classes or (rows["class"].to_numpy().reshape(-1, classes) != np.arange(classes)).any():
-            raise ValueError(f"{path}: client {client} has samples that lack one of {classes} classes; evaluate again")
+            raise ValueError(f"{named}: client {client} has samples that lack one of {classes} classes; evaluate again")
         values = rows[list(task.counted)].to_numpy(np.float64).reshape(-1, classes, len(task.counted))
         yield str(client), rows.loc[rows["class"] == 0, ABOUT].reset_index(drop=True), values
 
@@ -117,8 +119,9 @@ def read(comparison: Comparison, expected: pd.DataFrame) -> list[Counts]:
         expected: The cells that there should be: federation, method, seed, client. Others are left out.
 
     Returns:
-        One entry per federation and client, in the order of `expected`. All have the same methods, sorted: those that
-        are expected on any federation.
+        One entry per federation and client, in the order of `expected`. The name that draws share has the samples of
+        all its draws; what several of them test counts once for each, in one group. All have the same methods, sorted:
+        those that are expected on any federation.
 
     Raises:
         ValueError: Two models were tested on different samples of a client.
@@ -129,10 +132,10 @@ def read(comparison: Comparison, expected: pd.DataFrame) -> list[Counts]:
         seeds = sorted(int(seed) for seed in cells["seed"].unique())
         clients = [str(client) for client in cells["client"].unique()]
         paths = {
-            (m, s): Path(comparison.places.test(str(federation), methods[m], seeds[s], FILE))
+            (m, s): comparison.tests(str(federation), methods[m], seeds[s], FILE)
             for m, s in product(range(len(methods)), range(len(seeds)))
         }
-        task = tasks.of(comparison.manifests[str(federation)])
+        task = tasks.of(comparison.manifest(str(federation)))
         found += assembled(str(federation), task, clients, methods, seeds, paths)
     return found
 
@@ -143,7 +146,7 @@ def assembled(
     clients: Sequence[str],
     methods: list[str],
     seeds: list[int],
-    paths: Mapping[tuple[int, int], Path],
+    paths: Mapping[tuple[int, int], Sequence[Path]],
 ) -> Iterator[Counts]:
     """The counts of a federation's clients.
 
@@ -153,7 +156,8 @@ def assembled(
         clients: Its clients.
         methods: Names of the M methods.
         seeds: The S seeds.
-        paths: The file of each model, by the places of its method and its seed; one that is absent is a missing cell.
+        paths: The files of each model, one for each draw of the split, by the places of its method and its seed; where
+            one is absent, the cell is missing.
 
     Yields:
         One entry per client.
@@ -163,13 +167,13 @@ def assembled(
     """
     tested: dict[str, pd.DataFrame] = {}
     values: dict[tuple[str, int, int], Floats] = {}
-    for (m, s), path in paths.items():
-        for client, samples, counts in of_clients(path, task) if path.is_file() else ():
-            order = samples["sample"].argsort()
+    for (m, s), files in paths.items():
+        for client, samples, counts in of_clients(files, task) if all(path.is_file() for path in files) else ():
+            order = samples["sample"].argsort(kind="stable")
             about = samples.iloc[order].reset_index(drop=True)
             if not tested.setdefault(client, about).equals(about):
                 raise ValueError(
-                    f"{path}: client {client} was tested on other samples than with another model; evaluate again"
+                    f"{files[0]}: client {client} was tested on other samples than with another model; evaluate again"
                 )
             values[client, m, s] = by_unit(samples, counts, task)
     for client in clients:

@@ -40,7 +40,7 @@ def read_metrics(comparison: Comparison) -> pd.DataFrame:
 
 def cells_of(comparison: Comparison, runs: Iterable[Run]) -> pd.DataFrame:
     """Every cell that the runs should have led to: columns `ranks.CELLS`."""
-    return expected_cells(read_metrics(comparison), runs)
+    return expected_cells(read_metrics(comparison), runs, comparison.draw_of)
 
 
 def controls_of(runs: Iterable[Run]) -> set[str]:

@@ -1,4 +1,4 @@
-"""Job: how stable rates and ranks are: what other seeds, rounds, clients or test samples would say.
+"""Job: how stable rates and ranks are: what other seeds, rounds, clients, draws or test samples would say.
 
 The output is a CSV file with the columns federation (`all` for all together), method, varied, setting, quantity, rate
 and value. By what is varied and what is asked:
@@ -8,8 +8,11 @@ and value. By what is varied and what is asked:
   other was tested;
 * rounds, rate: the rate chosen where the validation score is averaged over the last k evaluated rounds (`setting`);
 * clients, rate: the share (`value`) of resampled sets of clients that would choose a rate;
-* samples, place: the share (`value`) of drawn test sets, and seeds, in which a method has a place (`setting`; 1 is the
-  best). Methods with equal average ranks share their places.
+* draws, average_rank: of a name that several draws of the split share, the average rank (`value`) on a draw alone
+  (`setting`, the draw's name), whose models are trained on other images, at a rate of its own, and tested on others;
+* samples, place: the share (`value`) of draws of all scores, as other test sets and seeds may give them (estimated, see
+  `benchmark.evaluation.standings`), in which a method has a place (`setting`; 1 is the best). Methods with equal
+  average ranks share their places.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -23,7 +26,7 @@ from benchmark.comparison import Comparison
 from benchmark.evaluation import counts
 from benchmark.evaluation.gathered import KEY
 from benchmark.evaluation.merit import merit
-from benchmark.evaluation.ranks import client_ranks, federation_ranks, overall_ranks
+from benchmark.evaluation.ranks import NO_DRAWS, client_ranks, federation_ranks, overall_ranks
 from benchmark.evaluation.reading import cells_of, controls_of, read_choices, read_runs, read_validation
 from benchmark.evaluation.select import best_rate, choose, final_scores, scores_by_round
 from benchmark.evaluation.standings import DRAWS, Standings, generator, standings
@@ -92,26 +95,32 @@ def over_clients(scores: pd.DataFrame, key: Sequence[str], draws: int, *, higher
     return dict(zip(ordered, shares.tolist(), strict=True))
 
 
-def ranks(cells: pd.DataFrame, controls: Collection[str]) -> Iterator[Row]:
-    """The average ranks that each seed alone gives.
+def ranks(cells: pd.DataFrame, controls: Collection[str], draw_of: Mapping[str, str] = NO_DRAWS) -> Iterator[Row]:
+    """The average ranks that each seed alone gives, and each draw of a federation alone.
 
     Args:
         cells: Columns `ranks.CELLS`.
         controls: Methods that are not ranked.
+        draw_of: By federations that are draws: the name that they share.
 
     Yields:
         Rows of the output.
     """
     for seed, own in cells.groupby("seed"):
         table = client_ranks(own, controls)
-        averages = {**{str(d): row for d, row in federation_ranks(table).iterrows()}, ALL: overall_ranks(table)}
+        averages = {str(name): row for name, row in federation_ranks(table).iterrows()}
+        averages[ALL] = overall_ranks(table, draw_of)
         for federation, row in averages.items():
             for method, rank in row.items():
                 yield federation, str(method), "seeds", str(seed), "average_rank", "", float(rank)
+    alone = federation_ranks(client_ranks(cells, controls))
+    for draw, shared in draw_of.items():
+        for method, rank in zip(alone.columns, alone.loc[draw].to_numpy(float), strict=True):
+            yield shared, str(method), "draws", draw, "average_rank", "", float(rank)
 
 
 def placed(held: Standings) -> Iterator[Row]:
-    """The places that methods have on other test sets.
+    """The places that methods may have on other test sets.
 
     Args:
         held: Where the methods stand.
@@ -150,7 +159,7 @@ def rows(comparison: Comparison, draws: int) -> Iterator[Row]:
 
     Args:
         comparison: What was compared.
-        draws: How many sets of clients, and test sets, are drawn.
+        draws: How many sets of clients, and of scores, are drawn.
 
     Yields:
         Rows of the output.
@@ -161,16 +170,16 @@ def rows(comparison: Comparison, draws: int) -> Iterator[Row]:
     for row, choice in read_choices(comparison).items():
         own = [run for run in runs if (run["federation"], run["method"]["name"]) == row]
         yield from rates(own, validation[row], choice["last_rounds"], draws=draws)
-    yield from ranks(cells, controls)
-    yield from placed(standings(counts.read(comparison, cells), controls, draws))
+    yield from ranks(cells, controls, comparison.draw_of)
+    yield from placed(standings(counts.read(comparison, cells), controls, draws, comparison.draw_of))
 
 
 def main(comparison: GivenPath, draws: int = DRAWS) -> None:
-    """Write `stability.csv` beside the comparison: what other seeds, rounds, clients or test samples would say.
+    """Write `stability.csv` beside the comparison: what other seeds, rounds, clients, draws or samples would say.
 
     Args:
         comparison: The comparison, `results/NAME/comparison.json`.
-        draws: How many sets of clients, and test sets, are drawn.
+        draws: How many sets of clients, and of scores, are drawn.
     """
     held = Comparison.read(comparison)
     table = pd.DataFrame(list(rows(held, draws)), columns=STABILITY)

@@ -75,16 +75,23 @@ class Standings:
         methods: Names of the M methods.
         ranked: Names of the R methods that are ranked.
         sites: By federation and client.
+        draws: Federations that do not count among all: draws, of which the name that they share has sites too.
     """
 
     methods: Sequence[str]
     ranked: Sequence[str]
     sites: dict[tuple[str, str], Site]
+    draws: Collection[str] = ()
 
     @cached_property
     def federations(self) -> list[str]:
         """The federations, in the order of the clients."""
         return list(dict.fromkeys(federation for federation, _ in self.sites))
+
+    @cached_property
+    def counted(self) -> list[str]:
+        """The federations that count among all."""
+        return [name for name in self.federations if name not in self.draws]
 
     def of(self, federation: str) -> dict[str, Site]:
         """The clients of a federation."""
@@ -97,15 +104,15 @@ class Standings:
     def corrected(self, federation: str) -> Estimate | None:
         """Mean chance-corrected scores over the clients that have them, or over `ALL` federations; None without any."""
         if federation == ALL:
-            parts = {name: found for name in self.federations if (found := self.corrected(name)) is not None}
-            return mean_of(parts) if len(parts) == len(self.federations) else None
+            parts = {name: found for name in self.counted if (found := self.corrected(name)) is not None}
+            return mean_of(parts) if len(parts) == len(self.counted) else None
         own = {client: found for client, site in self.of(federation).items() if (found := site.corrected) is not None}
         return mean_of(own) if own else None
 
     def average_rank(self, federation: str) -> Floats:
         """The ranked methods' average ranks on a federation, or over `ALL` federations, (B + 1, R)."""
         parts: list[Floats] = (
-            [self.average_rank(name) for name in self.federations]
+            [self.average_rank(name) for name in self.counted]
             if federation == ALL
             else [site.ranks for site in self.of(federation).values()]
         )
@@ -115,24 +122,27 @@ class Standings:
     def freedom(self, federation: str) -> Floats:
         """Degrees of freedom of differences of two ranked methods, (R, R): of their means, and over `ALL` the least."""
         if federation == ALL:
-            return np.min([self.freedom(name) for name in self.federations], axis=0)
+            return np.min([self.freedom(name) for name in self.counted], axis=0)
         chosen = [self.methods.index(method) for method in self.ranked]
         found: Floats = self.mean(federation).differences()[2][np.ix_(chosen, chosen)]
         return found
 
     def reason(self, federation: str) -> str:
         """Why average ranks have no intervals; empty where they have."""
-        names = self.federations if federation == ALL else [federation]
+        names = self.counted if federation == ALL else [federation]
         return "; ".join(found for name in names if (found := self.mean(name).reason))
 
 
-def standings(counts: Sequence[Counts], controls: Collection[str], draws: int = DRAWS) -> Standings:
+def standings(
+    counts: Sequence[Counts], controls: Collection[str], draws: int = DRAWS, parts: Collection[str] = ()
+) -> Standings:
     """Score and rank all methods, and draw the ranks of other test sets and seeds.
 
     Args:
         counts: The counts of every client, as `counts.read` returns them.
         controls: Methods that are not ranked.
         draws: The number B of draws.
+        parts: Federations that do not count among all; see `Standings.draws`.
 
     Returns:
         Where the methods stand.
@@ -153,7 +163,7 @@ def standings(counts: Sequence[Counts], controls: Collection[str], draws: int = 
             "" if rarest is None else client.task.part_names[rarest],
             _ranks(client, found, chosen, draws),
         )
-    return Standings(methods, [methods[place] for place in chosen], sites)
+    return Standings(methods, [methods[place] for place in chosen], sites, parts)
 
 
 def generator(*key: str) -> np.random.Generator:

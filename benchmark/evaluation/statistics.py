@@ -87,7 +87,7 @@ class Statistics:
         return table[own].set_index(["method", "other"])
 
     def places(self, federation: str = ALL) -> pd.DataFrame:
-        """Shares of drawn test sets: a row per ranked method, a column per place."""
+        """Shares of draws of all scores: a row per ranked method, a column per place."""
         table = self.stability
         rows = table[(table["federation"] == federation) & (table["quantity"] == "place")]
         return rows.astype({"setting": int}).pivot(index="method", columns="setting", values="value")
@@ -104,6 +104,13 @@ class Statistics:
         table = self.stability
         own = (table["federation"] == federation) & (table["method"] == method) & (table["varied"] == "clients")
         return float(table.loc[own & (table["rate"] == rate), "value"].sum())
+
+    def by_draw(self, name: str) -> pd.DataFrame:
+        """Average ranks on every draw alone of those that share a name: a row per ranked method, a column per draw."""
+        table = self.stability
+        rows = table[(table["federation"] == name) & (table["varied"] == "draws")]
+        draws = list(dict.fromkeys(rows["setting"]))
+        return rows.pivot(index="method", columns="setting", values="value")[draws]
 
     def _scores(self, federation: str) -> pd.DataFrame:
         """One method's scores, whose columns about test sets are those of all."""

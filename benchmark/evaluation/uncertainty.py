@@ -149,12 +149,17 @@ def _pairs(
 
 
 def _first(held: Standings, federation: str) -> tuple[str, str]:
-    return next(key for key in held.sites if federation in (key[0], ALL))
+    return next(key for key in held.sites if key[0] in _meant(held, federation))
+
+
+def _meant(held: Standings, federation: str) -> Sequence[str]:
+    return held.counted if federation == ALL else [federation]
 
 
 def _about(held: Standings, federation: str, client: str, quantity: str) -> dict[str, object]:
     """What is the same for all methods: of means, the client's numbers that has the fewest groups of a part."""
-    own = [site for (d, c), site in held.sites.items() if federation in (d, ALL) and client in (c, MEAN)]
+    meant = _meant(held, federation)
+    own = [site for (d, c), site in held.sites.items() if d in meant and client in (c, MEAN)]
     rarest = min(own, key=lambda site: site.fewest)
     return {
         "federation": federation,
@@ -176,8 +181,9 @@ def main(comparison: GivenPath, draws: int = DRAWS) -> None:
     held = Comparison.read(comparison)
     runs = read_runs(held)
     cells, controls = cells_of(held, runs), controls_of(runs)
-    found = standings(counts.read(held, cells), controls, draws)
-    intervals, compared, tests = frame(found), comparisons(found), significance(cells, controls)
+    found = standings(counts.read(held, cells), controls, draws, held.draw_of)
+    tests = significance(cells[~cells["federation"].isin(held.draw_of)], controls)
+    intervals, compared = frame(found), comparisons(found)
     with atomic(held.folder / "intervals.parquet") as temporary:
         intervals.to_parquet(temporary, index=False)
     write_text(held.folder / "comparisons.csv", compared.to_csv(index=False))

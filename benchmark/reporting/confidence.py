@@ -5,7 +5,8 @@ from collections import Counter
 from benchmark.evaluation.statistics import ALL
 from benchmark.reporting.grid import Cell, Column, Grid, measured
 from benchmark.reporting.inputs import Results
-from benchmark.reporting.measure import Measure
+from benchmark.reporting.measure import Measure, over_seeds, within
+from benchmark.reporting.tables import intervals
 
 
 def friedman(results: Results) -> str:
@@ -81,7 +82,7 @@ def places(results: Results) -> Grid | None:
         )
     rough = (
         " Some test sets are too small to say how that is, so that these shares are rough."
-        if any(results.statistics.without_intervals(name) for name in results.federations)
+        if any(results.statistics.without_intervals(name) for name in results.counted)
         else ""
     )
     single = (
@@ -95,6 +96,82 @@ def places(results: Results) -> Grid | None:
         f" give them.{rough}{single}"
     )
     return Grid(columns, rows, [], caption)
+
+
+def ranks_by_draw(results: Results, name: str) -> Grid | None:
+    """How stable average ranks are over the draws of a split.
+
+    Args:
+        results: The results, with their statistics.
+        name: The name that the draws share.
+
+    Returns:
+        The table, with the best of all draws together first; None where there are no statistics.
+    """
+    table = results.statistics.by_draw(name)
+    if table.empty:
+        return None
+    together = results.federation_ranks.T[name].reindex(table.index).sort_values(kind="stable")
+    ranks = table.loc[together.index]
+    count, rows = len(ranks.columns), []
+    for place, (method, own) in enumerate(zip(ranks.index, ranks.to_numpy(float), strict=True)):
+        last = place + 1 == len(ranks)
+        ahead = 0 if last else int((own < ranks.iloc[place + 1].to_numpy(float)).sum())
+        rows.append(
+            [
+                Cell(results.methods[str(method)].title),
+                measured(Measure(float(together[method])), 2),
+                *(measured(Measure(float(rank)), 2) for rank in own),
+                measured(Measure(float(own.mean())), 2),
+                measured(Measure(float(own.max() - own.min())), 2),
+                Cell("—") if last else Cell(f"{ahead} of {count}", ahead),
+            ]
+        )
+    columns = [
+        Column("Method", number=False),
+        Column("Together", "min"),
+        *(Column(f"Draw {number + 1}", "min") for number in range(count)),
+        Column("Mean of draws", "min"),
+        Column("Range", "min"),
+        Column("Before the next in"),
+    ]
+    caption = (
+        f"{results.title(name)}: average ranks of {len(rows)} methods on {count} draws of the split. Every draw is"
+        " trained and tested by itself, at a rate of its own. Together: of scores on the test images of all draws."
+        " Range: the largest less the smallest. Before the next in: in how many draws the method has a better average"
+        " rank than the one below it; in the others the two have changed places, or are equal."
+    )
+    return Grid(columns, rows, [], caption)
+
+
+def scores_together(results: Results, name: str) -> Grid:
+    """Every client's score on the test images of all draws of a split.
+
+    Args:
+        results: The results, with their statistics.
+        name: The name that the draws share.
+
+    Returns:
+        The table.
+    """
+    sites, best, interval = results.sites(name), results.best(name), results.statistics.interval
+    rows = {
+        method: [
+            Cell(results.methods[method].title),
+            *(measured(within(results.score_of(name, method, c), interval(method, "score", name, c))) for c in sites),
+            measured(within(over_seeds(results.cells_of(name, method)), interval(method, "mean", name))),
+        ]
+        for method in results.order
+    }
+    brackets = intervals(results, [name])
+    caption = (
+        f"{results.title(name)}: {results.score(name)} on the test images of all"
+        f" {len(results.comparison.draws(name))} draws together, each predicted by the model of its draw. What several"
+        f" draws test counts once for each, and in intervals as one.{f' {brackets}.' if brackets else ''}"
+    )
+    columns = [Column("Method", number=False), *(Column(title, best) for title in sites.values()), Column("Mean", best)]
+    ranked, controls = ([rows[m] for m in results.order if (m in results.controls) is c] for c in (False, True))
+    return Grid(columns, ranked, controls, caption)
 
 
 def rates(results: Results, federation: str) -> Grid:

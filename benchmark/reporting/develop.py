@@ -4,6 +4,7 @@ The tables are those of the results, with validation scores in place of test sco
 the end of training. Nothing that was tested is read. They flatter: the rate was chosen by these very scores.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,9 +43,11 @@ def on_validation(comparison: Comparison) -> Results:
             parts.append(
                 scores.assign(federation=about[0], method=about[1], metric=chosen["score"], n=float("nan"))[COLUMNS]
             )
+    metrics = pd.concat(parts, ignore_index=True)
+    metrics = pd.concat([metrics, _over_draws(metrics, comparison.draw_of)], ignore_index=True)
     return Results(
         comparison=comparison,
-        metrics=pd.concat(parts, ignore_index=True),
+        metrics=metrics,
         runs=[own for row in rows for own in row["runs"]],
         selected={(row["federation"], row["method"]): row["selected"] for row in rows},
         images="validation",
@@ -66,6 +69,14 @@ def main(comparison: GivenPath, output: Path) -> None:
     for name, (frame, grid) in made.items():
         write_text(output / f"{name}.csv", frame.to_csv(index=False))
         write_text(output / f"{name}.md", markdown(replace(grid, notes=[*grid.notes, NOTE])))
+
+
+def _over_draws(metrics: pd.DataFrame, draw_of: Mapping[str, str]) -> pd.DataFrame:
+    """Under the name that draws share, the mean of their scores, since no samples are kept; NaN where one diverged."""
+    shared = metrics.assign(federation=metrics["federation"].map(draw_of)).dropna(subset="federation")
+    keys = [name for name in COLUMNS if name not in ("value", "n")]
+    means = shared.groupby(keys, sort=False)["value"].mean(skipna=False).reset_index()
+    return means.assign(n=float("nan"))[COLUMNS]
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import pandas as pd
 from benchmark.comparison import Comparison
 from benchmark.evaluation import overlap
 from benchmark.evaluation.gathered import KEY
-from benchmark.evaluation.ranks import client_ranks, expected_cells, overall_ranks
+from benchmark.evaluation.ranks import client_ranks, expected_cells, federation_ranks, overall_ranks
 from benchmark.evaluation.reading import controls_of, read_choices, read_looks, read_metrics, read_runs, read_validation
 from benchmark.evaluation.statistics import ALL, MEAN, Statistics, read
 from benchmark.reporting.measure import Measure
@@ -93,16 +93,27 @@ class Results:
     images: Literal["test", "validation"] = "test"
     looks: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def manifests(self) -> Mapping[str, Mapping[str, Any]]:
-        """What each federation holds."""
-        return self.comparison.manifests
+        """What each federation holds; of a name that draws share, what the first draw holds."""
+        held = self.comparison
+        return {**held.manifests, **{name: held.manifest(name) for name in held.draw_of.values()}}
 
     @cached_property
     def federations(self) -> list[str]:
         """The federations that there are runs of, in the order in which they are shown."""
         trained = {run["federation"] for run in self.runs}
         return [federation for federation in self.comparison.federations if federation in trained]
+
+    @property
+    def counted(self) -> list[str]:
+        """The names that count as one federation each on the leaderboard: draws of one together."""
+        return list(dict.fromkeys(self.comparison.draw_of.get(name, name) for name in self.federations))
+
+    @property
+    def drawn(self) -> list[str]:
+        """Those of them that are several draws."""
+        return [name for name in self.counted if name in self.comparison.draw_of.values()]
 
     @cached_property
     def methods(self) -> dict[str, MethodInfo]:
@@ -155,7 +166,7 @@ class Results:
     @cached_property
     def cells(self) -> pd.DataFrame:
         """Every expected test score: columns `ranks.CELLS`."""
-        return expected_cells(self.metrics, self.runs)
+        return expected_cells(self.metrics, self.runs, self.comparison.draw_of)
 
     @cached_property
     def corrected(self) -> pd.DataFrame:
@@ -172,7 +183,7 @@ class Results:
     @property
     def correctable(self) -> bool:
         """Whether chance-corrected scores can be averaged over all federations: each has a client that has them."""
-        return set(self.corrected["federation"]) == set(self.federations)
+        return set(self.counted) <= set(self.corrected["federation"])
 
     @cached_property
     def scores_of(self) -> dict[tuple[str, str, str], Measure]:
@@ -231,9 +242,19 @@ class Results:
         return client_ranks(self.cells, self.controls)
 
     @cached_property
+    def federation_ranks(self) -> pd.DataFrame:
+        """The ranked methods' average ranks, one row per federation, and per name that draws share."""
+        return federation_ranks(self.ranks)
+
+    @cached_property
+    def overall(self) -> "pd.Series[float]":
+        """The ranked methods' average ranks over all federations."""
+        return overall_ranks(self.ranks, self.comparison.draw_of)
+
+    @cached_property
     def order(self) -> list[str]:
         """The methods in the leaderboard's order, controls last."""
-        ranks = overall_ranks(self.ranks).sort_values(kind="stable")
+        ranks = self.overall.sort_values(kind="stable")
         return [*(str(name) for name in ranks.index), *self.controls]
 
     def runs_of(self, federation: str, method: str, rate: str | None = None) -> list[Mapping[str, Any]]:
@@ -272,7 +293,8 @@ class Results:
 
     def sites(self, federation: str) -> dict[str, str]:
         """What a table calls each client of a federation: its id and the name of its site."""
-        runs = [run for run in self.runs if run["federation"] == federation]
+        draws = self.comparison.draws(federation)
+        runs = [run for run in self.runs if run["federation"] in draws]
         trained = dict.fromkeys(str(client) for run in runs for client in run["clients"])
         names = {client: str(self.manifests[federation]["clients"][client]["name"]) for client in trained}
         return {c: name if name in ("", c) else f"{c} {name}" for c, name in names.items()}

@@ -1,7 +1,8 @@
 """Job: the leaderboard: all federations in one table, a row per method.
 
-A federation counts once, however many clients it has: the average rank and the chance-corrected mean are means over
-federations of means over clients. Every federation has a mean score of its own: chance levels differ, and scores may.
+A federation counts once, however many clients it has, and however many draws of its split there are: the average rank
+and the chance-corrected mean are means over federations of means over clients. Every federation has a mean score of its
+own: chance levels differ, and scores may.
 `hurt` counts the clients on which a method does worse than the control `local`, training alone. The worst client, and
 `spread`, the difference between a method's best and worst client of a federation averaged over federations, are of
 chance-corrected scores; where these cannot be computed, there are none.
@@ -17,7 +18,6 @@ import pandas as pd
 
 from benchmark.disk import readable
 from benchmark.evaluation.merit import DIGITS
-from benchmark.evaluation.ranks import overall_ranks
 from benchmark.files import write_text
 from benchmark.job import GivenPath, run
 from benchmark.reporting.grid import Cell, Column, Grid, markdown, measured
@@ -80,15 +80,15 @@ def entries(results: Results) -> list[Entry]:
     Returns:
         One row per method that there are runs of.
     """
-    ranks = overall_ranks(results.ranks)
+    ranks = results.overall
     places = ranks.round(DIGITS).rank(method="min")
     interval = results.statistics.interval
     clients = {name: _client_scores(results, name) for name in results.methods}
     found = []
     for name, method in results.methods.items():
         rank = within(rank_of(ranks, name), interval(name, "average_rank"))
-        means = {f: over_seeds(results.cells_of(f, name)) for f in results.federations}
-        corrected = mean_of([over_seeds(results.cells_of(f, name, corrected=True)) for f in results.federations])
+        means = {f: over_seeds(results.cells_of(f, name)) for f in results.counted}
+        corrected = mean_of([over_seeds(results.cells_of(f, name, corrected=True)) for f in results.counted])
         scaled = _client_scores(results, name, corrected=True)
         worst_client, worst = _worst(scaled)
         hurt, compared = _hurt(results, clients, name)
@@ -99,11 +99,11 @@ def entries(results: Results) -> list[Entry]:
                 method=method,
                 rank=rank,
                 means={f: within(mean, interval(name, "mean", f)) for f, mean in means.items()},
-                gains={f: results.gain(f, name) for f in results.federations if results.comparison.alone},
+                gains={f: results.gain(f, name) for f in results.counted if results.comparison.alone},
                 corrected=within(corrected, interval(name, "corrected_mean")),
                 worst=worst,
                 worst_client=worst_client,
-                spread=_spread(scaled, results.federations),
+                spread=_spread(scaled, results.counted),
                 hurt=hurt,
                 compared=compared,
                 rates={federation: results.rate(federation, name) for federation in results.federations},
@@ -176,10 +176,10 @@ def grid(results: Results) -> Grid:
         Column("Method", number=False),
         Column(f"Average rank (of {len(ranked)})", "min"),
         Column("Place may be"),
-        *(Column(f"Mean {results.score(name)}, {name}", results.best(name)) for name in results.federations),
+        *(Column(f"Mean {results.score(name)}, {name}", results.best(name)) for name in results.counted),
         *(
             Column(f"Collaborative gain, {name}", results.best(name))
-            for name in results.federations
+            for name in results.counted
             if results.comparison.alone
         ),
         *(
@@ -191,9 +191,9 @@ def grid(results: Results) -> Grid:
         Column("Bytes per round"),
         Column("Training time"),
     ]
-    seeds, brackets = ", ".join(map(str, results.seeds)), intervals(results, results.federations)
+    seeds, brackets = ", ".join(map(str, results.seeds)), intervals(results, results.counted)
     no_places = _no_places(results)
-    titles = " and ".join(results.title(federation) for federation in results.federations)
+    titles = " and ".join(results.title(name) for name in results.counted)
     caption = (
         f"{len(ranked)} ranked methods on {titles}: {results.scores} on {results.images} images; seeds: {seeds}."
         f" Average rank: the rank among the {len(ranked)} ranked methods, 1 being the best, averaged over seeds and"
@@ -209,7 +209,7 @@ def grid(results: Results) -> Grid:
         rows=[_cells(results, entry) for entry in ranked],
         controls=[_cells(results, entry) for entry in found if entry.method.control],
         caption=caption,
-        notes=[*no_places, *head_notes(results), *origin_notes(results), *look_notes(results)],
+        notes=[*no_places, *draw_notes(results), *head_notes(results), *origin_notes(results), *look_notes(results)],
     )
 
 
@@ -229,7 +229,7 @@ def main(comparison: GivenPath, csv: Path, md: Path) -> None:
 
 def _no_places(results: Results) -> list[str]:
     """Why no method has a place, where none has one."""
-    why = too_few(results, results.federations)
+    why = too_few(results, results.counted)
     placed = any(place_of(results, name).value is not None for name in results.methods)
     return [f"Why no place is given: {why[0].lower()}{why[1:]}"] if why and not placed else []
 
@@ -243,6 +243,17 @@ def head_notes(results: Results) -> list[str]:
     of = {policy: [named[n] for n in named if heads[n]["policy"] == policy] for policy in ("personal", "shared")}
     policies = [f"{policy} in {' · '.join(titles)}" for policy, titles in of.items() if titles]
     return [f"Head: {'; '.join(policies)}. § The method says so itself; all others follow the configuration."]
+
+
+def draw_notes(results: Results) -> list[str]:
+    """What is several draws of the split: a line for each."""
+    tested = "of the test images of all draws together"
+    score = tested if results.images == "test" else "the mean over draws"
+    return [
+        f"{results.title(name)}: {len(results.comparison.draws(name))} draws of the split, each with models and rates"
+        f" of its own, count as one federation; a client's score is {score}."
+        for name in results.drawn
+    ]
 
 
 def human_seconds(seconds: float) -> str:
@@ -286,10 +297,11 @@ def _cells(results: Results, entry: Entry) -> list[Cell]:
 
 def _client_scores(results: Results, method: str, *, corrected: bool = False) -> dict[tuple[str, str], Measure]:
     """A method's score on every client that it was trained on, by federation and client."""
-    trained = {run["federation"] for run in results.runs if run["method"]["name"] == method}
+    runs = (run["federation"] for run in results.runs if run["method"]["name"] == method)
+    trained = {results.comparison.draw_of.get(name, name) for name in runs}
     return {
         (federation, client): results.score_of(federation, method, client, corrected=corrected)
-        for federation in results.federations
+        for federation in results.counted
         if federation in trained
         for client in results.sites(federation)
         if not corrected or (federation, method, client) in results.corrected_scores_of

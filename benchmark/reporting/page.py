@@ -12,7 +12,6 @@ from typing import Any
 import pandas as pd
 
 from benchmark.comparison import LOCAL
-from benchmark.evaluation.ranks import federation_ranks
 from benchmark.evaluation.statistics import ALL, FEW_GROUPS
 from benchmark.methods import discovered
 from benchmark.reporting.inputs import Difference, Results
@@ -84,7 +83,7 @@ def _federation(
         }
         for client, title in sites.items()
     ]
-    ranks = federation_ranks(results.ranks).T.get(federation, pd.Series(dtype=float))
+    ranks = results.federation_ranks.T.get(federation, pd.Series(dtype=float))
     here = published[published["federation"] == federation]
     rows = {}
     for method in (name for name in results.order if name in trained):

@@ -14,7 +14,6 @@ import pandas as pd
 import tyro
 
 from benchmark.evaluation.estimate import LEAST_GROUPS
-from benchmark.evaluation.ranks import federation_ranks
 from benchmark.evaluation.statistics import ALL, FEW_GROUPS
 from benchmark.files import write_text
 from benchmark.job import GivenPath, run
@@ -127,7 +126,7 @@ def rows(results: Results, federation: str, published: pd.DataFrame) -> list[Row
     Returns:
         One row per method that there are runs of.
     """
-    ranks = federation_ranks(results.ranks).T.get(federation, pd.Series(dtype=float))
+    ranks = results.federation_ranks.T.get(federation, pd.Series(dtype=float))
     interval = results.statistics.interval
     here = published[published["federation"] == federation]
     trained = {run["method"]["name"] for run in results.runs if run["federation"] == federation}

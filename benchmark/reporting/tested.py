@@ -40,18 +40,18 @@ def client_tests(results: Results) -> ClientTests:
         results: The results.
 
     Returns:
-        By federation and client; a federation without clients where nothing was tested. All models of a client were
-        tested on the same samples.
+        By federation and client, and by the name that draws share; without clients where nothing was tested. All models
+        of a client were tested on the same samples.
     """
-    found: ClientTests = {federation: {} for federation in results.federations}
+    found: ClientTests = {federation: {} for federation in (*results.federations, *results.drawn)}
     for federation, own in found.items():
         task = results.task(federation)
-        tested = [path for method in results.order for path in _files(results, federation, method)]
-        for path in tested[:1]:
-            for client, about, values in counts.of_clients(path, task):
+        tested = [paths for method in results.order for paths in _files(results, federation, method)]
+        for paths in tested[:1]:
+            for client, about, values in counts.of_clients(paths, task):
                 grouped = counts.added(about["group"], values)
                 cases = int(about["case"].nunique()) if task.unit == "case" else None
-                own[client] = ClientTest(len(about), len(grouped), task.support(grouped), cases)
+                own[client] = ClientTest(about["sample"].nunique(), len(grouped), task.support(grouped), cases)
     return found
 
 
@@ -69,8 +69,8 @@ def confusions(results: Results, federation: str, method: str) -> dict[str, Floa
     """
     task = results.task(federation)
     found: dict[str, Floats] = {}
-    for path in _files(results, federation, method):
-        for client, _, values in counts.of_clients(path, task):
+    for paths in _files(results, federation, method):
+        for client, _, values in counts.of_clients(paths, task):
             if (matrix := task.confusion(values)) is not None:
                 found[client] = found.get(client, 0.0) + matrix
     return found
@@ -93,7 +93,7 @@ def stated(results: Results, federation: str, method: str) -> dict[str, Floats]:
     """
     task = results.task(federation)
     found: dict[str, list[Floats]] = {}
-    for path in _files(results, federation, method):
+    for path in (path for paths in _files(results, federation, method) for path in paths):
         kept = pd.read_parquet(path.with_name(counts.KEPT))
         names = [name for name in kept if str(name).startswith("probability_")]
         if not names:
@@ -102,15 +102,16 @@ def stated(results: Results, federation: str, method: str) -> dict[str, Floats]:
                 f" `kept` of the task {task.name} return the probability of every class, and evaluate again"
             )
         confidences = kept.groupby("client")[names]
-        for client, _, values in counts.of_clients(path, task):
+        for client, _, values in counts.of_clients([path], task):
             confidence = confidences.get_group(client).to_numpy(np.float64).max(1)
             hit = values[..., task.counted.index("hit")].sum(-1)
             found.setdefault(client, []).append(np.stack([confidence, hit], -1))
     return {client: np.concatenate(parts) for client, parts in found.items()}
 
 
-def _files(results: Results, federation: str, method: str) -> list[Path]:
-    """The counts of a row's tests, one file for each seed that was tested."""
-    seeds = sorted({run["seed"] for run in results.runs_of(federation, method)})
-    paths = (Path(results.comparison.places.test(federation, method, seed, counts.FILE)) for seed in seeds)
-    return [path for path in paths if path.is_file()]
+def _files(results: Results, federation: str, method: str) -> list[list[Path]]:
+    """The counts of a row's tests for each seed that was tested: a file, or one of every draw."""
+    draws = results.comparison.draws(federation)
+    seeds = sorted({run["seed"] for draw in draws for run in results.runs_of(draw, method)})
+    found = [results.comparison.tests(federation, method, seed, counts.FILE) for seed in seeds]
+    return [paths for paths in found if all(path.is_file() for path in paths)]

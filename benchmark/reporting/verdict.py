@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from benchmark.comparison import LOCAL
 from benchmark.evaluation.merit import DIGITS
-from benchmark.evaluation.ranks import overall_ranks
 from benchmark.evaluation.statistics import FEW_GROUPS
 from benchmark.reporting.inputs import MethodInfo, Results
 from benchmark.reporting.tables import too_few
@@ -54,7 +53,7 @@ def verdict(results: Results) -> Verdict | None:
     Returns:
         The verdict; None where no method has an average rank.
     """
-    ranks = overall_ranks(results.ranks).dropna()
+    ranks = results.overall.dropna()
     ranked = [name for name in results.order if name in ranks]
     if not ranked:
         return None
@@ -63,7 +62,7 @@ def verdict(results: Results) -> Verdict | None:
     known = {name: difference for name, difference in found.items() if difference is not None and difference.sure}
     against = [
         results.difference(leader, LOCAL, "score", federation, client)
-        for federation in results.federations
+        for federation in results.counted
         for client in results.sites(federation)
     ]
     compared = [difference for difference in against if difference is not None]
@@ -81,7 +80,7 @@ def verdict(results: Results) -> Verdict | None:
         hurt=signs.count(-1),
         compared=len(compared),
         unsure=sum(not difference.sure for difference in compared),
-        too_few=too_few(results, results.federations),
+        too_few=too_few(results, results.counted),
     )
 
 
@@ -95,23 +94,29 @@ def evidence(results: Results, tested: ClientTests) -> list[str]:
     Returns:
         The sentences: how much was tested, how often it was trained, how small classes are.
     """
-    clients = [one for own in tested.values() for one in own.values()]
+    held = {name: own for name, own in tested.items() if name not in results.comparison.draw_of}
+    clients = [one for own in held.values() for one in own.values()]
     parts = [int(n) for one in clients if one.support is not None for n in one.support if n]
     few, seeds = sum(n < FEW_GROUPS for n in parts), results.seeds
-    groups = results.groups(results.federations)
-    parted = [name for name, own in tested.items() if any(one.support is not None for one in own.values())]
+    groups = results.groups(results.counted)
+    parted = [name for name, own in held.items() if any(one.support is not None for one in own.values())]
     sentences = [
         f"{sum(one.samples for one in clients):,} test images of {sum(one.groups for one in clients):,} {groups},"
-        f" at {_counted(len(clients), 'client')} of {_counted(len(tested), 'federation')}.",
+        f" at {_counted(len(clients), 'client')} of {_counted(len(held), 'federation')}.",
         "One seed: what another run of the same training would give is not known."
         if len(seeds) == 1
         else f"{len(seeds)} seeds: every method was trained so often, at every rate.",
     ]
-    for federation, own in tested.items():
+    for federation, own in held.items():
         if cases := sum(one.cases or 0 for one in own.values()):
             sentences.append(
                 f"{results.title(federation)}: a score is the mean over a client's test cases, {cases} at all clients."
             )
+    for name in results.drawn:
+        sentences.append(
+            f"{len(results.comparison.draws(name))} draws of the split of {name}, all trained and tested; together they"
+            " count as one federation."
+        )
     if few:
         sentences.append(
             f"{few} of {len(parts)} classes at a client are tested on fewer than {FEW_GROUPS}"

@@ -172,6 +172,23 @@ def test_every_protocol_gives_a_sound_index(prepared: Prepared) -> None:
         pd.testing.assert_frame_equal(checked_index(dataset, root, protocol, 0), table)
 
 
+def test_the_protocols_that_are_drawn_and_no_others_follow_the_seed(prepared: Prepared) -> None:
+    """What planning relies on, which reads `drawn` and no data."""
+    dataset, request = prepared
+    root = dataset.prepare(request)
+    assert set(dataset.drawn) <= set(dataset.protocols)
+    for protocol in dataset.protocols:
+        count = dataset.drawn.get(protocol)
+        tables = [checked_index(dataset, root, protocol, seed) for seed in range(count or 6)]
+        tested = [frozenset(table.loc[table["split"] == "test", "sample"]) for table in tables]
+        assert (len(set(tested)) > 1) is (protocol in dataset.drawn), protocol
+        if count is not None:
+            groups = pd.concat([table.loc[table["split"] == "test", "group"].drop_duplicates() for table in tables])
+            assert sorted(groups) == sorted(tables[0]["group"].unique()), "every group is tested once"
+            assert checked_index(dataset, root, protocol, count).equals(tables[0])
+            assert all((table.groupby("group")["split"].nunique() == 1).all() for table in tables)
+
+
 def test_preparing_twice_changes_nothing(prepared: Prepared) -> None:
     dataset, request = prepared
     root = dataset.prepare(request)

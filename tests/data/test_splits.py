@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark.data.splits import cut
+from benchmark.data.splits import cut, folds
 
 
 def some_images(seed: int, groups: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -95,3 +95,31 @@ def test_fraction_out_of_range(fraction: float) -> None:
 def test_lengths_differ() -> None:
     with pytest.raises(ValueError, match="2 groups, but 3 strata"):
         cut(["a", "b"], [0, 1, 0], 0.2, 0)
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_folds_partition_groups_evenly(count: int) -> None:
+    """Every group is whole, in one fold; folds differ by one group at most, and by no more images than the largest."""
+    sizes = [40, 31, 17, 9, 9, 4, 1]
+    groups = np.repeat([f"p{k}" for k in range(len(sizes))], sizes)
+    fold = folds(groups, count)
+    of_group = {name: set(fold[groups == name]) for name in set(groups)}
+    assert all(len(found) == 1 for found in of_group.values())
+    held = [sum(found == {k} for found in of_group.values()) for k in range(count)]
+    assert sum(held) == len(sizes)
+    assert max(held) - min(held) <= 1
+    assert np.ptp(np.bincount(fold, minlength=count)) <= max(sizes)
+    order = np.random.default_rng(0).permutation(len(groups))
+    np.testing.assert_array_equal(folds(groups[order], count), fold[order])
+
+
+def test_folds_are_dealt_there_and_back_again() -> None:
+    """Seven groups of falling size to three folds: 0 1 2, 2 1 0, 0."""
+    groups = np.repeat(list("abcdefg"), [7, 6, 5, 4, 3, 2, 1])
+    fold = folds(groups, 3)
+    assert [int(fold[groups == name][0]) for name in "abcdefg"] == [0, 1, 2, 2, 1, 0, 0]
+
+
+def test_more_folds_than_groups_are_refused() -> None:
+    with pytest.raises(ValueError, match="2 groups cannot be dealt to 3 folds"):
+        folds(["a", "b"], 3)

@@ -83,7 +83,7 @@ def test_a_file_that_does_not_hold_what_the_task_counts_is_refused(change, said:
     path = paths(hand.write(tmp_path))[0]
     change(pd.read_parquet(path)).to_parquet(path)
     with pytest.raises(ValueError, match=said):
-        list(of_clients(path, TASK))
+        list(of_clients([path], TASK))
 
 
 def test_counts_survive_the_file_and_take_the_smallest_type_that_holds_them(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_counts_survive_the_file_and_take_the_smallest_type_that_holds_them(tmp_
     class Three(Distance):
         counted = ("small", "large", "broken")
 
-    ((client, read_about, found),) = of_clients(tmp_path / FILE, Three([]))
+    ((client, read_about, found),) = of_clients([tmp_path / FILE], Three([]))
     assert client == "x"
     pd.testing.assert_frame_equal(read_about, about)
     np.testing.assert_array_equal(found, values)

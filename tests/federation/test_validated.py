@@ -21,7 +21,7 @@ def test_the_validation_counts_of_a_run_give_the_score_that_selection_reads(plac
             scores = pd.read_parquet(folder / "metrics.parquet").query("metric == 'balanced_accuracy' and round == 2")
             last = scores[scores["split"] == "validation"].set_index("client")["value"]
             task = Classification(CLASSES)
-            found = list(of_clients(folder / choice.FILE, task))
+            found = list(of_clients([folder / choice.FILE], task))
             assert {client for client, _, _ in found} == set(last.index)
             for client, about, values in found:
                 assert float(task.score(by_unit(about, values, task))) == pytest.approx(last[client])

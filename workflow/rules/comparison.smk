@@ -41,7 +41,7 @@ rule collect:
         "python -m benchmark.evaluation.collect {input.comparison} > {log} 2>&1"
 
 
-# How sure and how stable all of it is. Every method sees the same resampled test sets.
+# How sure and how stable all of it is. Methods are compared on the same test samples.
 rule uncertainty:
     input:
         **plan.collected,

@@ -1,7 +1,8 @@
 """Camelyon17-WILDS: patches of lymph nodes from five hospitals, tumour or none.
 
 WILDS (Koh et al. 2021) has no split within a hospital: its own is made for training on three of them. For a
-federation of all five we assign each hospital's patients ourselves; see `benchmark.data.camelyon17_slides`.
+federation of all five we assign each hospital's patients ourselves; see `benchmark.data.camelyon17_slides`. That tests
+two patients of every hospital. Four folds test every patient once.
 """
 
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from benchmark.data.camelyon17_slides import SPLIT_OF
 from benchmark.data.dataset import SPLITS, Client, DataError, Dataset, Licence, Request, present, some
 from benchmark.data.download import DownloadError, Wanted, download
 from benchmark.data.extract import extract
+from benchmark.data.splits import folds
 from benchmark.errors import one_line
 from benchmark.files import write_text
 
@@ -48,7 +50,10 @@ class Camelyon17(Dataset):
     protocols: ClassVar[Mapping[str, str]] = {
         "patient_disjoint": "Our own split: whole patients train, validate or test, both classes in every split of "
         "every hospital, since WILDS has no test set within a hospital.",
+        "patient_folds": "Our own split: every hospital's patients are dealt to four folds, of which one is tested; "
+        "the four together test every patient once.",
     }
+    drawn: ClassVar[Mapping[str, int | None]] = {"patient_folds": 4}
 
     def locate(self, request: Request) -> Path | None:
         """The folder above WILDS' own: `source`, our folder, or the one that all of `data_root` shares."""
@@ -73,6 +78,8 @@ class Camelyon17(Dataset):
     def index(self, root: Path, protocol: str, split_seed: int) -> pd.DataFrame:
         """WILDS' labels and files, with the patient of every patch; see `Dataset.index`."""
         table = self._rows(root)
+        if count := self.drawn.get(protocol):
+            return table.assign(split=self._fold_for_testing(table, count, split_seed % count))
         split = self.splits(table["group"])
         if split.isna().any():
             unknown = sorted(set(table.loc[split.isna(), "group"]))
@@ -117,6 +124,16 @@ class Camelyon17(Dataset):
             }
         )
         return present(table, root, self.name)
+
+    def _fold_for_testing(self, table: pd.DataFrame, count: int, chosen: int) -> "pd.Series[str]":
+        """The split of every row where the chosen one of so many folds of each hospital's patients is tested."""
+        split = pd.Series("train", table.index)
+        for client, own in table.groupby("client"):
+            try:
+                split[own.index[folds(own["group"], count) == chosen]] = "test"
+            except ValueError as error:
+                raise DataError(f"{self.name}: hospital {client}: {error}") from None
+        return split
 
     def _verify(self, rows: pd.DataFrame, root: Path) -> None:
         """Compare every hospital's totals with the published ones, and make sure that no split lacks a class."""

@@ -56,6 +56,7 @@ class FedIsic2019(Dataset):
         "lesion_disjoint": "Our own split: per site a fifth of the images for testing, stratified by "
         "diagnosis, with no lesion on both sides. Not comparable with published numbers.",
     }
+    drawn: ClassVar[Mapping[str, int | None]] = {"lesion_disjoint": None}
 
     # short_side: pixels of the preprocessed images' short side; 0 accepts images of any size.
     options: ClassVar[Mapping[str, Option]] = {"short_side": SHORT_SIDE}

@@ -38,6 +38,8 @@ class ToySlides(Drawn, Camelyon17):
     homepage: ClassVar[str] = "https://wilds.stanford.edu/datasets/#camelyon17"
     protocols: ClassVar[Mapping[str, str]] = {
         "patient_disjoint": "Drawn patches of the real patients, who train, validate or test as in Camelyon17-WILDS.",
+        "patient_folds": "Drawn patches of the real patients, dealt to four folds per hospital, of which one is "
+        "tested; the four together test every patient once.",
     }
     # scale: share of the real number of patches; held: how many drawn patients stand for each who validates or tests,
     # since training alone costs much, and scores of few patients are unsure; styles: see `draw_slide`; side: height and

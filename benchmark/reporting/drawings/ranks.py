@@ -4,7 +4,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from benchmark.evaluation.ranks import federation_ranks, overall_ranks
 from benchmark.evaluation.statistics import ALL
 from benchmark.reporting.drawings.panels import look
 from benchmark.reporting.inputs import Results
@@ -12,8 +11,8 @@ from benchmark.reporting.inputs import Results
 
 def average_rank(results: Results) -> tuple[Figure, pd.DataFrame]:
     """The average rank of every ranked method with its interval; small marks are single federations."""
-    overall = overall_ranks(results.ranks)
-    parts = {ALL: overall, **{str(federation): row for federation, row in federation_ranks(results.ranks).iterrows()}}
+    overall, averages = results.overall, results.federation_ranks
+    parts = {ALL: overall, **{name: averages.loc[name] for name in results.counted if name in averages.index}}
     interval = results.statistics.interval
     numbers = pd.DataFrame(
         [

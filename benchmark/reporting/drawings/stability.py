@@ -1,4 +1,4 @@
-"""The figure of stability: places on resampled test sets, and the rates that other evidence would choose."""
+"""The figure of stability: places with drawn scores, ranks by draw of the split, and rates by other evidence."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ _ROW, _COLUMN = 0.25, 0.52
 
 
 def draw(results: Results) -> tuple[Figure, pd.DataFrame]:
-    """One panel of places over all federations, then one of rates per federation.
+    """One panel of places over all federations, one of ranks for several draws of a split, one of rates per federation.
 
     Args:
         results: The results, with their statistics.
@@ -29,12 +29,16 @@ def draw(results: Results) -> tuple[Figure, pd.DataFrame]:
     """
     table = results.statistics.stability
     ranked = [name for name in results.order if not results.methods[name].control]
-    heights = [len(ranked) + 1.6, *(len(results.order) + 1.6 for _ in results.federations)]
+    drawn = results.drawn
+    heights = [len(ranked) + 1.6] * (1 + len(drawn)) + [len(results.order) + 1.6] * len(results.federations)
     figure = Figure(figsize=(8.4, _ROW * (sum(heights) + 1) + 0.3 * len(heights)))
     panels = figure.subplots(len(heights), squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
-    shown = table[(table["quantity"] == "rate") | ((table["quantity"] == "place") & (table["federation"] == ALL))]
+    places = (table["quantity"] == "place") & (table["federation"] == ALL)
+    shown = table[(table["quantity"] == "rate") | places | (table["varied"] == "draws")]
     _places(panels[0], results, ranked)
-    for axes, federation in zip(panels[1:], results.federations, strict=True):
+    for axes, name in zip(panels[1:], drawn, strict=False):
+        _draws(axes, results, name)
+    for axes, federation in zip(panels[1 + len(drawn) :], results.federations, strict=True):
         _rates(axes, results, federation)
     return figure, shown.reset_index(drop=True)
 
@@ -43,13 +47,26 @@ def _places(axes: Axes, results: Results, ranked: Sequence[str]) -> None:
     """Shares of places, in per cent."""
     table = results.statistics.places()
     shares = table.reindex([name for name in ranked if name in table.index])
-    axes.set_title(f"Share of resampled test sets with each place of {len(ranked)}, in %")
+    axes.set_title(f"How often, in %, each place of {len(ranked)}, with scores as other test sets may give them")
     _matrix(axes, shares.to_numpy(float), _SHARE)
     for (row, column), share in np.ndenumerate(shares.to_numpy(float)):
         if round(100 * share):
             axes.annotate(f"{100 * share:.0f}", (column, row), ha="center", va="center", fontsize=7.5)
     axes.set_xticks(range(shares.shape[1]), [str(place) for place in shares.columns])
     axes.set_yticks(range(len(shares)), [results.methods[name].title for name in shares.index])
+
+
+def _draws(axes: Axes, results: Results, name: str) -> None:
+    """Average ranks on every draw of a split alone; coloured where they are far from the mean over draws."""
+    table = results.statistics.by_draw(name)
+    ranks = table.reindex([method for method in results.order if method in table.index])
+    values = ranks.to_numpy(float)
+    axes.set_title(f"{results.title(name)}: average rank by draw of the split")
+    _matrix(axes, np.abs(values - values.mean(axis=1, keepdims=True)) / max(len(ranks) - 1, 1), _AGREES)
+    for (row, column), rank in np.ndenumerate(values):
+        axes.annotate("" if np.isnan(rank) else f"{rank:.2f}", (column, row), ha="center", va="center", fontsize=7.5)
+    axes.set_xticks(range(values.shape[1]), [f"draw {number + 1}" for number in range(values.shape[1])])
+    axes.set_yticks(range(len(ranks)), [results.methods[method].title for method in ranks.index])
 
 
 def _rates(axes: Axes, results: Results, federation: str) -> None:
