@@ -171,6 +171,13 @@ class Network(ABC):
         """
 
 
+def covered(side: int, unit: int, by: str) -> None:
+    """A ValueError says that an image's side is no multiple of a number of pixels, and names those next to it."""
+    if side % unit:
+        near = " or ".join(str(unit * n) for n in (side // unit, side // unit + 1) if n)
+        raise ValueError(f"image_size: {side} is no multiple of {unit}, {by}; set it to {near}")
+
+
 def find(name: str) -> type[Network]:
     """The network of a module of `benchmark/models/`.
 

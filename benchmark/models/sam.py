@@ -42,7 +42,7 @@ from benchmark.models.attention import attend
 from benchmark.models.composed import Adapters, Composed
 from benchmark.models.dense import Dense
 from benchmark.models.heads import Upscaler, save_heads, weighted
-from benchmark.models.network import LEAVES, Setup
+from benchmark.models.network import LEAVES, Setup, covered
 
 PATCH = 16
 """Side of the square of pixels that one place of the grid stands for."""
@@ -318,8 +318,7 @@ class Sam(Composed):
     @classmethod
     def load(cls, setup: Setup) -> Self:
         """The network with its weights; tables that depend on the image's size are resampled to it."""
-        if setup.image_size % PATCH:
-            raise ValueError(f"image_size: {setup.image_size} is no multiple of {PATCH}, which the grid of SAM needs")
+        covered(setup.image_size, PATCH, "which the grid of SAM needs")
         body, head = build(setup.name, setup.arguments, setup.task.outputs, setup.image_size)
         pretrained: Mapping[str, Tensor] = {}
         if setup.weights is not None:

@@ -16,6 +16,7 @@ from timm.models.tiny_vit import ConvNorm, TinyVit
 from torch import Tensor, nn
 
 from benchmark.errors import one_line
+from benchmark.models.network import covered
 
 _5M = {"embed_dims": (64, 128, 160, 320), "depths": (2, 2, 6, 2), "num_heads": (2, 4, 5, 10)}
 """TinyViT-5M."""
@@ -63,8 +64,7 @@ class Encoder(nn.Module):
 
     def __init__(self, width: int, image_size: int, sizes: Mapping[str, Any] = MappingProxyType({})) -> None:
         super().__init__()
-        if image_size % 32:
-            raise ValueError(f"image_size: {image_size} is no multiple of 32, which TinyViT needs")
+        covered(image_size, 32, "which TinyViT needs")
         vit = _rebuilt(_original(sizes))
         self.patch_embed, self.stages = vit.patch_embed, vit.stages
         channels = self.stages[3].downsample.conv3.out_channels

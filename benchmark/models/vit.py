@@ -20,7 +20,7 @@ from benchmark.models.composed import Adapters, Composed
 from benchmark.models.dense import Dense
 from benchmark.models.heads import Head, Linear, Upscaler, save_heads, stages
 from benchmark.models.last_block import LastBlock
-from benchmark.models.network import Setup
+from benchmark.models.network import Setup, covered
 from benchmark.models.widened import widen
 from benchmark.tasks.task import Task
 
@@ -124,6 +124,7 @@ class ViT(Composed):
     def load(cls, setup: Setup) -> Self:
         """The transformer with its weights, its position embeddings resampled to the size of the images."""
         vit = build(setup.name, setup.arguments, setup.image_size)
+        covered(setup.image_size, vit.patch_embed.patch_size[0], f"the side of a patch of {setup.name}")
         if setup.weights is not None:
             state = checkpoint_filter_fn(load_file(setup.weights), vit)
             try:

@@ -345,8 +345,13 @@ def test_weights_of_another_network_are_refused(weights: Path, tmp_path: Path, c
 @pytest.mark.parametrize(
     ("name", "arguments", "size", "message"),
     [
-        ("sam_vit_base", {}, 100, "image_size: 100 is no multiple of 16"),
-        ("mobile_sam", {}, 80, "image_size: 80 is no multiple of 32"),
+        (
+            "sam_vit_base",
+            {},
+            100,
+            "100 is no multiple of 16, which the grid of SAM needs; set it to 96 or 112",
+        ),
+        ("mobile_sam", {}, 80, "image_size: 80 is no multiple of 32, which TinyViT needs; set it to 64 or 96"),
         ("sam", {}, 64, "there is no SAM 'sam'; allowed: sam_vit_base"),
         (
             "mobile_sam",

@@ -112,3 +112,10 @@ def test_the_small_transformer_of_these_tests_is_timms() -> None:
     vit = transformer()
     assert vit.pos_embed.shape == (1, 17, 48)
     assert len(vit.blocks) == 2
+
+
+def test_images_that_patches_do_not_cover_are_refused(stored: Path) -> None:
+    """The edge would be seen by no patch, and a mask's prediction would be smaller than the mask."""
+    said = f"image_size: 20 is no multiple of 8, the side of a patch of {VIT}; set it to 16 or 24"
+    with pytest.raises(ValueError, match=f"^{said}$"):
+        loaded(stored, VIT, ARGUMENTS, 20)
