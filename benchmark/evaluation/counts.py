@@ -1,6 +1,6 @@
 """Test samples as counts: what every model's prediction of every sample is worth, in numbers that add up.
 
-`counts.parquet` holds them, as `benchmark.tasks.counted` says. A score of any resampled test set follows from them
+`counts.parquet` holds them, as `benchmark.counted` says. A score of any resampled test set follows from them
 without looking at the samples again.
 
 A score is made of units, as the task says: of groups (what was collected together and is never split: the images of a
@@ -17,8 +17,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from benchmark.comparison import Comparison
+from benchmark.counted import ABOUT
 from benchmark.tasks import task as tasks
-from benchmark.tasks.counted import ABOUT
 from benchmark.tasks.task import Floats, Task
 
 FILE = "counts.parquet"

@@ -17,6 +17,7 @@ import pandas as pd
 import torch
 
 from benchmark.config import TrainingJob
+from benchmark.counted import ABOUT, frame
 from benchmark.data.packed import Split, open_test
 from benchmark.evaluation import counts
 from benchmark.evaluation.testing import every_client
@@ -24,7 +25,6 @@ from benchmark.federation import fault
 from benchmark.federation.job import Job
 from benchmark.files import atomic, digest, read_json, write_json, write_text
 from benchmark.job import GivenPath, JobError, as_json, run
-from benchmark.tasks.counted import ABOUT, frame
 from benchmark.tasks.task import Floats
 
 ALL_RATES = ["federation", "method", "rate", "seed", "client", "value"]

@@ -19,6 +19,7 @@ from safetensors.torch import save
 
 from benchmark import provenance
 from benchmark.config import TrainingJob
+from benchmark.counted import ABOUT, frame
 from benchmark.data.packed import Split, open_training
 from benchmark.federation import costs, methods, moved
 from benchmark.federation.client import ClientData, Lane, Samples
@@ -35,7 +36,6 @@ from benchmark.models import network
 from benchmark.sources import engine as engine_code
 from benchmark.sources import fingerprint
 from benchmark.tasks import task
-from benchmark.tasks.counted import ABOUT, frame
 
 _HISTORY = ("round", "client", "split", "metric", "value", "n")
 """Columns of `metrics.parquet`."""
@@ -186,7 +186,7 @@ class Job:
             deployed: The leaves that each client predicts with, of one lane, each of shape (1, ...).
 
         Returns:
-            Rows as `benchmark.tasks.counted.frame` makes them.
+            Rows as `benchmark.counted.frame` makes them.
         """
         learned, tables = self.engine.model.task, []
         for client, leaves in zip(self.engine.clients, deployed, strict=True):

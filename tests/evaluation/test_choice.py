@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from benchmark.counted import frame
 from benchmark.evaluation import choice
 from benchmark.evaluation.estimate import LEAST_GROUPS, mean_of, of_client
 from benchmark.evaluation.findings import coin_toss
-from benchmark.tasks.counted import frame
 from benchmark.tasks.task import Floats
 from tests.evaluation.given import counted, lost
 

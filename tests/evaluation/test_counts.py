@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from benchmark.comparison import Comparison
+from benchmark.counted import frame
 from benchmark.evaluation.counts import FILE, by_unit, of_clients, read
 from benchmark.tasks.classification import Classification
-from benchmark.tasks.counted import frame
 from tests.evaluation import hand
 from tests.evaluation.distance import Distance
 

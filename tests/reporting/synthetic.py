@@ -14,10 +14,10 @@ import pandas as pd
 from safetensors.numpy import save_file
 
 from benchmark.comparison import Places
+from benchmark.counted import ABOUT, frame
 from benchmark.evaluation import overlap, select
 from benchmark.files import read_json, write_json
 from benchmark.job import run as run_job
-from benchmark.tasks.counted import ABOUT, frame
 
 TITLES = {
     "fedit": "FedIT",

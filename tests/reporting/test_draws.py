@@ -41,7 +41,7 @@ def test_a_clients_score_is_of_the_samples_of_all_draws(results: Results) -> Non
         paths = [results.comparison.places.test(draw, method, 0, counts.FILE) for draw in DRAWS]
         rows = pd.concat(map(pd.read_parquet, paths))
         for client, own in rows.groupby("client"):
-            sums = own.groupby("part")[["hit", "true"]].sum()
+            sums = own.groupby("class")[["hit", "true"]].sum()
             shown = sums[sums["true"] > 0]
             expected = (shown["hit"] / shown["true"]).mean()
             assert results.score_of("toy_lesions", method, str(client)).mean == pytest.approx(expected)

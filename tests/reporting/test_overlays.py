@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 
 from benchmark.comparison import Comparison
+from benchmark.counted import frame
 from benchmark.evaluation import cases, counts, select
 from benchmark.files import read_json, write_json
 from benchmark.job import run
 from benchmark.reporting import figures, overlays, page, verdict
 from benchmark.reporting.inputs import Results, load
 from benchmark.reporting.tested import client_tests
-from benchmark.tasks.counted import frame
 from benchmark.tasks.segmentation import Segmentation
 from tests.reporting import synthetic
 

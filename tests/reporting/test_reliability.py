@@ -25,7 +25,7 @@ def loop(results: Results, federation: str, method: str, client: str) -> dict[in
         folder = Path(results.comparison.places.test(federation, method, seed, ""))
         said = pd.read_parquet(folder / counts.KEPT).set_index("sample")
         true = (
-            pd.read_parquet(folder / counts.FILE).query("true == 1 and client == @client").set_index("sample")["part"]
+            pd.read_parquet(folder / counts.FILE).query("true == 1 and client == @client").set_index("sample")["class"]
         )
         for sample, label in true.items():
             own = said.loc[sample].filter(like="probability_").to_numpy(dtype=float)

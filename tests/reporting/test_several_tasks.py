@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 
 import benchmark.tasks
+from benchmark.counted import ABOUT, frame
 from benchmark.evaluation import counts, select
 from benchmark.files import read_json, write_json
 from benchmark.job import run
 from benchmark.reporting import gallery
 from benchmark.reporting.inputs import load
 from benchmark.tasks import task as tasks
-from benchmark.tasks.counted import ABOUT, frame
 from tests.evaluation import distance
 from tests.reporting import browser, synthetic
 

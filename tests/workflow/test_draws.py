@@ -42,7 +42,7 @@ def test_patient_folds_test_every_patient_once_and_count_as_one(project: Project
     scores = clients[(clients["metric"] == "balanced_accuracy") & (clients["method"] == "fedit")]
     together = scores[scores["federation"] == "toy_slides"].set_index("client")["value"]
     for client, own in tested.groupby("client"):
-        by_class = own.groupby("part")[["hit", "true"]].sum()
+        by_class = own.groupby("class")[["hit", "true"]].sum()
         assert together[client] == pytest.approx((by_class["hit"] / by_class["true"]).mean())
     intervals = pd.read_parquet(results / "intervals.parquet").set_index(["federation", "client", "quantity", "method"])
     assert intervals.loc[("toy_slides", "3", "score", "fedit"), "groups"] == 10
