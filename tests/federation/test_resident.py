@@ -19,7 +19,8 @@ def pack(tmp_path: Path) -> Path:
     """Nine images of each of three clients, in turn, the last two of each for validation."""
     rows = [(CLIENTS[number % 3], number % 2, "validation" if number >= 21 else "train") for number in range(27)]
     table = pd.DataFrame(rows, columns=["client", "label", "split"])
-    table.assign(sample=table.index.astype(str), case=table.index.astype(str)).to_parquet(tmp_path / "train.parquet")
+    names = dict.fromkeys(("sample", "case", "group"), table.index.astype(str))
+    table.assign(**names).to_parquet(tmp_path / "train.parquet")
     np.save(tmp_path / "train.targets.npy", table["label"].to_numpy())
     images = np.arange(27, dtype=np.uint8).reshape(27, 1, 1, 1) * np.ones((1, 4, 4, 3), np.uint8)
     np.save(tmp_path / "train.npy", images)
@@ -47,7 +48,7 @@ def clients(
         augmentation=AugmentationSettings(),
         evaluate_every=1,
     )
-    return _clients(settings, pack, torch.device(device), resident)
+    return _clients(settings, pack, torch.device(device), resident)[0]
 
 
 def test_each_client_reads_its_own_images(pack: Path) -> None:
