@@ -225,7 +225,7 @@ def test_a_checkpoint_of_another_sam(
     tmp_path: Path,
 ) -> None:
     """One line says which tensor is missing or of another size, and what to set."""
-    save_file(change(random("sam_tiny", sizes)), tmp_path / "mine.safetensors")
+    save_file(change(random("sam_tiny", sizes, 0)), tmp_path / "mine.safetensors")
     given = f"backbone={{network: sam, name: sam_tiny, weights: mine.safetensors, arguments: {json.dumps(SMALL)}}}"
     status, told = doctor({"toy_volumes": {}}, given)
     assert status == 1
@@ -241,7 +241,7 @@ def test_a_sams_checkpoint_is_read(doctor: Callable[..., tuple[int, str]], tmp_p
     given = f"backbone={{network: sam, name: sam_tiny, weights: mine.safetensors, arguments: {json.dumps(SMALL)}}}"
     assert state(doctor({"toy_volumes": {}}, given)[1], "sam_tiny") == "missing"
     file = tmp_path / "mine.safetensors"
-    save_file(random("sam_tiny", SMALL), file)
+    save_file(random("sam_tiny", SMALL, 0), file)
     _, told = doctor({"toy_volumes": {}}, given)
     assert state(told, "sam_tiny") == "unverified"
     file.write_bytes(file.read_bytes()[:-1000])

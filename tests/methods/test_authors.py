@@ -195,7 +195,7 @@ def test_fedex_lora_sends_means_and_a_residue_whose_rank_is_that_of_all_clients(
     """Numbers of eight bytes: an adapter and a head up; down, these, and K r columns and rows of the residue."""
     ours = engine(method("fedex_lora"))
     pair, head = RANK * (INPUTS + FEATURES), CLASSES * (FEATURES + 1)
-    found = traffic(ours, 1)
+    found = traffic(ours.model, "shared", len(COUNTS), 1, torch.float64)
     assert list(found.up) == [8 * (pair + head)]
     assert list(found.down) == [8 * (pair + head + len(COUNTS) * pair)]
 

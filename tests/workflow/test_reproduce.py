@@ -93,7 +93,7 @@ def configured(project: Path, tmp_path: Path) -> dict[str, Any]:
     values = {
         **SMALL,
         "federations": {
-            "my_clinics": {"image_size": 16, "source": str(tmp_path / "files/clinics"), "validation": 0.3},
+            "my_clinics": {"image_size": 24, "source": str(tmp_path / "files/clinics"), "validation": 0.3},
         },
         "methods": ["local"],
         "backbone": backbone,
