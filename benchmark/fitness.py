@@ -46,7 +46,9 @@ def faults(config: Config) -> list[str]:
 def chosen(config: Config) -> list[str]:
     """The methods that a configuration runs; where it names none, all that can be trained on its network."""
     found = discovered().chosen(config.methods, config.own)
-    return [name for name in found if config.methods is not None or not _unknown_roles(config, name)]
+    if config.methods is not None:
+        return found
+    return [name for name in found if not _unknown_roles(config, trained(config, name, None))]
 
 
 def trained(config: Config, method: str, trains: Sequence[str] | None) -> tuple[str, ...]:
@@ -190,7 +192,7 @@ def _trained(config: Config) -> Iterator[str]:
                 f"trains: {method} trains {', '.join(needed)}, but the network {network} has no "
                 f"projections for lora; leave {method} out of `methods`, or set `trains`: [all], say"
             )
-        elif unknown := [role for role in needed if role not in roles]:
+        elif unknown := _unknown_roles(config, needed):
             yield (
                 f"trains: {method} trains {', '.join(unknown)}, which the network {network} has not; it has "
                 f"{', '.join(roles)}; leave {method} out of `methods`, or change `trains`"
@@ -208,9 +210,9 @@ def _roles(config: Config) -> tuple[str, ...]:
     return roles
 
 
-def _unknown_roles(config: Config, method: str) -> list[str]:
-    """What a method trains and the network has not."""
-    return [role for role in fixed(method, "trains") or config.trains if role not in _roles(config)]
+def _unknown_roles(config: Config, needed: Sequence[str]) -> list[str]:
+    """What of all that is to be trained the network has not."""
+    return [role for role in needed if role not in _roles(config)]
 
 
 def _literal(file: str, name: str, default: Any) -> Any:

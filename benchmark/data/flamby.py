@@ -1,4 +1,4 @@
-"""What FLamby (Ogier du Terrail et al. 2022) knows of Fed-ISIC2019: its split, its folders, its preprocessing.
+"""What FLamby (Ogier du Terrail et al. 2022) knows: its package's files; of Fed-ISIC2019 also folders and preprocessing.
 
 The package's files are read as data and none of its modules is imported, since they need packages whose versions no
 longer agree.
@@ -41,6 +41,17 @@ def installed(name: str) -> Path | None:
     places = spec.submodule_search_locations if spec else None
     files = [Path(place).parent / name for place in places or ()]
     return next((file for file in files if file.is_file()), None)
+
+
+def beside(place: Path, name: str, address: str) -> Path:
+    """A file of the FLamby package: the one of that name in a folder of volumes, else that of the installed package.
+
+    A DataError says where it can be had, if it is in neither.
+    """
+    own = place / Path(name).name
+    if file := own if own.is_file() else installed(name):
+        return file
+    raise DataError(f"{place}: no {own.name}: put FLamby's there ({address}), or install FLamby")
 
 
 def prepared_folder() -> Path | None:

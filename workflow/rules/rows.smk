@@ -174,6 +174,7 @@ rule show:
         federation=plan.where_shown,
     conda:
         "../../environment.yml"
+    threads: plan.threads(workflow.resource_settings.cores)
     resources:
         gpu=1,
         device=plan.config.device,

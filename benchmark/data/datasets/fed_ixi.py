@@ -107,9 +107,7 @@ class FedIxi(Scans):
 
     def _rows(self, place: Path) -> dict[int, tuple[str, str]]:
         """FLamby's table: by patient's number, the hospital and the split."""
-        file = next((f for f in (place / METADATA, flamby.installed(PACKAGED)) if f and f.is_file()), None)
-        if file is None:
-            raise DataError(f"{place}: no {METADATA}: put FLamby's there ({METADATA_ADDRESS}), or install FLamby")
+        file = flamby.beside(place, PACKAGED, METADATA_ADDRESS)
         rows = read_rows(file, ["Patient ID", "Manufacturer", "Split"])
         sites = positions(rows["Manufacturer"], [client.id for client in self.clients], file)
         positions(rows["Split"], ["train", "test"], file)

@@ -124,10 +124,7 @@ class FedKits19(Scans):
 
     def _rows(self, place: Path) -> pd.DataFrame:
         """FLamby's split: case, client, split."""
-        own = [place / SPLIT, flamby.installed(PACKAGED)]
-        file = next((file for file in own if file and file.is_file()), None)
-        if file is None:
-            raise DataError(f"{place}: no {SPLIT}: put FLamby's there ({SPLIT_ADDRESS}), or install FLamby")
+        file = flamby.beside(place, PACKAGED, SPLIT_ADDRESS)
         rows = read_rows(file, ["case_ids", "site_ids", "train_test_split"])
         sites = positions(rows["site_ids"], [client.id for client in self.clients], file)
         part = positions(rows["train_test_split"], ["train", "test"], file)
