@@ -1,4 +1,4 @@
-"""What FLamby (Ogier du Terrail et al. 2022) knows: its package's files; of Fed-ISIC2019 also folders and preprocessing.
+"""What FLamby (Ogier du Terrail et al. 2022) knows: its package's files, and how it prepares Fed-ISIC2019.
 
 The package's files are read as data and none of its modules is imported, since they need packages whose versions no
 longer agree.
