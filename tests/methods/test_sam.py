@@ -32,16 +32,18 @@ SMALL = {
 OTHERS = ["feddpa_t", "fedopal_r"]
 
 
+def build(method: Method, own: Sequence[ClientData] | None) -> Engine:
+    """A small SAM with drawn weights. The same function for all methods, so that what they are compared with is too."""
+    body, head = sam.build("sam_tiny", SMALL, TASK.outputs, SIZE)
+    network = Sam(
+        body, head, sam.fill(body, random("sam_tiny", SMALL, seed=0)), LoraSettings(targets=["q", "v"], rank=2, alpha=2)
+    )
+    return engine(method, own or hospitals(), task=TASK, network=network)
+
+
 @functools.cache
 def trial(name: str) -> Trial:
     """One method's training, the same for all rules."""
-
-    def build(method: Method, own: Sequence[ClientData] | None) -> Engine:
-        body, head = sam.build("sam_tiny", SMALL, TASK.outputs, SIZE)
-        tensors = random("sam_tiny", SMALL, seed=0)
-        network = Sam(body, head, sam.fill(body, tensors), LoraSettings(targets=["q", "v"], rank=2, alpha=2))
-        return engine(method, own or hospitals(), task=TASK, network=network)
-
     return Trial(ROOT / method_file(name), {}, build)
 
 
