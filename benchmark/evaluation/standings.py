@@ -22,7 +22,7 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special
 from scipy.stats import rankdata
 
 from benchmark.evaluation.counts import Counts
@@ -181,7 +181,7 @@ def rank_interval(ranks: Floats) -> tuple[Floats, Floats]:
     Returns:
         Low and high, between 1 and R, (R,) each.
     """
-    half = stats.norm.ppf((1 + CONFIDENCE) / 2) * ranks[1:].std(axis=0)
+    half = special.ndtri((1 + CONFIDENCE) / 2) * ranks[1:].std(axis=0)
     return np.maximum(ranks[0] - half, 1), np.minimum(ranks[0] + half, ranks.shape[1])
 
 
@@ -256,7 +256,7 @@ def drawn_together(estimate: Estimate, chosen: Sequence[int]) -> Floats:
     centred -= centred.mean(axis=1, keepdims=True)
     noise, observed = centred.trace(), float((away[known] ** 2).sum())
     degrees = max(noise**2 / max(float((centred**2).sum()), np.finfo(float).tiny), 1.0)
-    most = noise / degrees * stats.chi2.ppf(CONFIDENCE, degrees)
+    most = noise / degrees * 2 * special.gammaincinv(degrees / 2, CONFIDENCE)  # A quantile of chi square.
     kept = max(0.0, 1 - most / observed) if observed > 0 else 0.0
     found: Floats = value[known].mean() + kept * away
     # A model that diverged in some seeds is as good as any in the others.
