@@ -21,9 +21,6 @@ from benchmark.sources import ROOT, closure
 def faults(config: Config) -> list[str]:
     """What of a configuration is not there, or does not go together.
 
-    Args:
-        config: The validated configuration.
-
     Returns:
         A line for each fault: the setting's place, what is wrong with it, and what there is.
     """

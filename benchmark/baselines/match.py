@@ -25,13 +25,7 @@ DECIDES = {
 
 
 def about(path: Path) -> dict[str, Any]:
-    """What an archive says of its row.
-
-    Args:
-        path: The archive.
-
-    Returns:
-        The content of its `about.json`.
+    """What an archive says of its row, in its `about.json`.
 
     Raises:
         ValueError: It is no archive of a row.
@@ -45,10 +39,6 @@ def about(path: Path) -> dict[str, Any]:
 def found(pack: Path, backbone: Path) -> tuple[dict[str, str], str]:
     """What a row would be made from here.
 
-    Args:
-        pack: The folder of the packed images.
-        backbone: The folder of the pretrained weights.
-
     Returns:
         Hashes of the pack's files, by name, and the weights' hash.
 
@@ -61,11 +51,6 @@ def found(pack: Path, backbone: Path) -> tuple[dict[str, str], str]:
 
 def other(kept: Mapping[str, Any], images: Mapping[str, str], backbone: str) -> str:
     """What a kept row was made from and is not here.
-
-    Args:
-        kept: The archive's `about.json`.
-        images: Hashes of the pack's files, by name.
-        backbone: Hash of the weights.
 
     Returns:
         The first difference in a few words; "" where there is none.

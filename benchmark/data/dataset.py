@@ -127,9 +127,6 @@ class Dataset(ABC):
     def prepare(self, request: Request) -> Path:
         """Download the data, draw it, or adopt a copy that exists. Never succeeds over missing files.
 
-        Args:
-            request: What the configuration asks for.
-
         Returns:
             The folder in which the data lies.
 
@@ -161,9 +158,6 @@ class Dataset(ABC):
     def locate(self, request: Request) -> Path | None:
         """The folder in which `prepare` would find the data without fetching anything, be it whole or not.
 
-        Args:
-            request: What the configuration asks for.
-
         Returns:
             A folder that exists; None where there is nothing yet.
         """
@@ -182,9 +176,6 @@ class Dataset(ABC):
     def require_licence(self, request: Request) -> None:
         """Stop before anything is downloaded whose terms have not been accepted.
 
-        Args:
-            request: What the configuration asks for.
-
         Raises:
             DataError: The user has not accepted the licence; the message says where to read it and how to accept it.
         """
@@ -198,12 +189,6 @@ class Dataset(ABC):
     def protocol(self, name: str) -> str:
         """The protocol of that name; `published` is the dataset's own split.
 
-        Args:
-            name: A key of `protocols`, or `published`.
-
-        Returns:
-            A key of `protocols`.
-
         Raises:
             DataError: There is no such protocol.
         """
@@ -214,9 +199,6 @@ class Dataset(ABC):
 
     def chosen_options(self, options: Mapping[str, Option]) -> dict[str, Option]:
         """The user's options over the defaults.
-
-        Args:
-            options: The user's.
 
         Returns:
             A value for each option there is, of its default's type.
@@ -242,12 +224,6 @@ def names() -> list[str]:
 
 def find(name: str) -> Dataset:
     """The dataset of that name.
-
-    Args:
-        name: One of `names()`.
-
-    Returns:
-        The module's `DATASET`.
 
     Raises:
         DataError: There is no such dataset, or its module defines no `DATASET`.

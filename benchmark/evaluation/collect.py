@@ -84,9 +84,6 @@ def table(comparison: Comparison) -> pd.DataFrame:
 def join(comparison: Comparison) -> tuple[list[dict[str, Any]], pd.DataFrame]:
     """What was gathered of every row.
 
-    Args:
-        comparison: What is compared.
-
     Returns:
         The content of `rows.json` but for the tests, whose runs stand in the order of rates and seeds; the rows of
         `validation.parquet`.

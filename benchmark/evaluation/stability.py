@@ -122,9 +122,6 @@ def ranks(cells: pd.DataFrame, controls: Collection[str], draw_of: Mapping[str, 
 def placed(held: Standings) -> Iterator[Row]:
     """The places that methods may have on other test sets.
 
-    Args:
-        held: Where the methods stand.
-
     Yields:
         Rows of the output. A method that lacks a result has none.
     """

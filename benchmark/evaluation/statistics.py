@@ -126,14 +126,7 @@ class Statistics:
 
 
 def read(folder: Path) -> Statistics:
-    """Read statistics.
-
-    Args:
-        folder: The folder of the comparison.
-
-    Returns:
-        The statistics.
-    """
+    """Read statistics."""
     return Statistics(
         intervals=pd.read_parquet(folder / "intervals.parquet"),
         comparisons=pd.read_csv(folder / "comparisons.csv", dtype={"client": str}),

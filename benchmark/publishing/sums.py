@@ -19,9 +19,6 @@ def text(content: Mapping[str, bytes]) -> str:
 def faults(folder: Path) -> list[str]:
     """What in a folder is not as its `SHA256SUMS` says.
 
-    Args:
-        folder: The publication.
-
     Returns:
         A line for every file that is missing, not listed or changed.
     """

@@ -21,9 +21,6 @@ _TOLERANCE = 1e-9
 def faults(folder: Path) -> list[str]:
     """All that is wrong with a publication.
 
-    Args:
-        folder: The publication.
-
     Returns:
         A line for each fault. Numbers are compared only where all files are as they were published.
     """
@@ -32,9 +29,6 @@ def faults(folder: Path) -> list[str]:
 
 def contradictions(folder: Path) -> list[str]:
     """Which numbers of a publication do not follow from others in it.
-
-    Args:
-        folder: The publication.
 
     Returns:
         A line for each: the per-client table against the predictions, if they are there; its copy as CSV; the
@@ -56,10 +50,6 @@ def contradictions(folder: Path) -> list[str]:
 
 def recollected(comparison: Comparison, clients: pd.DataFrame) -> list[str]:
     """Where the per-client table is not what the tests of all models give.
-
-    Args:
-        comparison: What was compared.
-        clients: The table.
 
     Returns:
         A line for each difference.

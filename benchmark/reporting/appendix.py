@@ -39,10 +39,6 @@ def read_scores(comparison: Comparison) -> pd.DataFrame:
 def chosen(results: Results, scores: pd.DataFrame) -> pd.DataFrame:
     """The rate that each selection gives each client.
 
-    Args:
-        results: The results.
-        scores: Every rate's test scores.
-
     Returns:
         One row per federation, method, rule and client: and its rate.
     """
@@ -72,10 +68,6 @@ def chosen(results: Results, scores: pd.DataFrame) -> pd.DataFrame:
 def frame(results: Results, scores: pd.DataFrame) -> pd.DataFrame:
     """What each selection would have given each method.
 
-    Args:
-        results: The results.
-        scores: Every rate's test scores.
-
     Returns:
         Columns `COLUMNS`: the mean over clients and seeds; the average rank where all methods select alike, empty for
         controls; the rates by client, or the one of all clients.
@@ -97,11 +89,6 @@ def frame(results: Results, scores: pd.DataFrame) -> pd.DataFrame:
 
 def grid(results: Results, scores: pd.DataFrame, federation: str) -> Grid:
     """One federation's part as people read it.
-
-    Args:
-        results: The results.
-        scores: Every rate's test scores.
-        federation: The federation.
 
     Returns:
         A row per method; for each selection its mean and its average rank.

@@ -49,15 +49,7 @@ class Row(BaseModel):
 
 
 def counted(protocol: Mapping[str, Any], row: Row) -> dict[str, Any]:
-    """What a row's method trains and sends.
-
-    Args:
-        protocol: What of a `TrainingJob` all rows have.
-        row: The row.
-
-    Returns:
-        By column.
-    """
+    """What a row's method trains and sends."""
     job, data = TrainingJob.model_validate({**protocol, **row.own}), datasets.find(row.dataset)
     learned = tasks.of({"task": data.task, "classes": data.classes}, job.task)
     method = methods.load(row.method, job.method_settings)

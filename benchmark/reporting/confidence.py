@@ -46,9 +46,6 @@ def _pairs(matrix: dict[str, dict[str, float]], alpha: float) -> int:
 def places(results: Results) -> Grid | None:
     """How often a method is first over all federations, and the average rank of every seed alone.
 
-    Args:
-        results: The results, with their statistics.
-
     Returns:
         The table; None where there are no statistics.
     """
@@ -101,10 +98,6 @@ def places(results: Results) -> Grid | None:
 def ranks_by_draw(results: Results, name: str) -> Grid | None:
     """How stable average ranks are over the draws of a split.
 
-    Args:
-        results: The results, with their statistics.
-        name: The name that the draws share.
-
     Returns:
         The table, with the best of all draws together first; None where there are no statistics.
     """
@@ -145,15 +138,7 @@ def ranks_by_draw(results: Results, name: str) -> Grid | None:
 
 
 def scores_together(results: Results, name: str) -> Grid:
-    """Every client's score on the test images of all draws of a split.
-
-    Args:
-        results: The results, with their statistics.
-        name: The name that the draws share.
-
-    Returns:
-        The table.
-    """
+    """Every client's score on the test images of all draws of a split."""
     sites, best, interval = results.sites(name), results.best(name), results.statistics.interval
     rows = {
         method: [
@@ -175,15 +160,7 @@ def scores_together(results: Results, name: str) -> Grid:
 
 
 def rates(results: Results, federation: str) -> Grid:
-    """A federation's chosen rates, and what other evidence would choose.
-
-    Args:
-        results: The results, with their statistics.
-        federation: The federation.
-
-    Returns:
-        The table.
-    """
+    """A federation's chosen rates, and what other evidence would choose."""
     seeds = len(results.seeds) > 1
     columns = [
         Column("Method", number=False),

@@ -18,10 +18,6 @@ _ERROR = (
 def grid(results: Results, federation: str) -> Grid:
     """The table of costs, in the leaderboard's order, controls below.
 
-    Args:
-        results: The results.
-        federation: The federation.
-
     Returns:
         The table, with its caption. Where runs of a method differ, the largest counts.
     """
@@ -65,9 +61,6 @@ def grid(results: Results, federation: str) -> Grid:
 
 def bytes_of_training(run: Mapping[str, Any]) -> tuple[int, int]:
     """Bytes that one client sends and receives over a whole run.
-
-    Args:
-        run: The content of a `run.json`.
 
     Returns:
         Bytes sent and bytes received.

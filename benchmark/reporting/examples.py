@@ -63,9 +63,6 @@ class Shown:
 def chosen(own: Shown) -> pd.DataFrame:
     """The images to show: the first ones of every client and stratum, in the order of the table.
 
-    Args:
-        own: The federation's training images.
-
     Returns:
         One row per shown image: client, stratum, kind, place (0, 1, ... within the stratum), sample, row (in the pack)
         and images (how many training images of the stratum the client has).
@@ -101,14 +98,7 @@ def mosaic(own: Shown, shown: pd.DataFrame) -> npt.NDArray[np.uint8]:
 
 
 def draw(federations: Mapping[str, Shown]) -> tuple[Figure, pd.DataFrame]:
-    """One strip of images per client, one panel per federation.
-
-    Args:
-        federations: By federation, its training images.
-
-    Returns:
-        The figure, and what it shows.
-    """
+    """One strip of images per client, one panel per federation."""
     heights = [len(own.clients) + 0.6 for own in federations.values()]
     figure = Figure(figsize=(8.4, 0.85 * sum(heights)))
     panels = figure.subplots(len(federations), squeeze=False, gridspec_kw={"height_ratios": heights})

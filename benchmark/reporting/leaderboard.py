@@ -74,9 +74,6 @@ class Entry:
 def entries(results: Results) -> list[Entry]:
     """The leaderboard's rows: ranked methods by average rank, then controls by name.
 
-    Args:
-        results: The results.
-
     Returns:
         One row per method that there are runs of.
     """
@@ -119,9 +116,6 @@ def entries(results: Results) -> list[Entry]:
 def frame(results: Results) -> pd.DataFrame:
     """The leaderboard as numbers with all their digits, for the CSV file.
 
-    Args:
-        results: The results.
-
     Returns:
         One row per method. Where there is no number stands `missing` or `diverged`.
     """
@@ -161,14 +155,7 @@ def frame(results: Results) -> pd.DataFrame:
 
 
 def grid(results: Results) -> Grid:
-    """The leaderboard as people read it.
-
-    Args:
-        results: The results.
-
-    Returns:
-        The table, with its caption and notes.
-    """
+    """The leaderboard as people read it."""
     found = entries(results)
     ranked = [entry for entry in found if not entry.method.control]
     columns = [

@@ -26,11 +26,6 @@ Numbers = dict[str, Any]
 def numbers(results: Results, tested: ClientTests, published: pd.DataFrame) -> Numbers:
     """All that the page draws.
 
-    Args:
-        results: The results, with their statistics.
-        tested: The test sets.
-        published: The published values.
-
     Returns:
         `methods` in the leaderboard's order; `federations`, with their clients and a row for each method; `pairs`, how
         every two methods compare, over all federations and on each; `local`, the name of the control that clients

@@ -18,14 +18,6 @@ BEGIN, END = "<!-- leaderboard -->", "<!-- /leaderboard -->"
 def filled(readme: str, leaderboard: str, run: Mapping[str, Any]) -> str:
     """The README with the leaderboard in its place.
 
-    Args:
-        readme: The README's text.
-        leaderboard: The leaderboard, Markdown.
-        run: The content of a `run.json`.
-
-    Returns:
-        The README's new text.
-
     Raises:
         ValueError: The README lacks the two markers, or has them more than once.
     """

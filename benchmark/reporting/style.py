@@ -146,12 +146,7 @@ def handles(looks: Sequence[tuple[str, Look]]) -> list[Line2D]:
 
 
 def legend(figure: Figure, looks: Sequence[tuple[str, Look]]) -> None:
-    """One legend of methods below all panels.
-
-    Args:
-        figure: The figure.
-        looks: Title and look of each method.
-    """
+    """One legend of methods below all panels."""
     columns = legend_columns(figure.get_figwidth(), [title for title, _ in looks])
     figure.legend(handles=handles(looks), loc="outside lower center", ncols=columns)
 

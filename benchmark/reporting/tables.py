@@ -118,11 +118,6 @@ def read_published(path: Path) -> pd.DataFrame:
 def rows(results: Results, federation: str, published: pd.DataFrame) -> list[Row]:
     """The table's rows: ranked methods by average rank, then controls by name.
 
-    Args:
-        results: The results.
-        federation: The federation.
-        published: The published values.
-
     Returns:
         One row per method that there are runs of.
     """
@@ -165,11 +160,6 @@ def rows(results: Results, federation: str, published: pd.DataFrame) -> list[Row
 def frame(results: Results, federation: str, published: pd.DataFrame) -> pd.DataFrame:
     """The table as numbers with all their digits, for the CSV file.
 
-    Args:
-        results: The results.
-        federation: The federation.
-        published: The published values.
-
     Returns:
         One row per method. Where there is no number stands `missing` or `diverged`.
     """
@@ -208,16 +198,7 @@ def frame(results: Results, federation: str, published: pd.DataFrame) -> pd.Data
 
 
 def grid(results: Results, federation: str, published: pd.DataFrame) -> Grid:
-    """The table as people read it.
-
-    Args:
-        results: The results.
-        federation: The federation.
-        published: The published values.
-
-    Returns:
-        The table, with its caption and notes.
-    """
+    """The table as people read it."""
     found, best = rows(results, federation, published), results.best(federation)
     ranked = [row for row in found if not row.method.control]
     corrected = federation in set(results.corrected["federation"])
@@ -259,16 +240,7 @@ def grid(results: Results, federation: str, published: pd.DataFrame) -> Grid:
 
 
 def caption(results: Results, federation: str, ranked: int) -> str:
-    """What the table shows and how it was measured.
-
-    Args:
-        results: The results.
-        federation: The federation.
-        ranked: Number of ranked methods.
-
-    Returns:
-        A few sentences.
-    """
+    """What the table shows and how it was measured."""
     manifest, seeds = results.manifests[federation], ", ".join(map(str, results.seeds))
     spread = "mean ± standard deviation over seeds" if len(results.seeds) > 1 else "one seed"
     parts = [

@@ -47,9 +47,6 @@ class Verdict:
 def verdict(results: Results) -> Verdict | None:
     """The verdict.
 
-    Args:
-        results: The results, with their statistics.
-
     Returns:
         The verdict; None where no method has an average rank.
     """
@@ -86,10 +83,6 @@ def verdict(results: Results) -> Verdict | None:
 
 def evidence(results: Results, tested: ClientTests) -> list[str]:
     """What the verdict rests on, a sentence for each kind of evidence.
-
-    Args:
-        results: The results.
-        tested: The test sets.
 
     Returns:
         The sentences: how much was tested, how often it was trained, how small classes are.
