@@ -109,7 +109,7 @@ def grid(results: Results, scores: pd.DataFrame, federation: str) -> Grid:
     columns = [Column("Method", number=False)]
     for head in RULES.values():
         columns += [Column(head, results.best(federation)), Column("Average rank", "min")]
-    left_out = sorted({run["method"]["name"] for run in results.runs if run["federation"] == federation} - set(names))
+    left_out = sorted(results.trained(federation) - set(names))
     note = "Left out, since rows from the reference keep no trained leaves: " + ", ".join(left_out) + "."
     return Grid(
         columns=columns,

@@ -5,7 +5,7 @@ from collections import Counter
 from benchmark.evaluation.statistics import ALL
 from benchmark.reporting.grid import Cell, Column, Grid, measured
 from benchmark.reporting.inputs import Results
-from benchmark.reporting.measure import Measure, over_seeds, within
+from benchmark.reporting.measure import Measure
 from benchmark.reporting.tables import intervals
 
 
@@ -139,12 +139,12 @@ def ranks_by_draw(results: Results, name: str) -> Grid | None:
 
 def scores_together(results: Results, name: str) -> Grid:
     """Every client's score on the test images of all draws of a split."""
-    sites, best, interval = results.sites(name), results.best(name), results.statistics.interval
+    sites, best = results.sites(name), results.best(name)
     rows = {
         method: [
             Cell(results.methods[method].title),
-            *(measured(within(results.score_of(name, method, c), interval(method, "score", name, c))) for c in sites),
-            measured(within(over_seeds(results.cells_of(name, method)), interval(method, "mean", name))),
+            *(measured(results.score_of(name, method, client)) for client in sites),
+            measured(results.mean(name, method)),
         ]
         for method in results.order
     }

@@ -40,6 +40,11 @@ class Measure:
         """The mean as a CSV file holds it, with all its digits, or why there is none."""
         return self.reason or self.mean
 
+    def columns(self, name: str, *, suffix: str = "", empty: bool = False) -> dict[str, float | str | None]:
+        """Columns of a CSV file: the number, or none where it stays empty, and the ends of its interval."""
+        number = None if empty else self.number()
+        return {f"{name}{suffix}": number, f"{name}_low{suffix}": self.low, f"{name}_high{suffix}": self.high}
+
     @property
     def reason(self) -> str:
         """Why there is no number; empty where there is one."""
@@ -68,15 +73,7 @@ def mean_of(measures: Sequence[Measure]) -> Measure:
 
 
 def rank_of(ranks: "pd.Series[float]", method: str) -> Measure:
-    """A method's average rank; missing where a cell is, and for a control.
-
-    Args:
-        ranks: The average rank of every ranked method.
-        method: The method.
-
-    Returns:
-        Its rank.
-    """
+    """A method's average rank; missing where a cell is, and for a control."""
     average = float(ranks.get(method, math.nan))
     return Measure(average, missing=math.isnan(average))
 

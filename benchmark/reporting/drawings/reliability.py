@@ -49,8 +49,7 @@ def reliability(results: Results) -> tuple[Figure, pd.DataFrame]:
 
 def _shown(results: Results, federation: str) -> list[str]:
     """The best ranked method, and training alone where it is there."""
-    trained = {run["method"]["name"] for run in results.runs if run["federation"] == federation}
-    return list(dict.fromkeys([best_method(results, federation), *({LOCAL} & trained)]))
+    return list(dict.fromkeys([best_method(results, federation), *({LOCAL} & results.trained(federation))]))
 
 
 def _bins(results: Results, federation: str, method: str) -> pd.DataFrame:
