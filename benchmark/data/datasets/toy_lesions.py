@@ -14,7 +14,7 @@ import pandas as pd
 from PIL import Image
 from tqdm import tqdm
 
-from benchmark.data.dataset import Client, DataError, Licence, Option
+from benchmark.data.dataset import Client, DataError, Option
 from benchmark.data.datasets.fed_isic2019 import CLASSES, SPLIT_FILES, FedIsic2019
 from benchmark.data.drawn import Drawn
 from benchmark.data.drawn_lesion import draw_lesion
@@ -43,7 +43,6 @@ class ToyLesions(Drawn, FedIsic2019):
     name: ClassVar[str] = "toy_lesions"
     title: ClassVar[str] = "Toy lesions"
     clients: ClassVar[tuple[Client, ...]] = tuple(Client(c.id, f"drawn {c.name}") for c in FedIsic2019.clients)
-    licence: ClassVar[Licence] = Licence("apache2", "Apache-2.0", "https://www.apache.org/licenses/LICENSE-2.0")
     homepage: ClassVar[str] = "https://github.com/owkin/FLamby"
     protocols: ClassVar[Mapping[str, str]] = {
         "flamby": "Drawn images with the label counts of FLamby's split. As there, images of one lesion can "
