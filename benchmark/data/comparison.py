@@ -17,19 +17,9 @@ from benchmark.job import AnyJson, as_json, run
 def of_federation(
     pack: Mapping[str, Any], federation: str, clients: Sequence[str] | None, outside: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """A federation's manifest.
+    """A federation's manifest: its pack's, with the federation's name, its `clients` and those `outside`, each sorted.
 
-    Args:
-        pack: Its pack's manifest.
-        federation: Its name.
-        clients: Who takes part; all where None.
-        outside: Who is named as its outside.
-
-    Returns:
-        The pack's manifest with the federation's name, and its `clients` and those `outside`, each sorted.
-
-    Raises:
-        ValueError: The pack does not hold a client.
+    All clients take part where none are given. A ValueError says that the pack does not hold one.
     """
     held, parts = pack["clients"], dict[str, dict[str, Any]]()
     for part, names in (("clients", held if clients is None else clients), ("outside", outside)):

@@ -247,17 +247,9 @@ def find(name: str) -> Dataset:
 
 
 def read_rows(file: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """A CSV file of one row for each image, for `Dataset.index`.
+    """The columns that are needed, as text, of a CSV file of one row for each image, for `Dataset.index`.
 
-    Args:
-        file: The file, with a line of column names.
-        columns: The columns that are needed.
-
-    Returns:
-        These columns as text.
-
-    Raises:
-        DataError: There is no such file, or a column or a value is missing.
+    A DataError says that there is no such file, or that a column or a value is missing.
     """
     try:
         rows = pd.read_csv(file, dtype=str)
@@ -272,18 +264,9 @@ def read_rows(file: Path, columns: Sequence[str]) -> pd.DataFrame:
 
 
 def positions(names: "pd.Series[str]", known: Sequence[str], file: Path) -> "pd.Series[int]":
-    """Names as their positions in a list: a class's name as a label, a site's as a client's number.
+    """Names as their positions in a list, int64: a class's name as a label, a site's as a client's number.
 
-    Args:
-        names: A column of a CSV file.
-        known: What may stand there.
-        file: The file, for messages.
-
-    Returns:
-        Positions, int64.
-
-    Raises:
-        DataError: A name is not in the list.
+    The names are a column of a CSV file, which a DataError tells with the line of one that is not in the list.
     """
     if (strange := ~names.isin(known)).any():
         more = f" and {strange.sum() - 1} more" if strange.sum() > 1 else ""

@@ -131,11 +131,7 @@ class Estimate:
 
 
 def of_client(counts: Counts) -> Estimate:
-    """The scores of one client, and how they covary.
-
-    Returns:
-        The estimate. It has no intervals with fewer than `LEAST_GROUPS` groups.
-    """
+    """The scores of one client, and how they covary; without intervals with fewer than `LEAST_GROUPS` groups."""
     methods, seeds = counts.missing.shape
     groups, bounds = len(counts.groups), counts.task.bounds
     cells = np.full((methods, seeds), np.nan)

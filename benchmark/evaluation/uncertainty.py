@@ -40,11 +40,10 @@ from benchmark.tasks.task import Floats
 
 
 def frame(held: Standings) -> pd.DataFrame:
-    """All values with their intervals.
+    """All values with their intervals: columns `INTERVALS`.
 
-    Returns:
-        Columns `INTERVALS`. Low and high are NaN where a model diverged, a cell is missing, or nothing may be said, for
-        which there is a `reason`.
+    Low and high are NaN where a model diverged, a cell is missing, or nothing may be said, for which there is a
+    `reason`.
     """
     parts = []
     for federation, client, quantity, estimate in estimates(held):

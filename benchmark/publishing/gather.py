@@ -25,11 +25,7 @@ _OWN = {"local_files", "data_root", "licences_accepted"}
 
 
 def incomplete(plan: Plan) -> list[str]:
-    """What is not there yet, or not of the present settings and sources.
-
-    Returns:
-        A line for every file that is missing and for every training that is to be done.
-    """
+    """A line for every file that is missing, and for every training that is due with present settings and sources."""
     copied = [
         f"{method} on {federation} is to be taken from the reference"
         for federation, method in plan.baselines.taken
@@ -43,11 +39,7 @@ def incomplete(plan: Plan) -> list[str]:
 
 
 def sources(plan: Plan, *, predictions: bool) -> dict[str, Path]:
-    """The files that are published as they are.
-
-    Returns:
-        Where they stand, by their names in the publication.
-    """
+    """Where the files stand that are published as they are, by their names in the publication."""
     paths = [
         *plan.targets,
         f"{plan.results}/{NAME}",
@@ -71,11 +63,7 @@ def name_of(plan: Plan, path: str) -> str:
 
 
 def content(plan: Plan, *, predictions: bool) -> dict[str, bytes]:
-    """The whole publication but its hashes.
-
-    Returns:
-        What each file holds, by its name. Equal results give equal bytes.
-    """
+    """What each file of a publication but its hashes holds, by its name. Equal results give equal bytes."""
     comparison = Comparison.read(Path(plan.results))
     manifests = comparison.manifests
     about = origin(plan, read_runs(comparison), manifests)
@@ -115,11 +103,7 @@ def configuration(plan: Plan, manifests: Mapping[str, Mapping[str, Any]]) -> str
 
 
 def origin(plan: Plan, runs: Sequence[Mapping[str, Any]], manifests: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """What the results were made with: commits, versions, hardware, hashes.
-
-    Returns:
-        The content of `provenance.json`.
-    """
+    """What the results were made with, the content of `provenance.json`: commits, versions, hardware, hashes."""
     backbone = read_json(Path(plan.backbone, "backbone.json"))
     packages = sorted({name for run in runs for name in run["versions"]})
     taken = {(run["federation"], run["method"]["name"]): run for run in runs if run["origin"] == "reference"}

@@ -44,10 +44,9 @@ def _pairs(matrix: dict[str, dict[str, float]], alpha: float) -> int:
 
 
 def places(results: Results) -> Grid | None:
-    """How often a method is first over all federations, and the average rank of every seed alone.
+    """How often a method is first over all federations, and the average rank of each seed alone.
 
-    Returns:
-        The table; None where there are no statistics.
+    None where there are no statistics.
     """
     shares, table = results.statistics.places(), results.statistics.stability
     if table.empty:
@@ -96,10 +95,9 @@ def places(results: Results) -> Grid | None:
 
 
 def ranks_by_draw(results: Results, name: str) -> Grid | None:
-    """How stable average ranks are over the draws of a split.
+    """How stable average ranks are over the draws of a split, the best of all draws together first.
 
-    Returns:
-        The table, with the best of all draws together first; None where there are no statistics.
+    None where there are no statistics.
     """
     table = results.statistics.by_draw(name)
     if table.empty:

@@ -72,11 +72,7 @@ class Entry:
 
 
 def entries(results: Results) -> list[Entry]:
-    """The leaderboard's rows: ranked methods by average rank, then controls by name.
-
-    Returns:
-        One row per method that there are runs of.
-    """
+    """The leaderboard's rows, a method that there are runs of each: ranked ones by average rank, controls by name."""
     places = results.overall.round(DIGITS).rank(method="min")
     clients = {name: _client_scores(results, name) for name in results.methods}
     found = []
@@ -111,11 +107,7 @@ def entries(results: Results) -> list[Entry]:
 
 
 def frame(results: Results) -> pd.DataFrame:
-    """The leaderboard as numbers with all their digits, for the CSV file.
-
-    Returns:
-        One row per method. Where there is no number stands `missing` or `diverged`.
-    """
+    """The leaderboard as numbers with all their digits, for the CSV file; `missing` or `diverged` for none."""
     rows = [
         {
             "place": entry.place,

@@ -52,13 +52,9 @@ class Measure:
 
 
 def over_seeds(cells: pd.DataFrame) -> Measure:
-    """The mean over the clients in each seed, then over seeds.
+    """The mean over clients in each seed, then over seeds, and its standard deviation over seeds.
 
-    Args:
-        cells: The cells of one method on one federation: seed, client, value, missing.
-
-    Returns:
-        The mean and its standard deviation over seeds.
+    From the cells of one method on one federation: seed, client, value, missing.
     """
     if cells.empty or cells["missing"].any():
         return Measure(math.nan, missing=True)

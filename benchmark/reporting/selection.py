@@ -58,11 +58,9 @@ def frame(results: Results) -> pd.DataFrame:
 
 
 def grid(results: Results, federation: str) -> Grid:
-    """One federation's selections as people read them.
+    """One federation's selections: a row per method, in the leaderboard's order, controls below.
 
-    Returns:
-        A row per method, in the leaderboard's order, controls below: every rate's validation score, the chosen one
-        marked, and the budget.
+    It holds every rate's validation score, the chosen one marked, and the budget.
     """
     table = frame(results)
     table = table[table["federation"] == federation]

@@ -117,11 +117,7 @@ def read_published(path: Path) -> pd.DataFrame:
 
 
 def rows(results: Results, federation: str, published: pd.DataFrame) -> list[Row]:
-    """The table's rows: ranked methods by average rank, then controls by name.
-
-    Returns:
-        One row per method that there are runs of.
-    """
+    """The table's rows, one per method that there are runs of: ranked ones by average rank, then controls by name."""
     here = published[published["federation"] == federation]
     found = []
     for name in sorted(results.trained(federation)):
@@ -142,11 +138,7 @@ def rows(results: Results, federation: str, published: pd.DataFrame) -> list[Row
 
 
 def frame(results: Results, federation: str, published: pd.DataFrame) -> pd.DataFrame:
-    """The table as numbers with all their digits, for the CSV file.
-
-    Returns:
-        One row per method. Where there is no number stands `missing` or `diverged`.
-    """
+    """The table as numbers with all their digits, for the CSV file; `missing` or `diverged` where there is none."""
     sites = results.sites(federation)
     return pd.DataFrame(
         [

@@ -71,9 +71,7 @@ class ToyLesions(Drawn, FedIsic2019):
 def scaled(scale: float, evenness: float = 0.0) -> Counts:
     """Numbers of images like `COUNTS`, `scale` times as many in all; a class that is there keeps at least one.
 
-    Args:
-        scale: Share of the real number of images.
-        evenness: Each number n becomes n^(1 - evenness), before all are brought to the scale.
+    Each number n becomes n^(1 - evenness), before all are brought to the scale.
     """
     real = np.array(list(COUNTS.values()), dtype=np.float64)  # (clients, folds, classes)
     even = np.where(real > 0, power(np.maximum(real, 1), 1 - evenness), 0) if evenness else real
