@@ -278,8 +278,9 @@ class Results:
         }
 
     def trained(self, federation: str) -> set[str]:
-        """The methods that there are runs of on a federation."""
-        return {run["method"]["name"] for run in self.runs if run["federation"] == federation}
+        """The methods that there are runs of on a federation, or on a draw of that name."""
+        draws = self.comparison.draws(federation)
+        return {run["method"]["name"] for run in self.runs if run["federation"] in draws}
 
     def score_of(self, federation: str, method: str, client: str) -> Measure:
         """A method's score on one client, averaged over seeds, with its interval; missing where it was not expected."""
