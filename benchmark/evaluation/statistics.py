@@ -56,11 +56,6 @@ class Statistics:
         """The 95 % interval of a quantity of a method, or the places that it may have; NaN where there is none."""
         return self._bounds.get((federation, client, method, quantity), (math.nan, math.nan))
 
-    def value(self, method: str, quantity: str, federation: str = ALL, client: str = MEAN) -> float:
-        """A quantity of a method; NaN where there is none."""
-        rows = self.of(quantity, federation, client)
-        return float(rows["value"].get(method, math.nan))
-
     def of(self, quantity: str, federation: str = ALL, client: str = MEAN) -> pd.DataFrame:
         """All methods' values of a quantity, by method."""
         own = _where(self.intervals, federation=federation, client=client, quantity=quantity)
@@ -79,9 +74,9 @@ class Statistics:
         about = zip(rows["client"], rows["rarest"], rows["fewest"], strict=True)
         return {str(client): f"{part} {n}".strip() for client, part, n in about}
 
-    def pairs(self, quantity: str, federation: str = ALL, client: str = MEAN) -> pd.DataFrame:
-        """All comparisons of a quantity, by method and other."""
-        own = _where(self.comparisons, federation=federation, client=client, quantity=quantity)
+    def pairs(self, quantity: str, federation: str = ALL) -> pd.DataFrame:
+        """All comparisons of a quantity over a federation's clients, by method and other."""
+        own = _where(self.comparisons, federation=federation, client=MEAN, quantity=quantity)
         return own.set_index(["method", "other"])
 
     def places(self, federation: str = ALL) -> pd.DataFrame:

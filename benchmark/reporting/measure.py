@@ -28,11 +28,11 @@ class Measure:
     low: float = math.nan
     high: float = math.nan
 
-    def text(self, digits: int = 3, *, plus_minus: str = "±") -> str:
+    def text(self, digits: int = 3) -> str:
         """The number as people read it, `0.726 ± 0.010 (0.700 to 0.751)`, or why there is none."""
         if self.reason:
             return self.reason
-        spread = "" if math.isnan(self.sd) else f" {plus_minus} {self.sd:.{digits}f}"
+        spread = "" if math.isnan(self.sd) else f" ± {self.sd:.{digits}f}"
         interval = "" if math.isnan(self.low) else f" ({self.low:.{digits}f} to {self.high:.{digits}f})"
         return f"{self.mean:.{digits}f}{spread}{interval}"
 
