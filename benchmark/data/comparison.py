@@ -1,7 +1,5 @@
 """Job: `comparison.json`, all that the jobs know which look at more than one row.
 
-    python -m benchmark.data.comparison --plan JSON --packs JSON --output results/NAME/comparison.json
-
 It joins what the plan knows to the manifest of every federation, which is that of its pack without the clients that the
 federation leaves out, and those that it names as its outside apart.
 """

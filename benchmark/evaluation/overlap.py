@@ -1,10 +1,8 @@
 """How much a client's global and personal adapters do the same: the overlap of their weights, layer by layer.
 
-    python -m benchmark.evaluation.overlap results/NAME/runs/FEDERATION/METHOD --selected FILE --output FILE
-
-reads the leaves of the selected rate, `lr={rate}/seed={seed}/state.safetensors`. The output (CSV) has the columns seed,
-client, layer, measure, value, random. `random` is what the measure would be for weights of the same sizes in random
-directions. A method that has not both a `global` and a `personal` adapter has no rows.
+The output (CSV), from the leaves of the selected rate, has the columns seed, client, layer, measure, value, random.
+`random` is what the measure would be for weights of the same sizes in random directions. A method that has not both a
+`global` and a `personal` adapter has no rows.
 
 With A (rank, in) and B (out, rank), an adapter adds B A to a layer's weights. The measures:
 

@@ -3,11 +3,8 @@
 The rule is stated once, in `RULE`, and applied once, in `choose`. It sees validation scores only: nothing
 here can open test data.
 
-    python -m benchmark.evaluation.select results/NAME/runs/FEDERATION/METHOD --output FILE --gathered FILE FILE
-
-The folder holds the runs of one federation and one method: one for every rate and seed. The first FILE is JSON: the
-chosen rate, every rate's score, and under `sure` how sure the choice is (`benchmark.evaluation.choice`), which decides
-nothing.
+The selection of a row, JSON, holds the chosen rate, every rate's score, and under `sure` how sure the choice is
+(`benchmark.evaluation.choice`), which decides nothing.
 """
 
 import math

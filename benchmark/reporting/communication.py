@@ -1,8 +1,6 @@
 """Job: what every method trains and sends, from shapes alone: no data, no weights and no training are needed.
 
-    python -m benchmark.reporting.communication --protocol JSON --rows JSON --output FILE
-
-writes a CSV table, one row for each row of the comparison:
+The CSV table has one row for each row of the comparison:
 
 * `parameters`: numbers that a client trains, in any pass;
 * `bytes_up`, `bytes_down`: what a client sends and receives, a mean over rounds;
