@@ -88,7 +88,7 @@ def _row(results: Results, runs: list[Mapping[str, Any]], measured: Sequence[str
 
 
 def _head(run: Mapping[str, Any]) -> str:
-    """The policy for the head, with a double dagger where the method fixes it."""
+    """The policy for the head, with § where the method says so itself."""
     head = run.get("head")
     return "unknown" if head is None else f"{head['policy']}{'§' if head['fixed'] else ''}"
 

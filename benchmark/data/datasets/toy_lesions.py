@@ -1,7 +1,7 @@
 """Toy lesions: drawn dermoscopy in Fed-ISIC2019's format, with its label counts, for runs without a download.
 
-Every client has the real client's share of every class, so that the label shift and the sizes are the real
-ones; or a milder form of both (`evenness`), where few images shall do. The files are read by Fed-ISIC2019's code.
+Clients have the real clients' shares of images and of every class; with `evenness` both are milder, for runs with few
+images, in which a rare class would have one image. The files are read by Fed-ISIC2019's code.
 """
 
 import math

@@ -1,8 +1,7 @@
 """Toy slides: drawn histology in Camelyon17-WILDS' format, with its patients, for runs without a download.
 
 Hospitals have the real hospitals' patients, slides and shares of patches; more patients who validate or test where that
-is asked for (`held`). The files are read by Camelyon17's
-code, which is WILDS' own.
+is asked for (`held`). The files are read by Camelyon17's code.
 """
 
 from collections.abc import Iterator, Mapping
