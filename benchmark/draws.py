@@ -8,6 +8,7 @@ CPU; those of its normal ones do.
 
 import hashlib
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -42,8 +43,13 @@ def initial(leaf: Leaf, seed: int, dtype: torch.dtype, round: int = 0, client: s
     source = generator(seed, "initialisation", leaf.name, *([round] if round else []), *([client] if client else []))
     if kind == "uniform":
         return (torch.rand(leaf.shape, generator=source, dtype=torch.float64) * (2 * size) - size).to(dtype)
-    count = math.prod(leaf.shape)
+    return (normal(leaf.shape, source) * size).to(dtype)
+
+
+def normal(shape: Sequence[int], source: torch.Generator) -> Tensor:
+    """Numbers of the normal distribution with the mean 0 and the variance 1, of this shape, float64, on the CPU."""
+    count = math.prod(shape)
     # Eight radii and eight directions, as torch's own `normal_` takes them: its numbers, where their bits are the same.
     uniform = torch.rand(-(-count // 16), 2, 8, generator=source, dtype=torch.float64).numpy()
-    normal = torch.from_numpy(np.stack(gaussian(1 - uniform[:, 0], uniform[:, 1]), 1))
-    return (normal.flatten()[:count].reshape(leaf.shape) * size).to(dtype)
+    found = torch.from_numpy(np.stack(gaussian(1 - uniform[:, 0], uniform[:, 1]), 1))
+    return found.flatten()[:count].reshape(*shape)

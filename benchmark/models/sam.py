@@ -248,6 +248,11 @@ class MaskHead:
         return Upscaler(self.width, self.classes, self.side, [2, 2, 2, 2], first=self.width // 4, least=1, eps=1e-6)
 
     @property
+    def inputs(self) -> int:
+        """The grid's."""
+        return self.width
+
+    @property
     def floats(self) -> int:
         """The upscaler's, see there."""
         return self.upscaler.floats
@@ -342,11 +347,14 @@ class Sam(Composed):
         """The images (n, 3, S, S), and the tokens of H heads (H, C, width)."""
         return images, torch.stack([params[f"{name}/tokens"] for name in heads])
 
-    def predicted(self, made: tuple[Tensor, Tensor], params: Leaves, heads: Mix) -> tuple[Tensor, Tensor]:
-        """The logits (n, C, S, S), and the mean (n, width) of the grid that the first head sees."""
+    def features(self, made: tuple[Tensor, Tensor]) -> Tensor:
+        """The mean (n, width) of the grid that the first head sees."""
+        return made[1][0].mean((1, 2))
+
+    def predicted(self, made: tuple[Tensor, Tensor], params: Leaves, heads: Mix) -> Tensor:
+        """The logits (n, C, S, S)."""
         of_head = dict(zip(heads, zip(*made, strict=True), strict=True))
-        prediction = weighted(lambda name: self.head(params, name, of_head[name]), heads)
-        return prediction, made[1][0].mean((1, 2))
+        return weighted(lambda name: self.head(params, name, of_head[name]), heads)
 
     def pretrained(self, leaf: Leaf) -> Tensor:
         """The network's own weight, or that of its upscaler."""
