@@ -17,11 +17,37 @@ from torch import Tensor
 from benchmark.exact import gaussian
 from benchmark.leaf import Leaf
 
+_STEP, _MIX = (-0x61C8864680B583EB, (-0x40A7B892E31B1A47, -0x6B2FB644ECCEEE15))
+"""SplitMix64's constants, as signed numbers of 64 bits."""
+
 
 def generator(*key: int | str) -> torch.Generator:
     """A CPU generator for this key: the same for the same key on every machine."""
     number = int.from_bytes(hashlib.sha256(repr(key).encode()).digest()[:8], "big") >> 1
     return torch.Generator().manual_seed(number)
+
+
+def hashed(number: Tensor, key: Tensor) -> Tensor:
+    """A random number for every element of a key's sequence, however many are asked for, and on which device.
+
+    SplitMix64's finaliser, whose integer products wrap round alike on every machine.
+
+    Args:
+        number: Which elements, int64.
+        key: The sequence, int64, of a shape that broadcasts with them.
+
+    Returns:
+        Uniform numbers in [0, 1), float64, on the same device.
+    """
+    bits = number * _STEP + key
+    for shift, factor in ((30, _MIX[0]), (27, _MIX[1])):
+        bits = (bits ^ _shifted(bits, shift)) * factor
+    return _shifted(bits ^ _shifted(bits, 31), 11).to(torch.float64) * 2.0**-53
+
+
+def _shifted(bits: Tensor, count: int) -> Tensor:
+    """A shift to the right that fills with zeros; torch's fills with the sign."""
+    return (bits >> count) & ((1 << (64 - count)) - 1)
 
 
 def initial(leaf: Leaf, seed: int, dtype: torch.dtype, round: int = 0, client: str = "") -> Tensor:
