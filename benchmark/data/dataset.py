@@ -91,6 +91,21 @@ class Request:
     threads: int = 1
 
 
+@dataclass(frozen=True)
+class Raw:
+    """Files that a dataset's images are yet to be made of.
+
+    Attributes:
+        clients: Whose there are.
+        files: How many of what: `96 volumes`.
+        wait: What is not yet done with them, in a few words.
+    """
+
+    clients: frozenset[str]
+    files: str
+    wait: str
+
+
 class Dataset(ABC):
     """A federated dataset. Subclass it, fill in the attributes, and write `prepare` and `index`.
 
@@ -168,6 +183,10 @@ class Dataset(ABC):
         """What an unfinished preparation has left and the next one goes on from, in a few words; "" for nothing."""
         parts = sorted(request.folder.glob("*.part")) if request.folder.is_dir() else []
         return ", ".join(f"{part.stem}: {readable(part.stat().st_size)} downloaded" for part in parts)
+
+    def raw(self, request: Request) -> Raw | None:
+        """What `prepare` has yet to make images of, where that is all here and `index` has nothing to read so far."""
+        return None
 
     def fetches(self, request: Request) -> bool:
         """Whether `prepare` would download anything, so that the licence counts; most datasets never do."""

@@ -27,7 +27,7 @@ def reliability(results: Results) -> tuple[Figure, pd.DataFrame]:
 
     The expected calibration error beside it is that of the page's other tables: the mean over seeds.
     """
-    federations = results.of_task("confusion")
+    federations = results.of_task("reliability")
     parts = [_bins(results, name, method) for name in federations for method in _shown(results, name)]
     numbers = pd.concat(parts, ignore_index=True)
     columns = min(_COLUMNS, max(len(results.sites(name)) for name in federations))
