@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from benchmark.config import Config, FederationSettings
 from benchmark.errors import nearest
@@ -45,6 +45,12 @@ def expanded(config: Config) -> Config:
                 }
             )
     return config.model_copy(update={"federations": found, "leave_one_out": ()})
+
+
+def family(federation: str, outside: Iterable[str]) -> str:
+    """What a federation is without one of these clients, as its name says; itself where that says nothing of it."""
+    ends = (_name("", client) for client in outside)
+    return next((federation.removesuffix(end) for end in ends if federation.endswith(end)), federation)
 
 
 def _name(federation: str, client: str) -> str:
