@@ -115,6 +115,7 @@ class Comparison:
         draw_of: By federations that are one draw of several: the name that these share.
         families: Federations with an outside, by what they are called together: all of them without one client each.
         adaptations: How clients outside are served.
+        adapting: To which of their images; see `Config`.
     """
 
     folder: Path
@@ -131,6 +132,7 @@ class Comparison:
     draw_of: Mapping[str, str] = field(default_factory=dict)
     families: Mapping[str, Sequence[str]] = field(default_factory=dict)
     adaptations: Sequence[str] = ()
+    adapting: str = ""
 
     @classmethod
     def read(cls, path: Path) -> "Comparison":

@@ -2,7 +2,7 @@
 
 A **pair** is a method and an adaptation. A **family** is what `leave_one_out` makes of a federation, or a federation
 whose outside is named. Pairs are scored, compared and ranked over a family's outside clients as methods are over
-clients (`benchmark.evaluation.standings`). `outside.parquet` has a row per number, columns `COLUMNS`; by `quantity`:
+clients (`benchmark.evaluation.standings`). `outside.parquet` has a row per number, columns `reading.OUTSIDE_COLUMNS`; by `quantity`:
 
 * `score` of a client and `mean` over clients; the difference is from `none` with the same method;
 * `average_rank`, and `place`, whose low and high are the first and the last that a pair may have; of ranked methods
@@ -32,7 +32,7 @@ from benchmark.evaluation import counts
 from benchmark.evaluation.counts import Counts
 from benchmark.evaluation.estimate import Estimate, mean_of, of_client, over_trainings, simultaneous, weighed
 from benchmark.evaluation.merit import merit
-from benchmark.evaluation.reading import controls_of, read_runs
+from benchmark.evaluation.reading import OUTSIDE, OUTSIDE_COLUMNS, controls_of, read_runs
 from benchmark.evaluation.standings import DRAWS, Standings, generator, standings
 from benchmark.evaluation.statistics import ALL, MEAN
 from benchmark.evaluation.uncertainty import compared, frame
@@ -41,14 +41,8 @@ from benchmark.job import GivenPath, run
 from benchmark.tasks import task as tasks
 from benchmark.tasks.task import Task
 
-FILE = "outside.parquet"
 ADAPTED = "adapted.json"
 """Beside the counts of a seed: what adapting did."""
-COLUMNS = [
-    *("family", "client", "method", "adaptation", "title", "oracle", "model", "quantity", "value", "low", "high"),
-    *("difference", "difference_low", "difference_high", "apart", "groups", "reason"),
-]
-"""`title` and `oracle` are the adaptation's, `model` is one of those that an oracle serves."""
 
 _STANDING = ("score", "mean", "average_rank", "place")
 _DIFFERENCE = {"difference": "difference", "difference_low": "low", "difference_high": "high"}
@@ -173,7 +167,7 @@ def table(family: Family, draws: int = DRAWS) -> pd.DataFrame:
         draws: How often ranks are drawn.
 
     Returns:
-        Columns `COLUMNS`.
+        Columns `reading.OUTSIDE_COLUMNS`.
     """
     held, inside = standings(list(family.counts()), family.unranked, draws), family.inside()
     estimates = {client: site.scores for (_, client), site in held.sites.items()} | {MEAN: held.mean(family.name)}
@@ -193,12 +187,7 @@ def table(family: Family, draws: int = DRAWS) -> pd.DataFrame:
     found["title"] = [own["title"] if isinstance(own, dict) else "" for own in of]
     found["oracle"] = [isinstance(own, dict) and bool(own["oracle"]) for own in of]
     nothing = {**dict.fromkeys(("adaptation", "model", "reason"), ""), "apart": False}
-    return found.assign(family=family.name).reindex(columns=COLUMNS).fillna(nothing)
-
-
-def read(comparison: Comparison) -> pd.DataFrame:
-    """The table that this job wrote; without rows where nobody stands outside."""
-    return pd.read_parquet(comparison.folder / FILE) if comparison.families else pd.DataFrame(columns=COLUMNS)
+    return found.assign(family=family.name).reindex(columns=OUTSIDE_COLUMNS).fillna(nothing)
 
 
 def main(comparison: GivenPath, draws: int = DRAWS) -> None:
@@ -211,7 +200,7 @@ def main(comparison: GivenPath, draws: int = DRAWS) -> None:
     held = Comparison.read(comparison)
     controls = controls_of(read_runs(held))
     found = [table(Family(held, name, controls), draws) for name in held.families]
-    with atomic(held.folder / FILE) as temporary:
+    with atomic(held.folder / OUTSIDE) as temporary:
         pd.concat(found, ignore_index=True).to_parquet(temporary, index=False)
 
 

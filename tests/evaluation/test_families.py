@@ -13,7 +13,8 @@ from scipy import stats
 from benchmark.comparison import Comparison
 from benchmark.counted import frame
 from benchmark.evaluation.counts import FILE
-from benchmark.evaluation.families import COLUMNS, Family, table
+from benchmark.evaluation.families import Family, table
+from benchmark.evaluation.reading import OUTSIDE_COLUMNS
 from benchmark.evaluation.statistics import ALL, MEAN
 from benchmark.files import write_json
 
@@ -140,7 +141,7 @@ def test_scores_and_their_differences_from_none(found: pd.DataFrame) -> None:
             if not pair.endswith("none"):
                 assert less_in_the_mean[MEAN, pair, ""] == pytest.approx((sum(right) - sum(none)) / IMAGES / 3)
     assert all(np.isnan(less[client, pair, ""]) for client in CLIENTS for pair in ("a/none", "b/none"))
-    assert list(found.columns) == COLUMNS
+    assert list(found.columns) == OUTSIDE_COLUMNS
 
 
 def test_pairs_of_ranked_methods_are_ranked_and_oracles_are_not(found: pd.DataFrame) -> None:
