@@ -69,6 +69,14 @@ class Places:
         """With how many versions of its code and settings a method's test scores were looked at."""
         return f"{self.tests(federation, method)}/looks.json"
 
+    def outside(self, federation: str, client: str, method: str, adaptation: str, seed: int | str, file: str) -> str:
+        """What a hospital outside is served with: `adapted.safetensors`; `counts.parquet`, `adapted.json`, ..."""
+        return f"{self.served(federation, client, method)}/{adaptation}/seed={seed}/{file}"
+
+    def served(self, federation: str, client: str, method: str) -> str:
+        """The folder of all that a row's models serve a hospital outside with."""
+        return f"{self.folder}/outside/{federation}/{client}/{method}"
+
     def all_rates(self, federation: str, method: str) -> str:
         """A row's test scores with every rate, for the appendix."""
         return f"{self.folder}/appendix/{federation}/{method}.csv"
