@@ -337,6 +337,14 @@ class Config(RunningSettings, ProtocolSettings):
     head: Literal["shared", "personal", "both"] = "shared"
     """Whether the task head is averaged (`shared`) or stays with its client (`personal`), where a method does not say
     it itself. `both` runs such methods with either: `fedit`, and `fedit_personal_head`."""
+    adaptations: tuple[Name, ...] | None = None
+    """How hospitals outside are served: files of `adaptations/`, by name; all of the project's where none are given.
+    One's own files run whatever is named here."""
+    adaptation_settings: dict[Name, dict[str, Scalar]] = {}
+    """Settings of single adaptations, by adaptation and by setting."""
+    adapting: Literal["transductive", "split"] = "transductive"
+    """Which images of a hospital outside an adaptation learns from: `transductive`, all that it has, which are tested
+    too; `split`, those of its training and validation parts, and its test part alone is tested."""
     backbone: BackboneSettings = BackboneSettings()
     tasks: dict[Name, dict[str, Scalar]] = {}
     """Settings of tasks, by the task's name and the setting's: `{classification: {loss: focal, gamma: 2.0},
@@ -376,7 +384,7 @@ class Config(RunningSettings, ProtocolSettings):
 
     @model_validator(mode="after")
     def _lists_hold_each_once(self) -> "Config":
-        for key in ("rates", "seeds", "methods", "own", "trains", "leave_one_out"):
+        for key in ("rates", "seeds", "methods", "own", "trains", "leave_one_out", "adaptations"):
             values: list[Any] = [float(v) if key == "rates" else v for v in getattr(self, key) or ()]
             if len(set(values)) != len(values):
                 raise ValueError(f"{key} names a value twice: {list(getattr(self, key))}")
@@ -410,6 +418,17 @@ class TrainingJob(ProtocolSettings):
     """Its name, as the network's own library has it."""
     arguments: dict[str, Scalar]
     """Passed to that library."""
+
+
+class ServingJob(_Settings):
+    """What decides how a hospital outside is served by a row's models, and nothing else."""
+
+    client: str
+    """The hospital."""
+    adapting: Literal["transductive", "split"]
+    """Which of its images are adapted to, and which are tested."""
+    adaptations: dict[str, dict[str, Scalar]]
+    """Every adaptation's settings, by the path of its file."""
 
 
 def _drawn(name: str, settings: FederationSettings) -> Iterator[tuple[str, FederationSettings]]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any
 
-from benchmark import outside
+from benchmark import adaptations, outside
 from benchmark.comparison import LOCAL
 from benchmark.config import Config
 from benchmark.errors import nearest
@@ -36,6 +36,7 @@ def faults(config: Config) -> list[str]:
         *_datasets(config),
         *outside.faults(config),
         *_method_settings(config),
+        *_adaptations(config),
         *_network_and_tasks(config),
     ]
     if not methods:
@@ -144,6 +145,17 @@ def _method_settings(config: Config) -> Iterator[str]:
     for place, method, settings in given:
         if method in files:
             yield from _settings(place, settings, _fields(files[method]))
+
+
+def _adaptations(config: Config) -> Iterator[str]:
+    """Adaptations that there are not, or not with such settings."""
+    files = adaptations.discovered()
+    named = (("adaptations", config.adaptations or ()), ("adaptation_settings", config.adaptation_settings))
+    for place, names in named:
+        yield from (f"{place}: there is no adaptation {n}{nearest(n, files)}" for n in names if n not in files)
+    for name, settings in config.adaptation_settings.items():
+        if name in files:
+            yield from _settings(f"adaptation_settings.{name}", settings, _fields(files[name]))
 
 
 def _network_and_tasks(config: Config) -> Iterator[str]:

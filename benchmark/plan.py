@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from benchmark import fitness, outside
+from benchmark import adaptations, fitness, outside
 from benchmark.baselines.match import found
 from benchmark.baselines.rows import Baselines, hashes
 from benchmark.comparison import LOCAL, Places
@@ -22,6 +22,7 @@ from benchmark.config import (
     FederationSettings,
     ProtocolSettings,
     RunningSettings,
+    ServingJob,
     TrainingJob,
     VariantSettings,
     parse,
@@ -34,6 +35,8 @@ from benchmark.sources import ROOT, closure, fetching
 
 _ROW = ("{federation}", "{method}")
 """A row in patterns of paths."""
+_SERVED = ("{federation}", "{client}", "{method}")
+"""A row and a hospital outside, likewise."""
 _OWN = ("federation", "clients", "method", "variant", "method_settings", "task", "head", "trains")
 """What of a training a row has of its own."""
 
@@ -263,6 +266,47 @@ class Plan:
         """The same for the rows that are trained here."""
         return _filled(self.baselines.trained, patterns)
 
+    # Hospitals outside.
+
+    @property
+    def outside(self) -> list[str]:
+        """The clients outside of any federation."""
+        return sorted({client for settings in self.config.federations.values() for client in settings.outside})
+
+    @property
+    def served(self) -> list[str]:
+        """The federations whose models serve them; their rows are all trained here."""
+        return [name for name in self.federations if self.config.federations[name].outside]
+
+    @property
+    def adaptations(self) -> dict[str, str]:
+        """How they are served: files from the project's root, by name; none where nobody is outside."""
+        names = adaptations.chosen(self.config.adaptations) if self.outside else []
+        return {name: adaptations.adaptation_file(name) for name in names}
+
+    def of_served(self, file: str) -> list[str]:
+        """Patterns of a file of every adaptation and seed, over `federation`, `client` and `method`."""
+        seeds = self.config.seeds
+        return [self.places.outside(*_SERVED, name, seed, file) for name in self.adaptations for seed in seeds]
+
+    @property
+    def outside_tests(self) -> list[str]:
+        """What all hospitals outside are served with, tested."""
+        files = ("counts.parquet", "predictions.parquet", "adapted.json")
+        return [
+            pattern.format(federation=federation, client=client, method=method)
+            for federation, method in self.rows
+            for client in self.config.federations[federation].outside
+            for file in files
+            for pattern in self.of_served(file)
+        ]
+
+    def serving(self, client: str) -> str:
+        """Settings of the jobs that serve a hospital outside, as JSON."""
+        given = self.config.adaptation_settings
+        own = {file: given.get(name, {}) for name, file in self.adaptations.items()}
+        return ServingJob(client=client, adapting=self.config.adapting, adaptations=own).model_dump_json()
+
     # Rows that are kept with the project; see `Baselines`.
 
     @property
@@ -290,7 +334,8 @@ class Plan:
     def baselines(self) -> Baselines:
         """Which of the rows are taken from the reference, and which are trained here."""
         asked = self.config.baselines == "reference"
-        return Baselines(asked, self.rows, self.results, self.kept, self.row_files, self._hashes, self._found)
+        files, found = self.row_files, self._found
+        return Baselines(asked, self.rows, self.results, self.kept, files, self._hashes, found, self.served)
 
     def _found(self, federation: str) -> tuple[dict[str, str], str]:
         pack = Path(f"results/packs/{self.pack(federation)}")
@@ -306,6 +351,11 @@ class Plan:
     def where_trained(self) -> str:
         """What the wildcard `federation` matches in paths of rows that are trained here."""
         return self._where(self.baselines.trained)
+
+    @property
+    def where_nobody_is_outside(self) -> str:
+        """What it matches in paths of those among them that serve no hospital outside."""
+        return self._where([row for row in self.baselines.trained if row[0] not in self.served])
 
     @property
     def where_referenced(self) -> str:
@@ -325,6 +375,7 @@ class Plan:
         return [
             *self.every_trained(*self.of_runs("run.json")),
             *self.every(*self.gathered),
+            *self.outside_tests,
             *tables,
             *drawn,
             *self.statistics,

@@ -5,12 +5,15 @@ Nothing here is ever given a target: adaptations are defined by images alone.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from benchmark.adaptation import COMMON, Adaptation
 from benchmark.data.augmentation import to_float
+from benchmark.federation import job
 from benchmark.federation.engine import CHUNK, Engine, State
 from benchmark.federation.model import Model
 from benchmark.federation.rows import Rows
@@ -19,6 +22,10 @@ from benchmark.method import Batch, Mix, Output
 
 OUTSIDE = "outside"
 """The part of the leaves that an adaptation trains."""
+
+
+class DivergedError(ValueError):
+    """A step of adapting whose loss is no number."""
 
 
 @dataclass(frozen=True)
@@ -32,25 +39,51 @@ class Bank:
     experts: Mapping[str, Leaves]
 
     @classmethod
-    def of(cls, engine: Engine, state: State, lane: int = 0) -> "Bank":
-        """The bank of one lane after its last round.
+    def read(cls, run: Path, model: Model, clients: Sequence[str] | None, device: torch.device) -> "Bank":
+        """The bank that a run wrote.
 
-        The common model is the clients' weighted mean, as on the server: of a leaf that travels it is what all of them
-        hold, and of a personal one it is the nearest thing to it. A ValueError names a client that is called `COMMON`.
+        Args:
+            run: The folder of the run, with `state.safetensors` and `common.safetensors`.
+            model: What the leaves are of.
+            clients: The federation's clients; those of the file where None.
+            device: Where the leaves go.
+
+        Returns:
+            The bank.
+
+        Raises:
+            ValueError: An expert is missing, is called `COMMON`, or is of another network.
+            OSError: A file is absent.
         """
-        names = [client.name for client in engine.clients]
-        if COMMON in names:
-            raise ValueError(f"a client is called {COMMON!r}, as the expert of all clients is: give it another name")
+        states, path = job.read_states(run / job.STATE, device), run / job.STATE
+        if missing := sorted(set(clients or states) - set(states)):
+            raise ValueError(f"{path}: no expert of {', '.join(missing)}; it has {', '.join(states)}: train again")
+        common = {name: leaf.to(device) for name, leaf in load_file(run / job.COMMON).items()}
+        if absent := sorted(set(model.leaves) - set(common)):
+            raise ValueError(f"{run / job.COMMON}: of another network or method, without {absent[0]}; train again")
+        experts = cls._named({name: states[name] for name in sorted(clients or states)}, common).experts
+        for expert, leaves in experts.items():
+            for name, leaf in leaves.items():
+                expected = model.leaves[name].shape if name in model.leaves else None
+                if leaf.shape != expected:
+                    raise ValueError(
+                        f"{run}: the expert {expert} is of another network or method, whose {name} is "
+                        f"{tuple(leaf.shape)}; expected {expected or 'no such leaf'}: train again"
+                    )
+        return cls(experts)
+
+    @classmethod
+    def of(cls, engine: Engine, state: State, lane: int = 0) -> "Bank":
+        """The bank of one lane after its last round; a ValueError names a client that is called `COMMON`."""
         deployed = [{name: leaf[lane] for name, leaf in own.items()} for own in engine.deployed(state)]
-        common = {name: _mean(leaf[:, lane], engine.weights) for name, leaf in state.params.items()}
-        return cls({**dict(zip(names, deployed, strict=True)), COMMON: common})
+        names = [client.name for client in engine.clients]
+        return cls._named(dict(zip(names, deployed, strict=True)), engine.common(state, lane))
 
-
-def _mean(leaves: Tensor, weights: Tensor) -> Tensor:
-    """The weighted mean over clients of leaves (K, ...); exactly theirs where all hold the same."""
-    if all(torch.equal(leaves[0], own) for own in leaves[1:]):
-        return leaves[0]
-    return torch.tensordot(weights.to(leaves.dtype), leaves, dims=1)
+    @classmethod
+    def _named(cls, clients: Mapping[str, Leaves], common: Leaves) -> "Bank":
+        if COMMON in clients:
+            raise ValueError(f"a client is called {COMMON!r}, as the expert of all clients is: give it another name")
+        return cls({**clients, COMMON: common})
 
 
 @dataclass(frozen=True)
@@ -98,7 +131,7 @@ class Mixture:
     def adapted(self, adaptation: Adaptation, images: Rows, seed: int) -> "Mixture":
         """The mixture after an adaptation's passes over a hospital's images, whose order is drawn from the seed.
 
-        A ValueError says that a step came out as no number.
+        It is `DivergedError` where the loss of a step is no number.
         """
         if not adaptation.passes:
             return self
@@ -109,11 +142,23 @@ class Mixture:
             for which in torch.randperm(len(images), generator=order).split(adaptation.batch_size):
                 loss = adaptation.loss(there.images(images[which.to(images.own.device)]), there.params)
                 if not torch.isfinite(loss):
-                    raise ValueError(f"{adaptation.title}: a step's loss is {float(loss)}; take a smaller `rate`")
+                    raise DivergedError(f"{adaptation.title}: a step's loss is {float(loss)}; take a smaller `rate`")
                 optimiser.zero_grad()
                 loss.backward()
                 optimiser.step()
         return replace(there, params={**self.params, **{name: leaf.detach() for name, leaf in added.items()}})
+
+    def restored(self, adaptation: Adaptation, learned: Leaves) -> "Mixture":
+        """The mixture as an adaptation left it, of what it has learned: the leaves that `adapted` has added.
+
+        A ValueError says that these were learned by another network or adaptation.
+        """
+        if not learned:
+            return self
+        there, added = self.widened(adaptation)
+        if {name: leaf.shape for name, leaf in added.items()} != {name: leaf.shape for name, leaf in learned.items()}:
+            raise ValueError(f"{adaptation.title}: what was learned is of another network or adaptation; adapt again")
+        return replace(there, params={**self.params, **{name: leaf.to(added[name]) for name, leaf in learned.items()}})
 
     def widened(self, adaptation: Adaptation) -> tuple["Mixture", dict[str, Tensor]]:
         """The mixture with what an adaptation trains; and those leaves alone, by name, which have gradients.
@@ -177,6 +222,27 @@ class Unlabelled(Batch):
         return [leaf for name, leaf in params.items() if name.startswith(f"{adapter}/") and name.endswith(f".{factor}")]
 
 
+def mixed(adaptation: Adaptation, model: Model, bank: Bank) -> dict[str, Mixture]:
+    """The mixtures that an adaptation begins with, by their names.
+
+    A ValueError says that one names no expert of the bank, or that its weights do not sum to one.
+    """
+    found: dict[str, Mixture] = {}
+    for name, weights in adaptation.mixtures(list(bank.experts)).items():
+        place = f"{adaptation.title}: the mixture {name!r}"
+        if unknown := sorted(set(weights) - set(bank.experts)):
+            raise ValueError(f"{place} names {', '.join(unknown)}; experts are {', '.join(bank.experts)}")
+        if abs(sum(weights.values()) - 1) > 1e-9:
+            raise ValueError(f"{place} has weights that sum to {sum(weights.values()):.6g}; they must sum to one")
+        found[name] = Mixture.of(model, bank, weights, adaptation.batch_statistics)
+    return found
+
+
+def at_once(adaptation: Adaptation) -> int:
+    """Images that are predicted together: a prediction depends on them where the batch's statistics count."""
+    return adaptation.batch_size if adaptation.batch_statistics else CHUNK
+
+
 def served(
     adaptation: Adaptation, model: Model, bank: Bank, images: Rows, seed: int
 ) -> Iterator[tuple[str, Iterator[tuple[slice, Tensor]]]]:
@@ -193,14 +259,7 @@ def served(
         A name, and the predictions, as `Mixture.predictions` has them.
 
     Raises:
-        ValueError: A mixture names no expert of the bank, or its weights do not sum to one.
+        ValueError: As `mixed`.
     """
-    chunk = adaptation.batch_size if adaptation.batch_statistics else CHUNK
-    for name, weights in adaptation.mixtures(list(bank.experts)).items():
-        place = f"{adaptation.title}: the mixture {name!r}"
-        if unknown := sorted(set(weights) - set(bank.experts)):
-            raise ValueError(f"{place} names {', '.join(unknown)}; experts are {', '.join(bank.experts)}")
-        if abs(sum(weights.values()) - 1) > 1e-9:
-            raise ValueError(f"{place} has weights that sum to {sum(weights.values()):.6g}; they must sum to one")
-        mixture = Mixture.of(model, bank, weights, adaptation.batch_statistics)
-        yield name, mixture.adapted(adaptation, images, seed).predictions(images, chunk)
+    for name, mixture in mixed(adaptation, model, bank).items():
+        yield name, mixture.adapted(adaptation, images, seed).predictions(images, at_once(adaptation))
