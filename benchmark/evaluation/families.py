@@ -2,7 +2,8 @@
 
 A **pair** is a method and an adaptation. A **family** is what `leave_one_out` makes of a federation, or a federation
 whose outside is named. Pairs are scored, compared and ranked over a family's outside clients as methods are over
-clients (`benchmark.evaluation.standings`). `outside.parquet` has a row per number, columns `reading.OUTSIDE_COLUMNS`; by `quantity`:
+clients (`benchmark.evaluation.standings`). `outside.parquet` has a row per number, columns `reading.OUTSIDE_COLUMNS`;
+by `quantity`:
 
 * `score` of a client and `mean` over clients; the difference is from `none` with the same method;
 * `average_rank`, and `place`, whose low and high are the first and the last that a pair may have; of ranked methods
