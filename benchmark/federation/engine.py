@@ -294,7 +294,7 @@ class Engine:
 def _mean(leaves: Tensor, weights: Tensor) -> Tensor:
     """The weighted mean over clients of leaves (K, ...); exactly theirs where all hold the same."""
     if all(torch.equal(leaves[0], own) for own in leaves[1:]):
-        return leaves[0]
+        return leaves[0].clone()
     return torch.tensordot(weights.to(leaves.dtype), leaves, dims=1)
 
 
