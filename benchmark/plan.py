@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from benchmark import adaptations, fitness, outside
+from benchmark import adaptations, federations, fitness
 from benchmark.baselines.match import found
 from benchmark.baselines.rows import Baselines, hashes
 from benchmark.comparison import LOCAL, Places
@@ -68,7 +68,7 @@ class Plan:
         config = parse(values, where)
         if faults := fitness.faults(config):
             raise ConfigError("\n".join(f"{where}: {fault}" for fault in faults))
-        return cls(outside.expanded(config))
+        return cls(federations.expanded(config))
 
     # What there is.
 
