@@ -113,7 +113,8 @@ class Comparison:
         alone: By row, the one in which each client trains the same leaves alone; empty where nobody asks.
         manifests: What each federation holds, by its name.
         draw_of: By federations that are one draw of several: the name that these share.
-        families: Federations with an outside, by what they are called together: all of them without one client each.
+        families: Federations with an outside (of draws the name that they share), by the one that they are without a
+            client each; by itself one whose outside is named.
         adaptations: How clients outside are served.
         adapting: To which of their images; see `Config`.
     """

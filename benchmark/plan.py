@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from benchmark import adaptations, fitness, outside
+from benchmark import adaptations, federations, fitness
 from benchmark.baselines.match import found
 from benchmark.baselines.rows import Baselines, hashes
 from benchmark.comparison import LOCAL, Places
@@ -68,7 +68,7 @@ class Plan:
         config = parse(values, where)
         if faults := fitness.faults(config):
             raise ConfigError("\n".join(f"{where}: {fault}" for fault in faults))
-        return cls(outside.expanded(config))
+        return cls(federations.expanded(config))
 
     # What there is.
 
@@ -303,11 +303,13 @@ class Plan:
 
     @property
     def families(self) -> dict[str, list[str]]:
-        """Those federations by the one that they are without a client each; by itself one whose outside is named."""
-        found: dict[str, list[str]] = {}
+        """Those federations, draws of one together, by the one that they are without a client each, or by themselves."""
+        found: dict[str, dict[str, None]] = {}
         for name in self.served:
-            found.setdefault(outside.family(name, self.config.federations[name].outside), []).append(name)
-        return found
+            own = self.config.federations[name]
+            counted = own.draw_of or name
+            found.setdefault(federations.family(counted, own.outside), {})[counted] = None
+        return {family: list(names) for family, names in found.items()}
 
     def serving(self, client: str) -> str:
         """Settings of the jobs that serve a hospital outside, as JSON."""

@@ -79,7 +79,7 @@ class Family:
 
     @property
     def federations(self) -> Sequence[str]:
-        """Its federations."""
+        """Its federations; of draws the name that they share."""
         return self.comparison.families[self.name]
 
     @cached_property
@@ -90,7 +90,7 @@ class Family:
     @cached_property
     def sites(self) -> dict[str, tuple[str, str]]:
         """Federation and client of all who stand outside, by the client; of one outside of several, by both."""
-        outside = [(f, client) for f in self.federations for client in self.comparison.manifests[f]["outside"]]
+        outside = [(f, client) for f in self.federations for client in self.comparison.manifest(f)["outside"]]
         clients = [client for _, client in outside]
         return {c if clients.count(c) == 1 else f"{c} ({f})": (f, c) for f, c in outside}
 
@@ -98,7 +98,7 @@ class Family:
     def about(self) -> dict[str, dict[str, Any]]:
         """What every adaptation says of itself: `title`, and whether it is an `oracle`."""
         site, method = next(iter(self.sites.values())), self.comparison.methods[0]
-        files = {name: self.files(site, Served(method, name), ADAPTED)[0] for name in self.comparison.adaptations}
+        files = {name: self.files(site, Served(method, name), ADAPTED)[0][0] for name in self.comparison.adaptations}
         return {name: read_json(path)["adaptation"] for name, path in files.items()}
 
     @cached_property
@@ -117,23 +117,25 @@ class Family:
         """The models that are shown and not ranked."""
         return [own.name for own in self.served if own.model or own.method in self.controls]
 
-    def files(self, site: tuple[str, str], served: Served, file: str) -> list[Path]:
-        """A file of a model on a client outside, of every seed."""
-        places, key = self.comparison.places, (*site, served.method, served.adaptation)
-        return [Path(places.outside(*key, seed, file)) for seed in self.comparison.seeds]
+    def files(self, site: tuple[str, str], served: Served, file: str) -> list[list[Path]]:
+        """A file of a model on a client outside: of every seed, one for each draw of the split."""
+        held, (federation, client) = self.comparison, site
+        key = (client, served.method, served.adaptation)
+        draws = held.draws(federation)
+        return [[Path(held.places.outside(draw, *key, seed, file)) for draw in draws] for seed in held.seeds]
 
     def told(self, site: tuple[str, str], served: Served) -> list[dict[str, Any]]:
-        """What adapting said of its models, by their names, of every seed."""
-        return [read_json(path)["models"] for path in self.files(site, served, ADAPTED)]
+        """What adapting said of its models, by their names: of every seed and draw."""
+        return [read_json(path)["models"] for paths in self.files(site, served, ADAPTED) for path in paths]
 
     def counts(self) -> Iterator[Counts]:
         """The counts of every client outside; its methods are all that is served."""
         names, models, seeds = [own.name for own in self.served], [own.model for own in self.served], self._seeds
         for name, site in self.sites.items():
             paths = {
-                (m, s): [path]
+                (m, s): files
                 for m, own in enumerate(self.served)
-                for s, path in enumerate(self.files(site, own, counts.FILE))
+                for s, files in enumerate(self.files(site, own, counts.FILE))
             }
             for own in counts.assembled(self.name, self.task, [site[1]], names, seeds, paths, models):
                 yield replace(own, client=name)
@@ -142,7 +144,7 @@ class Family:
         """How methods do on those of the clients that take part in other federations of the family."""
         held, methods, found = self.comparison, self.comparison.methods, dict[str, Estimate]()
         for name, (_, client) in self.sites.items():
-            joined = [own for own in self.federations if client in held.manifests[own]["clients"]]
+            joined = [own for own in self.federations if client in held.manifest(own)["clients"]]
             # Other federations are other trainings, as other seeds are.
             trained = [(federation, seed) for federation in joined for seed in held.seeds]
             paths = {
@@ -270,7 +272,7 @@ def _best(family: Family, client: str, estimate: Estimate) -> Iterator[dict[str,
 
 
 def _told(family: Family, client: str) -> Iterator[dict[str, Any]]:
-    """What is published of every pair on a client, and what adapting said of it: means over seeds."""
+    """What is published of every pair on a client, and what adapting said of it: means over seeds and draws."""
     for own in (own for own in family.served if not own.model):
         yield from _published(family, client, own)
         told = [next(iter(models.values())) for models in family.told(family.sites[client], own)]
@@ -284,9 +286,10 @@ def _told(family: Family, client: str) -> Iterator[dict[str, Any]]:
 
 
 def _published(family: Family, client: str, served: Served) -> Iterator[dict[str, Any]]:
-    """What papers report of a model, the mean over seeds; nothing where the task knows of no such number."""
-    task, paths = family.task, family.files(family.sites[client], served, counts.FILE)
+    """What papers report of a model, the mean over seeds and draws; nothing where the task knows of no such number."""
+    task, files = family.task, family.files(family.sites[client], served, counts.FILE)
     if task.published_as:
+        paths = [path for of_seed in files for path in of_seed]
         found = [task.published(own) for path in paths for *_, own in counts.of_clients([path], task, served.model)]
         yield {**vars(served), "client": client, "quantity": "published", "value": float(np.mean(found))}
 

@@ -108,7 +108,7 @@ class Results:
     def manifests(self) -> Mapping[str, Mapping[str, Any]]:
         """What each federation holds; of a name that draws share, or a family, what the first of them holds."""
         held = self.comparison
-        families = {name: held.manifests[own[0]] for name, own in held.families.items()}
+        families = {name: held.manifest(own[0]) for name, own in held.families.items()}
         return {**families, **held.manifests, **{name: held.manifest(name) for name in held.draw_of.values()}}
 
     @cached_property
