@@ -303,7 +303,7 @@ class Plan:
 
     @property
     def families(self) -> dict[str, list[str]]:
-        """Those federations, draws of one together, by the one that they are without a client each, or by themselves."""
+        """Those federations, draws of one together, by the one that they are without a client each, else by itself."""
         found: dict[str, dict[str, None]] = {}
         for name in self.served:
             own = self.config.federations[name]

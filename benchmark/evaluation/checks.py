@@ -83,7 +83,7 @@ def found(comparison: Comparison, reference: Path | None = None) -> list[Finding
 def _outside(comparison: Comparison, higher_is_better: Mapping[str, bool]) -> Iterator[Finding]:
     """What to know of hospitals outside, given the direction of each federation's score."""
     for name, own in read_outside(comparison).groupby("family", sort=False):
-        higher = higher_is_better[comparison.families[str(name)][0]]
+        higher = higher_is_better[comparison.draws(comparison.families[str(name)][0])[0]]
         yield from findings.worse_than_common(own, higher)
         yield from findings.one_class(own)
         yield from findings.surer_and_worse(own, higher)
