@@ -1,6 +1,7 @@
 # The whole comparison: download -> pack -> train -> select -> evaluate -> collect -> tables, figures, checks, report.
 # Names, paths and settings come from benchmark/plan.py. The code that a job runs is among its inputs, since Snakemake
 # follows no imports. What decides a result is a param; what does not is a resource.
+import re
 import sys
 
 from snakemake.utils import min_version
@@ -30,6 +31,7 @@ report: "report/workflow.rst"
 wildcard_constraints:
     federation="|".join(plan.federations),
     method="|".join(plan.methods),
+    client="|".join(map(re.escape, plan.outside)),
     folder="|".join(plan.folders),
     pack="|".join(plan.packs),
 
@@ -65,5 +67,12 @@ rule all:
 
 include: "workflow/rules/data.smk"  # download, pack, backbone
 include: "workflow/rules/rows.smk"  # train, select, evaluate, overlap; or baseline in place of them
+
+
+if plan.outside:
+
+    include: "workflow/rules/outside.smk"  # train_bank, adapt, outside
+
+
 include: "workflow/rules/comparison.smk"  # collect, uncertainty, stability, ..., table, leaderboard, figures, report; develop
 include: "workflow/rules/reference.smk"  # keep, reference, readme: what is committed; no part of `all`

@@ -69,6 +69,14 @@ class Places:
         """With how many versions of its code and settings a method's test scores were looked at."""
         return f"{self.tests(federation, method)}/looks.json"
 
+    def outside(self, federation: str, client: str, method: str, adaptation: str, seed: int | str, file: str) -> str:
+        """What a hospital outside is served with: `adapted.safetensors`; `counts.parquet`, `adapted.json`, ..."""
+        return f"{self.served(federation, client, method)}/{adaptation}/seed={seed}/{file}"
+
+    def served(self, federation: str, client: str, method: str) -> str:
+        """The folder of all that a row's models serve a hospital outside with."""
+        return f"{self.folder}/outside/{federation}/{client}/{method}"
+
     def all_rates(self, federation: str, method: str) -> str:
         """A row's test scores with every rate, for the appendix."""
         return f"{self.folder}/appendix/{federation}/{method}.csv"
@@ -82,6 +90,8 @@ class Places:
         return f"{self.folder}/tables/{federation}.{kind}"
 
 
+NONE = "none"
+"""The adaptation that others are compared with: the common model predicts as it is."""
 LOCAL = "local"
 """The control that methods are compared with: each client trains alone."""
 
@@ -103,6 +113,10 @@ class Comparison:
         alone: By row, the one in which each client trains the same leaves alone; empty where nobody asks.
         manifests: What each federation holds, by its name.
         draw_of: By federations that are one draw of several: the name that these share.
+        families: Federations with an outside (of draws the name that they share), by the one that they are without a
+            client each; by itself one whose outside is named.
+        adaptations: How clients outside are served.
+        adapting: To which of their images; see `Config`.
     """
 
     folder: Path
@@ -117,6 +131,9 @@ class Comparison:
     alone: Mapping[str, str] = field(default_factory=dict)
     manifests: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     draw_of: Mapping[str, str] = field(default_factory=dict)
+    families: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    adaptations: Sequence[str] = ()
+    adapting: str = ""
 
     @classmethod
     def read(cls, path: Path) -> "Comparison":

@@ -4,13 +4,13 @@ One YAML file holds everything that decides a result. `docs/protocol.md` says of
 publishes it or we chose it, and why.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from benchmark.errors import one_line
 
@@ -372,6 +372,14 @@ class Config(RunningSettings, ProtocolSettings):
     head: Literal["shared", "personal", "both"] = "shared"
     """Whether the task head is averaged (`shared`) or stays with its client (`personal`), where a method does not say
     it itself. `both` runs such methods with either: `fedit`, and `fedit_personal_head`."""
+    adaptations: tuple[Name, ...] | None = None
+    """How hospitals outside are served: files of `adaptations/`, by name; all of the project's where none are given.
+    One's own files run whatever is named here."""
+    adaptation_settings: dict[Name, dict[str, Scalar]] = {}
+    """Settings of single adaptations, by adaptation and by setting."""
+    adapting: Literal["transductive", "split"] = "transductive"
+    """Which images of a hospital outside an adaptation learns from: `transductive`, all that it has, which are tested
+    too; `split`, those of its training and validation parts, and its test part alone is tested."""
     backbone: BackboneSettings = BackboneSettings()
     tasks: dict[Name, dict[str, Scalar]] = {}
     """Settings of tasks, by the task's name and the setting's: `{classification: {loss: focal, gamma: 2.0},
@@ -391,27 +399,9 @@ class Config(RunningSettings, ProtocolSettings):
     licences_accepted: tuple[str, ...] = ()
     """Licences that the user has read and accepts, by their short names."""
 
-    @field_validator("federations")
-    @classmethod
-    def _one_federation_per_draw(cls, given: dict[str, FederationSettings]) -> dict[str, FederationSettings]:
-        """In place of a federation with several draws one for each of them, which differ in their `split_seed`."""
-        found: dict[str, FederationSettings] = {}
-        for name, own in given.items():
-            drawn = [(name, own)] if own.draws == 1 else list(_drawn(name, own))
-            if taken := [draw for draw, _ in drawn if draw in found or (draw in given and draw != name)]:
-                raise ValueError(f"{taken[0]} is a draw of {name}, and a federation of its own too; rename that one")
-            found.update(drawn)
-        for name, own in found.items():
-            first = next(other for other in found.values() if other.draw_of == own.draw_of)
-            if own.draw_of and own != first.model_copy(update={"split_seed": own.split_seed}):
-                raise ValueError(f"{name}: draws of {own.draw_of} may differ in nothing but their `split_seed`")
-            if own.draw_of in found:
-                raise ValueError(f"{own.draw_of} is a federation, and {name} says that it is a draw of it; rename one")
-        return found
-
     @model_validator(mode="after")
     def _lists_hold_each_once(self) -> "Config":
-        for key in ("rates", "seeds", "methods", "own", "trains", "leave_one_out"):
+        for key in ("rates", "seeds", "methods", "own", "trains", "leave_one_out", "adaptations"):
             values: list[Any] = [float(v) if key == "rates" else v for v in getattr(self, key) or ()]
             if len(set(values)) != len(values):
                 raise ValueError(f"{key} names a value twice: {list(getattr(self, key))}")
@@ -452,16 +442,15 @@ class TrainingJob(ProtocolSettings):
     """Passed to that library."""
 
 
-def _drawn(name: str, settings: FederationSettings) -> Iterator[tuple[str, FederationSettings]]:
-    """One federation for each draw of a federation, by name."""
-    if settings.draw_of:
-        raise ValueError(f"{name} is one draw of {settings.draw_of}, and cannot be drawn itself; leave out `draws`")
-    for number in range(settings.draws):
-        own = {"dataset": settings.dataset or name, "draws": 1, "draw_of": name}
-        yield (
-            f"{name}_draw{number + 1}",
-            settings.model_copy(update={**own, "split_seed": settings.split_seed + number}),
-        )
+class ServingJob(_Settings):
+    """What decides how a hospital outside is served by a row's models, and nothing else."""
+
+    client: str
+    """The hospital."""
+    adapting: Literal["transductive", "split"]
+    """Which of its images are adapted to, and which are tested."""
+    adaptations: dict[str, dict[str, Scalar]]
+    """Every adaptation's settings, by the path of its file."""
 
 
 def parse(values: Mapping[str, Any], where: str = "configuration") -> Config:

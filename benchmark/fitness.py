@@ -5,12 +5,11 @@ planned.
 """
 
 import ast
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any
 
-from benchmark import outside
+from benchmark import adaptations, federations
 from benchmark.comparison import LOCAL
 from benchmark.config import Config
 from benchmark.errors import nearest
@@ -27,8 +26,9 @@ def faults(config: Config) -> list[str]:
         *there.unknown(config.methods or (), config.own or (), config.method_settings),
         *_variants(config),
         *_datasets(config),
-        *outside.faults(config),
+        *federations.faults(config),
         *_method_settings(config),
+        *_adaptations(config),
         *_network_and_tasks(config),
     ]
     if not methods:
@@ -78,9 +78,12 @@ def _said(dataset: str, attribute: str, default: Any) -> Any:
 
 def _draws(config: Config) -> Iterator[str]:
     """Draws that would all test the same images, or that do not test every fold once."""
-    numbers = Counter(settings.draw_of for settings in config.federations.values() if settings.draw_of)
-    for name, number in numbers.items():
-        settings = next(own for own in config.federations.values() if own.draw_of == name)
+    drawn_of = {name: [own] * own.draws for name, own in config.federations.items() if own.draws > 1}
+    for own in config.federations.values():
+        if own.draw_of:
+            drawn_of.setdefault(own.draw_of, []).append(own)
+    for name, (settings, *others) in drawn_of.items():
+        number = 1 + len(others)
         dataset = settings.dataset or name
         drawn, protocols = _said(dataset, "drawn", {}), list(_said(dataset, "protocols", {}))
         protocol = settings.protocol
@@ -88,8 +91,8 @@ def _draws(config: Config) -> Iterator[str]:
             protocol = protocols[0]
         place = f"federations.{name}.draws: {dataset} with the protocol {protocol}"
         if protocol not in drawn:
-            others = f"set `protocol` to {' or '.join(drawn)}, or leave" if drawn else "leave"
-            yield f"{place} has one test set, which all {number} draws would share; {others} `draws` out"
+            mend = f"set `protocol` to {' or '.join(drawn)}, or leave" if drawn else "leave"
+            yield f"{place} has one test set, which all {number} draws would share; {mend} `draws` out"
         elif drawn[protocol] not in (None, number):
             yield (
                 f"{place} has {drawn[protocol]} folds, each of which is tested once: set `draws` to {drawn[protocol]}"
@@ -137,6 +140,17 @@ def _method_settings(config: Config) -> Iterator[str]:
     for place, method, settings in given:
         if method in files:
             yield from _settings(place, settings, _fields(files[method]))
+
+
+def _adaptations(config: Config) -> Iterator[str]:
+    """Adaptations that there are not, or not with such settings."""
+    files = adaptations.discovered()
+    named = (("adaptations", config.adaptations or ()), ("adaptation_settings", config.adaptation_settings))
+    for place, names in named:
+        yield from (f"{place}: there is no adaptation {n}{nearest(n, files)}" for n in names if n not in files)
+    for name, settings in config.adaptation_settings.items():
+        if name in files:
+            yield from _settings(f"adaptation_settings.{name}", settings, _fields(files[name]))
 
 
 def _network_and_tasks(config: Config) -> Iterator[str]:

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from benchmark import fitness, outside
+from benchmark import adaptations, federations, fitness
 from benchmark.baselines.match import found
 from benchmark.baselines.rows import Baselines, hashes
 from benchmark.comparison import LOCAL, Places
@@ -22,6 +22,7 @@ from benchmark.config import (
     FederationSettings,
     ProtocolSettings,
     RunningSettings,
+    ServingJob,
     TrainingJob,
     VariantSettings,
     parse,
@@ -34,6 +35,8 @@ from benchmark.sources import ROOT, closure, fetching
 
 _ROW = ("{federation}", "{method}")
 """A row in patterns of paths."""
+_SERVED = ("{federation}", "{client}", "{method}")
+"""A row and a hospital outside, likewise."""
 _OWN = ("federation", "clients", "method", "variant", "method_settings", "task", "head", "trains")
 """What of a training a row has of its own."""
 
@@ -65,7 +68,7 @@ class Plan:
         config = parse(values, where)
         if faults := fitness.faults(config):
             raise ConfigError("\n".join(f"{where}: {fault}" for fault in faults))
-        return cls(outside.expanded(config))
+        return cls(federations.expanded(config))
 
     # What there is.
 
@@ -263,6 +266,57 @@ class Plan:
         """The same for the rows that are trained here."""
         return _filled(self.baselines.trained, patterns)
 
+    # Hospitals outside.
+
+    @property
+    def outside(self) -> list[str]:
+        """The clients outside of any federation."""
+        return sorted({client for settings in self.config.federations.values() for client in settings.outside})
+
+    @property
+    def served(self) -> list[str]:
+        """The federations whose models serve them; their rows are all trained here."""
+        return [name for name in self.federations if self.config.federations[name].outside]
+
+    @property
+    def adaptations(self) -> dict[str, str]:
+        """How they are served: files from the project's root, by name; none where nobody is outside."""
+        names = adaptations.chosen(self.config.adaptations) if self.outside else []
+        return {name: adaptations.adaptation_file(name) for name in names}
+
+    def of_served(self, file: str) -> list[str]:
+        """Patterns of a file of every adaptation and seed, over `federation`, `client` and `method`."""
+        seeds = self.config.seeds
+        return [self.places.outside(*_SERVED, name, seed, file) for name in self.adaptations for seed in seeds]
+
+    @property
+    def outside_tests(self) -> list[str]:
+        """What all hospitals outside are served with, tested."""
+        files = ("counts.parquet", "predictions.parquet", "adapted.json")
+        return [
+            pattern.format(federation=federation, client=client, method=method)
+            for federation, method in self.rows
+            for client in self.config.federations[federation].outside
+            for file in files
+            for pattern in self.of_served(file)
+        ]
+
+    @property
+    def families(self) -> dict[str, list[str]]:
+        """Those federations, draws of one together, by the one that they are without a client each, else by itself."""
+        found: dict[str, dict[str, None]] = {}
+        for name in self.served:
+            own = self.config.federations[name]
+            counted = own.draw_of or name
+            found.setdefault(federations.family(counted, own.outside), {})[counted] = None
+        return {family: list(names) for family, names in found.items()}
+
+    def serving(self, client: str) -> str:
+        """Settings of the jobs that serve a hospital outside, as JSON."""
+        given = self.config.adaptation_settings
+        own = {file: given.get(name, {}) for name, file in self.adaptations.items()}
+        return ServingJob(client=client, adapting=self.config.adapting, adaptations=own).model_dump_json()
+
     # Rows that are kept with the project; see `Baselines`.
 
     @property
@@ -274,7 +328,7 @@ class Plan:
     def statistics(self) -> list[str]:
         """How sure and how stable the results are: what tables, figures, checks and report read beside the results."""
         names = ("intervals.parquet", "comparisons.csv", "significance.json", "stability.csv")
-        return [self.places.of(name) for name in names]
+        return [self.places.of(name) for name in (*names, *(["outside.parquet"] if self.outside else []))]
 
     @property
     def reference(self) -> str:
@@ -290,7 +344,8 @@ class Plan:
     def baselines(self) -> Baselines:
         """Which of the rows are taken from the reference, and which are trained here."""
         asked = self.config.baselines == "reference"
-        return Baselines(asked, self.rows, self.results, self.kept, self.row_files, self._hashes, self._found)
+        files, found = self.row_files, self._found
+        return Baselines(asked, self.rows, self.results, self.kept, files, self._hashes, found, self.served)
 
     def _found(self, federation: str) -> tuple[dict[str, str], str]:
         pack = Path(f"results/packs/{self.pack(federation)}")
@@ -306,6 +361,11 @@ class Plan:
     def where_trained(self) -> str:
         """What the wildcard `federation` matches in paths of rows that are trained here."""
         return self._where(self.baselines.trained)
+
+    @property
+    def where_nobody_is_outside(self) -> str:
+        """What it matches in paths of those among them that serve no hospital outside."""
+        return self._where([row for row in self.baselines.trained if row[0] not in self.served])
 
     @property
     def where_referenced(self) -> str:
@@ -325,12 +385,14 @@ class Plan:
         return [
             *self.every_trained(*self.of_runs("run.json")),
             *self.every(*self.gathered),
+            *self.outside_tests,
             *tables,
             *drawn,
             *self.statistics,
             *map(self.places.of, ("leaderboard.csv", "leaderboard.md", "selection.csv", "checks.csv", "report.html")),
             self.places.of("tables/communication.csv"),
             *([self.places.of("appendix/selection.csv")] if self.appendix else []),
+            *([self.places.table("outside", kind) for kind in ("csv", "md", "tex")] if self.outside else []),
         ]
 
     @property
@@ -357,6 +419,7 @@ class Plan:
         """What `comparison.json` says of this comparison beside what its federations hold, as JSON."""
         config = self.config
         draw_of = {name: own.draw_of for name, own in config.federations.items() if own.draw_of}
+        served = {"adaptations": list(self.adaptations), "adapting": config.adapting}
         return _json(
             {
                 "name": config.name,
@@ -371,6 +434,7 @@ class Plan:
                 "clients": {name: settings.clients for name, settings in config.federations.items()},
                 "outside": {name: settings.outside for name, settings in config.federations.items()},
                 **({"draw_of": draw_of} if draw_of else {}),
+                **({**served, "families": self.families} if self.outside else {}),
             }
         )
 
@@ -382,7 +446,7 @@ class Plan:
     @property
     def figure_names(self) -> list[str]:
         """The figures: those that every comparison has, and those of its tasks."""
-        return gallery.names(map(fitness.figures, self.tasks))
+        return gallery.names(map(fitness.figures, self.tasks), outside=bool(self.outside))
 
     @property
     def drawn_from_results(self) -> list[str]:

@@ -5,7 +5,7 @@ carried out. A row that may be taken, but turns out to have been made from other
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -32,6 +32,7 @@ class Baselines:
         files: Patterns of all that an archive must hold, likewise.
         hashes: Hashes of what decides a row now, by the names in `match.DECIDES`.
         found: What it would be made from, see `match.found`; an OSError before that is here.
+        served: Federations whose models serve hospitals outside.
     """
 
     asked: bool
@@ -41,6 +42,7 @@ class Baselines:
     files: Sequence[str]
     hashes: Callable[[str, str], Mapping[str, str]]
     found: Callable[[str], tuple[Mapping[str, str], str]]
+    served: Collection[str] = ()
 
     @cached_property
     def unused(self) -> dict[Row, str]:
@@ -85,6 +87,8 @@ class Baselines:
         return json.dumps(self.hashes(federation, method), sort_keys=True)
 
     def _fault(self, federation: str, method: str) -> str:
+        if federation in self.served:
+            return "its models serve a hospital outside, and none are kept"
         path, *files = (pattern.format(federation=federation, method=method) for pattern in (self.kept, *self.files))
         names = [file.removeprefix(f"{self.results}/") for file in files]
         return match.fault(Path(path), self.hashes(federation, method), names)

@@ -8,8 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow.parquet as pq
 
 from benchmark.data.dataset import DataError
+
+_ABOUT = ("sample", "client", "group", "case", "split")
+"""The columns of a table that say nothing of targets."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,26 @@ def open_training(folder: Path) -> Split:
 def open_test(folder: Path) -> Split:
     """Test images of a packed dataset: for what follows the choice of a rate, and nothing before it."""
     return _open(folder, "test")
+
+
+def open_images(folder: Path, name: str) -> tuple[npt.NDArray[np.uint8], pd.DataFrame]:
+    """The images of a split, `train` or `test`, without what is to be predicted of them: no file and no column of it.
+
+    Returns:
+        As in `Split`: images, and their table, without `label`.
+
+    Raises:
+        DataError: A file is absent, unreadable or does not fit the other.
+    """
+    images, table = folder / f"{name}.npy", folder / f"{name}.parquet"
+    try:
+        held = [column for column in _ABOUT if column in pq.read_schema(table).names]
+        pictures, about = np.load(images, mmap_mode="r"), pd.read_parquet(table, columns=held)
+    except (OSError, EOFError, ValueError, SyntaxError, TokenError) as error:
+        raise DataError(f"{folder}: {images.name} or {table.name} cannot be read ({error}); pack it again") from None
+    if len(pictures) != len(about):
+        raise DataError(f"{images}: {len(pictures)} images, but {table.name} has {len(about)} rows; pack again")
+    return pictures, about if "case" in about else about.assign(case=about["sample"])
 
 
 def _open(folder: Path, name: str) -> Split:

@@ -6,14 +6,17 @@ Nothing here is ever given a target: adaptations are defined by images alone.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from benchmark.adaptation import COMMON, Adaptation
 from benchmark.config import AugmentationSettings
 from benchmark.data.augmentation import draws, moved, to_float
 from benchmark.draws import generator, initial, normal
+from benchmark.federation import job
 from benchmark.federation.engine import CHUNK, Engine, State
 from benchmark.federation.model import Model
 from benchmark.federation.rows import Rows
@@ -27,6 +30,10 @@ GATES = "gates"
 """What the names of gates' leaves begin with, before their place: `gates/blocks.0.attn.q/last.weight`."""
 
 
+class DivergedError(ValueError):
+    """A step of adapting whose loss is no number."""
+
+
 @dataclass(frozen=True)
 class Bank:
     """Every client's deployed leaves, and those of the model that all clients made.
@@ -38,25 +45,51 @@ class Bank:
     experts: Mapping[str, Leaves]
 
     @classmethod
-    def of(cls, engine: Engine, state: State, lane: int = 0) -> "Bank":
-        """The bank of one lane after its last round.
+    def read(cls, run: Path, model: Model, clients: Sequence[str] | None, device: torch.device) -> "Bank":
+        """The bank that a run wrote.
 
-        The common model is the clients' weighted mean, as on the server: of a leaf that travels it is what all of them
-        hold, and of a personal one it is the nearest thing to it. A ValueError names a client that is called `COMMON`.
+        Args:
+            run: The folder of the run, with `state.safetensors` and `common.safetensors`.
+            model: What the leaves are of.
+            clients: The federation's clients; those of the file where None.
+            device: Where the leaves go.
+
+        Returns:
+            The bank.
+
+        Raises:
+            ValueError: An expert is missing, is called `COMMON`, or is of another network.
+            OSError: A file is absent.
         """
-        names = [client.name for client in engine.clients]
-        if COMMON in names:
-            raise ValueError(f"a client is called {COMMON!r}, as the expert of all clients is: give it another name")
+        states, path = job.read_states(run / job.STATE, device), run / job.STATE
+        if missing := sorted(set(clients or states) - set(states)):
+            raise ValueError(f"{path}: no expert of {', '.join(missing)}; it has {', '.join(states)}: train again")
+        common = {name: leaf.to(device) for name, leaf in load_file(run / job.COMMON).items()}
+        if absent := sorted(set(model.leaves) - set(common)):
+            raise ValueError(f"{run / job.COMMON}: of another network or method, without {absent[0]}; train again")
+        experts = cls._named({name: states[name] for name in sorted(clients or states)}, common).experts
+        for expert, leaves in experts.items():
+            for name, leaf in leaves.items():
+                expected = model.leaves[name].shape if name in model.leaves else None
+                if leaf.shape != expected:
+                    raise ValueError(
+                        f"{run}: the expert {expert} is of another network or method, whose {name} is "
+                        f"{tuple(leaf.shape)}; expected {expected or 'no such leaf'}: train again"
+                    )
+        return cls(experts)
+
+    @classmethod
+    def of(cls, engine: Engine, state: State, lane: int = 0) -> "Bank":
+        """The bank of one lane after its last round; a ValueError names a client that is called `COMMON`."""
         deployed = [{name: leaf[lane] for name, leaf in own.items()} for own in engine.deployed(state)]
-        common = {name: _mean(leaf[:, lane], engine.weights) for name, leaf in state.params.items()}
-        return cls({**dict(zip(names, deployed, strict=True)), COMMON: common})
+        names = [client.name for client in engine.clients]
+        return cls._named(dict(zip(names, deployed, strict=True)), engine.common(state, lane))
 
-
-def _mean(leaves: Tensor, weights: Tensor) -> Tensor:
-    """The weighted mean over clients of leaves (K, ...); exactly theirs where all hold the same."""
-    if all(torch.equal(leaves[0], own) for own in leaves[1:]):
-        return leaves[0]
-    return torch.tensordot(weights.to(leaves.dtype), leaves, dims=1)
+    @classmethod
+    def _named(cls, clients: Mapping[str, Leaves], common: Leaves) -> "Bank":
+        if COMMON in clients:
+            raise ValueError(f"a client is called {COMMON!r}, as the expert of all clients is: give it another name")
+        return cls({**clients, COMMON: common})
 
 
 @dataclass(frozen=True)
@@ -111,8 +144,8 @@ class Mixture:
     def adapted(self, adaptation: Adaptation, images: Rows, seed: int, cases: Tensor | None = None) -> "Mixture":
         """The mixture after an adaptation's passes over a hospital's images; see `served`.
 
-        The order of images, or that of batches where cases are told, is drawn from the seed. A ValueError says that a
-        step came out as no number.
+        The order of images, or that of batches where cases are told, is drawn from the seed. It is a `DivergedError`
+        where the loss of a step is no number.
         """
         if not adaptation.passes and not adaptation.gates(1, len(self.experts)):
             return self
@@ -129,11 +162,23 @@ class Mixture:
                 batch = there.images(images[which.to(images.own.device)], seed, number, step)
                 loss = adaptation.loss(batch, there.params)
                 if not torch.isfinite(loss):
-                    raise ValueError(f"{adaptation.title}: a step's loss is {float(loss)}; take a smaller `rate`")
+                    raise DivergedError(f"{adaptation.title}: a step's loss is {float(loss)}; take a smaller `rate`")
                 optimiser.zero_grad()
                 loss.backward()
                 optimiser.step()
         return replace(there, params={**self.params, **{name: leaf.detach() for name, leaf in added.items()}})
+
+    def restored(self, adaptation: Adaptation, learned: Leaves) -> "Mixture":
+        """The mixture as an adaptation left it, of what it has learned: the leaves that `adapted` has added.
+
+        A ValueError says that these were learned by another network or adaptation.
+        """
+        if not learned:
+            return self
+        there, added = self.widened(adaptation)
+        if {name: leaf.shape for name, leaf in added.items()} != {name: leaf.shape for name, leaf in learned.items()}:
+            raise ValueError(f"{adaptation.title}: what was learned is of another network or adaptation; adapt again")
+        return replace(there, params={**self.params, **{name: leaf.to(added[name]) for name, leaf in learned.items()}})
 
     def widened(self, adaptation: Adaptation, seed: int = 0) -> tuple["Mixture", dict[str, Tensor]]:
         """The mixture with what an adaptation trains; and those leaves alone, by name, which have gradients.
@@ -266,6 +311,30 @@ class Unlabelled(Batch):
         return [leaf for name, leaf in params.items() if name.startswith(f"{adapter}/") and name.endswith(f".{factor}")]
 
 
+def mixed(adaptation: Adaptation, model: Model, bank: Bank) -> dict[str, Mixture]:
+    """The mixtures that an adaptation begins with, by their names.
+
+    A ValueError says that one names no expert of the bank, or that its weights do not sum to one.
+    """
+    found: dict[str, Mixture] = {}
+    for name, weights in adaptation.mixtures(list(bank.experts)).items():
+        place = f"{adaptation.title}: the mixture {name!r}"
+        if unknown := sorted(set(weights) - set(bank.experts)):
+            raise ValueError(f"{place} names {', '.join(unknown)}; experts are {', '.join(bank.experts)}")
+        if abs(sum(weights.values()) - 1) > 1e-9:
+            raise ValueError(f"{place} has weights that sum to {sum(weights.values()):.6g}; they must sum to one")
+        found[name] = Mixture.of(model, bank, weights, adaptation.batch_statistics)
+    return found
+
+
+def at_once(adaptation: Adaptation, mixture: Mixture) -> int:
+    """Images that are predicted together: a prediction depends on them where the batch's statistics count.
+
+    Where gates weigh, layers have weights for every image, which take memory.
+    """
+    return adaptation.batch_size if adaptation.batch_statistics or mixture.weigh else CHUNK
+
+
 def _picked(maps: Tensor, places: Tensor) -> Tensor:
     """Maps (n, channels, H, W) whose pixels come from other places (n, H W) of the same image."""
     flat = maps.flatten(2)
@@ -298,15 +367,8 @@ def served(
         A name, and the predictions, as `Mixture.predictions` has them.
 
     Raises:
-        ValueError: A mixture names no expert of the bank, or its weights do not sum to one.
+        ValueError: As `mixed`.
     """
-    for name, weights in adaptation.mixtures(list(bank.experts)).items():
-        place = f"{adaptation.title}: the mixture {name!r}"
-        if unknown := sorted(set(weights) - set(bank.experts)):
-            raise ValueError(f"{place} names {', '.join(unknown)}; experts are {', '.join(bank.experts)}")
-        if abs(sum(weights.values()) - 1) > 1e-9:
-            raise ValueError(f"{place} has weights that sum to {sum(weights.values()):.6g}; they must sum to one")
-        mixture = Mixture.of(model, bank, weights, adaptation.batch_statistics)
-        mixture = mixture.adapted(adaptation, images if learned is None else learned, seed, cases)
-        chunk = adaptation.batch_size if adaptation.batch_statistics or mixture.weigh else CHUNK
-        yield name, mixture.predictions(images, chunk, cases)
+    for name, mixture in mixed(adaptation, model, bank).items():
+        there = mixture.adapted(adaptation, images if learned is None else learned, seed, cases)
+        yield name, there.predictions(images, at_once(adaptation, there), cases)

@@ -130,6 +130,35 @@ class Estimate:
         )
 
 
+def over_trainings(estimate: Estimate) -> Estimate:
+    """The same scores, averaged over their seeds, with what these add to the variance in it: one cell a method."""
+    parts, freedom = estimate.summands
+    return replace(estimate, cells=estimate.value[:, None], noise=parts.sum(axis=0), parts=parts, freedom=freedom)
+
+
+def weighed(estimate: Estimate, weights: Floats) -> Estimate:
+    """Sums of the methods' scores, and how they covary.
+
+    Args:
+        estimate: Of M methods.
+        weights: Of each of N sums, the methods' weights, (N, M), which add up to one.
+
+    Returns:
+        The estimate of the sums. A method that no sum has may have diverged.
+    """
+    used = np.flatnonzero(weights.any(axis=0))
+    own, seeds = weights[:, used], estimate.cells.shape[1]
+    whole = np.arange(estimate.noise.shape[0]).reshape(-1, seeds)[used].reshape(-1)
+    by_seed = np.kron(own, np.eye(seeds))
+    return replace(
+        estimate,
+        cells=own @ estimate.cells[used],
+        settled=own @ estimate.settled[used],
+        noise=by_seed @ estimate.noise[np.ix_(whole, whole)] @ by_seed.T,
+        parts=own @ estimate.parts[:, used][:, :, used] @ own.T,
+    )
+
+
 def of_client(counts: Counts) -> Estimate:
     """The scores of one client, and how they covary; without intervals with fewer than `LEAST_GROUPS` groups."""
     methods, seeds = counts.missing.shape

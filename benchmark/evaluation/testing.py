@@ -1,6 +1,5 @@
 """What opens the test split: all that touches it, the engine's model included, is in this file."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-from safetensors import safe_open
 
 from benchmark.data.packed import Split
-from benchmark.federation.job import Job, as_tensor
+from benchmark.federation.job import Job, as_tensor, read_states
 from benchmark.federation.rows import Rows
 from benchmark.tasks.task import Floats
 
@@ -48,7 +46,7 @@ def every_client(job: Job, test: Split, states: Sequence[Path], *, shown: bool =
         What each client's model makes of its images.
     """
     engine, task, images = job.engine, job.engine.model.task, as_tensor(test.images)
-    lanes = [_state(path, engine.device) for path in states]
+    lanes = [read_states(path, engine.device) for path in states]
     for client in engine.clients:
         own = {name: torch.stack([lane[client.name][name] for lane in lanes]) for name in lanes[0][client.name]}
         rows = test.table[test.table["client"] == client.name]
@@ -65,11 +63,3 @@ def every_client(job: Job, test: Split, states: Sequence[Path], *, shown: bool =
                 pictured.append(task.shown(lane))
         joined = [{name: np.concatenate([part[name] for part in parts]) for name in parts[0]} for parts in kept]
         yield Tested(rows, np.concatenate(counts, axis=1), joined, [np.concatenate(parts) for parts in pictures])
-
-
-def _state(path: Path, device: torch.device) -> dict[str, dict[str, torch.Tensor]]:
-    """Every client's leaves, by the client's name."""
-    with safe_open(path, framework="pt", device=str(device)) as stream:
-        names = json.loads(stream.metadata()["clients"])
-        leaves = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
-    return {client: {name: leaf[k] for name, leaf in leaves.items()} for k, client in enumerate(names)}

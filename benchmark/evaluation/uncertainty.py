@@ -81,7 +81,7 @@ def comparisons(held: Standings) -> pd.DataFrame:
             higher = whole or held.sites[_first(held, federation)].task.higher_is_better
             covariance = estimate.summands[0].sum(axis=0)
             critical = simultaneous(covariance, generator(federation, client)) if not estimate.reason else np.inf
-            found = _compared(*estimate.differences(), critical, estimate.value, higher=higher)
+            found = compared(*estimate.differences(), critical, estimate.value, higher=higher)
             parts.append(_pairs(federation, client, quantity, held.methods, found))
     for federation in [*held.federations, ALL] if held.ranked else []:
         ranks = held.average_rank(federation)
@@ -90,7 +90,7 @@ def comparisons(held: Standings) -> pd.DataFrame:
             difference, errors, critical = rank_differences(ranks[:, there])
             errors = np.where(errors > 0, errors, np.nan) + (np.nan if held.reason(federation) else 0.0)
             freedom = held.freedom(federation)[np.ix_(there, there)]
-            found = _compared(difference, errors, freedom, critical, ranks[0][there], higher=False)
+            found = compared(difference, errors, freedom, critical, ranks[0][there], higher=False)
             names = [method for method, kept in zip(held.ranked, there, strict=True) if kept]
             parts.append(_pairs(federation, MEAN, "average_rank", names, found))
     return pd.concat(parts, ignore_index=True)[COMPARISONS]
@@ -109,7 +109,7 @@ def estimates(held: Standings) -> Iterator[tuple[str, str, str, Estimate]]:
             yield federation, MEAN, "corrected_mean", mean
 
 
-def _compared(
+def compared(
     difference: Floats, errors: Floats, freedom: Floats, critical: float, value: Floats, *, higher: bool
 ) -> dict[str, Floats]:
     """What is said of every two methods, (M, M) each."""

@@ -179,6 +179,13 @@ class Engine:
         chosen = [0 if self.model.method.pooled else k for k in range(len(self.clients))]
         return [{name: leaf[k] for name, leaf in params.items()} for k in chosen]
 
+    def common(self, state: State, lane: int = 0) -> dict[str, Tensor]:
+        """The leaves of the model that all clients made, of one lane: their weighted mean, as on the server.
+
+        Of a leaf that travels it is what all of them hold, to the bit, and of a personal one the nearest thing to it.
+        """
+        return {name: _mean(leaf[:, lane], self.weights) for name, leaf in state.params.items()}
+
     def validate(self, state: State) -> Sequence[Mapping[str, Tensor]]:
         """Every client's `loss` and score on its validation images, each (L,), float64; NaN in a lane that diverged."""
         task, deployed = self.model.task, self.deployed(state)
@@ -283,6 +290,13 @@ class Engine:
         if leaf.initial.kind == "pretrained":
             return self.model.network.pretrained(leaf).to(self.device, self.dtype)
         return initial(leaf, lane.seed, self.dtype, round, client).to(self.device)
+
+
+def _mean(leaves: Tensor, weights: Tensor) -> Tensor:
+    """The weighted mean over clients of leaves (K, ...); exactly theirs where all hold the same."""
+    if all(torch.equal(leaves[0], own) for own in leaves[1:]):
+        return leaves[0].clone()
+    return torch.tensordot(weights.to(leaves.dtype), leaves, dims=1)
 
 
 def _mean_gradients(passes: Sequence[Trained]) -> dict[str, Tensor]:

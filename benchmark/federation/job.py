@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from safetensors import safe_open
 from safetensors.torch import save
 
 from benchmark import provenance
@@ -39,6 +40,10 @@ from benchmark.tasks import task
 
 _HISTORY = ("round", "client", "split", "metric", "value", "n")
 """Columns of `metrics.parquet`."""
+STATE = "state.safetensors"
+"""The leaves that every client predicts with, stacked."""
+COMMON = "common.safetensors"
+"""The leaves that all clients made together: for hospitals outside the federation."""
 _CPU_BUDGET = 1 << 30
 """Bytes that the lanes trained together may hold on a CPU, where several jobs share the memory."""
 _GPU_SHARE = 0.6
@@ -87,21 +92,8 @@ class Job:
         Images stay on the disk where they are not `resident`: for a job that looks at a few alone. A ValueError says
         what method file, settings or data cannot be used, or do not fit together.
         """
-        device = _device(device)
-        manifest = read_json(pack / "manifest.json")
-        learned = task.of(manifest, settings.task)
-        loaded = methods.load(method, settings.method_settings)
-        setup = network.Setup(
-            weights=weights / "model.safetensors",
-            name=settings.backbone,
-            arguments=settings.arguments,
-            task=learned,
-            image_size=manifest["image_size"],
-            lora=settings.lora,
-            initialisation=settings.initialisation,
-        )
-        built = network.find(settings.network).load(setup)
-        model = Model.of(built.on(device, settings.training.precision), learned, loaded, settings.trains)
+        device, manifest = device_of(device), read_json(pack / "manifest.json")
+        model = model_of(settings, method, manifest, weights, device)
         _check_passes(model)
         clients, validation = _clients(settings, pack, torch.device(device), resident)
         engine = Engine(
@@ -120,7 +112,7 @@ class Job:
             "table": manifest["hashes"]["train.parquet"],
             "backbone": read_json(weights / "backbone.json")["sha256"],
             "method": fingerprint([method]),
-            "engine": engine_code(settings.network, learned.name),
+            "engine": engine_code(settings.network, model.task.name),
         }
         return cls(settings, engine, hashes, validation)
 
@@ -156,8 +148,8 @@ class Job:
                 for own, record in new.items():
                     yield self._result(lanes[own], record, "resumed" if any(group.values()) else "trained")
 
-    def write(self, folder: Path, result: Result) -> None:
-        """Write one lane's files."""
+    def write(self, folder: Path, result: Result, *, common: bool = False) -> None:
+        """Write one lane's files; `common.safetensors`, the model that all clients made, where it is asked for."""
         run = folder / f"lr={result.lane.rate}" / f"seed={result.lane.seed}"
         model = self.engine.model
         state = result.record.state.map(lambda tensor: tensor.to(self.engine.device))
@@ -167,9 +159,12 @@ class Job:
         shutil.rmtree(run / "adapters", ignore_errors=True)
         for client, leaves in zip(names, deployed, strict=True):
             model.network.export(run / "adapters" / client, leaves, *model.parted(model.method.mix(leaves)))
-        with atomic(run / "state.safetensors") as path:
+        with atomic(run / STATE) as path:
             stacked = {name: torch.stack([leaves[name] for leaves in deployed]).cpu() for name in deployed[0]}
             path.write_bytes(save(stacked, {"clients": json.dumps(names)}))
+        if common:
+            with atomic(run / COMMON) as path:
+                path.write_bytes(save({name: leaf.cpu().contiguous() for name, leaf in result.record.common.items()}))
         with atomic(run / "metrics.parquet") as path:
             history = pd.DataFrame(result.record.history, columns=list(_HISTORY))
             history.astype({"round": "int64", "n": "int64"}).to_parquet(path, index=False)
@@ -256,6 +251,39 @@ class Job:
         }
 
 
+def model_of(
+    settings: TrainingJob, method: Path, manifest: Mapping[str, Any], weights: Path, device: torch.device | str
+) -> Model:
+    """The model of a job, on a device: network, task and method.
+
+    Args:
+        settings: What decides the result.
+        method: The method's file.
+        manifest: What a pack of the federation's images says of itself.
+        weights: The folder of the pretrained weights.
+        device: Where it computes.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: Method file, settings or weights cannot be used, or do not fit together.
+    """
+    learned = task.of(manifest, settings.task)
+    loaded = methods.load(method, settings.method_settings)
+    setup = network.Setup(
+        weights=weights / "model.safetensors",
+        name=settings.backbone,
+        arguments=settings.arguments,
+        task=learned,
+        image_size=manifest["image_size"],
+        lora=settings.lora,
+        initialisation=settings.initialisation,
+    )
+    built = network.find(settings.network).load(setup)
+    return Model.of(built.on(device, settings.training.precision), learned, loaded, settings.trains)
+
+
 def _over_rounds(rows: History) -> dict[str, float | None]:
     """Means over rounds of what the method measures of the server's work, by name; None where one is not finite."""
     own = pd.DataFrame([row for row in rows if row["split"] == "server"], columns=list(_HISTORY))
@@ -275,7 +303,7 @@ def _check_passes(model: Model) -> None:
             )
 
 
-def _device(name: str) -> str:
+def device_of(name: str) -> str:
     """The device to use; one that is asked for must be there, and one that was leased is missed aloud."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     missed = f"torch finds no GPU (CUDA_VISIBLE_DEVICES is {visible!r}; see `nvidia-smi`)"
@@ -322,6 +350,14 @@ def _clients(
     validated = table[table["split"] == "validation"]
     about = {name: validated.loc[validated["client"] == name, ABOUT].reset_index(drop=True) for name in wanted}
     return [ClientData(name, samples(name, "train"), samples(name, "validation")) for name in wanted], about
+
+
+def read_states(path: Path, device: torch.device) -> dict[str, dict[str, torch.Tensor]]:
+    """The leaves that every client of a run predicts with, by the client's name, from the run's `state.safetensors`."""
+    with safe_open(path, framework="pt", device=str(device)) as stream:
+        names = json.loads(stream.metadata()["clients"])
+        leaves = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
+    return {client: {name: leaf[k] for name, leaf in leaves.items()} for k, client in enumerate(names)}
 
 
 def as_tensor(images: Any) -> torch.Tensor:

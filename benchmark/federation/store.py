@@ -73,7 +73,7 @@ class Store:
     def _save(self, path: Path, record: Record) -> None:
         tensors = {
             f"{kind}:{name}": tensor.detach().cpu().contiguous()
-            for kind, held in record.state.kinds.items()
+            for kind, held in {**record.state.kinds, "common": record.common}.items()
             for name, tensor in held.items()
         }
         about = json.dumps(
@@ -112,12 +112,12 @@ def _parsed(path: Path) -> Record:
     if _digest(tensors, metadata["about"]) != metadata["digest"]:
         raise ValueError("its content does not match its hash")
     about = json.loads(metadata["about"])
-    held: dict[str, dict[str, Tensor]] = {"params": {}, "memory": {}, "optimiser": {}}
+    held: dict[str, dict[str, Tensor]] = {"params": {}, "memory": {}, "optimiser": {}, "common": {}}
     for name, tensor in tensors.items():
         kind, _, leaf = name.partition(":")
         held[kind][leaf] = tensor
-    state = State(about["round"], **held)
-    return Record(state, about["history"], about["seconds"], about["together"])
+    common = held.pop("common")
+    return Record(State(about["round"], **held), about["history"], about["seconds"], about["together"], common)
 
 
 def _digest(tensors: Mapping[str, Tensor], about: str) -> str:

@@ -4,9 +4,10 @@
         --output DIR
 
 writes, for every rate and seed, `OUTPUT/lr={rate}/seed={seed}/` with `metrics.parquet`, `state.safetensors` (the
-leaves each client predicts with), `adapters/{client}/` (the same in PEFT's format) and `run.json`. Only the pack's
-training and validation images are opened. With `--shard K/N` one of N equal shards of the lanes is trained into the
-store, and `OUTPUT/lanes.json` says what became of them.
+leaves each client predicts with), `adapters/{client}/` (the same in PEFT's format) and `run.json`; with `--common`
+also `common.safetensors`, the model that all of them made. Only the pack's training and validation images are opened.
+With `--shard K/N` one of N equal shards of the lanes is trained into the store, and `OUTPUT/lanes.json` says what
+became of them.
 """
 
 import shutil
@@ -39,6 +40,7 @@ def train(
     output: Path,
     running: Annotated[RunningSettings, as_json(RunningSettings)] = RunningSettings(),  # noqa: B008
     shard: str = "",
+    common: bool = False,
 ) -> None:
     """Train one method on one federation, with every rate and seed.
 
@@ -51,6 +53,7 @@ def train(
         output: The folder of the runs.
         running: How the job runs, which decides no result.
         shard: Train this shard of the lanes alone, as in 2/4.
+        common: Whether to write the model that all clients made too, for hospitals outside the federation.
     """
     torch.set_num_threads(1)
     lanes: Sequence[Lane] = [Lane(rate, seed) for seed in settings.seeds for rate in settings.rates]
@@ -72,7 +75,7 @@ def train(
                     else:
                         # What a shard has trained is now found in the store.
                         own = elsewhere.get(key, {}) if result.origin == "store" else {}
-                        job.write(new, replace(result, **own))
+                        job.write(new, replace(result, **own), common=common)
                     progress.lane()
             if shard:
                 write_json(output / LANES, said)

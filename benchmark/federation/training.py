@@ -8,7 +8,7 @@ part of a lane's name in the store.
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
@@ -16,6 +16,7 @@ from torch import Tensor
 from benchmark.federation.client import ClientData, Lane
 from benchmark.federation.engine import Engine, State, stack
 from benchmark.federation.lane_batches import LaneBatches
+from benchmark.leaf import Leaves
 
 History = Sequence[Mapping[str, Any]]
 """Rows of `metrics.parquet`: round, client, split, metric, value, and n, the number of samples.
@@ -33,12 +34,15 @@ class Record:
         seconds: This lane's share of the time spent so far.
         together: Keys of the lanes it was trained with, itself among them, in their order: who continues with them
             again computes the same to the bit.
+        common: Once it is finished, the leaves that all clients made together, before any of them trained for itself
+            at the close; without the clients' dimension and the lane's.
     """
 
     state: State
     history: History
     seconds: float
     together: Sequence[str] = ()
+    common: Leaves = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,7 @@ class Training:
                     keeping = beside.submit(self.keep, checkpoints)
                 self.tell(state.round, together, (time.monotonic() - began) / (state.round - first))
             keeping.result()
+        common = [engine.common(state, lane) for lane in range(len(together))]
         if engine.model.method.closing():
             tick = time.monotonic()
             state = batches.close(state, together)
@@ -107,7 +112,9 @@ class Training:
             measured = batches.validate(state, together)
             _note(histories, rounds, "validation", _sizes(engine.clients, "validation"), measured)
             spent(tick)
-        return {key: Record(state.lane(i), histories[key], seconds[key]) for i, key in enumerate(lanes)}
+        return {
+            key: Record(state.lane(i), histories[key], seconds[key], common=common[i]) for i, key in enumerate(lanes)
+        }
 
     def _due(self, round: int, every: int) -> bool:
         return round % every == 0 or round == self.engine.rounds

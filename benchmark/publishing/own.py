@@ -9,7 +9,7 @@ from benchmark.sources import ROOT
 FOLDER = "project"
 """The folder of a publication that is copied over a clone."""
 CODE = (
-    *("Snakefile", "workflow", "benchmark", "methods", "report", "profiles"),
+    *("Snakefile", "workflow", "benchmark", "methods", "adaptations", "report", "profiles"),
     *("environment.yml", "requirements.lock", "results/reference"),
 )
 """What a run reads of the project, beside its configuration."""

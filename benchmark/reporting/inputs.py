@@ -17,7 +17,16 @@ from benchmark.comparison import Comparison
 from benchmark.evaluation import overlap
 from benchmark.evaluation.gathered import KEY
 from benchmark.evaluation.ranks import client_ranks, expected_cells, federation_ranks, overall_ranks
-from benchmark.evaluation.reading import controls_of, read_choices, read_looks, read_metrics, read_runs, read_validation
+from benchmark.evaluation.reading import (
+    OUTSIDE_COLUMNS,
+    controls_of,
+    read_choices,
+    read_looks,
+    read_metrics,
+    read_outside,
+    read_runs,
+    read_validation,
+)
 from benchmark.evaluation.statistics import ALL, MEAN, Statistics, read
 from benchmark.reporting.measure import Measure, over_seeds, rank_of, within
 from benchmark.tasks import task as tasks
@@ -81,6 +90,7 @@ class Results:
         statistics: Intervals, comparisons, tests and stability.
         images: Of which images the metrics are, as a caption says it.
         looks: How many versions of a method had been tested when its row was, by (federation, method).
+        outside: How hospitals outside are served: columns `OUTSIDE_COLUMNS`.
     """
 
     comparison: Comparison
@@ -92,12 +102,14 @@ class Results:
     statistics: Statistics = field(default_factory=Statistics)
     images: Literal["test", "validation"] = "test"
     looks: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    outside: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=OUTSIDE_COLUMNS))
 
     @cached_property
     def manifests(self) -> Mapping[str, Mapping[str, Any]]:
-        """What each federation holds; of a name that draws share, what the first draw holds."""
+        """What each federation holds; of a name that draws share, or a family, what the first of them holds."""
         held = self.comparison
-        return {**held.manifests, **{name: held.manifest(name) for name in held.draw_of.values()}}
+        families = {name: held.manifest(own[0]) for name, own in held.families.items()}
+        return {**families, **held.manifests, **{name: held.manifest(name) for name in held.draw_of.values()}}
 
     @cached_property
     def federations(self) -> list[str]:
@@ -327,7 +339,8 @@ def load(path: Path, *, statistics: bool = False, overlaps: bool = False, valida
 
     Args:
         path: The comparison, `results/NAME/comparison.json`.
-        statistics: Whether to read intervals, comparisons, tests and stability; they are empty otherwise.
+        statistics: Whether to read intervals, comparisons, tests, stability, and what is known of hospitals outside;
+            they are empty otherwise.
         overlaps: Whether to read the overlap of adapters.
         validation: Whether to read the validation scores.
 
@@ -348,6 +361,7 @@ def load(path: Path, *, statistics: bool = False, overlaps: bool = False, valida
     return replace(
         held,
         statistics=read(comparison.folder) if statistics else held.statistics,
+        outside=read_outside(comparison) if statistics else held.outside,
         overlap=_overlaps(comparison) if overlaps else held.overlap,
         validation=read_validation(comparison) if validation else held.validation,
     )

@@ -72,7 +72,11 @@ def intervals(results: Results, federations: Iterable[str]) -> str:
 
 def place_of(results: Results, method: str, federation: str = ALL) -> Cell:
     """The first and the last place that a method may have: `1 to 4`."""
-    low, high = results.statistics.interval(method, "place", federation)
+    return placed(*results.statistics.interval(method, "place", federation))
+
+
+def placed(low: float, high: float) -> Cell:
+    """A first and a last place; a dash where they are not known."""
     if math.isnan(low):
         return Cell("—")
     return Cell(f"{low:.0f} to {high:.0f}" if low < high else f"{low:.0f}", low)

@@ -22,6 +22,7 @@ CODE = (
     "environment.yml",
     "benchmark",
     "methods",
+    "adaptations",
     "config",
     "profiles",
     "report",

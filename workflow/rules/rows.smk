@@ -54,7 +54,7 @@ rule train:
     benchmark:
         f"{plan.results}/benchmarks/{{federation}}/{{method}}.jsonl"
     wildcard_constraints:
-        federation=plan.where_trained,
+        federation=plan.where_nobody_is_outside,
     conda:
         "../../environment.yml"
     threads: plan.threads(workflow.resource_settings.cores) * plan.config.threads
@@ -65,12 +65,14 @@ rule train:
     params:
         settings=lambda wildcards: plan.training(wildcards.federation, wildcards.method),
         runs=lambda wildcards: plan.runs.format(**wildcards),
+        common="",
     message:
         "Train {wildcards.method} on {wildcards.federation}; progress in {log}"
     shell:
         "python -m benchmark.device -- python -m benchmark.federation.train --settings {params.settings:q}"
         " --running {resources.running:q} --method {input.method} --pack $(dirname {input.images})"
-        " --backbone $(dirname {input.backbone}) --store results/store --output {params.runs} > {log} 2>&1"
+        " --backbone $(dirname {input.backbone}) --store results/store --output {params.runs} {params.common}"
+        " > {log} 2>&1"
 
 
 rule select:

@@ -1,0 +1,86 @@
+# Hospitals outside of a federation: its models adapt to their images, without a target, and are tested there.
+
+
+# As `train` does, and beside it the model that all clients made, which hospitals outside may be served with.
+use rule train as train_bank with:
+    output:
+        plan.of_runs("common.safetensors"),
+        plan.of_runs("metrics.parquet"),
+        plan.of_runs("state.safetensors"),
+        plan.of_runs("validation_counts.parquet"),
+        plan.of_runs("run.json"),
+        directory(plan.of_runs("adapters")),
+    wildcard_constraints:
+        federation="|".join(plan.served),
+    params:
+        settings=lambda wildcards: plan.training(wildcards.federation, wildcards.method),
+        runs=lambda wildcards: plan.runs.format(**wildcards),
+        common="--common",
+
+
+# A hospital outside of the federation: the row's models adapt to its images, in a process that opens no target.
+rule adapt:
+    input:
+        method=lambda wildcards: plan.method_file(wildcards.method),
+        adaptations=plan.adaptations.values(),
+        images=plan.packed("train.npy"),
+        test=plan.packed("test.npy"),
+        backbone=f"{plan.backbone}/model.safetensors",
+        states=plan.of_runs("state.safetensors"),
+        common=plan.of_runs("common.safetensors"),
+        selected=plan.selected,
+        code=plan.of_model("benchmark.evaluation.adapt"),
+    output:
+        plan.of_served("adapted.safetensors"),
+    log:
+        plan.log("adapt/{federation}/{client}/{method}"),
+    wildcard_constraints:
+        federation="|".join(plan.served),
+    conda:
+        "../../environment.yml"
+    threads: plan.threads(workflow.resource_settings.cores)
+    resources:
+        gpu=1,
+        device=plan.config.device,
+    params:
+        module="adapt",
+        settings=lambda wildcards: plan.training(wildcards.federation, wildcards.method),
+        serving=lambda wildcards: plan.serving(wildcards.client),
+        runs=lambda wildcards: plan.runs.format(**wildcards),
+        output=lambda wildcards: plan.places.served(**wildcards),
+    message:
+        "Adapt {wildcards.method} on {wildcards.federation} to the hospital {wildcards.client}; progress in {log}"
+    shell:
+        "python -m benchmark.device -- python -m benchmark.evaluation.{params.module} {params.runs}"
+        " --selected {input.selected} --settings {params.settings:q} --serving {params.serving:q}"
+        " --method {input.method} --pack $(dirname {input.test}) --backbone $(dirname {input.backbone})"
+        " --output {params.output:q} --device {resources.device} > {log:q} 2>&1"
+
+
+# Then, and not before, its targets are opened.
+use rule adapt as outside with:
+    input:
+        adapted=plan.of_served("adapted.safetensors"),
+        method=lambda wildcards: plan.method_file(wildcards.method),
+        adaptations=plan.adaptations.values(),
+        images=plan.packed("train.npy"),
+        test=plan.packed("test.npy"),
+        backbone=f"{plan.backbone}/model.safetensors",
+        states=plan.of_runs("state.safetensors"),
+        common=plan.of_runs("common.safetensors"),
+        selected=plan.selected,
+        code=plan.of_model("benchmark.evaluation.outside"),
+    output:
+        plan.of_served("counts.parquet"),
+        plan.of_served("predictions.parquet"),
+        plan.of_served("adapted.json"),
+    log:
+        plan.log("outside/{federation}/{client}/{method}"),
+    params:
+        module="outside",
+        settings=lambda wildcards: plan.training(wildcards.federation, wildcards.method),
+        serving=lambda wildcards: plan.serving(wildcards.client),
+        runs=lambda wildcards: plan.runs.format(**wildcards),
+        output=lambda wildcards: plan.places.served(**wildcards),
+    message:
+        "Test {wildcards.method} of {wildcards.federation} at the hospital {wildcards.client}; progress in {log}"
