@@ -323,11 +323,19 @@ class Results:
 
 
 def load(path: Path, *, statistics: bool = False, overlaps: bool = False, validation: bool = False) -> Results:
-    """The results of `results/NAME/comparison.json`.
+    """Read results.
 
-    Intervals, comparisons, tests and stability (`statistics`), the overlap of adapters and validation scores are read
-    where that is asked for, and empty otherwise. A ValueError says that a run has a client that its federation's
-    manifest lacks.
+    Args:
+        path: The comparison, `results/NAME/comparison.json`.
+        statistics: Whether to read intervals, comparisons, tests and stability; they are empty otherwise.
+        overlaps: Whether to read the overlap of adapters.
+        validation: Whether to read the validation scores.
+
+    Returns:
+        The results.
+
+    Raises:
+        ValueError: A run has a client that its federation's manifest lacks.
     """
     comparison = Comparison.read(path)
     runs = read_runs(comparison)
