@@ -297,19 +297,9 @@ def positions(names: "pd.Series[str]", known: Sequence[str], file: Path) -> "pd.
 
 
 def checked_index(dataset: Dataset, root: Path, protocol: str, split_seed: int) -> pd.DataFrame:
-    """The dataset's index, verified: what every later step may rely on.
+    """The dataset's index, verified: what every later step may rely on, sorted by client and sample.
 
-    Args:
-        dataset: The dataset.
-        root: The folder in which its data lies.
-        protocol: A key of its `protocols`, or `published`.
-        split_seed: Seed of the splits that we make ourselves.
-
-    Returns:
-        The index (see `Dataset.index`), sorted by client and sample.
-
-    Raises:
-        DataError: The index is not what `Dataset.index` promises.
+    A DataError says where it is not what `Dataset.index` promises.
     """
     try:
         table = dataset.index(root, dataset.protocol(protocol), split_seed)
@@ -368,18 +358,10 @@ def fingerprint(table: pd.DataFrame) -> str:
 
 
 def present(table: pd.DataFrame, root: Path, name: str) -> pd.DataFrame:
-    """The rows of those clients whose images lie on disk.
+    """The rows of an index whose clients' images lie on disk below a folder.
 
-    Args:
-        table: An index; only `client`, `path` and, where there is one, `target` are read.
-        root: The folder that paths are relative to.
-        name: The dataset's, for messages.
-
-    Returns:
-        `table` without the clients of which no image exists.
-
-    Raises:
-        DataError: A client's images are there only in part, or no client's are there at all, or an image's mask is not.
+    Only `client`, `path` and, where there is one, `target` are read. A DataError says that a client's images are there
+    only in part, that no client's are there at all, or that an image has no mask; it calls the dataset by its name.
     """
     exists = _exist(table["path"], root)
     share = pd.Series(exists).groupby(table["client"].to_numpy()).mean()
