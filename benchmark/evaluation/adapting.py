@@ -142,7 +142,7 @@ class Mixture:
             for which in torch.randperm(len(images), generator=order).split(adaptation.batch_size):
                 loss = adaptation.loss(there.images(images[which.to(images.own.device)]), there.params)
                 if not torch.isfinite(loss):
-                    raise DivergedError(f"{adaptation.title}: a step's loss is {float(loss)}; take a smaller `rate`")
+                    raise DivergedError(f"{adaptation.title}: a step's loss is {loss.item()}; take a smaller `rate`")
                 optimiser.zero_grad()
                 loss.backward()
                 optimiser.step()
