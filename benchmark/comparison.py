@@ -90,6 +90,8 @@ class Places:
         return f"{self.folder}/tables/{federation}.{kind}"
 
 
+NONE = "none"
+"""The adaptation that others are compared with: the common model predicts as it is."""
 LOCAL = "local"
 """The control that methods are compared with: each client trains alone."""
 
@@ -111,6 +113,10 @@ class Comparison:
         alone: By row, the one in which each client trains the same leaves alone; empty where nobody asks.
         manifests: What each federation holds, by its name.
         draw_of: By federations that are one draw of several: the name that these share.
+        families: Federations with an outside (of draws the name that they share), by the one that they are without a
+            client each; by itself one whose outside is named.
+        adaptations: How clients outside are served.
+        adapting: To which of their images; see `Config`.
     """
 
     folder: Path
@@ -125,6 +131,9 @@ class Comparison:
     alone: Mapping[str, str] = field(default_factory=dict)
     manifests: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     draw_of: Mapping[str, str] = field(default_factory=dict)
+    families: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    adaptations: Sequence[str] = ()
+    adapting: str = ""
 
     @classmethod
     def read(cls, path: Path) -> "Comparison":

@@ -6,7 +6,7 @@ several `draws` stands one for each of them. Both may be asked of one federation
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from benchmark.config import Config, FederationSettings
 from benchmark.errors import nearest
@@ -25,6 +25,12 @@ def expanded(config: Config) -> Config:
     """
     found = {draw: own for name, one in _left(config).items() for draw, own in _draws(name, one)}
     return config.model_copy(update={"federations": found, "leave_one_out": ()})
+
+
+def family(federation: str, outside: Iterable[str]) -> str:
+    """What a federation is without one of these clients, as its name says; itself where that says nothing of it."""
+    ends = (_without("", client) for client in outside)
+    return next((federation.removesuffix(end) for end in ends if federation.endswith(end)), federation)
 
 
 def _left(config: Config) -> dict[str, FederationSettings]:

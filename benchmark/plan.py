@@ -301,6 +301,16 @@ class Plan:
             for pattern in self.of_served(file)
         ]
 
+    @property
+    def families(self) -> dict[str, list[str]]:
+        """Those federations, draws of one together, by the one that they are without a client each, else by itself."""
+        found: dict[str, dict[str, None]] = {}
+        for name in self.served:
+            own = self.config.federations[name]
+            counted = own.draw_of or name
+            found.setdefault(federations.family(counted, own.outside), {})[counted] = None
+        return {family: list(names) for family, names in found.items()}
+
     def serving(self, client: str) -> str:
         """Settings of the jobs that serve a hospital outside, as JSON."""
         given = self.config.adaptation_settings
@@ -318,7 +328,7 @@ class Plan:
     def statistics(self) -> list[str]:
         """How sure and how stable the results are: what tables, figures, checks and report read beside the results."""
         names = ("intervals.parquet", "comparisons.csv", "significance.json", "stability.csv")
-        return [self.places.of(name) for name in names]
+        return [self.places.of(name) for name in (*names, *(["outside.parquet"] if self.outside else []))]
 
     @property
     def reference(self) -> str:
@@ -382,6 +392,7 @@ class Plan:
             *map(self.places.of, ("leaderboard.csv", "leaderboard.md", "selection.csv", "checks.csv", "report.html")),
             self.places.of("tables/communication.csv"),
             *([self.places.of("appendix/selection.csv")] if self.appendix else []),
+            *([self.places.table("outside", kind) for kind in ("csv", "md", "tex")] if self.outside else []),
         ]
 
     @property
@@ -408,6 +419,7 @@ class Plan:
         """What `comparison.json` says of this comparison beside what its federations hold, as JSON."""
         config = self.config
         draw_of = {name: own.draw_of for name, own in config.federations.items() if own.draw_of}
+        served = {"adaptations": list(self.adaptations), "adapting": config.adapting}
         return _json(
             {
                 "name": config.name,
@@ -422,6 +434,7 @@ class Plan:
                 "clients": {name: settings.clients for name, settings in config.federations.items()},
                 "outside": {name: settings.outside for name, settings in config.federations.items()},
                 **({"draw_of": draw_of} if draw_of else {}),
+                **({**served, "families": self.families} if self.outside else {}),
             }
         )
 
@@ -433,7 +446,7 @@ class Plan:
     @property
     def figure_names(self) -> list[str]:
         """The figures: those that every comparison has, and those of its tasks."""
-        return gallery.names(map(fitness.figures, self.tasks))
+        return gallery.names(map(fitness.figures, self.tasks), outside=bool(self.outside))
 
     @property
     def drawn_from_results(self) -> list[str]:

@@ -5,7 +5,7 @@ message; only its header where all is well. A finding never stops a workflow: it
 would be said of many methods or clients of a federation is said once.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from benchmark.comparison import Comparison
 from benchmark.evaluation import findings
 from benchmark.evaluation.findings import COLUMNS, Finding, finding, listed
 from benchmark.evaluation.ranks import expected_cells
-from benchmark.evaluation.reading import controls_of, read_choices, read_metrics, read_runs
+from benchmark.evaluation.reading import controls_of, read_choices, read_metrics, read_outside, read_runs
 from benchmark.evaluation.statistics import ALL, read
 from benchmark.files import read_json, write_text
 from benchmark.job import GivenPath, run
@@ -36,6 +36,9 @@ _SAME = {
     "worse than local": "the mean is worse than that of training alone",
     "drift from reference": "scores or the rate are not the committed ones",
     "adapters hardly moved": "what these rows show is their heads: adapters change the weights by very little",
+    "worse outside": "at clients outside reliably worse than the common model as it is",
+    "one class": "all that is predicted at a client outside is one class",
+    "surer and worse": "predictions at a client outside became surer, and worse",
     "missing client": "its data was not found, so nothing was trained on it",
     "reference row": "taken from the committed reference, not trained here",
     "not used": "trained here, since its committed row was not made by this code or these settings",
@@ -69,11 +72,21 @@ def found(comparison: Comparison, reference: Path | None = None) -> list[Finding
         *findings.within_noise(statistics, [*federations, ALL] if len(federations) > 1 else federations),
         *findings.few_groups(statistics, {name: comparison.manifest(name)["group_name"] for name in federations}),
         *findings.reference_rows(runs, comparison.unused),
+        *_outside(comparison, {run["federation"]: run["task"]["higher_is_better"] for run in runs}),
     ]
     if reference is not None and (reference / "clients.csv").exists():
         rates = {row: str(choice["rate"]) for row, choice in read_choices(comparison).items()}
         made += findings.drift(all_cells, rates, *read_reference(reference, runs))
     return made
+
+
+def _outside(comparison: Comparison, higher_is_better: Mapping[str, bool]) -> Iterator[Finding]:
+    """What to know of hospitals outside, given the direction of each federation's score."""
+    for name, own in read_outside(comparison).groupby("family", sort=False):
+        higher = higher_is_better[comparison.draws(comparison.families[str(name)][0])[0]]
+        yield from findings.worse_than_common(own, higher)
+        yield from findings.one_class(own)
+        yield from findings.surer_and_worse(own, higher)
 
 
 def gathered(made: Sequence[Finding]) -> list[Finding]:

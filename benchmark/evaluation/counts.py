@@ -22,6 +22,8 @@ from benchmark.tasks import task as tasks
 from benchmark.tasks.task import Floats, Task
 
 FILE = "counts.parquet"
+MODEL = "model"
+"""A column of files that hold what several models predict of the same samples: which of them it was."""
 KEPT = "predictions.parquet"
 """What the task keeps of predictions, in the order of `counts.parquet`: for its metrics, which nothing else needs."""
 
@@ -74,12 +76,13 @@ class Counts:
         return found
 
 
-def of_clients(paths: Sequence[Path], task: Task) -> Iterator[tuple[str, pd.DataFrame, Floats]]:
+def of_clients(paths: Sequence[Path], task: Task, model: str = "") -> Iterator[tuple[str, pd.DataFrame, Floats]]:
     """What one model's predictions are worth, client by client.
 
     Args:
         paths: Its `counts.parquet`; where a federation has several draws, those of the models of all draws.
         task: What was learned.
+        model: Which one, where files hold several.
 
     Yields:
         The client, `ABOUT` of its n samples in the order of the file, and their counts, (n, C, F).
@@ -87,7 +90,7 @@ def of_clients(paths: Sequence[Path], task: Task) -> Iterator[tuple[str, pd.Data
     Raises:
         ValueError: The file does not hold what the task counts.
     """
-    tables = [pd.read_parquet(path) for path in paths]
+    tables = [pd.read_parquet(path, filters=[(MODEL, "==", model)] if model else None) for path in paths]
     for path, own in zip(paths, tables, strict=True):
         if absent := [name for name in (*ABOUT, "class", *task.counted) if name not in own]:
             raise ValueError(f"{path}: no column {', '.join(absent)}, which {task.name} needs; evaluate again")
@@ -147,6 +150,7 @@ def assembled(
     methods: list[str],
     seeds: list[int],
     paths: Mapping[tuple[int, int], Sequence[Path]],
+    models: Sequence[str] = (),
 ) -> Iterator[Counts]:
     """The counts of a federation's clients.
 
@@ -158,6 +162,7 @@ def assembled(
         seeds: The S seeds.
         paths: The files of each model, one for each draw of the split, by the places of its method and its seed; where
             one is absent, the cell is missing.
+        models: Of each method, which one is meant where files hold several models.
 
     Yields:
         One entry per client.
@@ -168,7 +173,8 @@ def assembled(
     tested: dict[str, pd.DataFrame] = {}
     values: dict[tuple[str, int, int], Floats] = {}
     for (m, s), files in paths.items():
-        for client, samples, counts in of_clients(files, task) if all(path.is_file() for path in files) else ():
+        model, there = models[m] if models else "", all(path.is_file() for path in files)
+        for client, samples, counts in of_clients(files, task, model) if there else ():
             order = samples["sample"].argsort(kind="stable")
             about = samples.iloc[order].reset_index(drop=True)
             if not tested.setdefault(client, about).equals(about):

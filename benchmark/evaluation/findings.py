@@ -11,7 +11,7 @@ import pandas as pd
 
 from benchmark.evaluation.merit import merit
 from benchmark.evaluation.ranks import client_ranks, federation_ranks
-from benchmark.evaluation.statistics import FEW_GROUPS, Statistics
+from benchmark.evaluation.statistics import FEW_GROUPS, MEAN, Statistics
 
 COLUMNS = ["severity", "check", "federation", "method", "client", "value", "message"]
 
@@ -26,6 +26,8 @@ _NAMED = 12
 _HARDLY = 5e-3
 # A choice that other validation images would make as seldom as this is a coin toss.
 _TOSS = 0.5
+# Predictions of which one class has more are taken to be all of that class.
+_ONE_CLASS = 0.999
 # Scores that differ in no decimal of a published table are equal.
 _DIGITS = 9
 
@@ -342,6 +344,90 @@ def same_rows(cells: pd.DataFrame) -> list[Finding]:
     return findings
 
 
+def worse_than_common(outside: pd.DataFrame, higher_is_better: bool) -> list[Finding]:
+    """Adaptations that make a method reliably worse at hospitals outside than the common model as it is.
+
+    Args:
+        outside: What is known of one family, columns `reading.OUTSIDE_COLUMNS`.
+        higher_is_better: Direction of its score.
+
+    Returns:
+        A warning for each pair that is worse in the mean over clients, and a note for each that is at one of several.
+        The value is the difference.
+    """
+    several = outside.loc[outside["client"] != MEAN, "client"].nunique() > 1  # One client alone is the mean.
+    where = {"mean": "in the mean over clients outside", **({"score": "at this client"} if several else {})}
+    rows = outside[outside["quantity"].isin(list(where)) & ~outside["oracle"]]
+    best_end = rows["difference_high"] if higher_is_better else -rows["difference_low"]
+    return [
+        finding(
+            "warning" if row.quantity == "mean" else "note",
+            "worse outside",
+            f"reliably worse {where[row.quantity]} than the common model as it is: {row.difference:+.3f}"
+            f" ({row.difference_low:+.3f} to {row.difference_high:+.3f})",
+            row.family,
+            _pair(row),
+            "" if row.quantity == "mean" else row.client,
+            row.difference,
+        )
+        for row in rows[best_end < 0].itertuples()
+    ]
+
+
+def one_class(outside: pd.DataFrame) -> list[Finding]:
+    """Pairs that take everything that a hospital outside has for one class.
+
+    Args:
+        outside: As in `worse_than_common`.
+
+    Returns:
+        A warning for each pair and client. The value is the share of the class.
+    """
+    rows = outside[(outside["quantity"] == "one_class") & (outside["client"] != MEAN) & (outside["value"] > _ONE_CLASS)]
+    return [
+        finding(
+            "warning",
+            "one class",
+            f"{row.value:.2%} of what it predicts is one class",
+            row.family,
+            _pair(row),
+            row.client,
+            row.value,
+        )
+        for row in rows.itertuples()
+    ]
+
+
+def surer_and_worse(outside: pd.DataFrame, higher_is_better: bool) -> list[Finding]:
+    """Adaptations that made predictions surer while they made them worse: what is minimised is no score.
+
+    Args:
+        outside: As in `worse_than_common`.
+        higher_is_better: Direction of its score.
+
+    Returns:
+        A note for each pair and client. The value is the score less that of the common model as it is.
+    """
+    keys = ["family", "client", "method", "adaptation"]
+    scores = outside[(outside["quantity"] == "score") & ~outside["oracle"]].set_index(keys)["difference"]
+    entropy = outside[outside["quantity"] == "entropy"].set_index(keys)[["value", "difference"]]
+    rows = entropy.join(scores.rename("score"), how="inner").reset_index()
+    worse = -merit(rows["score"], higher_is_better=higher_is_better) > 0
+    return [
+        finding(
+            "note",
+            "surer and worse",
+            f"the entropy of its predictions fell from {row.value - row.difference:.3f} to {row.value:.3f}, and the"
+            f" score changed by {row.score:+.3f}",
+            row.family,
+            _pair(row),
+            row.client,
+            row.score,
+        )
+        for row in rows[worse & rows["score"].notna() & (rows["difference"] < 0)].itertuples()
+    ]
+
+
 def reference_rows(runs: Iterable[Mapping[str, Any]], unused: Iterable[Sequence[str]]) -> list[Finding]:
     """Rows that were not trained here, and rows that were although the reference was asked for.
 
@@ -384,6 +470,10 @@ def listed(texts: Iterable[str]) -> str:
     found = list(texts)
     more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
     return ", ".join(found[:_NAMED]) + more
+
+
+def _pair(row: Any) -> str:
+    return f"{row.method} with {row.adaptation}"
 
 
 def _counted(clients: Mapping[str, object]) -> str:

@@ -11,6 +11,13 @@ from benchmark.evaluation.ranks import expected_cells
 from benchmark.files import read_json
 
 Run = Mapping[str, Any]
+OUTSIDE = "outside.parquet"
+"""How hospitals outside are served, as `benchmark.evaluation.families` writes it."""
+OUTSIDE_COLUMNS = [
+    *("family", "client", "method", "adaptation", "title", "oracle", "model", "quantity", "value", "low", "high"),
+    *("difference", "difference_low", "difference_high", "apart", "groups", "reason"),
+]
+"""`title` and `oracle` are the adaptation's; `model` is one of those that an oracle serves."""
 
 
 def read_runs(comparison: Comparison) -> list[dict[str, Any]]:
@@ -36,6 +43,12 @@ def read_validation(comparison: Comparison) -> pd.DataFrame:
 def read_metrics(comparison: Comparison) -> pd.DataFrame:
     """The table of test metrics that `benchmark.evaluation.collect` writes."""
     return pd.read_parquet(comparison.folder / "clients.parquet")
+
+
+def read_outside(comparison: Comparison) -> pd.DataFrame:
+    """How hospitals outside are served, columns `OUTSIDE_COLUMNS`; without rows where there is none."""
+    there = bool(comparison.families)
+    return pd.read_parquet(comparison.folder / OUTSIDE) if there else pd.DataFrame(columns=OUTSIDE_COLUMNS)
 
 
 def cells_of(comparison: Comparison, runs: Iterable[Run]) -> pd.DataFrame:

@@ -46,6 +46,16 @@ class Pictures:
     table: pd.DataFrame
     places: Mapping[str, npt.NDArray[np.intp]]
 
+    @property
+    def cases(self) -> torch.Tensor | None:
+        """Of every image that `images` may name, what case it is of; None where each is a case of its own."""
+        codes, found = pd.factorize(self.table["case"])
+        if len(found) == len(codes):
+            return None
+        cases = torch.zeros(len(self.images.pack), dtype=torch.int64)
+        cases[self.images.own] = torch.from_numpy(codes)
+        return cases
+
 
 @dataclass(frozen=True)
 class Learned:

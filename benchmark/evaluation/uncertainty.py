@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 from benchmark.comparison import Comparison
 from benchmark.evaluation import counts
@@ -40,14 +40,10 @@ from benchmark.tasks.task import Floats
 
 
 def frame(held: Standings) -> pd.DataFrame:
-    """All values with their intervals.
+    """All values with their intervals: columns `INTERVALS`.
 
-    Args:
-        held: Where the methods stand.
-
-    Returns:
-        Columns `INTERVALS`. Low and high are NaN where a model diverged, a cell is missing, or nothing may be said, for
-        which there is a `reason`.
+    Low and high are NaN where a model diverged, a cell is missing, or nothing may be said, for which there is a
+    `reason`.
     """
     parts = []
     for federation, client, quantity, estimate in estimates(held):
@@ -73,9 +69,6 @@ def frame(held: Standings) -> pd.DataFrame:
 def comparisons(held: Standings) -> pd.DataFrame:
     """Every two methods compared on the same test sets.
 
-    Args:
-        held: Where the methods stand.
-
     Returns:
         Columns `COMPARISONS`: `difference`, `method` less `other`, with its interval; `probability_better`, Student's
         probability that `method` is better, 1 or 0 where one diverged, and a half where their predictions have equal
@@ -88,7 +81,7 @@ def comparisons(held: Standings) -> pd.DataFrame:
             higher = whole or held.sites[_first(held, federation)].task.higher_is_better
             covariance = estimate.summands[0].sum(axis=0)
             critical = simultaneous(covariance, generator(federation, client)) if not estimate.reason else np.inf
-            found = _compared(*estimate.differences(), critical, estimate.value, higher=higher)
+            found = compared(*estimate.differences(), critical, estimate.value, higher=higher)
             parts.append(_pairs(federation, client, quantity, held.methods, found))
     for federation in [*held.federations, ALL] if held.ranked else []:
         ranks = held.average_rank(federation)
@@ -97,7 +90,7 @@ def comparisons(held: Standings) -> pd.DataFrame:
             difference, errors, critical = rank_differences(ranks[:, there])
             errors = np.where(errors > 0, errors, np.nan) + (np.nan if held.reason(federation) else 0.0)
             freedom = held.freedom(federation)[np.ix_(there, there)]
-            found = _compared(difference, errors, freedom, critical, ranks[0][there], higher=False)
+            found = compared(difference, errors, freedom, critical, ranks[0][there], higher=False)
             names = [method for method, kept in zip(held.ranked, there, strict=True) if kept]
             parts.append(_pairs(federation, MEAN, "average_rank", names, found))
     return pd.concat(parts, ignore_index=True)[COMPARISONS]
@@ -116,15 +109,15 @@ def estimates(held: Standings) -> Iterator[tuple[str, str, str, Estimate]]:
             yield federation, MEAN, "corrected_mean", mean
 
 
-def _compared(
+def compared(
     difference: Floats, errors: Floats, freedom: Floats, critical: float, value: Floats, *, higher: bool
 ) -> dict[str, Floats]:
     """What is said of every two methods, (M, M) each."""
     with np.errstate(invalid="ignore"):
         standard = difference / errors
-        half = stats.t.ppf(0.975, freedom) * errors
+        half = special.stdtrit(freedom, 0.975) * errors
         apart = np.abs(standard) > beyond(critical, freedom)
-    better = stats.t.cdf(standard if higher else -standard, freedom)
+    better = special.stdtr(freedom, standard if higher else -standard)
     lost = np.isnan(value)
     better = np.where(lost[:, None] | lost, 0.5 + (lost * 0.5 - lost[:, None] * 0.5), better)
     same = (difference == 0) & np.isnan(errors)

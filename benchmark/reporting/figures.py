@@ -27,6 +27,7 @@ from benchmark.reporting.drawings import (
     reliability,
     stability,
     traffic,
+    transfer,
 )
 from benchmark.reporting.inputs import Results, load
 
@@ -45,6 +46,7 @@ FIGURES: dict[str, Drawing] = {
     "reliability": reliability.reliability,
     "case_scores": case_scores.case_scores,
     "overlap": overlaps.overlap,
+    "transfer": transfer.transfer,
 }
 
 

@@ -9,26 +9,26 @@ GROUPS = {
     "Data": ("examples",),
 }
 """The figures that every comparison has, below their headings, in order."""
-BESIDE = {"confusion": ("reliability",)}
-"""The figures that stand wherever a task has another one. A task does not name them itself: its module is among those
-that trained rows are known by, and a name more in it would make them train again."""
 FOR_CLINICIANS = ("reliability",)
 """The figures that stand in the report's part for clinicians, and not among the others."""
+OF_OUTSIDE = ("transfer",)
+"""The figures of hospitals outside, which stand in the report's part about these."""
 OF_TASKS = "Tasks"
 """The heading of the figures that single tasks have: `Task.figures`."""
 FROM_IMAGES = ("examples", "overlays")
 """The figures that show images, and are no drawing of results alone: each has a job of its own."""
 
 
-def names(of_tasks: Iterable[Sequence[str]]) -> list[str]:
+def names(of_tasks: Iterable[Sequence[str]], *, outside: bool = False) -> list[str]:
     """All figures of a comparison.
 
     Args:
         of_tasks: The figures of each of its tasks.
+        outside: Whether hospitals stand outside of a federation.
 
     Returns:
         Their names, each once.
     """
     general = [name for figures in GROUPS.values() for name in figures]
-    own = [other for figures in of_tasks for name in figures for other in (name, *BESIDE.get(name, ()))]
-    return list(dict.fromkeys([*general, *own]))
+    own = [name for figures in of_tasks for name in figures]
+    return list(dict.fromkeys([*general, *own, *(OF_OUTSIDE if outside else ())]))

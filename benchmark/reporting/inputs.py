@@ -17,9 +17,18 @@ from benchmark.comparison import Comparison
 from benchmark.evaluation import overlap
 from benchmark.evaluation.gathered import KEY
 from benchmark.evaluation.ranks import client_ranks, expected_cells, federation_ranks, overall_ranks
-from benchmark.evaluation.reading import controls_of, read_choices, read_looks, read_metrics, read_runs, read_validation
+from benchmark.evaluation.reading import (
+    OUTSIDE_COLUMNS,
+    controls_of,
+    read_choices,
+    read_looks,
+    read_metrics,
+    read_outside,
+    read_runs,
+    read_validation,
+)
 from benchmark.evaluation.statistics import ALL, MEAN, Statistics, read
-from benchmark.reporting.measure import Measure
+from benchmark.reporting.measure import Measure, over_seeds, rank_of, within
 from benchmark.tasks import task as tasks
 from benchmark.tasks.task import Task
 
@@ -81,6 +90,7 @@ class Results:
         statistics: Intervals, comparisons, tests and stability.
         images: Of which images the metrics are, as a caption says it.
         looks: How many versions of a method had been tested when its row was, by (federation, method).
+        outside: How hospitals outside are served: columns `OUTSIDE_COLUMNS`.
     """
 
     comparison: Comparison
@@ -92,12 +102,14 @@ class Results:
     statistics: Statistics = field(default_factory=Statistics)
     images: Literal["test", "validation"] = "test"
     looks: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    outside: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=OUTSIDE_COLUMNS))
 
     @cached_property
     def manifests(self) -> Mapping[str, Mapping[str, Any]]:
-        """What each federation holds; of a name that draws share, what the first draw holds."""
+        """What each federation holds; of a name that draws share, or a family, what the first of them holds."""
         held = self.comparison
-        return {**held.manifests, **{name: held.manifest(name) for name in held.draw_of.values()}}
+        families = {name: held.manifest(own[0]) for name, own in held.families.items()}
+        return {**families, **held.manifests, **{name: held.manifest(name) for name in held.draw_of.values()}}
 
     @cached_property
     def federations(self) -> list[str]:
@@ -277,10 +289,27 @@ class Results:
             for corrected, table in ((False, self.cells), (True, self.corrected))
         }
 
-    def score_of(self, federation: str, method: str, client: str, *, corrected: bool = False) -> Measure:
-        """A method's score on one client, averaged over seeds; missing where it was not expected."""
-        scores = self.corrected_scores_of if corrected else self.scores_of
-        return scores.get((federation, method, client), Measure(math.nan, missing=True))
+    def trained(self, federation: str) -> set[str]:
+        """The methods that there are runs of on a federation, or on a draw of that name."""
+        draws = self.comparison.draws(federation)
+        return {run["method"]["name"] for run in self.runs if run["federation"] in draws}
+
+    def score_of(self, federation: str, method: str, client: str) -> Measure:
+        """A method's score on one client, averaged over seeds, with its interval; missing where it was not expected."""
+        found = self.scores_of.get((federation, method, client), Measure(math.nan, missing=True))
+        return within(found, self.statistics.interval(method, "score", federation, client))
+
+    def mean(self, federation: str, method: str, *, corrected: bool = False) -> Measure:
+        """A method's mean over a federation's clients, with its interval; corrected for chance where asked."""
+        quantity = "corrected_mean" if corrected else "mean"
+        found = over_seeds(self.cells_of(federation, method, corrected=corrected))
+        return within(found, self.statistics.interval(method, quantity, federation))
+
+    def rank(self, method: str, federation: str = ALL) -> Measure:
+        """A method's average rank on a federation, or over `ALL`, with its interval; missing for a control."""
+        nothing = pd.Series(dtype=float)
+        ranks = self.overall if federation == ALL else self.federation_ranks.T.get(federation, nothing)
+        return within(rank_of(ranks, method), self.statistics.interval(method, "average_rank", federation))
 
     def title(self, federation: str) -> str:
         """The dataset's title, and the federation's own name where it has one."""
@@ -310,7 +339,8 @@ def load(path: Path, *, statistics: bool = False, overlaps: bool = False, valida
 
     Args:
         path: The comparison, `results/NAME/comparison.json`.
-        statistics: Whether to read intervals, comparisons, tests and stability; they are empty otherwise.
+        statistics: Whether to read intervals, comparisons, tests, stability, and what is known of hospitals outside;
+            they are empty otherwise.
         overlaps: Whether to read the overlap of adapters.
         validation: Whether to read the validation scores.
 
@@ -331,6 +361,7 @@ def load(path: Path, *, statistics: bool = False, overlaps: bool = False, valida
     return replace(
         held,
         statistics=read(comparison.folder) if statistics else held.statistics,
+        outside=read_outside(comparison) if statistics else held.outside,
         overlap=_overlaps(comparison) if overlaps else held.overlap,
         validation=read_validation(comparison) if validation else held.validation,
     )

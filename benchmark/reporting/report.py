@@ -23,8 +23,8 @@ from benchmark.evaluation.checks import SEVERITIES
 from benchmark.evaluation.select import RULE
 from benchmark.files import write_text
 from benchmark.job import GivenPath, run
-from benchmark.reporting import appendix, confidence, costs, leaderboard, page, selection, tables, verdict
-from benchmark.reporting.gallery import FOR_CLINICIANS, GROUPS, OF_TASKS, names
+from benchmark.reporting import appendix, confidence, costs, leaderboard, outside, page, selection, tables, verdict
+from benchmark.reporting.gallery import FOR_CLINICIANS, GROUPS, OF_OUTSIDE, OF_TASKS, names
 from benchmark.reporting.grid import Grid
 from benchmark.reporting.inputs import Results, load
 from benchmark.reporting.tested import client_tests
@@ -177,7 +177,12 @@ def render(
             name: [note for note in tables.grid(results, name, published).notes if note != tables.EDGE_NOTE]
             for name in results.federations
         },
-        figures=grouped([picture for picture in figures if picture.name not in FOR_CLINICIANS]),
+        outside=[
+            {"name": own.name, "title": own.title, "verdict": outside.verdict(own), "grid": outside.grid(own)}
+            for own in outside.families(results)
+        ],
+        of_outside=[picture for picture in figures if picture.name in OF_OUTSIDE],
+        figures=grouped([picture for picture in figures if picture.name not in (*FOR_CLINICIANS, *OF_OUTSIDE)]),
         for_clinicians=[picture for picture in figures if picture.name in FOR_CLINICIANS],
         costs={federation: costs.grid(results, federation) for federation in results.federations},
         selection={federation: selection.grid(results, federation) for federation in results.federations},
@@ -208,13 +213,13 @@ def main(
         output: The page, HTML.
     """
     results = load(comparison, statistics=True)
-    held = results.comparison
+    held, of_tasks = results.comparison, [results.task(name).figures for name in results.federations]
     content = render(
         results,
         title=held.title,
         published=tables.read_published(published),
         checks=pd.read_csv(held.places.of("checks.csv"), dtype=str, keep_default_na=False),
-        figures=pictures(figures, names(results.task(name).figures for name in results.federations)),
+        figures=pictures(figures, names(of_tasks, outside=bool(held.families))),
         all_rates=appendix.read_scores(held) if held.appendix else None,
     )
     write_text(output, content)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 HIT, PREDICTED, TRUE = range(3)
 """The places of what is counted."""
+BATCH = 5
+"""Images that the published mean over batches takes together (arXiv 2204.08467, released code)."""
 SMOOTH = 1e-5
 """Added above and below the line of soft Dice, so that a class without a pixel has none to lose (arXiv 2407.21739)."""
 DISTANCE = "distance_95"
@@ -51,6 +53,7 @@ class Segmentation(Task):
     parts = Parts("dice", "Dice coefficient", share=False)
     measures: ClassVar[Mapping[str, str]] = {"jaccard": "the mean Jaccard index of cases and classes"}
     defaults: ClassVar[Mapping[str, Any]] = {"dice_weight": 0.8}
+    published_as = "Dice with background, mean over batches"
 
     def __post_init__(self) -> None:
         weight = self.setting("dice_weight")
@@ -106,10 +109,10 @@ class Segmentation(Task):
     def augment(
         self, images: "Tensor", targets: "Tensor", settings: Any, draws: "Tensor", dtype: "torch.dtype"
     ) -> "tuple[Tensor, Tensor]":
-        """Maps are mirrored and turned as their images are, pixel by pixel; brightness and contrast pass them by."""
+        """Maps move as their images do, by the nearest pixel; what changes values alone passes them by."""
         from benchmark.data.augmentation import augment, moved
 
-        maps = moved(targets.unsqueeze(-1), settings, draws).squeeze(-1)
+        maps = moved(targets.unsqueeze(-1), settings, draws, labels=True).squeeze(-1)
         return augment(images, settings, draws, dtype), maps
 
     def loss(self, prediction: "Tensor", target: "Tensor", priors: "Mapping[str, Tensor]") -> "Tensor":
@@ -202,6 +205,20 @@ class Segmentation(Task):
                 found.append((f"surface_distance_95[{name}]", float(np.nanmean(distances)), shown))
         diverged = np.isnan(counts).any()
         return [(name, float("nan"), count) for name, _, count in found] if diverged else found
+
+    def published(self, counts: Floats) -> float:
+        """IOP-FL's number (arXiv 2204.08467, released code): images that show nothing of the foreground are left out.
+
+        The Dice coefficient 2 hit / (predicted + true + 1e-5) of every class, background included, in every image; its
+        mean over classes and over the images of a batch of `BATCH`, in their order; then over batches, of which the
+        last one may be smaller. Background scores high everywhere, so that the number is larger than our score.
+        """
+        shown = counts[(counts[:, 1:, TRUE] > 0).any(-1)]
+        if not len(shown):
+            return float("nan")
+        of_images = (2 * shown[..., HIT] / (shown[..., PREDICTED] + shown[..., TRUE] + SMOOTH)).mean(-1)
+        batches = [of_images[first : first + BATCH].mean() for first in range(0, len(of_images), BATCH)]
+        return float(np.mean(batches))
 
 
 def dice(counts: Floats) -> Floats:

@@ -69,6 +69,7 @@ class Task(ABC):
         parts: What a report shows of every class's part of the score; None where the score has no parts.
         measures: The metrics, by name, that a report shows of every client beside its score, and what each says.
         defaults: The settings that there are, with their values where the configuration names none.
+        published_as: What `published` is, as a column's heading; empty where there is no such number.
     """
 
     classes: Sequence[str]
@@ -85,6 +86,7 @@ class Task(ABC):
     parts: ClassVar[Parts | None] = None
     measures: ClassVar[Mapping[str, str]] = {}
     defaults: ClassVar[Mapping[str, Any]] = {}
+    published_as: ClassVar[str] = ""
 
     def setting(self, name: str) -> Any:
         """The value of one of the task's settings."""
@@ -265,6 +267,17 @@ class Task(ABC):
             diverged.
         """
         return []
+
+    def published(self, counts: Floats) -> float:
+        """What papers report of a hospital outside the federation in place of the score.
+
+        Args:
+            counts: The counts of its n samples in their order, (n, C, F).
+
+        Returns:
+            The number; NaN where there is none.
+        """
+        return float("nan")
 
 
 def names() -> list[str]:

@@ -32,6 +32,7 @@ FEDERATIONS: Mapping[str, tuple[Sequence[str], Sequence[str]]] = {
     "toy_lesions": (["naevus", "melanoma", "keratosis"], ["bcn", "vidir", "msk"]),
     "toy_slides": (["normal", "tumour"], ["0", "1"]),
 }
+ADAPTATIONS = {"each": "Each expert", "mean": "Mean of experts", "none": "Common model", "norm": "TENT"}
 ROUNDS = 3
 
 
@@ -123,9 +124,70 @@ def write(
     return tree
 
 
+def leave_one_out(root: Path, family: str = "toy_lesions", **others: Any) -> Tree:
+    """The same of the federations without one client each, and how that one is served: `each`, `mean`, `none`, `norm`.
+
+    Args:
+        root: The folder that stands for `results/{name}`.
+        family: The federation that stands in none of them.
+        **others: As in `write`.
+
+    Returns:
+        Where everything stands. `mean` is right more often than `none`, and `norm` takes everything for one class.
+    """
+    classes, clients = FEDERATIONS[family]
+    without = {f"{family}_without_{own}": own for own in clients}
+    sites = {name: (classes, [own for own in clients if own != out]) for name, out in without.items()}
+    tree = write(root, federations=sites, diverged=(), **others)
+    held, places = read_json(tree.comparison), Places(str(root))
+    whole, methods = manifest(family, classes, clients), dict.fromkeys(method for _, method in held["rows"])
+    for name, out in without.items():
+        own = {"clients": {c: whole["clients"][c] for c in sites[name][1]}, "outside": {out: whole["clients"][out]}}
+        held["manifests"][name] |= {"dataset": family, "title": whole["title"], **own}
+        for method in methods:
+            for seed in held["seeds"]:
+                tested = predictions(family, f"{name} {method}", seed, classes, clients)
+                inside = tested[0]["client"] != out
+                write_test(Path(places.test(name, method, seed, "")), tested[0][inside], tested[1][inside])
+                for adaptation, models in {
+                    "mean": ["mean"],
+                    "none": ["common"],
+                    "norm": ["common"],
+                    "each": sites[name][1],
+                }.items():
+                    folder = Path(places.outside(name, out, method, adaptation, seed, ""))
+                    folder.mkdir(parents=True)
+                    write_served(folder, adaptation, models, tested[0][~inside], tested[1][~inside])
+    tree.change(
+        **held, families={family: list(without)}, adaptations=["each", "mean", "none", "norm"], adapting="split"
+    )
+    assert not tree.job("evaluation.collect")
+    return with_statistics(tree)
+
+
+def write_served(
+    folder: Path, adaptation: str, models: Sequence[str], about: pd.DataFrame, probabilities: npt.NDArray[np.float32]
+) -> None:
+    """Write what `outside` would of an adaptation, given what `none` predicts."""
+    parts, true = [], np.eye(probabilities.shape[1], dtype=np.float32)[about["label"]]
+    for place, model in enumerate(models):
+        better = {"mean": 0.5, "each": 0.3 * place}.get(adaptation, 0.0)
+        write_test(folder, about, probabilities + better * true if adaptation != "norm" else 0 * probabilities)
+        parts.append(pd.read_parquet(folder / "counts.parquet").assign(model=model))
+    pd.concat(parts, ignore_index=True).to_parquet(folder / "counts.parquet")
+    shares = [1.0, 0.0] if adaptation == "norm" else [0.6, 0.4]
+    told = {
+        "entropy": {"before": 0.8, "after": shares[1]},
+        "predicted": {"before": None, "after": dict(enumerate(shares))},
+    }
+    described = {"name": adaptation, "title": ADAPTATIONS[adaptation], "oracle": adaptation == "each"}
+    write_json(folder / "adapted.json", {"adaptation": described, "models": dict.fromkeys(models, told)})
+
+
 def with_statistics(tree: Tree) -> Tree:
     """Add intervals, comparisons, tests and stability, as the jobs compute them, with few draws."""
-    for job in ("uncertainty", "stability"):
+    families = ["families"] if read_json(tree.comparison).get("families") else []
+    for job in ("uncertainty", "stability", *families):
         assert not tree.job(f"evaluation.{job}", "--draws", 200)
     return tree
 
