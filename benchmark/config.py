@@ -195,6 +195,9 @@ class OptimiserSettings(_Settings):
     """How many of the client's first steps are a warm-up, in which the rate rises to its full value in equal parts."""
     power: float = Field(1.0, gt=0)
     """Of `polynomial`."""
+    decay_rounds: int | None = Field(None, ge=1)
+    """Of `cosine` and `polynomial`: S is then the steps of so many rounds, at least as many as there are; with more of
+    them training ends before the rate has fallen to 0."""
 
     @model_validator(mode="after")
     def _only_what_the_optimiser_has(self) -> "OptimiserSettings":
@@ -204,6 +207,8 @@ class OptimiserSettings(_Settings):
             raise ValueError(f"`momentum` is a setting of sgd; {self.name} has `betas`")
         if not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError(f"`betas` are {self.betas}; allowed are numbers from 0 and below 1")
+        if self.schedule == "constant" and self.decay_rounds:
+            raise ValueError("`decay_rounds` is a setting of the schedules cosine and polynomial, not of constant")
         return self
 
     @property
@@ -237,6 +242,36 @@ class AugmentationSettings(_Settings):
     """Largest shift of all pixels, as a share of the full range."""
     contrast: float = Field(0.1, ge=0, lt=1)
     """Largest relative change of the distance of pixels from their image's mean."""
+    half: bool = False
+    """Whether mirroring and quarter turns are of half the images alone: these are mirrored once, and turned by none to
+    three quarters."""
+    turn: int = Field(0, ge=0, le=180)
+    """Of half the images: largest turn about the middle, in whole degrees; what comes from outside is black."""
+    gamma: tuple[float, float] = (1.0, 1.0)
+    """Of half the images: the smallest and the largest gamma; a pixel v in [0, 1] becomes v ** (1 / gamma)."""
+    erase: tuple[float, float] = (0.0, 0.0)
+    """Of half the images: the smallest and the largest share of the pixels that is replaced by noise, a rectangle;
+    its labels become background."""
+    others: int = Field(0, ge=0, le=10)
+    """How many of ten further changes, each once at most: two shears, scale, two shifts, fewer grey levels, contrast,
+    brightness, sharpness, none. As strong as FLAP-SAM's, see `benchmark/data/changes.py`."""
+
+    @model_validator(mode="after")
+    def _ranges_are_ranges(self) -> "AugmentationSettings":
+        for name, (low, high), most in (("gamma", self.gamma, 10.0), ("erase", self.erase, 0.3)):
+            least = 0.1 if name == "gamma" else 0.0
+            if not least <= low <= high <= most:
+                raise ValueError(
+                    f"`{name}` is [{low}, {high}]; allowed are two numbers from {least} to {most} in order"
+                )
+        if self.half and not (self.flip and self.rotate):
+            raise ValueError("`half` is about mirroring and quarter turns together: leave `flip` and `rotate` true")
+        return self
+
+    @property
+    def further(self) -> bool:
+        """Whether images are changed beyond mirroring, quarter turns, brightness and contrast."""
+        return bool(self.turn or self.erase[1] or self.others) or self.gamma != (1.0, 1.0)
 
 
 class SelectionSettings(_Settings):
@@ -373,6 +408,11 @@ class Config(RunningSettings, ProtocolSettings):
         if self.selection.last_rounds > self.rounds:
             raise ValueError(
                 f"selection.last_rounds is {self.selection.last_rounds}, but there are {self.rounds} rounds"
+            )
+        if self.rounds > (decay := self.training.optimiser.decay_rounds or self.rounds):
+            raise ValueError(
+                f"training.optimiser.decay_rounds is {decay}, and there are {self.rounds} rounds: the rate would be 0 "
+                "in the last ones"
             )
         return self
 

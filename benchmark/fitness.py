@@ -18,14 +18,7 @@ from benchmark.sources import ROOT, closure
 
 
 def faults(config: Config) -> list[str]:
-    """What of a configuration is not there, or does not go together.
-
-    Args:
-        config: The validated configuration.
-
-    Returns:
-        A line for each fault: the setting's place, what is wrong with it, and what there is.
-    """
+    """A line for each thing that is not there, or does not go with another: the setting's place, and what there is."""
     there = discovered()
     methods = sorted({*chosen(config), *(own.method for own in config.variants.values())})
     found = [

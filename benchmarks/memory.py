@@ -15,7 +15,7 @@ import torch
 from benchmark.config import LoraSettings, OptimiserSettings
 from benchmark.federation import costs, optimisers
 from benchmark.federation.methods import load
-from benchmark.federation.model import Model
+from benchmark.federation.model import Images, Model
 from benchmark.federation.step import Held, Step
 from benchmark.methods import method_file
 from benchmark.models import sam, unet
@@ -90,7 +90,9 @@ def measured(case: Case) -> tuple[int, int]:
         optimiser = optimisers.of(OptimiserSettings())
         Step(model, optimiser, method.phases(0)[0], [0.01] * lanes, [0] * lanes, held)([(pictures, target)])
 
-    return lanes * costs.step_memory(model, case.images, torch.float32), most_held(step)
+    images = Images(model, pictures, target, priors=held.priors)
+    traced = costs.traced(images, {name: own[0] for name, own in params.items()})
+    return lanes * costs.step_memory(model, case.images, torch.float32, traced), most_held(step)
 
 
 def most_held(work: Callable[[], None]) -> int:

@@ -101,6 +101,12 @@ def test_an_unknown_key_is_an_error_that_lists_the_known_ones(
         ({"rounds": 2.5}, "rounds", "2.5", "integer"),
         ({"rounds": "three"}, "rounds", "'three'", "integer"),
         ({"selection": {"last_rounds": 3}}, "selection.last_rounds", "3", "2 rounds"),
+        (
+            {"training": {"optimiser": {"schedule": "cosine", "decay_rounds": 1}}},
+            "training.optimiser.decay_rounds",
+            "1",
+            "2 rounds",
+        ),
         ({"head": "mine"}, "head", "'mine'", "'shared', 'personal' or 'both'"),
         ({"device": "tpu"}, "device", "'tpu'", "'auto', 'cpu' or 'cuda'"),
         ({"baselines": "none"}, "baselines", "'none'", "'train' or 'reference'"),

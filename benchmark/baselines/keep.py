@@ -1,11 +1,4 @@
-"""Job: keep a finished row as one archive.
-
-    python -m benchmark.baselines.keep --results DIR --files FILE [FILE ...] --pack FILE --backbone FILE
-        --decides JSON --output FILE
-
-The files stand below DIR and keep their names from there. PACK is the pack's manifest, BACKBONE the backbone's
-`backbone.json`; DECIDES are the hashes of `benchmark.baselines.match`. Equal rows are equal archives, to the byte.
-"""
+"""Job: keep a finished row as one archive. Equal rows are equal archives, to the byte."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -56,7 +49,7 @@ def keep(results: Path, files: tuple[Path, ...], pack: Path, backbone: Path, dec
 
     Args:
         results: The configuration's results.
-        files: The row's files, below `results`.
+        files: The row's files, below `results`: they keep their names from there.
         pack: The pack's manifest.
         backbone: The backbone's `backbone.json`.
         decides: Hashes of what decides the row.

@@ -25,17 +25,7 @@ DECIDES = {
 
 
 def about(path: Path) -> dict[str, Any]:
-    """What an archive says of its row.
-
-    Args:
-        path: The archive.
-
-    Returns:
-        The content of its `about.json`.
-
-    Raises:
-        ValueError: It is no archive of a row.
-    """
+    """What an archive says of its row, in its `about.json`; a ValueError where it is no archive of a row."""
     said = json.loads(archive.read(path, ABOUT)[ABOUT])
     if not isinstance(said, dict) or said.get("format") != FORMAT:
         raise ValueError(f"{path}: made by another version of the project; make it anew with `snakemake reference`")
@@ -43,32 +33,18 @@ def about(path: Path) -> dict[str, Any]:
 
 
 def found(pack: Path, backbone: Path) -> tuple[dict[str, str], str]:
-    """What a row would be made from here.
+    """What a row would be made from here: hashes of the pack's files, by name, and the weights' hash.
 
-    Args:
-        pack: The folder of the packed images.
-        backbone: The folder of the pretrained weights.
-
-    Returns:
-        Hashes of the pack's files, by name, and the weights' hash.
-
-    Raises:
-        OSError: One of them is not here.
+    Both folders are given; an OSError says that one of the files is not here.
     """
     images = read_json(pack / "manifest.json")["hashes"]
     return images, read_json(backbone / "backbone.json")["sha256"]
 
 
 def other(kept: Mapping[str, Any], images: Mapping[str, str], backbone: str) -> str:
-    """What a kept row was made from and is not here.
+    """The first thing that a kept row was made from and is not here, in a few words; "" where there is none.
 
-    Args:
-        kept: The archive's `about.json`.
-        images: Hashes of the pack's files, by name.
-        backbone: Hash of the weights.
-
-    Returns:
-        The first difference in a few words; "" where there is none.
+    `kept` is the archive's `about.json`; images are hashes of the pack's files, by name.
     """
     for name in sorted({*kept["images"], *images}):
         was, is_ = kept["images"].get(name, "absent"), images.get(name, "absent")

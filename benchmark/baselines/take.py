@@ -1,9 +1,6 @@
 """Job: a row that is kept with the project; trained here where it was made from other images or weights.
 
-    python -m benchmark.baselines.take --archive FILE --files FILE [FILE ...] --settings JSON --method FILE --pack DIR
-        --backbone DIR --store DIR --results DIR
-
-writes FILES, all that reports need of the row: those of the archive, or, where the pack or the backbone is another one,
+It writes all that reports need of the row: the files of the archive, or, where the pack or the backbone is another one,
 what training, selection and testing make. Nobody can say which before both are here, so one job does either.
 """
 

@@ -2,8 +2,9 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -32,7 +33,8 @@ class Finding:
         name: The folder of a dataset's data, or the backbone's name.
         state: `present`: complete and verified. `unverified`: complete by its files' names, but no job has checked it.
             `partial`: some of it is there. `missing`: nothing is.
-        images: How many images are there, and how many there should be; "" for a backbone.
+        images: How many images are there, `?` where that cannot be told, and how many there should be; or what they are
+            yet to be made of; "" for a backbone.
         size: Bytes on disk.
         licence: Its short title, and whether it still has to be accepted.
         note: What is lacking, or where it lies.
@@ -90,21 +92,31 @@ def _dataset(plan: Plan, folder: str, federation: str, command: Command) -> Find
         return Finding(
             folder, "partial" if remains else "missing", _of(0, expected), used(place), licence, remains, mend
         )
+    lacking = partial(_lacking, dataset, clients, root)
+    if raw := dataset.raw(wanted):
+        note = lacking(raw.clients)
+        said = "; ".join(filter(None, [note or str(root), raw.wait, dataset.remains(wanted)]))
+        return Finding(folder, "partial" if note else "unverified", raw.files, used(root), licence, said, mend)
     try:
         table = checked_index(dataset, root, settings.protocol, settings.split_seed)
     except DataError as error:
         note = "; ".join(filter(None, [str(error), dataset.remains(wanted)]))
-        return Finding(folder, "partial", _of(0, expected), used(root), licence, note, mend)
+        return Finding(folder, "partial", _of("?", expected), used(root), licence, note, mend)
     held = table[table["client"].isin(clients)] if clients is not None else table
     size = sum(os.path.getsize(root / path) for path in held["path"])
-    absent = [c.id for c in dataset.clients if c.id not in set(held["client"]) and c.id in (clients or [c.id])]
-    if absent:
+    if note := lacking(held["client"]):
         state: State = "partial"
-        note = f"{root}: no image of clients {some(absent, 99)}; a run goes without them"
     else:
         state = "present" if _verified(place / "source.json", root, table) else "unverified"
         note = str(root)
     return Finding(folder, state, _of(len(held), expected), size, licence, note, "" if state == "present" else mend)
+
+
+def _lacking(dataset: Dataset, clients: Sequence[str] | None, root: Path, held: Iterable[str]) -> str:
+    """Which of the wanted clients have no image, where these have some; "" where none lacks."""
+    there = set(held)
+    absent = [c.id for c in dataset.clients if c.id not in there and c.id in (clients or [c.id])]
+    return f"{root}: no image of clients {some(absent, 99)}; a run goes without them" if absent else ""
 
 
 def _backbone(plan: Plan, command: Command) -> Finding:
@@ -185,5 +197,5 @@ def _verified(file: Path, root: Path, table: pd.DataFrame) -> bool:
         return False
 
 
-def _of(found: int, expected: int) -> str:
+def _of(found: int | str, expected: int) -> str:
     return f"{found} of {expected}" if expected else str(found)

@@ -12,6 +12,7 @@ from benchmark.contract.fault import ContractError, Remark
 from benchmark.contract.federation import engine, train
 from benchmark.contract.rules import Rule
 from benchmark.contract.written import fits, imports_alone
+from benchmark.draws import generator, normal
 from benchmark.evaluation.adapting import OUTSIDE, Bank, Mixture, served
 from benchmark.federation.client import Lane
 from benchmark.federation.engine import Engine
@@ -119,7 +120,9 @@ def the_loss_depends_on_what_it_adds(serving: Serving) -> Remark | None:
         return Remark("skipped", "it has no passes: nothing is trained")
     weights = next(iter(serving.mixtures.values()))
     mixture = Mixture.of(model, serving.bank, weights, adaptation.batch_statistics)
-    there, added = mixture.widened(adaptation)
+    there, added = mixture.widened(adaptation, SEED)
+    for name, leaf in added.items():  # Where a gate begins, one factor's gradient may be zero by the other.
+        leaf.data += 1e-2 * normal(leaf.shape, generator("nearby", name)).to(leaf)
     loss = adaptation.loss(there.images(serving.images[:]), there.params)
     if loss.shape != ():
         raise ContractError(f"{serving.path}: loss() returned {tuple(loss.shape)}; expected a scalar, shape ()")
@@ -127,7 +130,7 @@ def the_loss_depends_on_what_it_adds(serving: Serving) -> Remark | None:
     if idle := [name for name, own in zip(added, gradients, strict=True) if own is None or not own.any()]:
         raise ContractError(
             f"{serving.path}: loss() has no gradient by {idle[0].removeprefix(f'{OUTSIDE}/')}; expected one by every "
-            "weight of the roles that it adds: compute it from `batch(params)`"
+            "weight of the roles that it adds and of its gates: compute it from `batch(params)`"
         )
     return None
 

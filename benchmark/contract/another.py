@@ -22,7 +22,7 @@ def trains_as_no_other_method_does(trial: Trial) -> None:
     for name, what in OTHERS.items():
         if trial.path.resolve() == (ROOT / method_file(name)).resolve():
             continue
-        other = _trial(name, trial.build)
+        other = once(name, trial.build)
         # A method may begin as another one does, and differ once it has received something.
         if _equal(trial, trial.trained.closed, other, other.trained.closed) and _equal(
             trial, trial.later, other, other.later
@@ -40,6 +40,6 @@ def _equal(trial: Trial, state: State, other: Trial, beside: State) -> bool:
 
 
 @cache
-def _trial(name: str, build: Callable[[Method, Sequence[ClientData] | None], Engine]) -> Trial:
-    """A method of the project, trained once for all that are compared with it."""
+def once(name: str, build: Callable[[Method, Sequence[ClientData] | None], Engine]) -> Trial:
+    """A method of the project, trained once for all who look at it, and all that are compared with it."""
     return Trial(ROOT / method_file(name), {}, build)

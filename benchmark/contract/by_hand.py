@@ -43,14 +43,7 @@ class Calls:
 
 
 def call_all(engine: Engine, place: Callable[..., str]) -> Calls:
-    """Call every hook, in the order of a round.
-
-    Args:
-        engine: Of the method.
-        place: Says where hooks are: file, line and name.
-
-    Returns:
-        What the calls showed.
+    """Call every hook, in the order of a round. `place` says where hooks are: file, line and name.
 
     Raises:
         ContractError: A hook returned what it must not.

@@ -31,16 +31,7 @@ class Difference(NamedTuple):
 
 
 def apart(left: State, right: State, clients: Sequence[ClientData]) -> Difference:
-    """The largest difference of leaves, memory and optimisers.
-
-    Args:
-        left: Tensors of shape (K, L, ...).
-        right: Likewise.
-        clients: The K clients.
-
-    Returns:
-        Where it is.
-    """
+    """Where leaves, memory and optimisers of the K clients, of shape (K, L, ...), differ most."""
     found = [_furthest(held, right.kinds[kind], clients) for kind, held in left.kinds.items()]
     return max(found, key=lambda difference: difference.size)
 

@@ -27,12 +27,13 @@ TRAINING = TrainingSettings(batch_size=8, precision="float64")
 LORA = LoraSettings(rank=4)
 
 
-def client(name: str, count: int, unseen: int = 9) -> ClientData:
-    """A hospital with drawn images: noise, brighter for later classes, each hospital with its own tint."""
+def client(name: str, count: int) -> ClientData:
+    """A hospital with so many drawn images, and nine unseen: noise, brighter for later classes, in its own tint."""
     source = torch.Generator().manual_seed(sum(name.encode()))
-    labels = torch.randint(len(CLASSES), (count + unseen,), generator=source)
+    shown = count + 9
+    labels = torch.randint(len(CLASSES), (shown,), generator=source)
     tint = 60 * torch.rand(3, generator=source)
-    images = 100 * torch.rand(count + unseen, SIZE, SIZE, 3, generator=source) + 25 * labels.view(-1, 1, 1, 1) + tint
+    images = 100 * torch.rand(shown, SIZE, SIZE, 3, generator=source) + 25 * labels.view(-1, 1, 1, 1) + tint
     images = images.clamp(0, 255).to(torch.uint8)
     return ClientData(
         name, Samples(Rows.of(images[:count]), labels[:count]), Samples(Rows.of(images[count:]), labels[count:])

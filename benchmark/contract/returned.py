@@ -19,17 +19,9 @@ def said(value: Any) -> str:
 
 
 def tensors(place: str, returned: Any) -> dict[str, Tensor]:
-    """Tensors by name.
+    """What a hook returned, which must be tensors by name; a ContractError where it is no dict, or a value no tensor.
 
-    Args:
-        place: Of the hook: file, line and name.
-        returned: What it returned.
-
-    Returns:
-        The same.
-
-    Raises:
-        ContractError: It is no dict, or a value is no tensor.
+    `place` says where the hook is: file, line and name.
     """
     if not isinstance(returned, Mapping):
         raise ContractError(f"{place} returned {said(returned)}; expected a dict of tensors by name")

@@ -68,12 +68,7 @@ class Outcome(NamedTuple):
 def outcomes(trial: "Trial | Serving", rules: Sequence[Rule] = RULES) -> Iterator[Outcome]:
     """Try all rules, one after the other, up to one that is broken and that all others need.
 
-    Args:
-        trial: The method, or the adaptation.
-        rules: Those of its contract.
-
-    Yields:
-        What each found, as soon as it has.
+    Yields what each found, as soon as it has.
     """
     for rule in rules:
         try:

@@ -14,14 +14,7 @@ COLUMNS = ("part", "leaves", "numbers", "trained", "shared")
 
 
 def summary(trial: Trial) -> str:
-    """A table of the leaves by part, and what is trained and sent beside FedAvg of one adapter.
-
-    Args:
-        trial: A method whose rounds run.
-
-    Returns:
-        Several lines.
-    """
+    """A table of the leaves by part, and what is trained and sent beside FedAvg of one adapter."""
     ours, plain = trial.engine, engine(Method())
     sizes = [trainable_parameters(one.model, ROUNDS) for one in (ours, plain)]
     sent, usual = (traffic(one.model, one.head, len(one.participants), ROUNDS, one.dtype) for one in (ours, plain))

@@ -95,14 +95,7 @@ class Trial:
         return self.engine.close(state, LANES)
 
     def anew(self, clients: Sequence[ClientData] | None = None) -> Engine:
-        """An engine that shares nothing with another, as in a process of its own: the file is read again.
-
-        Args:
-            clients: The hospitals; the three of the small federation where none are given.
-
-        Returns:
-            The engine.
-        """
+        """An engine that shares nothing with another, as in a process of its own: the file is read again."""
         return self.build(methods.load(self.path, self.settings), clients)
 
     def place(self, *hooks: str) -> str:

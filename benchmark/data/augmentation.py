@@ -1,14 +1,18 @@
 """Random changes of training images, as batched tensor operations on the images' device.
 
-All random numbers come from a generator on the CPU, five per image whatever the settings, so that the same
+All random numbers come from generators on the CPU, as many per image whatever the settings, so that the same
 generator gives the same images on every device, however they are batched, and switching one change off leaves the
-others as they were.
+others as they were. Changes that few ask for (`benchmark.data.changes`) have a generator of their own.
 """
 
 import torch
 from torch import Tensor
 
 from benchmark.config import AugmentationSettings
+from benchmark.data.changes import NUMBERS, changed
+
+PLAIN = 5
+"""Random numbers of an image for mirroring, turning, brightness and contrast."""
 
 
 def to_float(images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -25,9 +29,13 @@ def to_float(images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     return values if images.is_floating_point() else values / 255
 
 
-def draws(count: int, generator: torch.Generator) -> Tensor:
-    """The random numbers of so many images: (count, 5) float64 in [0, 1), on the CPU, as the generator is."""
-    return torch.rand(count, 5, generator=generator, dtype=torch.float64)
+def draws(count: int, generator: torch.Generator, further: torch.Generator | None = None) -> Tensor:
+    """The random numbers of so many images: (count, `PLAIN`) float64 in [0, 1), on the CPU, as the generators are.
+
+    With a generator for further changes their `NUMBERS` follow, (count, `PLAIN` + `NUMBERS`).
+    """
+    sources = [(PLAIN, generator), *([(NUMBERS, further)] if further else [])]
+    return torch.cat([torch.rand(count, own, generator=source, dtype=torch.float64) for own, source in sources], dim=1)
 
 
 def augment(
@@ -39,9 +47,9 @@ def augment(
     """Mirrored, turned, brightened and contrasted images.
 
     Args:
-        images: (n, H, W, 3) uint8, or floating point in [0, 1].
+        images: (n, H, W, 3) uint8; where nothing but these four is asked for, or floating point in [0, 1].
         settings: Which changes, and how large.
-        draws: The images' random numbers, (n, 5), on the same device.
+        draws: The images' random numbers, as `draws` gives them, on the same device.
         dtype: Floating-point type of the result.
 
     Returns:
@@ -57,13 +65,14 @@ def augment(
     return values.clamp(0, 1)
 
 
-def moved(images: Tensor, settings: AugmentationSettings, draws: Tensor) -> Tensor:
-    """Mirrored and turned images, or maps of labels: pixels change their places, and no value is made.
+def moved(images: Tensor, settings: AugmentationSettings, draws: Tensor, labels: bool = False) -> Tensor:
+    """Mirrored, turned and further changed images, or maps of labels, in which no value is made.
 
     Args:
-        images: (n, H, W, channels), of any dtype.
+        images: (n, H, W, channels), of any dtype; uint8 where images are changed further.
         settings: Which changes.
-        draws: The images' random numbers, (n, 5), on the same device.
+        draws: The images' random numbers, as `draws` gives them, on the same device.
+        labels: Whether these are maps, to which what changes values alone does nothing.
 
     Returns:
         The same shape and dtype.
@@ -75,6 +84,8 @@ def moved(images: Tensor, settings: AugmentationSettings, draws: Tensor) -> Tens
     if settings.rotate and height != width:
         raise ValueError(f"images of {height} x {width} cannot be turned by a quarter: set augmentation.rotate: false")
     mirrored, upside_down, turned = (draws[:, k].view(-1, 1, 1, 1) for k in range(3))
+    if settings.half:
+        upside_down, turned = torch.ones_like(upside_down), torch.where(mirrored < 0.5, turned, 0)
     if settings.flip:
         images = torch.where(mirrored < 0.5, images.flip(2), images)
         images = torch.where(upside_down < 0.5, images.flip(1), images)
@@ -83,4 +94,4 @@ def moved(images: Tensor, settings: AugmentationSettings, draws: Tensor) -> Tens
         images = torch.where((turned >= 0.25) & (turned < 0.5), images.flip(1).flip(2), images)
         images = torch.where(turned >= 0.5, images.transpose(1, 2).flip(1), images)
         images = torch.where(turned >= 0.75, images.flip(1).flip(2), images)
-    return images
+    return changed(images, settings, draws[:, PLAIN:], labels) if settings.further else images

@@ -4,10 +4,10 @@ Hospital, patient, node and lesion are public: the CAMELYON17 challenge lists wh
 and the stage of every slide (`itc`: isolated tumour cells, up to 0.2 mm; `micro`: up to 2 mm; `macro`: above). Four
 outlined slides are called negative there (022 4, 038 2, 086 0, 086 4); they count as `itc` here.
 
-`benchmarks/studies/patients.py` finds the split, patient by patient, for patches expected of that list: normal ones as
-many from every slide, since WILDS draws them from a hospital's normal tissue at random; tumour ones in proportion to
-`EXPECTED`. Every outlined slide has tumour and normal patches, so no split of any hospital lacks a class. What share of
-patches a split really has, `python benchmarks/studies/patients.py` prints for a copy of the data.
+`benchmarks/studies/patients.py` found the split, patient by patient, from the patches that this list lets expect: as
+many normal ones from every slide, since WILDS draws them from a hospital's normal tissue at random, and tumour ones in
+proportion to `EXPECTED`. Every outlined slide has tumour and normal patches, so no split of any hospital lacks a class.
+For a copy of the data the same script prints what share of the patches each split really has.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Job: `comparison.json`, all that the jobs know which look at more than one row.
 
-    python -m benchmark.data.comparison --plan JSON --packs JSON --output results/NAME/comparison.json
-
 It joins what the plan knows to the manifest of every federation, which is that of its pack without the clients that the
 federation leaves out, and those that it names as its outside apart.
 """
@@ -17,19 +15,9 @@ from benchmark.job import AnyJson, as_json, run
 def of_federation(
     pack: Mapping[str, Any], federation: str, clients: Sequence[str] | None, outside: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """A federation's manifest.
+    """A federation's manifest: its pack's, with the federation's name, its `clients` and those `outside`, each sorted.
 
-    Args:
-        pack: Its pack's manifest.
-        federation: Its name.
-        clients: Who takes part; all where None.
-        outside: Who is named as its outside.
-
-    Returns:
-        The pack's manifest with the federation's name, and its `clients` and those `outside`, each sorted.
-
-    Raises:
-        ValueError: The pack does not hold a client.
+    All clients take part where none are given. A ValueError says that the pack does not hold one.
     """
     held, parts = pack["clients"], dict[str, dict[str, Any]]()
     for part, names in (("clients", held if clients is None else clients), ("outside", outside)):

@@ -91,6 +91,21 @@ class Request:
     threads: int = 1
 
 
+@dataclass(frozen=True)
+class Raw:
+    """Files that a dataset's images are yet to be made of.
+
+    Attributes:
+        clients: Whose there are.
+        files: How many of what: `96 volumes`.
+        wait: What is not yet done with them, in a few words.
+    """
+
+    clients: frozenset[str]
+    files: str
+    wait: str
+
+
 class Dataset(ABC):
     """A federated dataset. Subclass it, fill in the attributes, and write `prepare` and `index`.
 
@@ -127,9 +142,6 @@ class Dataset(ABC):
     def prepare(self, request: Request) -> Path:
         """Download the data, draw it, or adopt a copy that exists. Never succeeds over missing files.
 
-        Args:
-            request: What the configuration asks for.
-
         Returns:
             The folder in which the data lies.
 
@@ -161,9 +173,6 @@ class Dataset(ABC):
     def locate(self, request: Request) -> Path | None:
         """The folder in which `prepare` would find the data without fetching anything, be it whole or not.
 
-        Args:
-            request: What the configuration asks for.
-
         Returns:
             A folder that exists; None where there is nothing yet.
         """
@@ -175,15 +184,16 @@ class Dataset(ABC):
         parts = sorted(request.folder.glob("*.part")) if request.folder.is_dir() else []
         return ", ".join(f"{part.stem}: {readable(part.stat().st_size)} downloaded" for part in parts)
 
+    def raw(self, request: Request) -> Raw | None:
+        """What `prepare` has yet to make images of, where that is all here and `index` has nothing to read so far."""
+        return None
+
     def fetches(self, request: Request) -> bool:
         """Whether `prepare` would download anything, so that the licence counts; most datasets never do."""
         return False
 
     def require_licence(self, request: Request) -> None:
         """Stop before anything is downloaded whose terms have not been accepted.
-
-        Args:
-            request: What the configuration asks for.
 
         Raises:
             DataError: The user has not accepted the licence; the message says where to read it and how to accept it.
@@ -198,12 +208,6 @@ class Dataset(ABC):
     def protocol(self, name: str) -> str:
         """The protocol of that name; `published` is the dataset's own split.
 
-        Args:
-            name: A key of `protocols`, or `published`.
-
-        Returns:
-            A key of `protocols`.
-
         Raises:
             DataError: There is no such protocol.
         """
@@ -214,9 +218,6 @@ class Dataset(ABC):
 
     def chosen_options(self, options: Mapping[str, Option]) -> dict[str, Option]:
         """The user's options over the defaults.
-
-        Args:
-            options: The user's.
 
         Returns:
             A value for each option there is, of its default's type.
@@ -243,12 +244,6 @@ def names() -> list[str]:
 def find(name: str) -> Dataset:
     """The dataset of that name.
 
-    Args:
-        name: One of `names()`.
-
-    Returns:
-        The module's `DATASET`.
-
     Raises:
         DataError: There is no such dataset, or its module defines no `DATASET`.
     """
@@ -271,17 +266,9 @@ def find(name: str) -> Dataset:
 
 
 def read_rows(file: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """A CSV file of one row for each image, for `Dataset.index`.
+    """The columns that are needed, as text, of a CSV file of one row for each image, for `Dataset.index`.
 
-    Args:
-        file: The file, with a line of column names.
-        columns: The columns that are needed.
-
-    Returns:
-        These columns as text.
-
-    Raises:
-        DataError: There is no such file, or a column or a value is missing.
+    A DataError says that there is no such file, or that a column or a value is missing.
     """
     try:
         rows = pd.read_csv(file, dtype=str)
@@ -296,18 +283,9 @@ def read_rows(file: Path, columns: Sequence[str]) -> pd.DataFrame:
 
 
 def positions(names: "pd.Series[str]", known: Sequence[str], file: Path) -> "pd.Series[int]":
-    """Names as their positions in a list: a class's name as a label, a site's as a client's number.
+    """Names as their positions in a list, int64: a class's name as a label, a site's as a client's number.
 
-    Args:
-        names: A column of a CSV file.
-        known: What may stand there.
-        file: The file, for messages.
-
-    Returns:
-        Positions, int64.
-
-    Raises:
-        DataError: A name is not in the list.
+    The names are a column of a CSV file, which a DataError tells with the line of one that is not in the list.
     """
     if (strange := ~names.isin(known)).any():
         more = f" and {strange.sum() - 1} more" if strange.sum() > 1 else ""

@@ -75,15 +75,9 @@ def smooth(draws: Draws, height: int, width: int, cells: float) -> Field:
 
 
 def sampled(grid: Field, rows: Field, columns: Field) -> Field:
-    """A grid's values between its points, by bicubic interpolation.
+    """The values of a grid (R, C) between its points, by bicubic interpolation; beyond its edge the edge counts.
 
-    Args:
-        grid: (R, C).
-        rows: Where, in rows of the grid, any shape; beyond its edge the edge counts.
-        columns: Likewise, of the same shape.
-
-    Returns:
-        Values of that shape.
+    Rows and columns say where, in steps of the grid; they have one shape, which is the result's.
     """
     row, row_weights = _neighbours(rows, len(grid))
     column, column_weights = _neighbours(columns, grid.shape[1])

@@ -3,33 +3,24 @@
 from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 
-from benchmark.data.dataset import DataError, Dataset, Option, Request, checked_index
+from benchmark.data.dataset import DataError, Dataset, Licence, Option, Request, checked_index
 from benchmark.data.drawing import code_of, drawn_folder
 
 
 class Drawn(Dataset):
     """Mixed into the real dataset's class, whose reader then reads the drawing."""
 
+    licence: ClassVar[Licence] = Licence("apache2", "Apache-2.0", "https://www.apache.org/licenses/LICENSE-2.0")
+
     @abstractmethod
     def draw(self, root: Path, options: Mapping[str, Option]) -> None:
-        """Write the dataset's files.
-
-        Args:
-            root: An empty folder.
-            options: A value for every option there is.
-        """
+        """Write the dataset's files into an empty folder, given a value for every option there is."""
 
     @abstractmethod
     def check_options(self, options: Mapping[str, Option]) -> None:
-        """Refuse values that cannot be drawn.
-
-        Args:
-            options: A value for every option there is.
-
-        Raises:
-            DataError: One of them cannot be used.
-        """
+        """Refuse, by a DataError, values that cannot be drawn, given one for every option there is."""
 
     def locate(self, request: Request) -> Path | None:
         """The drawing with these options, if it exists: it is whole then."""

@@ -10,13 +10,8 @@ CLASSES = 3
 def draw_shapes(count: int, size: int, seed: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     """Images of an ellipse or rectangle and a smaller one, in any colours, on a shaded and noisy ground.
 
-    Args:
-        count: Number of images.
-        size: Side, in pixels: at least 16.
-        seed: Of the draw.
-
-    Returns:
-        Images (count, size, size, 3) and masks (count, size, size), whose values are below `CLASSES`.
+    Returns images (count, size, size, 3) and masks (count, size, size), whose values are below `CLASSES`. The size is
+    16 pixels or more.
     """
     source = np.random.Generator(np.random.PCG64(seed))
     images = np.empty((count, size, size, 3), np.uint8)

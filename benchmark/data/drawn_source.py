@@ -13,17 +13,10 @@ TEXTURES = 4  # stripes, checker, dots, noise
 def draw_source(count: int, size: int, seed: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     """Images of a source domain: five shapes, each filled with one of four textures, on a cluttered ground.
 
-    Colour, place, scale, angle and contrast vary at random within a class and say nothing about it, so that
-    what separates the twenty classes is outline and texture: features that serve elsewhere too.
+    Colour, place, scale, angle and contrast vary at random within a class and say nothing about it, so that what
+    separates the twenty classes is outline and texture: features that serve elsewhere too.
 
-    Args:
-        count: Number of images.
-        size: Their side in pixels.
-        seed: Seed of everything that is drawn.
-
-    Returns:
-        Images (count, size, size, 3) uint8, and labels (count,) int64 in 0..19, as equally frequent as can
-        be.
+    Returns images (count, size, size, 3) uint8, and labels (count,) int64 in 0..19, as equally frequent as can be.
     """
     labels = Draws(seed, "source", "labels").shuffled(count) % (SHAPES * TEXTURES)
     images = np.empty((count, size, size, 3), dtype=np.uint8)

@@ -6,6 +6,7 @@ longer agree.
 
 import importlib.util
 import io
+import shutil
 import threading
 import zipfile
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ import yaml
 from PIL import Image
 
 from benchmark.data.dataset import DataError, some
+from benchmark.data.download import Wanted, download
 from benchmark.data.parallel import in_batches
 from benchmark.errors import one_line
 from benchmark.files import atomic, sweep
@@ -26,10 +28,10 @@ METADATA = "ISIC_2019_Training_Metadata.csv"
 SPLIT = "train_test_split"
 SHORT_SIDE = 224  # pixels, of the preprocessed images
 
-COMMIT = "edacf54d5211520583b0133d55ac39b6fda8324b"
+ADDRESS = "https://raw.githubusercontent.com/owkin/FLamby/edacf54d5211520583b0133d55ac39b6fda8324b"
+"""Of the package's files, at one commit."""
 PACKAGE = "flamby/datasets/fed_isic2019"
 SCRIPTS = f"{PACKAGE}/dataset_creation_scripts"
-SPLIT_ADDRESS = f"https://raw.githubusercontent.com/owkin/FLamby/{COMMIT}/{SCRIPTS}/{SPLIT}"
 SPLIT_HASH = "d0f9d0d0102f60d78b4c5f9f0ef32100881a8e92fe6c38644f980b3eb4e1a86c"
 
 _SIXTH_POWERS = np.arange(256, dtype=np.float64) ** 6
@@ -43,7 +45,15 @@ def installed(name: str) -> Path | None:
     return next((file for file in files if file.is_file()), None)
 
 
-def beside(place: Path, name: str, address: str) -> Path:
+def bring(name: str, sha256: str, target: Path) -> Path:
+    """Copy a file from the installed FLamby package, or download it where there is none; one that is there is kept."""
+    if not target.is_file() and (own := installed(name)):
+        with atomic(target) as path:
+            shutil.copyfile(own, path)
+    return download(Wanted([f"{ADDRESS}/{name}"], sha256=sha256), target)
+
+
+def beside(place: Path, name: str) -> Path:
     """A file of the FLamby package: the one of that name in a folder of volumes, else that of the installed package.
 
     A DataError says where it can be had, if it is in neither.
@@ -51,7 +61,7 @@ def beside(place: Path, name: str, address: str) -> Path:
     own = place / Path(name).name
     if file := own if own.is_file() else installed(name):
         return file
-    raise DataError(f"{place}: no {own.name}: put FLamby's there ({address}), or install FLamby")
+    raise DataError(f"{place}: no {own.name}: put FLamby's there ({ADDRESS}/{name}), or install FLamby")
 
 
 def prepared_folder() -> Path | None:

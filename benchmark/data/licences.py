@@ -1,7 +1,5 @@
 """Job: stop before anything is downloaded whose licence the user has not accepted.
 
-    python -m benchmark.data.licences --folders JSON --access JSON
-
 It runs before every other job, so that nobody waits for one archive to learn that another needs consent.
 """
 

@@ -1,7 +1,4 @@
-"""Job: bring a federation's dataset onto this machine, verify it, and say where it lies.
-
-python -m benchmark.data.prepare --dataset NAME --settings JSON --folder DIR --output DIR/source.json
-"""
+"""Job: bring a federation's dataset onto this machine, verify it, and say where it lies."""
 
 from pathlib import Path
 from typing import Annotated

@@ -14,7 +14,7 @@ from typing import ClassVar
 import pandas as pd
 
 from benchmark.data import volumes
-from benchmark.data.dataset import DataError, Dataset, Request, present, some
+from benchmark.data.dataset import DataError, Dataset, Raw, Request, present, some
 from benchmark.data.volumes import Case
 from benchmark.files import digest, write_text
 from benchmark.lock import held
@@ -87,6 +87,18 @@ class Scans(Dataset):
         """Partial downloads, and how many volumes are cut already."""
         cut = len(list(request.folder.glob(".slices-*.unfinished/cases/**/*.csv"))) if request.folder.is_dir() else 0
         return ", ".join(filter(None, [super().remains(request), f"{cut} volumes cut into slices" if cut else ""]))
+
+    def raw(self, request: Request) -> Raw | None:
+        """The volumes, until all of them are cut into slices."""
+        try:
+            place = self.place(request)
+            scans = self.scans(place) if place else []
+        except DataError:
+            return None  # `index` says what is wrong with it.
+        if not scans or self._root(request, scans).is_dir():
+            return None
+        clients = frozenset(scan.client for scan in scans)
+        return Raw(clients, f"{len(scans)} volumes", "not yet cut into slices, which a run does")
 
     def prepare(self, request: Request) -> Path:
         """Cut the volumes of `source`, or those that are downloaded, unless that is done."""

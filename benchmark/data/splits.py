@@ -51,15 +51,8 @@ def folds(groups: npt.ArrayLike, count: int) -> npt.NDArray[np.int64]:
     at most one in their number of groups, and little in their number of images. Nothing is random, and the order of the
     rows changes nothing; of equally large groups the first by name is dealt first.
 
-    Args:
-        groups: What must stay together (N,), compared as text.
-        count: The number of folds, at least 2.
-
-    Returns:
-        The fold of every row, (N,), from 0.
-
-    Raises:
-        ValueError: There are fewer groups than folds.
+    Groups (N,) are compared as text. Returns the fold of every row, (N,), from 0. A ValueError says that there are
+    fewer groups than folds, or fewer than two folds.
     """
     names, group, sizes = np.unique(np.asarray(groups).astype(str), return_inverse=True, return_counts=True)
     if not 2 <= count <= len(names):

@@ -31,7 +31,7 @@ def learn(outside: Outside, file: str, seed: int, bank: Bank, pictures: Pictures
     leaves, diverged = dict[str, Leaves](), list[str]()
     for name, mixture in mixed(adaptation, outside.model, bank).items():
         try:
-            there = mixture.adapted(adaptation, pictures.images, seed)
+            there = mixture.adapted(adaptation, pictures.images, seed, pictures.cases)
         except DivergedError:
             diverged.append(name)
         else:

@@ -3,8 +3,9 @@
 Nothing here is ever given a target: adaptations are defined by images alone.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -12,16 +13,21 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from benchmark.adaptation import COMMON, Adaptation
-from benchmark.data.augmentation import to_float
+from benchmark.config import AugmentationSettings
+from benchmark.data.augmentation import draws, moved, to_float
+from benchmark.draws import generator, initial, normal
 from benchmark.federation import job
 from benchmark.federation.engine import CHUNK, Engine, State
 from benchmark.federation.model import Model
 from benchmark.federation.rows import Rows
-from benchmark.leaf import Leaves
+from benchmark.leaf import Leaf, Leaves, belonging
 from benchmark.method import Batch, Mix, Output
+from benchmark.models.routed import Route, Weights
 
 OUTSIDE = "outside"
-"""The part of the leaves that an adaptation trains."""
+"""The part of the network's leaves that an adaptation trains."""
+GATES = "gates"
+"""What the names of gates' leaves begin with, before their place: `gates/blocks.0.attn.q/last.weight`."""
 
 
 class DivergedError(ValueError):
@@ -97,6 +103,8 @@ class Mixture:
         heads: The weight of each head's prediction.
         adapters: The weight of each adapter.
         batch_statistics: Whether batch normalisation uses the statistics of the images at hand.
+        experts: Each expert's own mix of its heads and adapters.
+        weigh: The experts' weights in a place with a gate, (n, E); see `Adaptation.weigh`.
     """
 
     model: Model
@@ -104,6 +112,8 @@ class Mixture:
     heads: Mix
     adapters: Mix
     batch_statistics: bool = False
+    experts: Sequence[Mix] = ()
+    weigh: Callable[[Leaves, Tensor], Tensor] | None = None
 
     @classmethod
     def of(cls, model: Model, bank: Bank, weights: Mapping[str, float], batch_statistics: bool = False) -> "Mixture":
@@ -111,38 +121,48 @@ class Mixture:
         params: dict[str, Tensor] = {}
         heads: dict[str, float | Tensor] = {}
         adapters: dict[str, float | Tensor] = {}
+        experts: list[Mix] = []
         for number, (expert, weight) in enumerate(weights.items()):
             own, prefix = bank.experts[expert], f"expert{number}."
-            own_heads, own_adapters = model.parted(model.method.mix(own))
-            heads |= {f"{prefix}{name}": weight * share for name, share in own_heads.items()}
-            adapters |= {f"{prefix}{name}": weight * share for name, share in own_adapters.items()}
+            parts = model.parted(model.method.mix(own))
+            own_heads, own_adapters = ({f"{prefix}{name}": share for name, share in part.items()} for part in parts)
+            experts.append({**own_heads, **own_adapters})
+            heads |= {name: weight * share for name, share in own_heads.items()}
+            adapters |= {name: weight * share for name, share in own_adapters.items()}
             for name, leaf in own.items():
                 if model.leaves[name].role == "offset":  # The network adds it as it is.
                     params[name] = weight * leaf + params.get(name, torch.zeros_like(leaf))
                 else:
                     params[f"{prefix}{name}"] = leaf
-        return cls(model, params, heads, adapters, batch_statistics)
+        return cls(model, params, heads, adapters, batch_statistics, experts)
 
-    def images(self, images: Tensor) -> "Unlabelled":
-        """A batch of images (n, size, size, 3), uint8."""
+    def images(self, images: Tensor, *key: int | str) -> "Unlabelled":
+        """A batch of images (n, size, size, 3), uint8, whose views are drawn by a key."""
         some = next(iter(self.params.values()))
-        return Unlabelled(self, to_float(images.to(some.device), some.dtype))
+        return Unlabelled(self, to_float(images.to(some.device), some.dtype), generator("view", *key))
 
-    def adapted(self, adaptation: Adaptation, images: Rows, seed: int) -> "Mixture":
-        """The mixture after an adaptation's passes over a hospital's images, whose order is drawn from the seed.
+    def adapted(self, adaptation: Adaptation, images: Rows, seed: int, cases: Tensor | None = None) -> "Mixture":
+        """The mixture after an adaptation's passes over a hospital's images; see `served`.
 
-        It is `DivergedError` where the loss of a step is no number.
+        The order of images, or that of batches where cases are told, is drawn from the seed. It is a `DivergedError`
+        where the loss of a step is no number.
         """
-        if not adaptation.passes:
+        if not adaptation.passes and not adaptation.gates(1, len(self.experts)):
             return self
-        there, added = self.widened(adaptation)
+        there, added = self.widened(adaptation, seed)
         optimiser = torch.optim.Adam(list(added.values()), lr=adaptation.rate)
         order = torch.Generator().manual_seed(seed)
-        for _ in range(adaptation.passes):
-            for which in torch.randperm(len(images), generator=order).split(adaptation.batch_size):
-                loss = adaptation.loss(there.images(images[which.to(images.own.device)]), there.params)
+        for number in range(adaptation.passes):
+            if cases is None:
+                steps = torch.randperm(len(images), generator=order).split(adaptation.batch_size)
+            else:
+                alike = batches(images, adaptation.batch_size, cases)
+                steps = [torch.arange(len(images))[alike[k]] for k in torch.randperm(len(alike), generator=order)]
+            for step, which in enumerate(steps):
+                batch = there.images(images[which.to(images.own.device)], seed, number, step)
+                loss = adaptation.loss(batch, there.params)
                 if not torch.isfinite(loss):
-                    raise DivergedError(f"{adaptation.title}: a step's loss is {float(loss)}; take a smaller `rate`")
+                    raise DivergedError(f"{adaptation.title}: a step's loss is {loss.item()}; take a smaller `rate`")
                 optimiser.zero_grad()
                 loss.backward()
                 optimiser.step()
@@ -160,29 +180,84 @@ class Mixture:
             raise ValueError(f"{adaptation.title}: what was learned is of another network or adaptation; adapt again")
         return replace(there, params={**self.params, **{name: leaf.to(added[name]) for name, leaf in learned.items()}})
 
-    def widened(self, adaptation: Adaptation) -> tuple["Mixture", dict[str, Tensor]]:
+    def widened(self, adaptation: Adaptation, seed: int = 0) -> tuple["Mixture", dict[str, Tensor]]:
         """The mixture with what an adaptation trains; and those leaves alone, by name, which have gradients.
 
-        They begin at their pretrained values, W = W_mixture + (W_outside - W0): the first step begins where the mixture
-        stands. A ValueError says that the network has nothing of a role, or that there is no role.
+        Weights of the network begin at their pretrained values, W = W_mixture + (W_outside - W0): the first step begins
+        where the mixture stands. Gates are drawn from the seed where they do not begin at zero. A ValueError says that
+        the network has nothing of a role or nowhere to route, or that there is nothing to train.
         """
-        if not adaptation.adds:
-            raise ValueError(f"{adaptation.title}: it has passes, but adds nothing to train; name roles in `adds`")
         network, like = self.model.network, next(iter(self.params.values()))
+        gates: dict[str, Tensor] = {}
+        if adaptation.gates(1, len(self.experts)):
+            places = network.places(self.params, self.adapters)
+            if not places:
+                raise ValueError(
+                    f"{adaptation.title}: it has gates, but the network {network.name} has no place for one"
+                )
+            for place, inputs in places.items():
+                for name, (shape, begins) in adaptation.gates(inputs, len(self.experts)).items():
+                    leaf = Leaf(f"{GATES}/{place}/{name}", GATES, "gate", shape, begins)
+                    gates[leaf.name] = initial(leaf, seed, like.dtype).to(like.device)
+        elif not adaptation.adds:
+            raise ValueError(f"{adaptation.title}: it has passes, but adds nothing to train; name roles in `adds`")
         added = {
-            leaf.name: network.pretrained(leaf).to(like, copy=True).requires_grad_()
+            leaf.name: network.pretrained(leaf).to(like, copy=True)
             for leaf in network.leaves((OUTSIDE,), (), adaptation.adds)
             if leaf.trainable  # Running statistics are the experts'.
         }
+        added = {name: leaf.requires_grad_() for name, leaf in {**added, **gates}.items()}
         there = replace(self, params={**self.params, **added}, adapters={**self.adapters, OUTSIDE: 1.0})
-        return there, added
+        return replace(there, weigh=adaptation.weigh if gates else None), added
 
-    def predictions(self, images: Rows, chunk: int = CHUNK) -> Iterator[tuple[slice, Tensor]]:
+    def route(self, params: Leaves, count: int) -> Route | None:
+        """What the gates among these leaves say, for so many images; None where there are none."""
+        if self.weigh is None:
+            return None
+        weigh, gates = self.weigh, belonging(params, GATES)
+
+        def route(place: str, read: Tensor) -> Weights:
+            while read.dim() > 2:
+                read = read.mean(1)
+            pooled = read.unflatten(0, (count, -1)).mean(1)  # An image may be read in several windows.
+            gate = belonging(gates, place)
+            weights = weigh(gate, pooled.to(next(iter(gate.values())).dtype))
+            if weights.shape != (count, len(self.experts)):
+                raise ValueError(
+                    f"weigh() returned {tuple(weights.shape)} at {place}; expected {(count, len(self.experts))}: a "
+                    "weight for each image and each expert"
+                )
+            mix = {
+                name: weights[:, number] * share
+                for number, own in enumerate(self.experts)
+                for name, share in own.items()
+            }
+            return Weights(mix, weights.sum(1))
+
+        return route
+
+    def predictions(
+        self, images: Rows, chunk: int = CHUNK, cases: Tensor | None = None
+    ) -> Iterator[tuple[slice, Tensor]]:
         """Chunk by chunk, which of the images, and what is predicted for them, (k, outputs, ...)."""
-        for first in range(0, len(images), chunk):
-            which = slice(first, min(first + chunk, len(images)))
+        for which in batches(images, chunk, cases):
             with torch.no_grad():
                 yield which, self.images(images[which])(self.params).prediction
+
+
+def batches(images: Rows, size: int, cases: Tensor | None = None) -> list[slice]:
+    """Images that are read together, in their order: so many at most, and of one case where cases are told.
+
+    `cases` are those of the whole pack, (N,). A ValueError says that images of one case do not stand side by side.
+    """
+    bounds = [0, len(images)]
+    if cases is not None:
+        own = cases[images.own.to(cases.device)]
+        kinds, counts = own.unique_consecutive(return_counts=True)
+        if len(kinds.unique()) < len(kinds):
+            raise ValueError("images of one case must stand side by side, to be normalised together")
+        bounds = [0, *counts.cumsum(0).tolist()]
+    return [slice(at, min(at + size, end)) for first, end in pairwise(bounds) for at in range(first, end, size)]
 
 
 @dataclass(frozen=True)
@@ -191,6 +266,7 @@ class Unlabelled(Batch):
 
     mixture: Mixture
     pixels: Tensor
+    source: torch.Generator = field(default_factory=torch.Generator)
 
     @property
     def drawn(self) -> Tensor:
@@ -202,12 +278,25 @@ class Unlabelled(Batch):
         raise ValueError("a hospital outside has no support images: none of its images were trained on")
 
     def __call__(self, params: Leaves, mix: Mix | None = None, *, trace: bool = False) -> Output:
-        """Run the mixture with these leaves; `mix` replaces the weights of its adapters."""
+        """Run the mixture with these leaves; `mix` replaces the weights of its adapters, and its gates."""
         there = self.mixture
-        adapters = there.adapters if mix is None else mix
+        adapters, route = (there.adapters, there.route(params, len(self.pixels))) if mix is None else (mix, None)
         return there.model.network(
-            self.pixels, params, there.heads, adapters, trace=trace, training=there.batch_statistics
+            self.pixels, params, there.heads, adapters, trace=trace, training=there.batch_statistics, route=route
         )
+
+    def view(self, noise: float) -> tuple["Unlabelled", Callable[[Tensor], Tensor]]:
+        """See `benchmark.adaptation.Batch`; pixels of a noisy image may leave [0, 1]."""
+        n, _, height, width = self.pixels.shape
+        spread = noise * self.pixels.std((1, 2, 3), keepdim=True)
+        noisy = self.pixels + spread * normal(self.pixels.shape, self.source).to(self.pixels)
+        places = torch.arange(height * width).reshape(1, height, width, 1).expand(n, -1, -1, -1)
+        turned = moved(places, AugmentationSettings(), draws(n, self.source)).reshape(n, -1).to(noisy.device)
+
+        def back(prediction: Tensor) -> Tensor:
+            return _picked(prediction, turned.argsort(1)) if prediction.dim() == 4 else prediction
+
+        return replace(self, pixels=_picked(noisy, turned)), back
 
     def task_loss(self, output: Output) -> Tensor:
         """There are no targets.
@@ -238,13 +327,29 @@ def mixed(adaptation: Adaptation, model: Model, bank: Bank) -> dict[str, Mixture
     return found
 
 
-def at_once(adaptation: Adaptation) -> int:
-    """Images that are predicted together: a prediction depends on them where the batch's statistics count."""
-    return adaptation.batch_size if adaptation.batch_statistics else CHUNK
+def at_once(adaptation: Adaptation, mixture: Mixture) -> int:
+    """Images that are predicted together: a prediction depends on them where the batch's statistics count.
+
+    Where gates weigh, layers have weights for every image, which take memory.
+    """
+    return adaptation.batch_size if adaptation.batch_statistics or mixture.weigh else CHUNK
+
+
+def _picked(maps: Tensor, places: Tensor) -> Tensor:
+    """Maps (n, channels, H, W) whose pixels come from other places (n, H W) of the same image."""
+    flat = maps.flatten(2)
+    return flat.gather(2, places[:, None].expand(-1, flat.shape[1], -1)).reshape(maps.shape)
 
 
 def served(
-    adaptation: Adaptation, model: Model, bank: Bank, images: Rows, seed: int
+    adaptation: Adaptation,
+    model: Model,
+    bank: Bank,
+    images: Rows,
+    seed: int,
+    *,
+    learned: Rows | None = None,
+    cases: Tensor | None = None,
 ) -> Iterator[tuple[str, Iterator[tuple[slice, Tensor]]]]:
     """The models that an adaptation serves a hospital with, by their names, and what each predicts, chunk by chunk.
 
@@ -252,8 +357,11 @@ def served(
         adaptation: Says which experts are mixed, and what is learned from images.
         model: Network and method of the federation.
         bank: Its experts.
-        images: All images that the hospital has, n of them.
-        seed: Of the order of images in adapting.
+        images: Those that are predicted, n of them.
+        seed: Of gates, of views, and of the order of images in adapting.
+        learned: The images of the hospital that it adapts on; those that are predicted where None are told.
+        cases: Of every image of the pack, what case it is of, (N,): no batch then holds images of two. Images of a case
+            stand side by side.
 
     Yields:
         A name, and the predictions, as `Mixture.predictions` has them.
@@ -262,4 +370,5 @@ def served(
         ValueError: As `mixed`.
     """
     for name, mixture in mixed(adaptation, model, bank).items():
-        yield name, mixture.adapted(adaptation, images, seed).predictions(images, at_once(adaptation))
+        there = mixture.adapted(adaptation, images if learned is None else learned, seed, cases)
+        yield name, there.predictions(images, at_once(adaptation, there), cases)

@@ -26,14 +26,7 @@ SHOWN = ["federation", "client", "place", "method", "case", "sample", "value"]
 def scores(comparison: Comparison, federation: str, method: str, seed: int) -> pd.DataFrame:
     """The score of every test case with one model.
 
-    Args:
-        comparison: What was compared.
-        federation: The federation; its task scores cases.
-        method: The method.
-        seed: The seed.
-
-    Returns:
-        Columns `SCORES`, a row per case; the value is NaN where the model diverged, `sample` is the one to be pictured.
+    Columns `SCORES`, a row per case; the value is NaN where the model diverged, `sample` is the one to be pictured.
     """
     task = tasks.of(comparison.manifests[federation])
     rows = []
@@ -48,13 +41,8 @@ def scores(comparison: Comparison, federation: str, method: str, seed: int) -> p
 def shown(comparison: Comparison, federation: str) -> pd.DataFrame:
     """The cases of a federation that are shown.
 
-    Args:
-        comparison: What was compared.
-        federation: The federation.
-
-    Returns:
-        Columns `SHOWN`: two rows per client, or one where it has a single case. `place` is median or worst, and
-        `method` the reference row, whose score is the value.
+    Columns `SHOWN`: two rows per client, or one where it has a single case. `place` is median or worst, and `method`
+    the reference row, whose score is the value.
     """
     runs = read_runs(comparison)
     ranks = client_ranks(cells_of(comparison, runs), controls_of(runs))

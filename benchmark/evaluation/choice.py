@@ -26,16 +26,11 @@ DRAWS = 20_000
 
 
 def read(runs: Sequence[Mapping[str, Any]]) -> list[Counts]:
-    """The validation counts of a row, with rates in the place of methods.
+    """The validation counts of a row, client by client, with rates in the place of methods.
 
-    Args:
-        runs: The runs of one federation and method, as `select.read_run` returns them.
-
-    Returns:
-        One entry per client; none where a run has no counts, as one that was trained before they were kept.
-
-    Raises:
-        ValueError: Two runs were validated on different samples of a client.
+    From the runs of one federation and method, as `select.read_run` returns them; none where a run has no counts, as
+    one that was trained before they were kept. A ValueError says that two runs were validated on different samples of a
+    client.
     """
     rates, seeds = sorted({run["rate"] for run in runs}, key=float), sorted({run["seed"] for run in runs})
     paths = {(rates.index(run["rate"]), seeds.index(run["seed"])): [run["folder"] / FILE] for run in runs}

@@ -25,16 +25,13 @@ COLUMNS = ["federation", "method", "seed", "client", "metric", "value", "n"]
 
 
 def metrics(task: Task, about: pd.DataFrame, counts: Floats, kept: pd.DataFrame) -> list[Metric]:
-    """The metrics of one client's model on the client's test samples.
+    """Name, value and number of samples of every metric of one client's model on the client's n test samples.
 
     Args:
         task: What was learned.
-        about: The columns `counts.ABOUT` of n samples.
+        about: The columns `counts.ABOUT` of the samples.
         counts: Their counts, (n, C, F).
         kept: What is kept of their predictions, row by row.
-
-    Returns:
-        Name, value and number of samples of each.
     """
     units = by_unit(about, counts, task)
     chance = task.chance(units)
@@ -48,15 +45,8 @@ def metrics(task: Task, about: pd.DataFrame, counts: Floats, kept: pd.DataFrame)
 def of_model(folders: Sequence[Path], task: Task) -> pd.DataFrame:
     """The metrics of every client of one model; of several draws, of all their models' test samples together.
 
-    Args:
-        folders: Each holds `counts.parquet` and `predictions.parquet` of one draw.
-        task: What was learned.
-
-    Returns:
-        Columns client, metric, value, n.
-
-    Raises:
-        ValueError: The two files are not of the same samples.
+    Each folder holds `counts.parquet` and `predictions.parquet` of one draw. Columns client, metric, value, n. A
+    ValueError says that the two files are not of the same samples.
     """
     kept_of = [pd.read_parquet(folder / KEPT) for folder in folders]
     predictions = pd.concat(kept_of, ignore_index=True).groupby("client", sort=False)
@@ -83,9 +73,6 @@ def table(comparison: Comparison) -> pd.DataFrame:
 
 def join(comparison: Comparison) -> tuple[list[dict[str, Any]], pd.DataFrame]:
     """What was gathered of every row.
-
-    Args:
-        comparison: What is compared.
 
     Returns:
         The content of `rows.json` but for the tests, whose runs stand in the order of rates and seeds; the rows of

@@ -33,7 +33,7 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special
 
 from benchmark.evaluation.counts import Counts
 from benchmark.tasks.task import Floats
@@ -160,14 +160,7 @@ def weighed(estimate: Estimate, weights: Floats) -> Estimate:
 
 
 def of_client(counts: Counts) -> Estimate:
-    """The scores of one client, and how they covary.
-
-    Args:
-        counts: The client's counts.
-
-    Returns:
-        The estimate. It has no intervals with fewer than `LEAST_GROUPS` groups.
-    """
+    """The scores of one client, and how they covary; without intervals with fewer than `LEAST_GROUPS` groups."""
     methods, seeds = counts.missing.shape
     groups, bounds = len(counts.groups), counts.task.bounds
     cells = np.full((methods, seeds), np.nan)
@@ -302,8 +295,9 @@ def largest(draws: Floats, errors: Floats) -> float:
 
 def beyond(critical: float, freedom: Floats) -> Floats:
     """What is as rare among Student's numbers as a critical value is among normal ones, of the freedom's shape."""
-    found: Floats = stats.t.isf(stats.norm.sf(critical), freedom)
-    return found
+    # Of `scipy.special` throughout: `scipy.stats` takes a second to start, in every job that reads an estimate.
+    found: Floats = -special.stdtrit(freedom, special.ndtr(-critical))
+    return found if np.isfinite(critical) else np.full_like(found, np.inf)
 
 
 def root(covariance: Floats) -> Floats:
@@ -342,4 +336,4 @@ def _added(summands: Floats, freedom: Floats) -> tuple[Floats, Floats]:
 def _spread(summands: Floats, freedom: Floats) -> tuple[Floats, Floats]:
     """Variances that are sums, and Student's quantile for them."""
     variance, degrees = _added(summands, freedom)
-    return variance, stats.t.ppf((1 + CONFIDENCE) / 2, degrees)
+    return variance, special.stdtrit(degrees, (1 + CONFIDENCE) / 2)

@@ -32,15 +32,9 @@ ALL_RATES = ["federation", "method", "rate", "seed", "client", "value"]
 
 
 def of_model(job: Job, test: Split, state: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What one model makes of every client's test images.
+    """What one model makes of every client's test images: the rows of `counts.parquet` and of `predictions.parquet`.
 
-    Args:
-        job: Model, method and clients.
-        test: The test split.
-        state: The leaves each client predicts with, (K, ...).
-
-    Returns:
-        The rows of `counts.parquet` and those of `predictions.parquet`.
+    `state` holds the leaves that each client predicts with, (K, ...).
     """
     counted, kept = [], []
     for tested in every_client(job, test, [state]):
@@ -51,15 +45,9 @@ def of_model(job: Job, test: Split, state: Path) -> tuple[pd.DataFrame, pd.DataF
 
 
 def of_every_rate(job: Job, test: Split, runs: Path) -> pd.DataFrame:
-    """Every client's test score with every rate and seed; all rates of a seed are tested together, as lanes.
+    """Every client's test score with every rate and seed, from the row's runs; all rates of a seed are tested as lanes.
 
-    Args:
-        job: Model, method and clients.
-        test: The test split.
-        runs: The folder of the row's runs.
-
-    Returns:
-        Columns `ALL_RATES`; NaN where a lane diverged.
+    Columns `ALL_RATES`; NaN where a lane diverged.
     """
     settings, task, found = job.settings, job.engine.model.task, []
     for seed in settings.seeds:
@@ -73,16 +61,10 @@ def of_every_rate(job: Job, test: Split, runs: Path) -> pd.DataFrame:
 
 
 def looks(job: Job, images: str, history: Path) -> int:
-    """Remember that a method was tested, and say how often that makes.
+    """Remember that a method was tested; returns how many versions of it, code or settings, saw these images.
 
-    Args:
-        job: Settings, and the method's hash.
-        images: The test images' hash.
-        history: The folder of what was tested: by images and method a file, with a line for every test.
-
-    Returns:
-        How many versions of the method, its code or its settings, were tested on these images. To test one again shows
-        nothing new.
+    To test one again shows nothing new. `images` is the test images' hash; `history` the folder of what was tested: by
+    images and method a file, with a line for every test.
     """
     path = history / images[:16] / f"{job.settings.method}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)

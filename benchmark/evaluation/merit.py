@@ -10,14 +10,9 @@ DIGITS = 12
 
 
 def merit(values: npt.ArrayLike, *, higher_is_better: npt.ArrayLike) -> npt.NDArray[Any]:
-    """Numbers that are larger where something is better, and equal where it is a tie.
+    """Numbers that are larger where something is better, and equal where it is a tie; what diverged (NaN) is the worst.
 
-    Args:
-        values: Scores or ranks of any shape; NaN where a model diverged.
-        higher_is_better: Direction, one for all or one for each value.
-
-    Returns:
-        The same shape; what diverged is the worst.
+    Values are scores or ranks of any shape; the direction is one for all, or one for each.
     """
     numbers = np.asarray(values, dtype=np.float64).round(DIGITS)
     return np.where(np.isnan(numbers), -np.inf, np.where(higher_is_better, numbers, -numbers))

@@ -30,7 +30,6 @@ from benchmark.evaluation.adapting import Bank, Mixture, at_once, mixed
 from benchmark.evaluation.counts import FILE, KEPT
 from benchmark.evaluation.serving import Learned, Outside, Pictures, file_of
 from benchmark.federation import fault
-from benchmark.federation.rows import Rows
 from benchmark.files import atomic, write_json
 from benchmark.job import GivenPath, JobError, as_json, run
 from benchmark.tasks.task import Floats
@@ -55,12 +54,12 @@ class Predicted:
     shares: dict[str, float] | None
 
 
-def predict(mixture: Mixture, images: Rows, targets: torch.Tensor, chunk: int) -> Predicted:
+def predict(mixture: Mixture, pictures: Pictures, targets: torch.Tensor, chunk: int) -> Predicted:
     """Predict n images, so many at once, and count what is right; no more predictions than these are held.
 
     Args:
         mixture: What predicts.
-        images: The images.
+        pictures: The images.
         targets: Their targets, (n, ...).
         chunk: How many are predicted at once.
 
@@ -69,12 +68,12 @@ def predict(mixture: Mixture, images: Rows, targets: torch.Tensor, chunk: int) -
     """
     task, counts, kept = mixture.model.task, list[Floats](), list[dict[str, npt.NDArray[Any]]]()
     undecided, classes = 0.0, torch.zeros(len(task.classes), dtype=torch.float64)
-    for which, prediction in mixture.predictions(images, chunk):
+    for which, prediction in mixture.predictions(pictures.images, chunk, pictures.cases):
         own = targets[which].to(prediction.device)
         counts.append(task.counts(prediction, own).cpu().numpy())
         kept.append(task.kept(prediction, own))
         if task.classes:
-            share = (which.stop - which.start) / len(images)
+            share = (which.stop - which.start) / len(pictures.images)
             undecided += share * float(entropy(prediction.double()))
             found = torch.bincount(prediction.argmax(1).flatten().cpu(), minlength=len(task.classes))
             classes += share * found / found.sum()
@@ -104,15 +103,16 @@ def of_adaptation(
         The rows of `counts.parquet` and those of `predictions.parquet`, and the content of `adapted.json`.
     """
     adaptation, about = outside.adaptation(file), pictures.table[ABOUT]
-    weights, chunk = adaptation.mixtures(list(bank.experts)), at_once(adaptation)
+    weights = adaptation.mixtures(list(bank.experts))
     counted, kept, models = list[pd.DataFrame](), list[pd.DataFrame](), dict[str, Any]()
     for name, mixture in mixed(adaptation, outside.model, bank).items():
         diverged = name in learned.about["diverged"]
         there = mixture.restored(adaptation, learned.leaves.get(name, {}))
         if diverged:
             there = replace(there, params={leaf: own * torch.nan for leaf, own in there.params.items()})
-        before = predict(mixture, pictures.images, targets, chunk)
-        after = before if there is mixture else predict(there, pictures.images, targets, chunk)
+        chunk = at_once(adaptation, there)
+        before = predict(mixture, pictures, targets, chunk)
+        after = before if there is mixture else predict(there, pictures, targets, chunk)
         counted.append(frame(about, after.counts, outside.model.task.counted).assign(model=name))
         kept.append(about.assign(**after.kept, model=name))
         models[name] = {

@@ -1,10 +1,8 @@
 """How much a client's global and personal adapters do the same: the overlap of their weights, layer by layer.
 
-    python -m benchmark.evaluation.overlap results/NAME/runs/FEDERATION/METHOD --selected FILE --output FILE
-
-reads the leaves of the selected rate, `lr={rate}/seed={seed}/state.safetensors`. The output (CSV) has the columns seed,
-client, layer, measure, value, random. `random` is what the measure would be for weights of the same sizes in random
-directions. A method that has not both a `global` and a `personal` adapter has no rows.
+The output (CSV), from the leaves of the selected rate, has the columns seed, client, layer, measure, value, random.
+`random` is what the measure would be for weights of the same sizes in random directions. A method that has not both a
+`global` and a `personal` adapter has no rows.
 
 With A (rank, in) and B (out, rank), an adapter adds B A to a layer's weights. The measures:
 
@@ -43,14 +41,9 @@ Factors = tuple[Array, Array]
 
 
 def measures(one: Factors, other: Factors) -> dict[str, tuple[float, float]]:
-    """The overlap of two adapters at one layer.
+    """By measure, the overlap of two adapters at one layer, and what it would be for random directions.
 
-    Args:
-        one: A and B of one adapter.
-        other: A and B of the other, for the same layer; the rank may differ.
-
-    Returns:
-        By measure, its value and what it would be for random directions.
+    Their ranks may differ.
     """
     (A, B), (A2, B2) = one, other
     (out, _), (_, into) = B.shape, A.shape
@@ -67,26 +60,14 @@ def measures(one: Factors, other: Factors) -> dict[str, tuple[float, float]]:
 
 
 def random_cosine(dimension: int) -> float:
-    """The expected |cos| of two random directions; about sqrt(2 / (pi dimension)).
-
-    Args:
-        dimension: Of the space.
-
-    Returns:
-        Gamma(d/2) / (sqrt(pi) Gamma((d+1)/2)).
-    """
+    """The expected |cos| of two random directions, Gamma(d/2) / (sqrt(pi) Gamma((d+1)/2)): about sqrt(2 / (pi d))."""
     return math.exp(math.lgamma(dimension / 2) - math.lgamma((dimension + 1) / 2)) / math.sqrt(math.pi)
 
 
 def columns(A: Array, B: Array) -> Array:
-    """An orthonormal basis of the columns of B A, `(out, its rank)`, without forming the product.
+    """An orthonormal basis (out, its rank) of the columns of B A, from A (rank, in) and B (out, rank), not multiplied.
 
-    Args:
-        A: `(rank, in)`.
-        B: `(out, rank)`.
-
-    Returns:
-        The basis; it has no columns where the product is zero or not finite.
+    The basis has no columns where the product is zero or not finite.
     """
     if not (np.isfinite(A).all() and np.isfinite(B).all()):
         return np.zeros((len(B), 0))
@@ -98,27 +79,19 @@ def columns(A: Array, B: Array) -> Array:
 
 
 def subspace(one: Array, other: Array) -> float:
-    """The mean squared cosine of the principal angles between two subspaces.
+    """The mean squared cosine of the principal angles between two subspaces, between 0 and 1.
 
-    Args:
-        one: An orthonormal basis, `(out, rank)`.
-        other: Another; the smaller of the two ranks counts.
-
-    Returns:
-        Between 0 and 1; NaN where one of them has no columns.
+    Each is given by an orthonormal basis, (out, rank); the smaller of the two ranks counts. NaN where one has no
+    columns.
     """
     rank = min(one.shape[1], other.shape[1])
     return float(((one.T @ other) ** 2).sum() / rank) if rank else math.nan
 
 
 def overlap(state: Path) -> pd.DataFrame:
-    """Every measure for every client and layer of one run.
+    """Every measure for every client and layer of one run: client, layer, measure, value, random.
 
-    Args:
-        state: The leaves that each client predicts with, (K, ...), and the clients' names.
-
-    Returns:
-        One row per client, layer and measure: client, layer, measure, value, random.
+    `state` holds the leaves that each client predicts with, (K, ...), and the clients' names.
     """
     with safe_open(state, framework="numpy") as stream:
         clients = json.loads(stream.metadata()["clients"])

@@ -57,12 +57,8 @@ def expected_cells(
 def client_ranks(cells: pd.DataFrame, controls: Collection[str]) -> pd.DataFrame:
     """The rank of every ranked method on every client, averaged over seeds.
 
-    Args:
-        cells: Columns `CELLS`.
-        controls: Methods that are not ranked.
-
-    Returns:
-        One row per (federation, client), one column per ranked method; NaN where a cell is missing.
+    From cells with the columns `CELLS`; `controls` are not ranked. One row per (federation, client), one column per
+    ranked method; NaN where a cell is missing.
     """
     ranked = cells[~cells["method"].isin(controls)]
     ranks = (
@@ -76,40 +72,23 @@ def client_ranks(cells: pd.DataFrame, controls: Collection[str]) -> pd.DataFrame
 
 
 def federation_ranks(ranks: pd.DataFrame) -> pd.DataFrame:
-    """The average rank of every ranked method on every federation.
+    """The average rank of every ranked method (column) on every federation (row); NaN where a cell is missing.
 
-    Args:
-        ranks: As `client_ranks` returns them.
-
-    Returns:
-        One row per federation, one column per method; NaN where a cell is missing.
+    `ranks` are what `client_ranks` returns, here and below.
     """
     return ranks.groupby(level="federation").mean(skipna=False)
 
 
 def best_ranked(ranks: pd.DataFrame, federation: str) -> str | None:
-    """The method with the best average rank on a federation; None where none has one.
-
-    Args:
-        ranks: As `client_ranks` returns them.
-        federation: The federation.
-
-    Returns:
-        Its name; of equals the first.
-    """
+    """The method with the best average rank on a federation, of equals the first; None where none has one."""
     known = federation_ranks(ranks).T.get(federation, pd.Series(dtype=float)).dropna()
     return str(known.idxmin()) if len(known) else None
 
 
 def overall_ranks(ranks: pd.DataFrame, draws: Collection[str] = ()) -> "pd.Series[float]":
-    """The average rank of every ranked method over all federations, each with the same weight.
+    """Every ranked method's average rank over all federations, each with the same weight; NaN where a cell is missing.
 
-    Args:
-        ranks: As `client_ranks` returns them.
-        draws: Federations that do not count: draws, of which the name that they share has ranks too.
-
-    Returns:
-        By method; NaN where a cell is missing.
+    `draws` are federations that do not count: the name that they share has ranks too.
     """
     averages = federation_ranks(ranks)
     return averages[~averages.index.isin(draws)].mean(skipna=False).rename("average_rank")

@@ -3,11 +3,8 @@
 The rule is stated once, in `RULE`, and applied once, in `choose`. It sees validation scores only: nothing
 here can open test data.
 
-    python -m benchmark.evaluation.select results/NAME/runs/FEDERATION/METHOD --output FILE --gathered FILE FILE
-
-The folder holds the runs of one federation and one method: one for every rate and seed. The first FILE is JSON: the
-chosen rate, every rate's score, and under `sure` how sure the choice is (`benchmark.evaluation.choice`), which decides
-nothing.
+The selection of a row, JSON, holds the chosen rate, every rate's score, and under `sure` how sure the choice is
+(`benchmark.evaluation.choice`), which decides nothing.
 """
 
 import math
@@ -33,14 +30,7 @@ RULE = (
 
 
 def read_run(path: Path) -> dict[str, Any]:
-    """A run's `run.json`, with the run's folder under the key `folder`.
-
-    Args:
-        path: The folder of the run, or any file in it.
-
-    Returns:
-        The parsed file.
-    """
+    """The `run.json` of a run, given by its folder or any file in it, with the folder under the key `folder`."""
     folder = path if path.is_dir() else path.parent
     return {**read_json(folder / "run.json"), "folder": folder}
 
@@ -84,15 +74,10 @@ def scores_by_round(run: Mapping[str, Any], scores: pd.DataFrame) -> pd.DataFram
 
 
 def final_scores(run: Mapping[str, Any], by_round: pd.DataFrame, last_rounds: int) -> pd.DataFrame:
-    """The validation score of every client at the end of one run.
+    """The validation score of every client at the end of one run, averaged over the last evaluated rounds.
 
-    Args:
-        run: The run's `run.json`.
-        by_round: As `scores_by_round` returns it.
-        last_rounds: Number of last evaluated rounds to average over.
-
-    Returns:
-        One row per client: rate, seed, client, value; NaN where the run diverged.
+    `by_round` is what `scores_by_round` returns. One row per client: rate, seed, client, value; NaN where the run
+    diverged.
     """
     values = by_round.tail(last_rounds).mean(skipna=False)
     about = {"rate": run["rate"], "seed": run["seed"], "client": list(by_round.columns)}
@@ -100,11 +85,7 @@ def final_scores(run: Mapping[str, Any], by_round: pd.DataFrame, last_rounds: in
 
 
 def choose(scores: pd.DataFrame, *, higher_is_better: bool) -> dict[str, Any]:
-    """Apply the rule.
-
-    Args:
-        scores: One row per rate, seed and client: rate (text), seed, client, value (NaN where diverged).
-        higher_is_better: Direction of the score.
+    """Apply the rule to scores of one row per rate (text), seed and client; the value is NaN where a run diverged.
 
     Returns:
         `rate`, `at_grid_edge`, `ties` (all rates that share the best score, where there are several) and
@@ -130,14 +111,9 @@ def choose(scores: pd.DataFrame, *, higher_is_better: bool) -> dict[str, Any]:
 
 
 def best_rate(means: npt.NDArray[np.float64], *, higher_is_better: bool) -> npt.NDArray[np.intp]:
-    """The place of the best of several rates.
+    """The place of the best of R rates, by their mean validation scores, the smallest rate first: (..., R) -> (...).
 
-    Args:
-        means: Mean validation scores of the R rates, the smallest rate first, `(..., R)`; NaN where a rate diverged.
-        higher_is_better: Direction of the score.
-
-    Returns:
-        The place of the best mean, `(...)`: the first of equal ones, and the first of all where all diverged.
+    NaN is a rate that diverged. Of equal means the first is the best, and where all diverged the first of all.
     """
     return merit(means, higher_is_better=higher_is_better).argmax(axis=-1)
 
@@ -151,10 +127,7 @@ def best_of(means: Mapping[str, float], *, higher_is_better: bool) -> str:
 def select(runs: Sequence[Mapping[str, Any]], validation: Sequence[pd.DataFrame], last_rounds: int) -> dict[str, Any]:
     """Choose the rate.
 
-    Args:
-        runs: The runs of one federation and method.
-        validation: The validation scores of each: round, client, value.
-        last_rounds: Number of last evaluated rounds to average over.
+    `validation` holds the validation scores of each run: round, client, value; the last evaluated rounds are averaged.
 
     Returns:
         The content of the selection's file.
@@ -181,18 +154,10 @@ def select(runs: Sequence[Mapping[str, Any]], validation: Sequence[pd.DataFrame]
 
 
 def of_folder(folder: Path, rates: Sequence[str] = (), seeds: Sequence[int] = ()) -> list[dict[str, Any]]:
-    """The runs of a row.
+    """The runs of a row, as `read_run` returns them, from its folder of `lr={rate}/seed={seed}`.
 
-    Args:
-        folder: Holds them, as `lr={rate}/seed={seed}`.
-        rates: Those that count, as the configuration writes them; all where none is named.
-        seeds: The same for seeds.
-
-    Returns:
-        The runs, as read by `read_run`.
-
-    Raises:
-        ValueError: There is none.
+    Rates, as the configuration writes them, and seeds are those that count; all where none is named. A ValueError says
+    that there is no run of these.
     """
     found = [read_run(path) for path in sorted(folder.glob("lr=*/seed=*/run.json"))]
     chosen = [r for r in found if (not rates or r["rate"] in rates) and (not seeds or r["seed"] in seeds)]

@@ -66,12 +66,8 @@ def significance(cells: pd.DataFrame, controls: Collection[str]) -> dict[str, An
 def critical_difference(methods: int, blocks: int) -> float:
     """The least difference of two average ranks that Nemenyi's test finds, at the level `ALPHA`.
 
-    Args:
-        methods: Number k of methods.
-        blocks: Number N of blocks.
-
-    Returns:
-        q / sqrt(2) * sqrt(k (k + 1) / 6 N), where q is the quantile of the studentized range of k means.
+    With k methods and N blocks it is q / sqrt(2) * sqrt(k (k + 1) / 6 N), where q is the quantile of the studentized
+    range of k means.
     """
     quantile = studentized_range.ppf(1 - ALPHA, methods, np.inf)
     return float(quantile / math.sqrt(2) * math.sqrt(methods * (methods + 1) / (6 * blocks)))
@@ -80,12 +76,7 @@ def critical_difference(methods: int, blocks: int) -> float:
 def cliques(average_ranks: pd.Series, difference: float) -> list[list[str]]:
     """The largest sets of methods whose average ranks all lie closer than the critical difference.
 
-    Args:
-        average_ranks: By method.
-        difference: The critical difference.
-
-    Returns:
-        Sets of two methods or more, each in the order of the ranks; none is part of another.
+    Sets of two methods or more, each in the order of the ranks; none is part of another.
     """
     ordered = average_ranks.sort_values(kind="stable")
     values, found, reached = ordered.to_numpy(float), [], 0
@@ -98,15 +89,10 @@ def cliques(average_ranks: pd.Series, difference: float) -> list[list[str]]:
 
 
 def powerless(methods: int, blocks: int) -> dict[str, str]:
-    """The tests of pairs that can find nothing at the level `ALPHA`, however far methods are apart.
+    """The tests of pairs that can find nothing at the level `ALPHA`, however far methods are apart, and why.
 
-    Args:
-        methods: Number of methods.
-        blocks: Number of blocks.
-
-    Returns:
-        Why, by test: `nemenyi` where its critical difference is as large as ranks can differ, `wilcoxon_holm` where its
-        smallest p-value, 2 / 2^blocks, is too large for Holm's first step.
+    `nemenyi` where its critical difference is as large as ranks can differ, `wilcoxon_holm` where its smallest p-value,
+    2 / 2^blocks, is too large for Holm's first step.
     """
     found = {}
     if (least := critical_difference(methods, blocks)) >= methods - 1:

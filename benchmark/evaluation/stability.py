@@ -44,16 +44,13 @@ Row = tuple[str, str, str, str, str, str, float]
 def rates(
     runs: Sequence[Mapping[str, Any]], validation: pd.DataFrame, last_rounds: int, *, draws: int = DRAWS
 ) -> Iterator[Row]:
-    """The rates that one method would get on one federation.
+    """The rows of the output on the rates that one method would get on one federation.
 
     Args:
         runs: Its runs, of all rates and seeds.
         validation: Their validation scores: rate, seed, round, client, value.
         last_rounds: The window of the selection rule, in evaluated rounds.
         draws: The number of drawn sets of clients.
-
-    Yields:
-        Rows of the output.
     """
     federation, method = runs[0]["federation"], runs[0]["method"]["name"]
     higher = bool(runs[0]["task"]["higher_is_better"])
@@ -75,16 +72,10 @@ def rates(
 
 
 def over_clients(scores: pd.DataFrame, key: Sequence[str], draws: int, *, higher_is_better: bool) -> dict[str, float]:
-    """How often each rate is chosen where clients are drawn with replacement.
+    """How often each rate, the smallest first, is chosen where clients are drawn with replacement: shares of the draws.
 
-    Args:
-        scores: One row per rate, seed and client: rate (text), seed, client, value (NaN where diverged).
-        key: What the draws depend on, beside the clients' number.
-        draws: Their number.
-        higher_is_better: Direction of the score.
-
-    Returns:
-        Shares of the draws, by rate, the smallest rate first.
+    `scores` has one row per rate (text), seed and client, whose value is NaN where a run diverged. Draws depend on the
+    `key` and on the clients' number.
     """
     means = scores.groupby(["client", "rate"])["value"].mean(skipna=False)
     ordered: list[str] = sorted(scores["rate"].unique(), key=float)
@@ -96,15 +87,9 @@ def over_clients(scores: pd.DataFrame, key: Sequence[str], draws: int, *, higher
 
 
 def ranks(cells: pd.DataFrame, controls: Collection[str], draw_of: Mapping[str, str] = NO_DRAWS) -> Iterator[Row]:
-    """The average ranks that each seed alone gives, and each draw of a federation alone.
+    """The rows of the output on average ranks that each seed alone gives, and each draw of a federation alone.
 
-    Args:
-        cells: Columns `ranks.CELLS`.
-        controls: Methods that are not ranked.
-        draw_of: By federations that are draws: the name that they share.
-
-    Yields:
-        Rows of the output.
+    From cells with the columns `ranks.CELLS`; `draw_of` says, by federations that are draws, the name that they share.
     """
     for seed, own in cells.groupby("seed"):
         table = client_ranks(own, controls)
@@ -120,14 +105,7 @@ def ranks(cells: pd.DataFrame, controls: Collection[str], draw_of: Mapping[str, 
 
 
 def placed(held: Standings) -> Iterator[Row]:
-    """The places that methods may have on other test sets.
-
-    Args:
-        held: Where the methods stand.
-
-    Yields:
-        Rows of the output. A method that lacks a result has none.
-    """
+    """The rows of the output on places that methods may have on other test sets; none of those that lack a result."""
     for federation in [*held.federations, ALL] if held.ranked else []:
         values = held.average_rank(federation)
         there = ~np.isnan(values[0])
@@ -140,11 +118,8 @@ def placed(held: Standings) -> Iterator[Row]:
 def places(average_ranks: Floats) -> Floats:
     """How often each method has each place; methods with equal average ranks share their places.
 
-    Args:
-        average_ranks: Row 0 is observed, the other B rows are drawn, `(B + 1, R)`, without NaN.
-
-    Returns:
-        Shares of the draws, `(R, R)`: methods, places. Every row and every column adds up to 1.
+    Of average ranks (B + 1, R) without NaN, row 0 is observed and the other B rows are drawn. Returns shares of the
+    draws, (R, R): methods, places. Every row and every column adds up to 1.
     """
     values = merit(average_ranks[1:], higher_is_better=False)
     first, last = (rankdata(-values, method=method, axis=1)[..., None] for method in ("min", "max"))
@@ -155,15 +130,7 @@ def places(average_ranks: Floats) -> Floats:
 
 
 def rows(comparison: Comparison, draws: int) -> Iterator[Row]:
-    """All rows of the output.
-
-    Args:
-        comparison: What was compared.
-        draws: How many sets of clients, and of scores, are drawn.
-
-    Yields:
-        Rows of the output.
-    """
+    """All rows of the output, from so many drawn sets of clients, and of scores."""
     runs = read_runs(comparison)
     cells, controls = cells_of(comparison, runs), controls_of(runs)
     validation = {row: scores for row, scores in read_validation(comparison).groupby(KEY[:2])}

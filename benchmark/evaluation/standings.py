@@ -22,7 +22,7 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special
 from scipy.stats import rankdata
 
 from benchmark.evaluation.counts import Counts
@@ -136,16 +136,10 @@ class Standings:
 def standings(
     counts: Sequence[Counts], controls: Collection[str], draws: int = DRAWS, parts: Collection[str] = ()
 ) -> Standings:
-    """Score and rank all methods, and draw the ranks of other test sets and seeds.
+    """Score and rank all methods, and draw the ranks of other test sets and seeds, B times.
 
-    Args:
-        counts: The counts of every client, as `counts.read` returns them.
-        controls: Methods that are not ranked.
-        draws: The number B of draws.
-        parts: Federations that do not count among all; see `Standings.draws`.
-
-    Returns:
-        Where the methods stand.
+    `counts` are those of every client, as `counts.read` returns them; `parts` are federations that do not count among
+    all, see `Standings.draws`.
     """
     methods = list(counts[0].methods)
     chosen = [place for place, method in enumerate(methods) if method not in controls]
@@ -173,26 +167,18 @@ def generator(*key: str) -> np.random.Generator:
 
 
 def rank_interval(ranks: Floats) -> tuple[Floats, Floats]:
-    """Intervals of average ranks.
+    """Low and high ends, between 1 and R, of the intervals of R average ranks, (R,) each.
 
-    Args:
-        ranks: Row 0 is observed, the other B rows are drawn, (B + 1, R).
-
-    Returns:
-        Low and high, between 1 and R, (R,) each.
+    Of ranks (B + 1, R), here and below, row 0 is observed and the other B rows are drawn.
     """
-    half = stats.norm.ppf((1 + CONFIDENCE) / 2) * ranks[1:].std(axis=0)
+    half = special.ndtri((1 + CONFIDENCE) / 2) * ranks[1:].std(axis=0)
     return np.maximum(ranks[0] - half, 1), np.minimum(ranks[0] + half, ranks.shape[1])
 
 
 def rank_differences(ranks: Floats) -> tuple[Floats, Floats, float]:
-    """Differences of average ranks, rows less columns.
+    """Differences of average ranks (B + 1, R), rows less columns, and their standard errors, (R, R) each.
 
-    Args:
-        ranks: Row 0 is observed, the other B rows are drawn, (B + 1, R).
-
-    Returns:
-        The differences and their standard errors, (R, R) each, and the critical value for all pairs at once.
+    The third is the critical value for all pairs at once.
     """
     drawn = ranks[1:] - ranks[1:].mean(axis=0)
     covariance = np.atleast_2d(np.cov(drawn.T, ddof=0))
@@ -202,14 +188,9 @@ def rank_differences(ranks: Floats) -> tuple[Floats, Floats, float]:
 
 
 def places(ranks: Floats, freedom: Floats) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """The first and the last place that each method may have, all pairs compared at once.
+    """The first and the last place, from 1 to R, that each method may have, (R,) each; all pairs are compared at once.
 
-    Args:
-        ranks: Row 0 is observed, the other B rows are drawn, (B + 1, R), without NaN.
-        freedom: Of differences, (R, R).
-
-    Returns:
-        Places from 1 to R, (R,) each.
+    From ranks (B + 1, R) without NaN, and the freedom of differences, (R, R).
     """
     differences, errors, critical = rank_differences(ranks)
     apart = differences.round(DIGITS) > beyond(critical, freedom) * errors
@@ -256,7 +237,7 @@ def drawn_together(estimate: Estimate, chosen: Sequence[int]) -> Floats:
     centred -= centred.mean(axis=1, keepdims=True)
     noise, observed = centred.trace(), float((away[known] ** 2).sum())
     degrees = max(noise**2 / max(float((centred**2).sum()), np.finfo(float).tiny), 1.0)
-    most = noise / degrees * stats.chi2.ppf(CONFIDENCE, degrees)
+    most = noise / degrees * 2 * special.gammaincinv(degrees / 2, CONFIDENCE)  # A quantile of chi square.
     kept = max(0.0, 1 - most / observed) if observed > 0 else 0.0
     found: Floats = value[known].mean() + kept * away
     # A model that diverged in some seeds is as good as any in the others.

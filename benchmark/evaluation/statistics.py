@@ -56,16 +56,10 @@ class Statistics:
         """The 95 % interval of a quantity of a method, or the places that it may have; NaN where there is none."""
         return self._bounds.get((federation, client, method, quantity), (math.nan, math.nan))
 
-    def value(self, method: str, quantity: str, federation: str = ALL, client: str = MEAN) -> float:
-        """A quantity of a method; NaN where there is none."""
-        rows = self.of(quantity, federation, client)
-        return float(rows["value"].get(method, math.nan))
-
     def of(self, quantity: str, federation: str = ALL, client: str = MEAN) -> pd.DataFrame:
         """All methods' values of a quantity, by method."""
-        table = self.intervals
-        own = (table["federation"] == federation) & (table["client"] == client) & (table["quantity"] == quantity)
-        return table[own].set_index("method")
+        own = _where(self.intervals, federation=federation, client=client, quantity=quantity)
+        return own.set_index("method")
 
     def without_intervals(self, federation: str) -> dict[str, int]:
         """The clients of a federation that have no intervals, and how many groups their test sets have."""
@@ -80,43 +74,35 @@ class Statistics:
         about = zip(rows["client"], rows["rarest"], rows["fewest"], strict=True)
         return {str(client): f"{part} {n}".strip() for client, part, n in about}
 
-    def pairs(self, quantity: str, federation: str = ALL, client: str = MEAN) -> pd.DataFrame:
-        """All comparisons of a quantity, by method and other."""
-        table = self.comparisons
-        own = (table["federation"] == federation) & (table["client"] == client) & (table["quantity"] == quantity)
-        return table[own].set_index(["method", "other"])
+    def pairs(self, quantity: str, federation: str = ALL) -> pd.DataFrame:
+        """All comparisons of a quantity over a federation's clients, by method and other."""
+        own = _where(self.comparisons, federation=federation, client=MEAN, quantity=quantity)
+        return own.set_index(["method", "other"])
 
     def places(self, federation: str = ALL) -> pd.DataFrame:
         """Shares of draws of all scores: a row per ranked method, a column per place."""
-        table = self.stability
-        rows = table[(table["federation"] == federation) & (table["quantity"] == "place")]
+        rows = _where(self.stability, federation=federation, quantity="place")
         return rows.astype({"setting": int}).pivot(index="method", columns="setting", values="value")
 
     def rates_by(self, varied: str, federation: str, method: str) -> dict[str, str]:
         """The rate that each window of `rounds`, or each of the `seeds`, would choose."""
-        table = self.stability
-        own = (table["federation"] == federation) & (table["method"] == method)
-        rows = table[own & (table["varied"] == varied) & (table["quantity"] == "rate")]
+        rows = _where(self.stability, federation=federation, method=method, varied=varied, quantity="rate")
         return dict(zip(rows["setting"], rows["rate"], strict=True))
 
     def agreement(self, federation: str, method: str, rate: str) -> float:
         """The share of resampled sets of clients that would choose a rate."""
-        table = self.stability
-        own = (table["federation"] == federation) & (table["method"] == method) & (table["varied"] == "clients")
-        return float(table.loc[own & (table["rate"] == rate), "value"].sum())
+        rows = _where(self.stability, federation=federation, method=method, varied="clients", rate=rate)
+        return float(rows["value"].sum())
 
     def by_draw(self, name: str) -> pd.DataFrame:
         """Average ranks on every draw alone of those that share a name: a row per ranked method, a column per draw."""
-        table = self.stability
-        rows = table[(table["federation"] == name) & (table["varied"] == "draws")]
+        rows = _where(self.stability, federation=name, varied="draws")
         draws = list(dict.fromkeys(rows["setting"]))
         return rows.pivot(index="method", columns="setting", values="value")[draws]
 
     def _scores(self, federation: str) -> pd.DataFrame:
         """One method's scores, whose columns about test sets are those of all."""
-        table = self.intervals
-        own = table[(table["federation"] == federation) & (table["quantity"] == "score")]
-        return own.drop_duplicates("client")
+        return _where(self.intervals, federation=federation, quantity="score").drop_duplicates("client")
 
     @cached_property
     def _bounds(self) -> dict[tuple[str, str, str, str], tuple[float, float]]:
@@ -126,17 +112,17 @@ class Statistics:
 
 
 def read(folder: Path) -> Statistics:
-    """Read statistics.
-
-    Args:
-        folder: The folder of the comparison.
-
-    Returns:
-        The statistics.
-    """
+    """The statistics that stand in the folder of a comparison."""
     return Statistics(
         intervals=pd.read_parquet(folder / "intervals.parquet"),
         comparisons=pd.read_csv(folder / "comparisons.csv", dtype={"client": str}),
         significance=read_json(folder / "significance.json"),
         stability=pd.read_csv(folder / "stability.csv", dtype={"setting": str, "rate": str}),
     )
+
+
+def _where(table: pd.DataFrame, **values: str) -> pd.DataFrame:
+    """The rows of a table that have these values in these columns."""
+    for column, value in values.items():
+        table = table[table[column] == value]
+    return table

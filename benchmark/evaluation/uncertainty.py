@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 from benchmark.comparison import Comparison
 from benchmark.evaluation import counts
@@ -40,14 +40,10 @@ from benchmark.tasks.task import Floats
 
 
 def frame(held: Standings) -> pd.DataFrame:
-    """All values with their intervals.
+    """All values with their intervals: columns `INTERVALS`.
 
-    Args:
-        held: Where the methods stand.
-
-    Returns:
-        Columns `INTERVALS`. Low and high are NaN where a model diverged, a cell is missing, or nothing may be said, for
-        which there is a `reason`.
+    Low and high are NaN where a model diverged, a cell is missing, or nothing may be said, for which there is a
+    `reason`.
     """
     parts = []
     for federation, client, quantity, estimate in estimates(held):
@@ -72,9 +68,6 @@ def frame(held: Standings) -> pd.DataFrame:
 
 def comparisons(held: Standings) -> pd.DataFrame:
     """Every two methods compared on the same test sets.
-
-    Args:
-        held: Where the methods stand.
 
     Returns:
         Columns `COMPARISONS`: `difference`, `method` less `other`, with its interval; `probability_better`, Student's
@@ -122,9 +115,9 @@ def compared(
     """What is said of every two methods, (M, M) each."""
     with np.errstate(invalid="ignore"):
         standard = difference / errors
-        half = stats.t.ppf(0.975, freedom) * errors
+        half = special.stdtrit(freedom, 0.975) * errors
         apart = np.abs(standard) > beyond(critical, freedom)
-    better = stats.t.cdf(standard if higher else -standard, freedom)
+    better = special.stdtr(freedom, standard if higher else -standard)
     lost = np.isnan(value)
     better = np.where(lost[:, None] | lost, 0.5 + (lost * 0.5 - lost[:, None] * 0.5), better)
     same = (difference == 0) & np.isnan(errors)

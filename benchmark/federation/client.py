@@ -199,12 +199,13 @@ class LocalTraining:
         """The augmented batches of one pass, in the order that seed, client and pass determine."""
         order = generator(seed, client.name, name, "order")
         changes = generator(seed, client.name, name, "augmentation")
+        further = generator(seed, client.name, name, "further changes") if self.augmentation.further else None
         keys = generator(seed, client.name, name, "dropout")
         samples, device, size = client.training, client.device, self.settings.batch_size
         for _ in range(epochs):
             # Sent to the device once for all batches: it is never waited for between them.
             shuffled = torch.randperm(len(samples), generator=order).to(device, non_blocking=True)
-            drawn = draws(len(samples), changes).to(device, non_blocking=True)
+            drawn = draws(len(samples), changes, further).to(device, non_blocking=True)
             steps = -(-len(samples) // size)
             dropped: Iterable[Tensor | None] = [None] * steps
             if self.dropout:

@@ -1,19 +1,20 @@
 """What a method costs: counted from shapes, so that no run has to be measured for it."""
 
-import inspect
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
 import torch
 
+from benchmark.data.augmentation import to_float
+from benchmark.federation.client import Lane
 from benchmark.federation.engine import Engine
 from benchmark.federation.exchange import Exchange, size
-from benchmark.federation.model import Model
-from benchmark.leaf import Leaf
-from benchmark.method import Method, Phase
+from benchmark.federation.model import Images, Model
+from benchmark.leaf import Leaf, Leaves
+from benchmark.method import Method, Mix, Output, Phase
 
 
 def phases(method: Method, rounds: int) -> list[Phase]:
@@ -87,20 +88,59 @@ def lane_memory(engine: Engine) -> int:
     """Bytes that one lane is expected to hold: those of a step on one batch, and every client's leaves."""
     side_by_side = min(engine.threads, len(engine.participants))
     leaves = _size(engine.model.leaves.values()) * engine.dtype.itemsize
-    step = step_memory(engine.model, engine.training.batch_size, engine.dtype)
+    step = step_memory(engine.model, engine.training.batch_size, engine.dtype, _traced(engine))
     return side_by_side * step + _IN_ROUND * len(engine.participants) * leaves
 
 
-def step_memory(model: Model, images: int, dtype: torch.dtype) -> int:
-    """Bytes that one lane's step on so many images is expected to hold, its leaves of this dtype among them."""
+def step_memory(model: Model, images: int, dtype: torch.dtype, traced: int) -> int:
+    """Bytes that one lane's step on so many images is expected to hold, its leaves of this dtype among them.
+
+    The method's loss reads the outputs of so many adapters; see `traced`.
+    """
     every = model.leaves.values()
-    return model.network.step_bytes(images, every, _traced(model.method)) + _IN_STEP * _size(every) * dtype.itemsize
+    return model.network.step_bytes(images, every, traced) + _IN_STEP * _size(every) * dtype.itemsize
 
 
-def _traced(method: Method) -> int:
-    """Adapters whose outputs a method's loss reads: all of them where it asks for a trace."""
-    # Read and not tried out: what a loss does with leaves that are not there yet, nobody knows.
-    return len(method.adapters) if "trace=True" in inspect.getsource(type(method).loss) else 0
+def traced(images: Images, params: Leaves) -> int:
+    """Adapters whose outputs a method's loss reads: all of them where it asks for a trace, found out by computing it.
+
+    Args:
+        images: A few images with their targets.
+        params: The leaves of one client in one lane.
+
+    Returns:
+        How many.
+    """
+    method, asked = images.model.method, _Asked(**vars(images))
+    with torch.no_grad():
+        method.loss(asked, params, params, method.memory(params))
+    return len(method.adapters) if any(asked.traces) else 0
+
+
+@dataclass(frozen=True)
+class _Asked(Images):
+    """Images that remember of every pass over them whether a trace was asked for."""
+
+    traces: list[bool] = field(default_factory=list)
+
+    def __call__(self, params: Leaves, mix: Mix | None = None, *, trace: bool = False) -> Output:
+        self.traces.append(trace)
+        return super().__call__(params, mix, trace=trace)
+
+
+_FEW = 2
+"""Images that a loss is computed of to see what it asks for: statistics over a batch need more than one."""
+
+
+def _traced(engine: Engine) -> int:
+    """The same, of an engine's method on the first images of its first participant."""
+    samples, method = engine.participants[0].training, engine.model.method
+    few, targets = to_float(samples.images[:_FEW].to(engine.device), engine.dtype), samples.targets
+    mix, priors = method.phases(0)[0].mix, engine.model.task.priors(targets)
+    begun = engine.fresh([Lane("1", 0)], round=0)
+    return traced(
+        Images(engine.model, few, targets[:_FEW], mix, priors), {name: own[0, 0] for name, own in begun.items()}
+    )
 
 
 def _size(leaves: Iterable[Leaf]) -> int:

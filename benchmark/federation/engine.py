@@ -238,7 +238,8 @@ class Engine:
 
     def _passes(self, round: int) -> Sequence[Pass]:
         """A round's passes, as they stand in the whole run."""
-        each = [self.epochs(self.model.method.phases(number)) for number in range(max(self.rounds, round + 1))]
+        rounds = max(self.training.optimiser.decay_rounds or self.rounds, round + 1)
+        each = [self.epochs(self.model.method.phases(number)) for number in range(rounds)]
         phases = self.model.method.phases(round)
         return self._in_turn(phases, f"round {round}", sum(each), sum(each[:round]))
 

@@ -25,5 +25,6 @@ def key(settings: TrainingJob, clients: Sequence[str], hashes: Mapping[str, str]
     """
     decides = json.loads(settings.model_dump_json(exclude=LABELS))
     versions = {name: version.partition("+")[0] for name, version in provenance.versions().items() if name in PACKAGES}
-    rounds = settings.rounds if settings.training.optimiser.scheduled else None
+    optimiser = settings.training.optimiser
+    rounds = settings.rounds if optimiser.scheduled and not optimiser.decay_rounds else None
     return digest([decides, sorted(clients), dict(hashes), float(lane.rate), lane.seed, versions, rounds])

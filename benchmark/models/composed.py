@@ -15,6 +15,7 @@ from benchmark.models import lora
 from benchmark.models.dense import Dense, public
 from benchmark.models.heads import Head, weighted
 from benchmark.models.network import LEAVES, Network
+from benchmark.models.routed import Route, replaced
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Composed(Network):
     """A network whose leaves are LoRA pairs at its sites, weights and buffers of its module, and heads.
 
     The module makes features (n, dim) of images, and what its head sees; a network whose module reads or makes
-    something else says so in `inputs` and `predicted`.
+    something else says so in `inputs`, `features` and `predicted`.
 
     Attributes:
         head: Makes predictions of what the module lets it see.
@@ -94,22 +95,40 @@ class Composed(Network):
         trace: bool = False,
         training: bool = False,
         dropout: Tensor | None = None,
+        route: Route | None = None,
     ) -> Output:
         """See `Network`."""
+        seen, pairs = self.inputs(images, params, heads), self._pairs(params, adapters)
+        with self._adaptation.using(params, pairs, trace, dropout, route) as outputs:
+            made, buffers = self._dense(seen, params, adapters, training=training, route=route)
+        features = self.features(made)
+        if route is not None:
+            heads = replaced(heads, route("head", features))
+        return Output(self.predicted(made, params, heads), features, outputs, buffers)
+
+    def places(self, params: Leaves, adapters: Mix) -> dict[str, int]:
+        """Layers that have LoRA pairs, by their first sites; layers whose weights are leaves; the head."""
+        found = {own.sites[0].name: own.frozen.in_features for own in self.layers.values()}
+        found = found if self._pairs(params, adapters) else {}
+        return {**found, **self._dense.places(params, adapters), "head": self.head.inputs}
+
+    def _pairs(self, params: Leaves, adapters: Mix) -> Mix:
+        """The weights of those adapters that have LoRA pairs."""
         first = self.sites[0] if self.sites else ""
-        pairs = {name: weight for name, weight in adapters.items() if lora_name(name, first, "A") in params}
-        with self._adaptation.using(params, pairs, trace, dropout) as outputs:
-            made, buffers = self._dense(self.inputs(images, params, heads), params, adapters, training=training)
-        return Output(*self.predicted(made, params, heads), outputs, buffers)
+        return {name: weight for name, weight in adapters.items() if lora_name(name, first, "A") in params}
 
     def inputs(self, images: Tensor, params: Leaves, heads: Mix) -> Sequence[Tensor]:
         """What the module reads: the images (n, 3, size, size) in [0, 1]."""
         return [images]
 
-    def predicted(self, made: Any, params: Leaves, heads: Mix) -> tuple[Tensor, Tensor]:
-        """The prediction (n, outputs, ...) and the features (n, dim), of what the module made of n images."""
-        features, seen = made
-        return weighted(lambda name: self.head(params, name, seen), heads), features
+    def features(self, made: Any) -> Tensor:
+        """The features (n, dim), of what the module made of n images."""
+        features: Tensor = made[0]
+        return features
+
+    def predicted(self, made: Any, params: Leaves, heads: Mix) -> Tensor:
+        """The prediction (n, outputs, ...), of what the module made of n images."""
+        return weighted(lambda name: self.head(params, name, made[1]), heads)
 
     def pretrained(self, leaf: Leaf) -> Tensor:
         """The module's own tensor."""

@@ -12,6 +12,7 @@ it can be mapped over lanes.
 import copy
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -20,6 +21,8 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from benchmark.leaf import Initial, Leaf, Leaves, dense_name
 from benchmark.method import Mix
+from benchmark.models import routed
+from benchmark.models.routed import Route
 
 
 class Dense:
@@ -50,10 +53,13 @@ class Dense:
         self._words, self._kept, self._dead = words or {}, kept, tuple(dead)
         self._paths: dict[str, str] = {}
         self._normalising: dict[str, list[str]] = {}
+        self._linear: dict[str, list[str]] = {}  # By path of a layer that can be routed, its tensors.
         self._leaves: dict[str, dict[str, str]] = {}  # By adapter, which tensor each of its leaves is.
         for path, layer in module.named_modules():
             for own, _ in layer.named_parameters(prefix=path, recurse=False):
                 self._add(own, role(public(own)))
+            if routed.fits(layer):
+                self._linear[path] = [public(own) for own, _ in layer.named_parameters(prefix=path, recurse=False)]
             if isinstance(layer, _NormBase) and layer.running_mean is not None:
                 if layer.momentum is None:
                     raise ValueError(f"{public(path)}: batch normalisation needs a momentum, to be carried by leaves")
@@ -96,24 +102,39 @@ class Dense:
         """The module's own tensor of a leaf."""
         return self._tensor(leaf.site).detach()
 
+    def places(self, params: Leaves, adapters: Mix) -> dict[str, int]:
+        """Where adapters hold the weights of a linear layer or convolution, by its name: channels that it reads."""
+        held = self._held(params, adapters)
+        return {
+            _place(path): routed.inputs(self.module.get_submodule(path))
+            for path, names in self._linear.items()
+            if names[0] in held
+        }
+
     def __call__(
-        self, inputs: Sequence[Tensor], params: Leaves, mix: Mix, *, training: bool
+        self, inputs: Sequence[Tensor], params: Leaves, mix: Mix, *, training: bool, route: Route | None = None
     ) -> tuple[Any, dict[str, Tensor]]:
         """Run the module on its inputs, with the leaves of one client in one lane.
 
-        In training, batch normalisation whose buffers are leaves uses the batch's statistics. Returns the module's
-        output, and the buffers that changed, by the leaf's name. A ValueError says that adapters that hold weights of
-        the network are weighted image by image.
+        In training, batch normalisation whose buffers are leaves uses the batch's statistics. With a route, the weights
+        of each of `places` are mixed as it says, and all others by the mix. Returns the module's output, and the
+        buffers that changed, by the leaf's name. A ValueError says that adapters that hold weights of the network are
+        weighted image by image by the mix itself.
         """
         held = self._held(params, mix)
         if not held:
             return self.module(*inputs), {}
-        module = self._own()
-        tensors = {self._paths[name]: self._mixed(name, own, mix) for name, own in held.items()}
+        module, places = self._own(), {}
+        if route is not None:
+            places = {path: [n for n in own if n in held] for path, own in self._linear.items() if own[0] in held}
+        routes = {name for own in places.values() for name in own}
+        tensors = {self._paths[name]: self._mixed(name, own, mix) for name, own in held.items() if name not in routes}
         carried = {path: names for path, names in self._normalising.items() if public(names[0]) in held}
         for path in carried:
             module.get_submodule(path).train(training)
-        output = torch.func.functional_call(module, tensors, tuple(inputs), tie_weights=False)
+        kinds = {path: (_place(path), {n.rpartition(".")[2]: held[n] for n in own}) for path, own in places.items()}
+        with nullcontext() if route is None else routed.routing(module, kinds, mix, route):
+            output = torch.func.functional_call(module, tensors, tuple(inputs), tie_weights=False)
         if not training:
             return output, {}
         changed = {public(own): tensors[own].detach() for names in carried.values() for own in names}
@@ -190,3 +211,8 @@ class Dense:
 def public(path: str) -> str:
     """A tensor's name in the network as everybody knows it: without the layers that are put around others here."""
     return path.replace(".frozen.", ".").removeprefix("vit.")
+
+
+def _place(path: str) -> str:
+    """A layer's name in the network as everybody knows it."""
+    return public(f"{path}.").removesuffix(".")

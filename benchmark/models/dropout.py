@@ -1,14 +1,12 @@
 """Dropout whose draws follow from a key: the same on every device, in whatever order it is asked for.
 
-A hash of the key, the place and the number of an element says whether it is dropped (SplitMix64's finaliser, whose
-integer products wrap round alike on every machine).
+A hash of the key, the place and the number of an element says whether it is dropped.
 """
 
 import torch
 from torch import Tensor
 
-_STEP, _MIX = (-0x61C8864680B583EB, (-0x40A7B892E31B1A47, -0x6B2FB644ECCEEE15))
-"""SplitMix64's constants, as signed numbers of 64 bits."""
+from benchmark.draws import hashed
 
 
 def dropped(x: Tensor, share: float, key: Tensor, place: int) -> Tensor:
@@ -16,14 +14,5 @@ def dropped(x: Tensor, share: float, key: Tensor, place: int) -> Tensor:
 
     `key` is the training step's, a scalar int64; `place` tells layers apart.
     """
-    number = torch.arange(x.numel(), device=x.device).view(x.shape)
-    bits = number * _STEP + (key + (place << 40))
-    for shift, factor in ((30, _MIX[0]), (27, _MIX[1])):
-        bits = (bits ^ _shifted(bits, shift)) * factor
-    uniform = _shifted(bits ^ _shifted(bits, 31), 11).to(torch.float64) * 2.0**-53
+    uniform = hashed(torch.arange(x.numel(), device=x.device).view(x.shape), key + (place << 40))
     return x * (uniform >= share).to(x.dtype) / (1 - share)
-
-
-def _shifted(bits: Tensor, count: int) -> Tensor:
-    """A shift to the right that fills with zeros; torch's fills with the sign."""
-    return (bits >> count) & ((1 << (64 - count)) - 1)

@@ -24,6 +24,11 @@ class Head(Protocol):
     """What a network asks of its head."""
 
     @property
+    def inputs(self) -> int:
+        """Size of the features, and of what it sees in each place."""
+        ...
+
+    @property
     def floats(self) -> int:
         """Floats of an image that the backward pass of a step keeps."""
         ...

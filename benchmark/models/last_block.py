@@ -8,11 +8,11 @@ from benchmark.models.lora import Adaptation
 
 
 class LastBlock(nn.Module):
-    """A transformer's last block, computed for the class token where nobody asks for a trace of all tokens.
+    """A transformer's last block, computed for the class token where nobody asks for more.
 
-    The class token attends to all tokens, so their keys and values are needed; their own queries, projections and MLPs
-    change no feature. Without them the block costs a quarter. Modules keep their names. The attention of timm's block
-    is ours.
+    A trace is of all tokens, and a route reads their mean. The class token attends to all tokens, so their keys and
+    values are needed; their own queries, projections and MLPs change no feature. Without them the block costs a
+    quarter. Modules keep their names. The attention of timm's block is ours.
     """
 
     norm1: nn.Module
@@ -36,7 +36,7 @@ class LastBlock(nn.Module):
         return plain and vit.global_pool == "token" and vit.attn_pool is None and vit.has_class_token
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map all tokens (n, tokens, dim) to the class token (n, 1, dim), or to all of them for a trace."""
-        kept = 1 if self.adaptation.trace is None else x.shape[1]
+        """Map all tokens (n, tokens, dim) to the class token (n, 1, dim), or to all of them for a trace or a route."""
+        kept = 1 if self.adaptation.trace is None and self.adaptation.route is None else x.shape[1]
         x = x[:, :kept] + self.ls1(self.attn(self.norm1(x), kept=kept))
         return x + self.ls2(self.mlp(self.norm2(x)))

@@ -24,6 +24,7 @@ from benchmark.config import LoraSettings
 from benchmark.leaf import Initial, Leaf, Leaves, lora_name, offset_name
 from benchmark.method import Mix
 from benchmark.models.dropout import dropped
+from benchmark.models.routed import Route, replaced
 
 LAYERS: Mapping[str, Mapping[str, tuple[int, int]]] = {
     "attn.qkv": {"q": (0, 3), "k": (1, 3), "v": (2, 3), "qkv": (0, 1)},
@@ -62,6 +63,7 @@ class Adaptation(threading.local):
         mix: The weight of each adapter in use.
         trace: By adapter, the outputs met so far; None where no trace is wanted.
         key: Of this step's dropout, a scalar int64; None where nothing is dropped.
+        route: Says each layer's mix, in place of `mix`, by the name of the layer's first site.
     """
 
     scale: float
@@ -70,6 +72,7 @@ class Adaptation(threading.local):
     mix: Mix = field(default_factory=dict)
     trace: dict[str, list[Tensor]] | None = None
     key: Tensor | None = None
+    route: Route | None = None
 
     @classmethod
     def of(cls, settings: LoraSettings) -> "Adaptation":
@@ -78,14 +81,15 @@ class Adaptation(threading.local):
 
     @contextmanager
     def using(
-        self, params: Leaves, mix: Mix, trace: bool, key: Tensor | None = None
+        self, params: Leaves, mix: Mix, trace: bool, key: Tensor | None = None, route: Route | None = None
     ) -> Iterator[Mapping[str, Sequence[Tensor]]]:
         """Use these leaves within the block; yields the trace, filled as layers run."""
         self.params, self.mix, self.trace, self.key = params, mix, {name: [] for name in mix} if trace else None, key
+        self.route = route
         try:
             yield self.trace or {}
         finally:
-            self.params, self.mix, self.trace, self.key = {}, {}, None, None
+            self.params, self.mix, self.trace, self.key, self.route = {}, {}, None, None, None
 
 
 class AdaptedLinear(nn.Module):
@@ -106,6 +110,8 @@ class AdaptedLinear(nn.Module):
             y = y + self._offset(x)
         if not mix:
             return y.to(x.dtype)
+        if self.adaptation.route is not None:
+            mix = replaced(mix, self.adaptation.route(self.sites[0].name, x))
         pairs = [(adapter, site) for adapter in mix for site in self.sites]
         A = torch.cat([params[lora_name(adapter, site.name, "A")] for adapter, site in pairs])
         B = torch.cat([self.in_rows(params[lora_name(adapter, site.name, "B")], site) for adapter, site in pairs], 1)

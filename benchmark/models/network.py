@@ -21,6 +21,7 @@ from benchmark.config import BackboneSettings, InitialisationSettings, LoraSetti
 from benchmark.defined import the_one
 from benchmark.leaf import Leaf, Leaves
 from benchmark.method import Mix, Output
+from benchmark.models.routed import Route
 from benchmark.tasks.task import Task
 
 LEAVES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}
@@ -120,6 +121,7 @@ class Network(ABC):
         trace: bool = False,
         training: bool = False,
         dropout: Tensor | None = None,
+        route: Route | None = None,
     ) -> Output:
         """What the network makes of images.
 
@@ -133,6 +135,7 @@ class Network(ABC):
             training: Whether this is a step of training: normalisation over the batch then uses the batch's own
                 statistics, where its leaves are trained.
             dropout: The key of a training step's dropout, a scalar int64; without it, nothing is dropped.
+            route: Asked at each of `places` for weights of adapters and heads, image by image, in place of those above.
 
         Returns:
             The output, of the images' dtype.
@@ -141,6 +144,13 @@ class Network(ABC):
     @abstractmethod
     def pretrained(self, leaf: Leaf) -> Tensor:
         """What a leaf begins with whose initial value is `pretrained`, of its shape."""
+
+    def places(self, params: Leaves, adapters: Mix) -> Mapping[str, int]:
+        """Where a route may weigh these adapters, or heads, image by image: by the place's name, channels read there.
+
+        By default nowhere: then a route is never asked.
+        """
+        return {}
 
     def adapted(self, site: str) -> Tensor:
         """The frozen weight (out, in) of a projection that LoRA adapts."""

@@ -248,6 +248,11 @@ class MaskHead:
         return Upscaler(self.width, self.classes, self.side, [2, 2, 2, 2], first=self.width // 4, least=1, eps=1e-6)
 
     @property
+    def inputs(self) -> int:
+        """The grid's."""
+        return self.width
+
+    @property
     def floats(self) -> int:
         """The upscaler's, see there."""
         return self.upscaler.floats
@@ -342,11 +347,14 @@ class Sam(Composed):
         """The images (n, 3, S, S), and the tokens of H heads (H, C, width)."""
         return images, torch.stack([params[f"{name}/tokens"] for name in heads])
 
-    def predicted(self, made: tuple[Tensor, Tensor], params: Leaves, heads: Mix) -> tuple[Tensor, Tensor]:
-        """The logits (n, C, S, S), and the mean (n, width) of the grid that the first head sees."""
+    def features(self, made: tuple[Tensor, Tensor]) -> Tensor:
+        """The mean (n, width) of the grid that the first head sees."""
+        return made[1][0].mean((1, 2))
+
+    def predicted(self, made: tuple[Tensor, Tensor], params: Leaves, heads: Mix) -> Tensor:
+        """The logits (n, C, S, S)."""
         of_head = dict(zip(heads, zip(*made, strict=True), strict=True))
-        prediction = weighted(lambda name: self.head(params, name, of_head[name]), heads)
-        return prediction, made[1][0].mean((1, 2))
+        return weighted(lambda name: self.head(params, name, of_head[name]), heads)
 
     def pretrained(self, leaf: Leaf) -> Tensor:
         """The network's own weight, or that of its upscaler."""
@@ -489,12 +497,18 @@ def fill(body: Body, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     faults += [f"there is no {decoder}{name}" for name in BEGUN.values() if name not in head]
     if faults:
         raise ValueError("; ".join(faults[:3]) + (f"; and {len(faults) - 3} more" if len(faults) > 3 else ""))
-    filled = {name: torch.zeros_like(state[name]) for name in fresh}
+    width, side = body.positions.shape[1], body.positions.shape[-1]
+    begins = {leaf.site: leaf.shape for leaf in MaskHead(width, 1, side).leaves("head") if leaf.site}
+    _checked(CODE, code, (2, width // 2))
+    for name, shape in begins.items():
+        _checked(f"{decoder}{name}", head[name], shape)
+    tables, filled = _tables(body), {name: torch.zeros_like(state[name]) for name in fresh}
     for name, tensor in given.items():
-        filled[name] = _resampled(name, tensor, state[name].shape)
+        filled[name] = _resampled(tensor, state[name].shape) if name in tables else tensor
+        _checked(name, filled[name], state[name].shape)
     body.load_state_dict(filled, strict=False)
-    body.positions = _positions(code, body.positions.shape[-1])
-    return {name: head[name] for name in BEGUN.values()}
+    body.positions = _positions(code, side)
+    return {name: head[name] for name in begins}
 
 
 def _floats(body: Body, side: int, trained: bool) -> int:
@@ -523,16 +537,29 @@ def _of_head(name: str) -> bool:
     return name.startswith(tuple(f"mask_decoder.{own}" for own in _HEAD))
 
 
-def _resampled(name: str, tensor: Tensor, shape: torch.Size) -> Tensor:
-    """A tensor of a checkpoint, in the shape that it has for images of this size."""
-    if tensor.shape == shape:
-        return tensor
-    if name.endswith("vision_encoder.pos_embed") and tensor.dim() == 4 and tensor.shape[-1] == shape[-1]:
-        grid = tensor.permute(0, 3, 1, 2).float()
-        return F.interpolate(grid, tuple(shape[1:3]), mode="bilinear", align_corners=False).permute(0, 2, 3, 1)
-    if ".rel_pos_" in name and tensor.dim() == 2 and tensor.shape[-1] == shape[-1]:
-        return F.interpolate(tensor.T[None].float(), shape[0], mode="linear", align_corners=False)[0].T
-    raise ValueError(f"{name} has the shape {tuple(tensor.shape)}, but this network's has {tuple(shape)}")
+def _tables(body: Body) -> set[str]:
+    """Names of the tables that depend on the image's size: of positions, and of distances in blocks without windows."""
+    layers: Any = getattr(body.vision_encoder, "layers", ())
+    whole = [number for number, layer in enumerate(layers) if not getattr(layer, "window_size", 1)]
+    distances = {f"vision_encoder.layers.{number}.attn.rel_pos_{way}" for number in whole for way in "hw"}
+    return {"vision_encoder.pos_embed", *distances}
+
+
+def _resampled(table: Tensor, shape: torch.Size) -> Tensor:
+    """A table of a checkpoint in the shape that it has for images of this size; itself where it is of another kind."""
+    grid = table.dim() == 4
+    if table.shape == shape or table.dim() != len(shape) or table.shape[-1] != shape[-1] or (grid and len(table) != 1):
+        return table
+    if grid:
+        places = table.permute(0, 3, 1, 2).float()
+        return F.interpolate(places, tuple(shape[1:3]), mode="bilinear", align_corners=False).permute(0, 2, 3, 1)
+    return F.interpolate(table.T[None].float(), shape[0], mode="linear", align_corners=False)[0].T
+
+
+def _checked(name: str, tensor: Tensor, shape: Sequence[int]) -> None:
+    """A ValueError says that a checkpoint's tensor has not the shape that is expected of it."""
+    if tuple(tensor.shape) != tuple(shape):
+        raise ValueError(f"{name} has the shape {tuple(tensor.shape)}; expected {tuple(shape)}")
 
 
 def _positions(code: Tensor, side: int) -> Tensor:

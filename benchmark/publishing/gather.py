@@ -25,14 +25,7 @@ _OWN = {"local_files", "data_root", "licences_accepted"}
 
 
 def incomplete(plan: Plan) -> list[str]:
-    """What is not there yet, or not of the present settings and sources.
-
-    Args:
-        plan: The configuration's plan.
-
-    Returns:
-        A line for every file that is missing and for every training that is to be done.
-    """
+    """A line for every file that is missing, and for every training that is due with present settings and sources."""
     copied = [
         f"{method} on {federation} is to be taken from the reference"
         for federation, method in plan.baselines.taken
@@ -46,15 +39,7 @@ def incomplete(plan: Plan) -> list[str]:
 
 
 def sources(plan: Plan, *, predictions: bool) -> dict[str, Path]:
-    """The files that are published as they are.
-
-    Args:
-        plan: The configuration's plan.
-        predictions: Whether the test predictions are among them.
-
-    Returns:
-        Where they stand, by their names in the publication.
-    """
+    """Where the files stand that are published as they are, by their names in the publication."""
     paths = [
         *plan.targets,
         f"{plan.results}/{NAME}",
@@ -78,15 +63,7 @@ def name_of(plan: Plan, path: str) -> str:
 
 
 def content(plan: Plan, *, predictions: bool) -> dict[str, bytes]:
-    """The whole publication but its hashes.
-
-    Args:
-        plan: The plan of a complete configuration.
-        predictions: Whether test predictions are published too.
-
-    Returns:
-        What each file holds, by its name. Equal results give equal bytes.
-    """
+    """What each file of a publication but its hashes holds, by its name. Equal results give equal bytes."""
     comparison = Comparison.read(Path(plan.results))
     manifests = comparison.manifests
     about = origin(plan, read_runs(comparison), manifests)
@@ -112,12 +89,7 @@ def used(plan: Plan) -> list[str]:
 
 
 def configuration(plan: Plan, manifests: Mapping[str, Mapping[str, Any]]) -> str:
-    """The configuration as it was resolved: with every default, all methods and splits by name, no path of one machine.
-
-    Args:
-        plan: The configuration's plan.
-        manifests: What each federation holds.
-    """
+    """The configuration as it was resolved: every default, all methods and splits by name, no path of one machine."""
     settings = plan.config.model_dump(mode="json", exclude=_OWN) | {"methods": plan.plain, "own": []}
     for name, federation in settings["federations"].items():
         if federation["source"]:
@@ -131,16 +103,7 @@ def configuration(plan: Plan, manifests: Mapping[str, Mapping[str, Any]]) -> str
 
 
 def origin(plan: Plan, runs: Sequence[Mapping[str, Any]], manifests: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """What the results were made with: commits, versions, hardware, hashes.
-
-    Args:
-        plan: The configuration's plan.
-        runs: The content of every run's `run.json`.
-        manifests: What each federation holds.
-
-    Returns:
-        The content of `provenance.json`.
-    """
+    """What the results were made with, the content of `provenance.json`: commits, versions, hardware, hashes."""
     backbone = read_json(Path(plan.backbone, "backbone.json"))
     packages = sorted({name for run in runs for name in run["versions"]})
     taken = {(run["federation"], run["method"]["name"]): run for run in runs if run["origin"] == "reference"}

@@ -9,16 +9,7 @@ from benchmark.publishing import own
 
 
 def text(plan: Plan, provenance: Mapping[str, Any], manifests: Mapping[str, Mapping[str, Any]]) -> str:
-    """The file's text.
-
-    Args:
-        plan: The configuration's plan.
-        provenance: The content of `provenance.json`.
-        manifests: The datasets' manifests, by federation.
-
-    Returns:
-        Markdown.
-    """
+    """The file's text, in Markdown."""
     commit, runs = provenance["commit"], provenance["runs"]
     parts = [
         f"# {plan.config.title or plan.config.name}",

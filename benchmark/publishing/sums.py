@@ -17,14 +17,7 @@ def text(content: Mapping[str, bytes]) -> str:
 
 
 def faults(folder: Path) -> list[str]:
-    """What in a folder is not as its `SHA256SUMS` says.
-
-    Args:
-        folder: The publication.
-
-    Returns:
-        A line for every file that is missing, not listed or changed.
-    """
+    """A line for every file of a publication that is missing, not listed or changed, by its `SHA256SUMS`."""
     listed: dict[str, str] = {}
     try:
         lines = (folder / NAME).read_text(encoding="utf-8").splitlines()

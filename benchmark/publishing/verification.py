@@ -19,26 +19,15 @@ _TOLERANCE = 1e-9
 
 
 def faults(folder: Path) -> list[str]:
-    """All that is wrong with a publication.
-
-    Args:
-        folder: The publication.
-
-    Returns:
-        A line for each fault. Numbers are compared only where all files are as they were published.
-    """
+    """A line for all that is wrong with a publication; numbers are compared only where all files are as published."""
     return sums.faults(folder) or contradictions(folder)
 
 
 def contradictions(folder: Path) -> list[str]:
-    """Which numbers of a publication do not follow from others in it.
+    """A line for each number of a publication that does not follow from others in it.
 
-    Args:
-        folder: The publication.
-
-    Returns:
-        A line for each: the per-client table against the predictions, if they are there; its copy as CSV; the
-        leaderboard against the per-client table.
+    The per-client table is compared with the predictions, if they are there, and with its copy as CSV; the leaderboard
+    with the per-client table.
     """
     try:
         results = load(folder / NAME, statistics=True)
@@ -55,15 +44,7 @@ def contradictions(folder: Path) -> list[str]:
 
 
 def recollected(comparison: Comparison, clients: pd.DataFrame) -> list[str]:
-    """Where the per-client table is not what the tests of all models give.
-
-    Args:
-        comparison: What was compared.
-        clients: The table.
-
-    Returns:
-        A line for each difference.
-    """
+    """A line for each place where the per-client table is not what the tests of all models give."""
     return _different("clients.parquet", clients, collect.table(comparison), "the predictions")
 
 

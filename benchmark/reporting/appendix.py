@@ -37,15 +37,7 @@ def read_scores(comparison: Comparison) -> pd.DataFrame:
 
 
 def chosen(results: Results, scores: pd.DataFrame) -> pd.DataFrame:
-    """The rate that each selection gives each client.
-
-    Args:
-        results: The results.
-        scores: Every rate's test scores.
-
-    Returns:
-        One row per federation, method, rule and client: and its rate.
-    """
+    """The rate that each selection gives each client: a row per federation, method, rule and client."""
     directions = {name: results.task(name).higher_is_better for name in results.federations}
     rows = []
     for key, own in scores.groupby(["federation", "method"], sort=False):
@@ -70,15 +62,10 @@ def chosen(results: Results, scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def frame(results: Results, scores: pd.DataFrame) -> pd.DataFrame:
-    """What each selection would have given each method.
+    """What each selection would have given each method: columns `COLUMNS`.
 
-    Args:
-        results: The results.
-        scores: Every rate's test scores.
-
-    Returns:
-        Columns `COLUMNS`: the mean over clients and seeds; the average rank where all methods select alike, empty for
-        controls; the rates by client, or the one of all clients.
+    The mean is over clients and seeds; the average rank is where all methods select alike, empty for controls; the
+    rates are by client, or the one of all clients.
     """
     cells = chosen(results, scores).merge(scores, on=["federation", "method", "client", "rate"]).assign(missing=False)
     higher = {name: results.task(name).higher_is_better for name in results.federations}
@@ -96,16 +83,7 @@ def frame(results: Results, scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def grid(results: Results, scores: pd.DataFrame, federation: str) -> Grid:
-    """One federation's part as people read it.
-
-    Args:
-        results: The results.
-        scores: Every rate's test scores.
-        federation: The federation.
-
-    Returns:
-        A row per method; for each selection its mean and its average rank.
-    """
+    """One federation's part: a row per method; for each selection its mean and its average rank."""
     table = frame(results, scores[scores["federation"] == federation])
     found = {(row["method"], row["rule"]): row for row in table.to_dict("records")}
     names = sorted({method for method, _ in found})
@@ -122,7 +100,7 @@ def grid(results: Results, scores: pd.DataFrame, federation: str) -> Grid:
     columns = [Column("Method", number=False)]
     for head in RULES.values():
         columns += [Column(head, results.best(federation)), Column("Average rank", "min")]
-    left_out = sorted({run["method"]["name"] for run in results.runs if run["federation"] == federation} - set(names))
+    left_out = sorted(results.trained(federation) - set(names))
     note = "Left out, since rows from the reference keep no trained leaves: " + ", ".join(left_out) + "."
     return Grid(
         columns=columns,

@@ -1,8 +1,6 @@
 """Job: what every method trains and sends, from shapes alone: no data, no weights and no training are needed.
 
-    python -m benchmark.reporting.communication --protocol JSON --rows JSON --output FILE
-
-writes a CSV table, one row for each row of the comparison:
+The CSV table has one row for each row of the comparison:
 
 * `parameters`: numbers that a client trains, in any pass;
 * `bytes_up`, `bytes_down`: what a client sends and receives, a mean over rounds;
@@ -49,15 +47,7 @@ class Row(BaseModel):
 
 
 def counted(protocol: Mapping[str, Any], row: Row) -> dict[str, Any]:
-    """What a row's method trains and sends.
-
-    Args:
-        protocol: What of a `TrainingJob` all rows have.
-        row: The row.
-
-    Returns:
-        By column.
-    """
+    """What a row's method trains and sends."""
     job, data = TrainingJob.model_validate({**protocol, **row.own}), datasets.find(row.dataset)
     learned = tasks.of({"task": data.task, "classes": data.classes}, job.task)
     method = methods.load(row.method, job.method_settings)

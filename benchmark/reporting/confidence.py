@@ -5,7 +5,7 @@ from collections import Counter
 from benchmark.evaluation.statistics import ALL
 from benchmark.reporting.grid import Cell, Column, Grid, measured
 from benchmark.reporting.inputs import Results
-from benchmark.reporting.measure import Measure, over_seeds, within
+from benchmark.reporting.measure import Measure
 from benchmark.reporting.tables import intervals
 
 
@@ -44,13 +44,9 @@ def _pairs(matrix: dict[str, dict[str, float]], alpha: float) -> int:
 
 
 def places(results: Results) -> Grid | None:
-    """How often a method is first over all federations, and the average rank of every seed alone.
+    """How often a method is first over all federations, and the average rank of each seed alone.
 
-    Args:
-        results: The results, with their statistics.
-
-    Returns:
-        The table; None where there are no statistics.
+    None where there are no statistics.
     """
     shares, table = results.statistics.places(), results.statistics.stability
     if table.empty:
@@ -99,14 +95,9 @@ def places(results: Results) -> Grid | None:
 
 
 def ranks_by_draw(results: Results, name: str) -> Grid | None:
-    """How stable average ranks are over the draws of a split.
+    """How stable average ranks are over the draws of a split, the best of all draws together first.
 
-    Args:
-        results: The results, with their statistics.
-        name: The name that the draws share.
-
-    Returns:
-        The table, with the best of all draws together first; None where there are no statistics.
+    None where there are no statistics.
     """
     table = results.statistics.by_draw(name)
     if table.empty:
@@ -145,21 +136,13 @@ def ranks_by_draw(results: Results, name: str) -> Grid | None:
 
 
 def scores_together(results: Results, name: str) -> Grid:
-    """Every client's score on the test images of all draws of a split.
-
-    Args:
-        results: The results, with their statistics.
-        name: The name that the draws share.
-
-    Returns:
-        The table.
-    """
-    sites, best, interval = results.sites(name), results.best(name), results.statistics.interval
+    """Every client's score on the test images of all draws of a split."""
+    sites, best = results.sites(name), results.best(name)
     rows = {
         method: [
             Cell(results.methods[method].title),
-            *(measured(within(results.score_of(name, method, c), interval(method, "score", name, c))) for c in sites),
-            measured(within(over_seeds(results.cells_of(name, method)), interval(method, "mean", name))),
+            *(measured(results.score_of(name, method, client)) for client in sites),
+            measured(results.mean(name, method)),
         ]
         for method in results.order
     }
@@ -175,15 +158,7 @@ def scores_together(results: Results, name: str) -> Grid:
 
 
 def rates(results: Results, federation: str) -> Grid:
-    """A federation's chosen rates, and what other evidence would choose.
-
-    Args:
-        results: The results, with their statistics.
-        federation: The federation.
-
-    Returns:
-        The table.
-    """
+    """A federation's chosen rates, and what other evidence would choose."""
     seeds = len(results.seeds) > 1
     columns = [
         Column("Method", number=False),

@@ -16,15 +16,7 @@ _ERROR = (
 
 
 def grid(results: Results, federation: str) -> Grid:
-    """The table of costs, in the leaderboard's order, controls below.
-
-    Args:
-        results: The results.
-        federation: The federation.
-
-    Returns:
-        The table, with its caption. Where runs of a method differ, the largest counts.
-    """
+    """The table of costs, in the leaderboard's order, controls below; where a method's runs differ, the largest."""
     of = {name: results.runs_of(federation, name) for name in results.order}
     measured = sorted({name for runs in of.values() for run in runs for name in run.get("exchange", {})})
     rows = {name: _row(results, own, measured) for name, own in of.items() if own}
@@ -64,14 +56,7 @@ def grid(results: Results, federation: str) -> Grid:
 
 
 def bytes_of_training(run: Mapping[str, Any]) -> tuple[int, int]:
-    """Bytes that one client sends and receives over a whole run.
-
-    Args:
-        run: The content of a `run.json`.
-
-    Returns:
-        Bytes sent and bytes received.
-    """
+    """Bytes that one client sends, and bytes that it receives, over a whole run."""
     return int(run["costs"]["bytes_up_total"]), int(run["costs"]["bytes_down_total"])
 
 
@@ -103,7 +88,7 @@ def _row(results: Results, runs: list[Mapping[str, Any]], measured: Sequence[str
 
 
 def _head(run: Mapping[str, Any]) -> str:
-    """The policy for the head, with a double dagger where the method fixes it."""
+    """The policy for the head, with § where the method says so itself."""
     head = run.get("head")
     return "unknown" if head is None else f"{head['policy']}{'§' if head['fixed'] else ''}"
 

@@ -26,11 +26,7 @@ _UNPUBLISHED = pd.DataFrame(columns=["federation", "method", "quantity", "value"
 def on_validation(comparison: Comparison) -> Results:
     """The results that there would be if validation images were test images.
 
-    Args:
-        comparison: What is compared; its rows are selected.
-
-    Returns:
-        Results whose metrics hold one score for every client and seed of every row, at the chosen rate.
+    Their metrics hold one score for every client and seed of every row, at the chosen rate.
     """
     rows, validation = join(comparison)
     lanes = {key: scores for key, scores in validation.groupby(["federation", "method", "rate", "seed"])}

@@ -61,14 +61,10 @@ class Shown:
 
 
 def chosen(own: Shown) -> pd.DataFrame:
-    """The images to show: the first ones of every client and stratum, in the order of the table.
+    """The images to show: the first ones of every client and stratum, in the order of the table, a row for each.
 
-    Args:
-        own: The federation's training images.
-
-    Returns:
-        One row per shown image: client, stratum, kind, place (0, 1, ... within the stratum), sample, row (in the pack)
-        and images (how many training images of the stratum the client has).
+    Columns client, stratum, kind, place (0, 1, ... within the stratum), sample, row (in the pack) and images (how many
+    training images of the stratum the client has).
     """
     train = own.table.assign(row=np.arange(len(own.table)))
     train = train[(train["split"] == "train") & train["client"].isin(own.clients)]
@@ -80,15 +76,7 @@ def chosen(own: Shown) -> pd.DataFrame:
 
 
 def mosaic(own: Shown, shown: pd.DataFrame) -> npt.NDArray[np.uint8]:
-    """All shown images in one: a row per client, the strata side by side, white where a client has none.
-
-    Args:
-        own: The federation's training images.
-        shown: The images to show, as `chosen` returns them.
-
-    Returns:
-        The image, `(height, width, channels)`.
-    """
+    """All shown images in one, (height, width, channels): a row per client, strata side by side, white for none."""
     images, clients = own.images, list(own.clients)
     step = -(-images.shape[1] // _PIXELS)
     side = len(range(0, images.shape[1], step)) + _GAP
@@ -101,14 +89,7 @@ def mosaic(own: Shown, shown: pd.DataFrame) -> npt.NDArray[np.uint8]:
 
 
 def draw(federations: Mapping[str, Shown]) -> tuple[Figure, pd.DataFrame]:
-    """One strip of images per client, one panel per federation.
-
-    Args:
-        federations: By federation, its training images.
-
-    Returns:
-        The figure, and what it shows.
-    """
+    """One strip of images per client, one panel per federation."""
     heights = [len(own.clients) + 0.6 for own in federations.values()]
     figure = Figure(figsize=(8.4, 0.85 * sum(heights)))
     panels = figure.subplots(len(federations), squeeze=False, gridspec_kw={"height_ratios": heights})

@@ -9,9 +9,6 @@ GROUPS = {
     "Data": ("examples",),
 }
 """The figures that every comparison has, below their headings, in order."""
-BESIDE = {"confusion": ("reliability",)}
-"""The figures that stand wherever a task has another one. A task does not name them itself: its module is among those
-that trained rows are known by, and a name more in it would make them train again."""
 FOR_CLINICIANS = ("reliability",)
 """The figures that stand in the report's part for clinicians, and not among the others."""
 OF_OUTSIDE = ("transfer",)
@@ -33,5 +30,5 @@ def names(of_tasks: Iterable[Sequence[str]], *, outside: bool = False) -> list[s
         Their names, each once.
     """
     general = [name for figures in GROUPS.values() for name in figures]
-    own = [other for figures in of_tasks for name in figures for other in (name, *BESIDE.get(name, ()))]
+    own = [name for figures in of_tasks for name in figures]
     return list(dict.fromkeys([*general, *own, *(OF_OUTSIDE if outside else ())]))

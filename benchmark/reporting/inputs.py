@@ -28,7 +28,7 @@ from benchmark.evaluation.reading import (
     read_validation,
 )
 from benchmark.evaluation.statistics import ALL, MEAN, Statistics, read
-from benchmark.reporting.measure import Measure
+from benchmark.reporting.measure import Measure, over_seeds, rank_of, within
 from benchmark.tasks import task as tasks
 from benchmark.tasks.task import Task
 
@@ -289,10 +289,27 @@ class Results:
             for corrected, table in ((False, self.cells), (True, self.corrected))
         }
 
-    def score_of(self, federation: str, method: str, client: str, *, corrected: bool = False) -> Measure:
-        """A method's score on one client, averaged over seeds; missing where it was not expected."""
-        scores = self.corrected_scores_of if corrected else self.scores_of
-        return scores.get((federation, method, client), Measure(math.nan, missing=True))
+    def trained(self, federation: str) -> set[str]:
+        """The methods that there are runs of on a federation, or on a draw of that name."""
+        draws = self.comparison.draws(federation)
+        return {run["method"]["name"] for run in self.runs if run["federation"] in draws}
+
+    def score_of(self, federation: str, method: str, client: str) -> Measure:
+        """A method's score on one client, averaged over seeds, with its interval; missing where it was not expected."""
+        found = self.scores_of.get((federation, method, client), Measure(math.nan, missing=True))
+        return within(found, self.statistics.interval(method, "score", federation, client))
+
+    def mean(self, federation: str, method: str, *, corrected: bool = False) -> Measure:
+        """A method's mean over a federation's clients, with its interval; corrected for chance where asked."""
+        quantity = "corrected_mean" if corrected else "mean"
+        found = over_seeds(self.cells_of(federation, method, corrected=corrected))
+        return within(found, self.statistics.interval(method, quantity, federation))
+
+    def rank(self, method: str, federation: str = ALL) -> Measure:
+        """A method's average rank on a federation, or over `ALL`, with its interval; missing for a control."""
+        nothing = pd.Series(dtype=float)
+        ranks = self.overall if federation == ALL else self.federation_ranks.T.get(federation, nothing)
+        return within(rank_of(ranks, method), self.statistics.interval(method, "average_rank", federation))
 
     def title(self, federation: str) -> str:
         """The dataset's title, and the federation's own name where it has one."""

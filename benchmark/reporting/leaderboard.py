@@ -8,7 +8,7 @@ own: chance levels differ, and scores may.
 chance-corrected scores; where these cannot be computed, there are none.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import nan
 from pathlib import Path
@@ -22,9 +22,9 @@ from benchmark.files import write_text
 from benchmark.job import GivenPath, run
 from benchmark.reporting.grid import Cell, Column, Grid, markdown, measured
 from benchmark.reporting.inputs import MethodInfo, Results, load
-from benchmark.reporting.measure import MISSING, Measure, mean_of, over_seeds, rank_of, within
+from benchmark.reporting.measure import MISSING, Measure, mean_of, within
 from benchmark.reporting.origin import look_notes, mark, origin_notes
-from benchmark.reporting.tables import GAIN, PLACES, gained, intervals, place_of, too_few
+from benchmark.reporting.tables import GAIN, PLACES, gained, intervals, place_of, places_of, too_few
 
 # Scores that differ by less are equal: means taken in another order differ by rounding alone.
 _TOLERANCE = 1e-12
@@ -72,23 +72,13 @@ class Entry:
 
 
 def entries(results: Results) -> list[Entry]:
-    """The leaderboard's rows: ranked methods by average rank, then controls by name.
-
-    Args:
-        results: The results.
-
-    Returns:
-        One row per method that there are runs of.
-    """
-    ranks = results.overall
-    places = ranks.round(DIGITS).rank(method="min")
-    interval = results.statistics.interval
+    """The leaderboard's rows, a method that there are runs of each: ranked ones by average rank, controls by name."""
+    places = results.overall.round(DIGITS).rank(method="min")
     clients = {name: _client_scores(results, name) for name in results.methods}
     found = []
     for name, method in results.methods.items():
-        rank = within(rank_of(ranks, name), interval(name, "average_rank"))
-        means = {f: over_seeds(results.cells_of(f, name)) for f in results.counted}
-        corrected = mean_of([over_seeds(results.cells_of(f, name, corrected=True)) for f in results.counted])
+        rank = results.rank(name)
+        corrected = mean_of([results.mean(f, name, corrected=True) for f in results.counted])
         scaled = _client_scores(results, name, corrected=True)
         worst_client, worst = _worst(scaled)
         hurt, compared = _hurt(results, clients, name)
@@ -98,9 +88,9 @@ def entries(results: Results) -> list[Entry]:
                 place=None if rank.missing else int(places[name]),
                 method=method,
                 rank=rank,
-                means={f: within(mean, interval(name, "mean", f)) for f, mean in means.items()},
+                means={f: results.mean(f, name) for f in results.counted},
                 gains={f: results.gain(f, name) for f in results.counted if results.comparison.alone},
-                corrected=within(corrected, interval(name, "corrected_mean")),
+                corrected=within(corrected, results.statistics.interval(name, "corrected_mean")),
                 worst=worst,
                 worst_client=worst_client,
                 spread=_spread(scaled, results.counted),
@@ -117,35 +107,17 @@ def entries(results: Results) -> list[Entry]:
 
 
 def frame(results: Results) -> pd.DataFrame:
-    """The leaderboard as numbers with all their digits, for the CSV file.
-
-    Args:
-        results: The results.
-
-    Returns:
-        One row per method. Where there is no number stands `missing` or `diverged`.
-    """
+    """The leaderboard as numbers with all their digits, for the CSV file; `missing` or `diverged` for none."""
     rows = [
         {
             "place": entry.place,
             "method": entry.method.name,
             "title": entry.method.title,
             "control": entry.method.control,
-            "average_rank": None if entry.method.control else entry.rank.number(),
-            "average_rank_low": entry.rank.low,
-            "average_rank_high": entry.rank.high,
-            "place_low": results.statistics.interval(entry.method.name, "place")[0],
-            "place_high": results.statistics.interval(entry.method.name, "place")[1],
-            **{
-                f"mean{end}:{federation}": value
-                for federation, mean in entry.means.items()
-                for end, value in (("", mean.number()), ("_low", mean.low), ("_high", mean.high))
-            },
-            **{
-                name: value
-                for federation, gain in entry.gains.items()
-                for name, value in gained(results, entry.method.name, gain, f":{federation}").items()
-            },
+            **entry.rank.columns("average_rank", empty=entry.method.control),
+            **places_of(results, entry.method.name),
+            **_joined(mean.columns("mean", suffix=f":{name}") for name, mean in entry.means.items()),
+            **_joined(gained(results, entry.method.name, gain, f":{name}") for name, gain in entry.gains.items()),
             **(_corrected(entry) if results.correctable else {}),
             "clients_hurt": entry.hurt,
             "clients_compared": entry.compared,
@@ -161,14 +133,7 @@ def frame(results: Results) -> pd.DataFrame:
 
 
 def grid(results: Results) -> Grid:
-    """The leaderboard as people read it.
-
-    Args:
-        results: The results.
-
-    Returns:
-        The table, with its caption and notes.
-    """
+    """The leaderboard as people read it."""
     found = entries(results)
     ranked = [entry for entry in found if not entry.method.control]
     columns = [
@@ -263,12 +228,15 @@ def human_seconds(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def _corrected(entry: Entry) -> dict[str, float | str]:
+def _joined(parts: Iterable[dict[str, float | str | None]]) -> dict[str, float | str | None]:
+    """The columns of several federations."""
+    return {name: value for part in parts for name, value in part.items()}
+
+
+def _corrected(entry: Entry) -> dict[str, float | str | None]:
     """Chance-corrected numbers as the CSV file holds them."""
     return {
-        "corrected_mean": entry.corrected.number(),
-        "corrected_mean_low": entry.corrected.low,
-        "corrected_mean_high": entry.corrected.high,
+        **entry.corrected.columns("corrected_mean"),
         "worst_client": entry.worst.number(),
         "worst_client_is": entry.worst_client,
         "spread_over_clients": entry.spread.number(),
@@ -299,12 +267,13 @@ def _client_scores(results: Results, method: str, *, corrected: bool = False) ->
     """A method's score on every client that it was trained on, by federation and client."""
     runs = (run["federation"] for run in results.runs if run["method"]["name"] == method)
     trained = {results.comparison.draw_of.get(name, name) for name in runs}
+    scores = results.corrected_scores_of if corrected else results.scores_of
     return {
-        (federation, client): results.score_of(federation, method, client, corrected=corrected)
+        (federation, client): scores.get((federation, method, client), Measure(nan, missing=True))
         for federation in results.counted
         if federation in trained
         for client in results.sites(federation)
-        if not corrected or (federation, method, client) in results.corrected_scores_of
+        if not corrected or (federation, method, client) in scores
     }
 
 

@@ -28,17 +28,22 @@ class Measure:
     low: float = math.nan
     high: float = math.nan
 
-    def text(self, digits: int = 3, *, plus_minus: str = "±") -> str:
+    def text(self, digits: int = 3) -> str:
         """The number as people read it, `0.726 ± 0.010 (0.700 to 0.751)`, or why there is none."""
         if self.reason:
             return self.reason
-        spread = "" if math.isnan(self.sd) else f" {plus_minus} {self.sd:.{digits}f}"
+        spread = "" if math.isnan(self.sd) else f" ± {self.sd:.{digits}f}"
         interval = "" if math.isnan(self.low) else f" ({self.low:.{digits}f} to {self.high:.{digits}f})"
         return f"{self.mean:.{digits}f}{spread}{interval}"
 
     def number(self) -> float | str:
         """The mean as a CSV file holds it, with all its digits, or why there is none."""
         return self.reason or self.mean
+
+    def columns(self, name: str, *, suffix: str = "", empty: bool = False) -> dict[str, float | str | None]:
+        """Columns of a CSV file: the number, or none where it stays empty, and the ends of its interval."""
+        number = None if empty else self.number()
+        return {f"{name}{suffix}": number, f"{name}_low{suffix}": self.low, f"{name}_high{suffix}": self.high}
 
     @property
     def reason(self) -> str:
@@ -47,13 +52,9 @@ class Measure:
 
 
 def over_seeds(cells: pd.DataFrame) -> Measure:
-    """The mean over the clients in each seed, then over seeds.
+    """The mean over clients in each seed, then over seeds, and its standard deviation over seeds.
 
-    Args:
-        cells: The cells of one method on one federation: seed, client, value, missing.
-
-    Returns:
-        The mean and its standard deviation over seeds.
+    From the cells of one method on one federation: seed, client, value, missing.
     """
     if cells.empty or cells["missing"].any():
         return Measure(math.nan, missing=True)
@@ -68,15 +69,7 @@ def mean_of(measures: Sequence[Measure]) -> Measure:
 
 
 def rank_of(ranks: "pd.Series[float]", method: str) -> Measure:
-    """A method's average rank; missing where a cell is, and for a control.
-
-    Args:
-        ranks: The average rank of every ranked method.
-        method: The method.
-
-    Returns:
-        Its rank.
-    """
+    """A method's average rank; missing where a cell is, and for a control."""
     average = float(ranks.get(method, math.nan))
     return Measure(average, missing=math.isnan(average))
 

@@ -15,7 +15,6 @@ from benchmark.comparison import LOCAL
 from benchmark.evaluation.statistics import ALL, FEW_GROUPS
 from benchmark.methods import discovered
 from benchmark.reporting.inputs import Difference, Results
-from benchmark.reporting.measure import over_seeds
 from benchmark.reporting.origin import mark
 from benchmark.reporting.tested import ClientTest, ClientTests, confusions
 
@@ -25,11 +24,6 @@ Numbers = dict[str, Any]
 
 def numbers(results: Results, tested: ClientTests, published: pd.DataFrame) -> Numbers:
     """All that the page draws.
-
-    Args:
-        results: The results, with their statistics.
-        tested: The test sets.
-        published: The published values.
 
     Returns:
         `methods` in the leaderboard's order; `federations`, with their clients and a row for each method; `pairs`, how
@@ -68,7 +62,7 @@ def _federation(
     metrics = results.metrics[results.metrics["federation"] == federation]
     by_metric = metrics.pivot_table(index=["method", "client"], columns="metric", values="value", dropna=False)
     sizes = metrics.groupby(["client", "metric"])["n"].first()
-    trained = {run["method"]["name"] for run in results.runs if run["federation"] == federation}
+    trained = results.trained(federation)
     names = [] if task.parts is None else [f"{task.parts.metric}[{name}]" for name in task.classes]
     clients = [
         {
@@ -83,14 +77,13 @@ def _federation(
         }
         for client, title in sites.items()
     ]
-    ranks = results.federation_ranks.T.get(federation, pd.Series(dtype=float))
     here = published[published["federation"] == federation]
     rows = {}
     for method in (name for name in results.order if name in trained):
         own = here[here["method"] == method].set_index("quantity")["value"]
         rows[method] = {
             **_row(results, federation, method, list(sites)),
-            "rank": _number(float(ranks.get(method, math.nan))),
+            "rank": _number(results.rank(method, federation).mean),
             "published": {q: str(own[q]) for q in ("mean", "average_rank") if q in own},
             "parts": _metrics(by_metric, method, sites, names),
             "measures": _metrics(by_metric, method, sites, list(task.measures)),
@@ -113,20 +106,19 @@ def _federation(
 
 def _row(results: Results, federation: str, method: str, clients: list[str]) -> Numbers:
     """What a method reached on a federation, client by client."""
-    interval = results.statistics.interval
     scores = {client: results.score_of(federation, method, client) for client in clients}
     own = results.cells_of(federation, method)
     each = own.pivot(index="client", columns="seed", values="value").reindex(clients)
     against = [results.difference(method, LOCAL, "score", federation, client) for client in clients]
-    taken, mean = confusions(results, federation, method), over_seeds(own)
+    taken, mean = confusions(results, federation, method), results.mean(federation, method)
     return {
         "rate": results.rate(federation, method),
         "mark": mark(results, method, federation),
-        "mean": _all((mean.mean, mean.sd, *interval(method, "mean", federation))),
+        "mean": _all((mean.mean, mean.sd, mean.low, mean.high)),
         "why": [score.reason for score in scores.values()],
         "score": _all(score.mean for score in scores.values()),
         "sd": _all(score.sd for score in scores.values()),
-        "interval": [_all(interval(method, "score", federation, client)) for client in clients],
+        "interval": [_all((score.low, score.high)) for score in scores.values()],
         "corrected": _all(results.above_chance(federation, client, score.mean) for client, score in scores.items()),
         "ranks": [_number(_rank(results, federation, client, method)) for client in clients],
         "local": [None if found is None else _difference(found) for found in against],

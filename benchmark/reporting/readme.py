@@ -16,19 +16,7 @@ BEGIN, END = "<!-- leaderboard -->", "<!-- /leaderboard -->"
 
 
 def filled(readme: str, leaderboard: str, run: Mapping[str, Any]) -> str:
-    """The README with the leaderboard in its place.
-
-    Args:
-        readme: The README's text.
-        leaderboard: The leaderboard, Markdown.
-        run: The content of a `run.json`.
-
-    Returns:
-        The README's new text.
-
-    Raises:
-        ValueError: The README lacks the two markers, or has them more than once.
-    """
+    """The README with the leaderboard in its place; a ValueError where it lacks the two markers, or has them twice."""
     before, begin, rest = readme.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end or BEGIN in rest or END in after:

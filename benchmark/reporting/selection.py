@@ -22,9 +22,6 @@ CHOSEN_NOTE = "✓, in bold: the chosen rate. = It shares the best score with ot
 def frame(results: Results) -> pd.DataFrame:
     """Every rate of every selection.
 
-    Args:
-        results: The results.
-
     Returns:
         One row per federation, method and rate: `mean`, its validation score over seeds and clients; `sd` over seeds;
         `chosen`; `tie`, whether it shares the best score; `at_grid_edge` of the chosen one; `diverged`; `best`, the
@@ -61,15 +58,9 @@ def frame(results: Results) -> pd.DataFrame:
 
 
 def grid(results: Results, federation: str) -> Grid:
-    """One federation's selections as people read them.
+    """One federation's selections: a row per method, in the leaderboard's order, controls below.
 
-    Args:
-        results: The results.
-        federation: The federation.
-
-    Returns:
-        A row per method, in the leaderboard's order, controls below: every rate's validation score, the chosen one
-        marked, and the budget.
+    It holds every rate's validation score, the chosen one marked, and the budget.
     """
     table = frame(results)
     table = table[table["federation"] == federation]

@@ -107,15 +107,7 @@ class Look:
 
 
 def look(method: str, *, control: bool) -> Look:
-    """How a method is drawn.
-
-    Args:
-        method: The method's name.
-        control: Whether it is a control: grey and dotted.
-
-    Returns:
-        Its look.
-    """
+    """How a method is drawn; a control is grey and dotted."""
     if control:
         return Look(*_CONTROLS.get(method, ("#AAAAAA", "p")), line=(0, (1, 1.2)))
     if method in _COLOURS:
@@ -146,26 +138,13 @@ def handles(looks: Sequence[tuple[str, Look]]) -> list[Line2D]:
 
 
 def legend(figure: Figure, looks: Sequence[tuple[str, Look]]) -> None:
-    """One legend of methods below all panels.
-
-    Args:
-        figure: The figure.
-        looks: Title and look of each method.
-    """
+    """One legend of methods below all panels."""
     columns = legend_columns(figure.get_figwidth(), [title for title, _ in looks])
     figure.legend(handles=handles(looks), loc="outside lower center", ncols=columns)
 
 
 def save(figure: Figure, numbers: pd.DataFrame, *, pdf: Path, svg: Path, csv: Path) -> None:
-    """Save a figure and what it shows. Equal figures give equal files: no dates are written.
-
-    Args:
-        figure: The figure.
-        numbers: The plotted numbers.
-        pdf: Where the figure goes as PDF.
-        svg: Where it goes as SVG.
-        csv: Where the numbers go.
-    """
+    """Save a figure and the numbers that it shows. Equal figures give equal files: no dates are written."""
     with atomic(pdf) as temporary:
         figure.savefig(temporary, format="pdf", metadata={"CreationDate": None})
     with atomic(svg) as temporary:

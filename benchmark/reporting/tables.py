@@ -19,7 +19,7 @@ from benchmark.files import write_text
 from benchmark.job import GivenPath, run
 from benchmark.reporting.grid import Cell, Column, Grid, latex, markdown, measured
 from benchmark.reporting.inputs import MethodInfo, Results, load
-from benchmark.reporting.measure import Measure, over_seeds, rank_of, within
+from benchmark.reporting.measure import Measure
 from benchmark.reporting.origin import mark, origin_notes
 
 EDGE_NOTE = "† The chosen rate is the smallest or largest of the grid: a better one may lie outside."
@@ -82,14 +82,15 @@ def placed(low: float, high: float) -> Cell:
     return Cell(f"{low:.0f} to {high:.0f}" if low < high else f"{low:.0f}", low)
 
 
+def places_of(results: Results, method: str, federation: str = ALL) -> dict[str, float]:
+    """The same as a CSV file holds it."""
+    return dict(zip(("place_low", "place_high"), results.statistics.interval(method, "place", federation), strict=True))
+
+
 def gained(results: Results, method: str, gain: Measure | None, suffix: str = "") -> dict[str, float | str | None]:
     """A method's collaborative gain as a CSV file holds it, and over which row it is; columns end in a suffix."""
-    numbers = (None, None, None) if gain is None else (gain.number(), gain.low, gain.high)
-    named = dict(zip(("gain", "gain_low", "gain_high"), numbers, strict=True))
-    return {
-        f"{name}{suffix}": value
-        for name, value in (named | {"gain_over": results.comparison.alone.get(method)}).items()
-    }
+    columns = (gain or Measure(math.nan)).columns("gain", suffix=suffix, empty=gain is None)
+    return {**columns, f"gain_over{suffix}": results.comparison.alone.get(method)}
 
 
 def too_few(results: Results, federations: Iterable[str]) -> str:
@@ -120,63 +121,28 @@ def read_published(path: Path) -> pd.DataFrame:
 
 
 def rows(results: Results, federation: str, published: pd.DataFrame) -> list[Row]:
-    """The table's rows: ranked methods by average rank, then controls by name.
-
-    Args:
-        results: The results.
-        federation: The federation.
-        published: The published values.
-
-    Returns:
-        One row per method that there are runs of.
-    """
-    ranks = results.federation_ranks.T.get(federation, pd.Series(dtype=float))
-    interval = results.statistics.interval
+    """The table's rows, one per method that there are runs of: ranked ones by average rank, then controls by name."""
     here = published[published["federation"] == federation]
-    trained = {run["method"]["name"] for run in results.runs if run["federation"] == federation}
     found = []
-    for name in sorted(trained):
+    for name in sorted(results.trained(federation)):
         values = here[here["method"] == name].set_index("quantity")["value"]
         found.append(
             Row(
                 method=results.methods[name],
-                clients={
-                    c: within(results.score_of(federation, name, c), interval(name, "score", federation, c))
-                    for c in results.sites(federation)
-                },
-                mean=within(over_seeds(results.cells_of(federation, name)), interval(name, "mean", federation)),
-                corrected=within(
-                    over_seeds(results.cells_of(federation, name, corrected=True)),
-                    interval(name, "corrected_mean", federation),
-                ),
+                clients={client: results.score_of(federation, name, client) for client in results.sites(federation)},
+                mean=results.mean(federation, name),
+                corrected=results.mean(federation, name, corrected=True),
                 gain=results.gain(federation, name),
-                rank=within(rank_of(ranks, name), interval(name, "average_rank", federation)),
+                rank=results.rank(name, federation),
                 rate=results.rate(federation, name),
                 published={str(quantity): str(value) for quantity, value in values.items()},
             )
         )
-    return sorted(
-        found,
-        key=lambda row: (
-            row.method.control,
-            row.rank.missing,
-            row.rank.mean,
-            row.method.name,
-        ),
-    )
+    return sorted(found, key=lambda row: (row.method.control, row.rank.missing, row.rank.mean, row.method.name))
 
 
 def frame(results: Results, federation: str, published: pd.DataFrame) -> pd.DataFrame:
-    """The table as numbers with all their digits, for the CSV file.
-
-    Args:
-        results: The results.
-        federation: The federation.
-        published: The published values.
-
-    Returns:
-        One row per method. Where there is no number stands `missing` or `diverged`.
-    """
+    """The table as numbers with all their digits, for the CSV file; `missing` or `diverged` where there is none."""
     sites = results.sites(federation)
     return pd.DataFrame(
         [
@@ -193,16 +159,11 @@ def frame(results: Results, federation: str, published: pd.DataFrame) -> pd.Data
                 "mean_low": row.mean.low,
                 "mean_high": row.mean.high,
                 "mean_published": row.published.get("mean"),
-                "corrected_mean": None if row.corrected.missing else row.corrected.number(),
-                "corrected_mean_low": row.corrected.low,
-                "corrected_mean_high": row.corrected.high,
+                **row.corrected.columns("corrected_mean", empty=row.corrected.missing),
                 **(gained(results, row.method.name, row.gain) if results.comparison.alone else {}),
-                "average_rank": None if row.method.control else row.rank.number(),
-                "average_rank_low": row.rank.low,
-                "average_rank_high": row.rank.high,
+                **row.rank.columns("average_rank", empty=row.method.control),
                 "average_rank_published": row.published.get("average_rank"),
-                "place_low": results.statistics.interval(row.method.name, "place", federation)[0],
-                "place_high": results.statistics.interval(row.method.name, "place", federation)[1],
+                **places_of(results, row.method.name, federation),
                 "rate": row.rate.rstrip("†"),
                 "at_grid_edge": row.rate.endswith("†"),
             }
@@ -212,16 +173,7 @@ def frame(results: Results, federation: str, published: pd.DataFrame) -> pd.Data
 
 
 def grid(results: Results, federation: str, published: pd.DataFrame) -> Grid:
-    """The table as people read it.
-
-    Args:
-        results: The results.
-        federation: The federation.
-        published: The published values.
-
-    Returns:
-        The table, with its caption and notes.
-    """
+    """The table as people read it."""
     found, best = rows(results, federation, published), results.best(federation)
     ranked = [row for row in found if not row.method.control]
     corrected = federation in set(results.corrected["federation"])
@@ -263,16 +215,7 @@ def grid(results: Results, federation: str, published: pd.DataFrame) -> Grid:
 
 
 def caption(results: Results, federation: str, ranked: int) -> str:
-    """What the table shows and how it was measured.
-
-    Args:
-        results: The results.
-        federation: The federation.
-        ranked: Number of ranked methods.
-
-    Returns:
-        A few sentences.
-    """
+    """What the table shows and how it was measured."""
     manifest, seeds = results.manifests[federation], ", ".join(map(str, results.seeds))
     spread = "mean ± standard deviation over seeds" if len(results.seeds) > 1 else "one seed"
     parts = [

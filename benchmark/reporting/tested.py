@@ -34,14 +34,9 @@ ClientTests = dict[str, dict[str, ClientTest]]
 
 
 def client_tests(results: Results) -> ClientTests:
-    """The test set of every client.
+    """The test set of every client, by federation and client, and by the name that draws share.
 
-    Args:
-        results: The results.
-
-    Returns:
-        By federation and client, and by the name that draws share; without clients where nothing was tested. All models
-        of a client were tested on the same samples.
+    There are no clients where nothing was tested. All models of a client were tested on the same samples.
     """
     found: ClientTests = {federation: {} for federation in (*results.federations, *results.drawn)}
     for federation, own in found.items():
@@ -56,16 +51,9 @@ def client_tests(results: Results) -> ClientTests:
 
 
 def confusions(results: Results, federation: str, method: str) -> dict[str, Floats]:
-    """What a method takes each class for, on every client that was tested.
+    """What a method takes each class for, by client that was tested, over all seeds; empty where the task has none.
 
-    Args:
-        results: The results.
-        federation: The federation.
-        method: The method.
-
-    Returns:
-        By client, samples of each class (row) by the class that they were taken for (column), (C, C), over all seeds;
-        empty where the task has no confusions.
+    Samples of each class (row) by the class that they were taken for (column), (C, C).
     """
     task = results.task(federation)
     found: dict[str, Floats] = {}
@@ -78,11 +66,6 @@ def confusions(results: Results, federation: str, method: str) -> dict[str, Floa
 
 def stated(results: Results, federation: str, method: str) -> dict[str, Floats]:
     """How sure a method is of each of its predictions, and whether it is right.
-
-    Args:
-        results: The results.
-        federation: The federation, of images that are classified.
-        method: The method.
 
     Returns:
         By client, of n predictions over all seeds, (n, 2): the largest probability, and 1 where the class that has it

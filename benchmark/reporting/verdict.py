@@ -45,14 +45,7 @@ class Verdict:
 
 
 def verdict(results: Results) -> Verdict | None:
-    """The verdict.
-
-    Args:
-        results: The results, with their statistics.
-
-    Returns:
-        The verdict; None where no method has an average rank.
-    """
+    """The verdict, from results with their statistics; None where no method has an average rank."""
     ranks = results.overall.dropna()
     ranked = [name for name in results.order if name in ranks]
     if not ranked:
@@ -85,15 +78,7 @@ def verdict(results: Results) -> Verdict | None:
 
 
 def evidence(results: Results, tested: ClientTests) -> list[str]:
-    """What the verdict rests on, a sentence for each kind of evidence.
-
-    Args:
-        results: The results.
-        tested: The test sets.
-
-    Returns:
-        The sentences: how much was tested, how often it was trained, how small classes are.
-    """
+    """What the verdict rests on, a sentence for each: how much was tested, how often trained, how small classes are."""
     held = {name: own for name, own in tested.items() if name not in results.comparison.draw_of}
     clients = [one for own in held.values() for one in own.values()]
     parts = [int(n) for one in clients if one.support is not None for n in one.support if n]

@@ -38,7 +38,7 @@ class Classification(Task):
     score_name = "balanced_accuracy"
     bounds = (0.0, 1.0)
     counted = ("hit", "predicted", "true")
-    figures = ("labels", "confusion")
+    figures = ("labels", "confusion", "reliability")
     parts = Parts("recall", "sensitivity", share=True)
     measures: ClassVar[Mapping[str, str]] = {
         "accuracy": "the share of images that are right",

@@ -109,10 +109,10 @@ class Segmentation(Task):
     def augment(
         self, images: "Tensor", targets: "Tensor", settings: Any, draws: "Tensor", dtype: "torch.dtype"
     ) -> "tuple[Tensor, Tensor]":
-        """Maps are mirrored and turned as their images are, pixel by pixel; brightness and contrast pass them by."""
+        """Maps move as their images do, by the nearest pixel; what changes values alone passes them by."""
         from benchmark.data.augmentation import augment, moved
 
-        maps = moved(targets.unsqueeze(-1), settings, draws).squeeze(-1)
+        maps = moved(targets.unsqueeze(-1), settings, draws, labels=True).squeeze(-1)
         return augment(images, settings, draws, dtype), maps
 
     def loss(self, prediction: "Tensor", target: "Tensor", priors: "Mapping[str, Tensor]") -> "Tensor":

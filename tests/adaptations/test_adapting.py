@@ -1,7 +1,9 @@
 """Mixtures of experts against what they stand for, and what adapting to images moves."""
 
 import math
+import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -200,6 +202,19 @@ def test_a_bank_that_cannot_be_mixed_is_one_line() -> None:
         Bank.of(engine(method("fedit"), named), state)
     with pytest.raises(ConfigError, match=r"^there is no adaptation nrm; did you mean norm\?$"):
         adaptation_file("nrm")
+
+
+def test_the_example_of_the_docs_keeps_the_contract(tmp_path: Path) -> None:
+    """As it stands there, on both networks; and all that an adaptation can say is in the table behind it."""
+    text = (ROOT / "docs/methods.md").read_text(encoding="utf-8")
+    own = text.partition("## An adaptation of your own")[2].partition("\n## ")[0]
+    (example,) = re.findall(r"```python\n(.*?)```", own, re.DOTALL)
+    path = tmp_path / "weighed.py"
+    path.write_text(example, encoding="utf-8")
+    for network in BUILDS.values():
+        assert {found.word for found in outcomes(Serving(path, {}, network, "iop_fl"), RULES)} == {"ok"}
+    said = {name for name in (*vars(Adaptation), *Adaptation.__annotations__) if not name.startswith("_")}
+    assert {name for name in said - {"title", "paper"} if f"`{name}" not in own} == set()
 
 
 HEAD = '"""Mine."""\n\nfrom benchmark.adaptation import Adaptation, COMMON, entropy\n'

@@ -22,6 +22,7 @@ from benchmark.job import run
 from benchmark.models.sam import CODE
 from benchmark.models.sam_pretrain import random
 from benchmark.plan import Plan
+from tests.data.scanned import kits
 from tests.methods.test_sam import SMALL
 from tests.models.test_fetch import ARGUMENTS, checkpoint
 
@@ -135,6 +136,27 @@ def test_archive_that_waits_to_be_unpacked(doctor: Callable[..., tuple[int, str]
     assert "copy/ham10000_images.tar waits to be unpacked" in said
 
 
+def test_volumes_that_are_not_yet_cut(doctor: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
+    """They are there, and that a run has yet to make images of them is no lack; an absent client is one."""
+    own = kits(tmp_path / "own")
+    status, said = doctor({"fed_kits19": {"source": str(own)}})
+    assert state(said, "fed_kits19") == "unverified"
+    assert "18 volumes" in said
+    assert f"{own}; not yet cut into slices, which a run does" in said
+    assert "of 30081" not in said
+    for number in range(3):
+        shutil.rmtree(own / f"data/case_{20 + number:05}")
+    status, said = doctor({"fed_kits19": {"source": str(own)}})
+    assert (status, state(said, "fed_kits19")) == (1, "partial")
+    assert "15 volumes" in said
+    assert "no image of clients 2; a run goes without them" in said
+    (own / "data/case_00011/imaging.nii.gz").unlink()
+    _, said = doctor({"fed_kits19": {"source": str(own)}})
+    assert state(said, "fed_kits19") == "partial"
+    assert "? of 30081" in said
+    assert "1 volumes of client 1 are missing" in said
+
+
 def test_source_that_does_not_exist(doctor: Callable[..., tuple[int, str]]) -> None:
     _, said = doctor({"fed_ham10000": {"source": "nowhere"}})
     assert state(said, "fed_ham10000") == "missing"
@@ -212,7 +234,7 @@ def _without_its_code(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     [
         (SMALL, _another_sam, "there is no vision_encoder.layers.0"),
         ({**SMALL, "encoder_depth": 1}, dict, "there is no vision_encoder.layers.1"),
-        ({**SMALL, "encoder_width": 16}, dict, "has the shape (16,), but this network's has (8,)"),
+        ({**SMALL, "encoder_width": 16}, dict, "has the shape (16,); expected (8,)"),
         (SMALL, _without_a_tensor, "there is no vision_encoder.neck.conv1.weight"),
         (SMALL, _without_its_code, f"there is no {CODE}"),
     ],

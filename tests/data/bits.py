@@ -13,8 +13,9 @@ import pandas as pd
 import torch
 
 from benchmark import exact
-from benchmark.config import FederationSettings
+from benchmark.config import AugmentationSettings, FederationSettings
 from benchmark.data import augmentation
+from benchmark.data.changes import NUMBERS, changed
 from benchmark.data.drawn_source import draw_source
 from benchmark.data.pack import pack
 from benchmark.data.prepare import prepare
@@ -46,7 +47,7 @@ def arithmetic() -> Iterator[tuple[str, Any]]:
 
 
 def training() -> Iterator[tuple[str, Any]]:
-    """What a run draws: first values of leaves, orders of images, and their random numbers."""
+    """What a run draws: first values of leaves, orders of images, their random numbers, and further changes."""
     sites = [lora.Site("blocks.0.attn.q", 0, 96, 96)]
     leaves: list[Leaf] = [*Linear(96, 8, 0.02).leaves("head"), *Linear(7, 3, 0.02).leaves("odd")]
     leaves += [leaf for kind in ("kaiming", "gaussian") for leaf in lora.leaves(kind, sites, 4, kind)]
@@ -55,6 +56,11 @@ def training() -> Iterator[tuple[str, Any]]:
             yield f"{leaf.name} {dtype}", initial(leaf, 0, dtype).numpy()
     yield "order", torch.randperm(1000, generator=generator(0, "order")).numpy()
     yield "changes", augmentation.draws(1000, generator(0, "changes")).numpy()
+    further = AugmentationSettings(turn=15, gamma=(0.5, 3.5), erase=(0.02, 0.05), others=10)
+    levels = torch.randint(256, (200, 33, 40, 3), generator=generator(0, "levels"), dtype=torch.uint8)
+    drawn = torch.rand(200, NUMBERS, generator=generator(0, "further changes"), dtype=torch.float64)
+    yield "further changes", changed(levels, further, drawn).numpy()
+    yield "further changes of labels", changed(levels, further, drawn, labels=True).numpy()
     yield "dropout", torch.randint(2**62, (1000,), generator=generator(0, "dropout")).numpy()
 
 

@@ -61,10 +61,12 @@ def test_an_index_of_other_sites_or_columns_is_refused(tmp_path: Path) -> None:
     dataset, folder = find("retinal_vessels"), vessels(tmp_path / "vessels")
     rows = pd.read_csv(folder / "index.csv", dtype=str)
     rows.replace({"site": {"HRF": "IOSTAR"}}).to_csv(folder / "index.csv", index=False)
-    with pytest.raises(DataError, match="sites that are none: IOSTAR; there are DRIVE, CHASE_DB1, STARE, HRF"):
+    with pytest.raises(
+        DataError, match=r"index\.csv, line \d+ .*: site is 'IOSTAR', expected one of DRIVE, CHASE_DB1, STARE, HRF"
+    ):
         dataset.index(folder, "patient_disjoint", 0)
     rows.drop(columns="patient").to_csv(folder / "index.csv", index=False)
-    with pytest.raises(DataError, match="has no column patient"):
+    with pytest.raises(DataError, match="no column patient; it has site, name, split"):
         dataset.index(folder, "patient_disjoint", 0)
     with pytest.raises(DataError, match=r"nothing is downloaded: set `federations\.retinal_vessels\.source`"):
         dataset.prepare(Request(tmp_path / "none"))

@@ -11,6 +11,8 @@ from benchmark.federation import costs
 from benchmark.federation.client import Lane, LocalTraining, Pass
 from benchmark.federation.engine import Engine
 from benchmark.federation.step import Held
+from benchmark.leaf import Leaves
+from benchmark.method import Batch, Method, Output
 from benchmark.models import attention
 from tests.federation.small import ARGUMENTS, CLASSES, LANES, METHODS, TRAINING, client, engine, method
 
@@ -104,6 +106,27 @@ def test_predicted_memory_is_enough_and_not_far_too_much(
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         local.train(ours.clients[0], held, Pass(ours.model.method.phases(0)[0], "pass", 0, 1), lanes)
     assert 1 < len(lanes) * costs.lane_memory(ours) / sum(saved.values()) < most
+
+
+class Helped(Method):
+    """FedAvg whose loss asks for a trace, in a helper of its own."""
+
+    title = "Helped"
+
+    def loss(self, batch: Batch, params: Leaves, start: Leaves, memory: Leaves) -> Tensor:
+        return batch.task_loss(self._output(batch, params))
+
+    def _output(self, batch: Batch, params: Leaves) -> Output:
+        asked = {"trace": True}
+        return batch(params, **asked)
+
+
+def test_a_loss_that_asks_for_a_trace_in_a_helper_is_predicted_with_it() -> None:
+    """More than the same method without, and by what the network says of a trace."""
+    plain, helped = engine(method("fedit")), engine(Helped())
+    network, images, every = plain.model.network, TRAINING.batch_size, plain.model.leaves.values()
+    trace = network.step_bytes(images, every, 1) - network.step_bytes(images, every, 0)
+    assert costs.lane_memory(helped) - costs.lane_memory(plain) == trace > 0
 
 
 def test_clients_side_by_side_share_the_memory() -> None:

@@ -35,7 +35,10 @@ COUNTS: dict[str, list[Any]] = {
         {"optimiser": {"momentum": 0.5}},
         {"precision": "float64"},
     ],
-    "augmentation": [{"flip": False}, {"rotate": False}, {"brightness": 0.5}, {"contrast": 0.5}],
+    "augmentation": [
+        *({"flip": False}, {"rotate": False}, {"brightness": 0.5}, {"contrast": 0.5}, {"half": True}),
+        *({"turn": 15}, {"gamma": (0.5, 2.0)}, {"erase": (0.0, 0.1)}, {"others": 2}),
+    ],
     "evaluate_every": [2],
 }
 """Other values of every setting that determines a result."""
@@ -84,7 +87,9 @@ def test_every_hash_counts(name: str) -> None:
 
 
 def test_rounds_count_where_the_rate_follows_a_schedule_over_them() -> None:
-    for optimiser, counts in (({}, False), ({"schedule": "cosine"}, True), ({"warmup": 3}, True)):
+    """But not where that has a length of its own: a longer run goes on with it."""
+    longer = {"schedule": "cosine", "decay_rounds": 200}
+    for optimiser, counts in (({}, False), ({"schedule": "cosine"}, True), ({"warmup": 3}, True), (longer, False)):
         few = changed("training", {"optimiser": optimiser})
         many = few.model_copy(update={"rounds": few.rounds + 1})
         assert (key(few, CLIENTS, HASHES, LANE) != key(many, CLIENTS, HASHES, LANE)) is counts

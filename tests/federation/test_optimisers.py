@@ -76,9 +76,13 @@ def test_schedules_follow_their_formulas() -> None:
         assert [optimisers.factor(settings, step, 10) for step in range(10)] == pytest.approx(warm + after, abs=1e-15)
 
 
-def test_a_schedule_runs_over_all_rounds_of_a_client() -> None:
-    """Linear decay: a round's steps are plain SGD's at the falling rates, which the last of 2 x 2 steps ends at 1/4."""
-    schedule = OptimiserSettings(schedule="polynomial")
+@pytest.mark.parametrize("decay_rounds", [None, 2, 5])
+def test_a_schedule_runs_over_all_rounds_of_a_client_or_over_more(decay_rounds: int | None) -> None:
+    """Linear decay: a round's steps are plain SGD's at the falling rates, which the last of 2 x 2 steps ends at 1/4.
+
+    Over five rounds of two steps, of which two are trained, it ends at 7/10.
+    """
+    schedule = OptimiserSettings(schedule="polynomial", decay_rounds=decay_rounds)
     training = TRAINING.model_copy(update={"optimiser": schedule})
     seen: list[float] = []
     ours = engine(method("fedit"), [client("north", 13)], training=training, rounds=2)
@@ -91,7 +95,7 @@ def test_a_schedule_runs_over_all_rounds_of_a_client() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(optimisers.SGD, "step", look)
         train(ours, [Lane("1e-1", 0)], 2)
-    assert seen == pytest.approx([0.1, 0.075, 0.05, 0.025])
+    assert seen == pytest.approx([0.1 * (1 - s / (2 * (decay_rounds or 2))) for s in range(4)])
 
 
 @pytest.mark.parametrize("name", ["adam", "sgd"])
@@ -134,6 +138,7 @@ def test_what_is_kept_is_the_clients_own() -> None:
         ({"amsgrad": True}, "`amsgrad` is a setting of adam and adamw, not of sgd"),
         ({"name": "adam", "momentum": 0.9}, "`momentum` is a setting of sgd; adam has `betas`"),
         ({"name": "adam", "betas": (0.9, 1.0)}, "allowed are numbers from 0 and below 1"),
+        ({"decay_rounds": 200}, "`decay_rounds` is a setting of the schedules cosine and polynomial, not of constant"),
     ],
 )
 def test_settings_that_an_optimiser_lacks_are_refused(settings: dict[str, Any], said: str) -> None:

@@ -3,14 +3,12 @@
 A newcomer's file is tested here without a test being written.
 """
 
-import functools
-
 import pytest
 
+from benchmark.contract.another import once
+from benchmark.contract.federation import engine
 from benchmark.contract.rules import RULES, Rule
-from benchmark.contract.trial import Trial
-from benchmark.methods import method_file
-from tests.federation.small import METHODS, ROOT
+from tests.federation.small import METHODS
 from tests.reference import methods as reference
 
 
@@ -19,14 +17,8 @@ from tests.reference import methods as reference
 @pytest.mark.parametrize("name", METHODS)
 def test_a_method_keeps_the_contract(name: str, rule: Rule) -> None:
     """What is a hint for an author is a fault of a published method: one that has a plain reference."""
-    remark = rule.run(trial(name))
+    remark = rule.run(once(name, engine))
     if remark is None:
         return
     assert remark.word == "skipped" or not hasattr(reference, name), remark.text
     pytest.skip(remark.text)
-
-
-@functools.cache
-def trial(name: str) -> Trial:
-    """One method's training, the same for all rules."""
-    return Trial(ROOT / method_file(name), {})

@@ -1,14 +1,13 @@
 """Every method keeps the contract where masks are predicted: by a vision transformer's patches, and by a U-Net."""
 
-import functools
 from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
+from benchmark.contract.another import once
 from benchmark.contract.federation import clients, engine, transformer
 from benchmark.contract.rules import RULES, Rule
-from benchmark.contract.trial import Trial
 from benchmark.federation import methods
 from benchmark.federation.client import ClientData, Samples
 from benchmark.federation.engine import Engine
@@ -69,17 +68,11 @@ KINDS = [
 CASES = [*(("patches", name) for name in KINDS), *(("unet", name) for name in KINDS if whole(name))]
 
 
-@functools.cache
-def trial(build: str, name: str) -> Trial:
-    """One method's training, the same for all rules."""
-    return Trial(ROOT / method_file(name), {}, BUILDS[build])
-
-
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name.replace(" ", "_"))
 @pytest.mark.parametrize(("build", "name"), CASES)
 def test_a_method_keeps_the_contract(build: str, name: str, rule: Rule) -> None:
     """All rules of the contract, as where classes are predicted."""
-    remark = rule.run(trial(build, name))
+    remark = rule.run(once(name, BUILDS[build]))
     if remark is not None:
         assert remark.word == "skipped", remark.text
         pytest.skip(remark.text)

@@ -1,22 +1,21 @@
 """SAM's rows, and the other methods on SAM's leaves, keep the contract; what the rows train and send is the paper's."""
 
-import functools
 from collections.abc import Sequence
 
 import pytest
 
 from benchmark.config import LoraSettings
+from benchmark.contract.another import once
 from benchmark.contract.federation import engine
 from benchmark.contract.rules import RULES, Rule
-from benchmark.contract.trial import Trial
 from benchmark.federation.client import ClientData
 from benchmark.federation.engine import Engine
 from benchmark.method import Method
-from benchmark.methods import discovered, method_file
+from benchmark.methods import discovered
 from benchmark.models import sam
 from benchmark.models.sam import Sam
 from benchmark.models.sam_pretrain import random
-from tests.federation.small import ROOT, SIZE
+from tests.federation.small import SIZE
 from tests.methods.test_masks import TASK, hospitals
 
 SMALL = {
@@ -32,24 +31,20 @@ SMALL = {
 OTHERS = ["feddpa_t", "fedopal_r"]
 
 
-@functools.cache
-def trial(name: str) -> Trial:
-    """One method's training, the same for all rules."""
-
-    def build(method: Method, own: Sequence[ClientData] | None) -> Engine:
-        body, head = sam.build("sam_tiny", SMALL, TASK.outputs, SIZE)
-        tensors = random("sam_tiny", SMALL, seed=0)
-        network = Sam(body, head, sam.fill(body, tensors), LoraSettings(targets=["q", "v"], rank=2, alpha=2))
-        return engine(method, own or hospitals(), task=TASK, network=network)
-
-    return Trial(ROOT / method_file(name), {}, build)
+def build(method: Method, own: Sequence[ClientData] | None) -> Engine:
+    """A small SAM with drawn weights. The same function for all methods, so that what they are compared with is too."""
+    body, head = sam.build("sam_tiny", SMALL, TASK.outputs, SIZE)
+    network = Sam(
+        body, head, sam.fill(body, random("sam_tiny", SMALL, seed=0)), LoraSettings(targets=["q", "v"], rank=2, alpha=2)
+    )
+    return engine(method, own or hospitals(), task=TASK, network=network)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name.replace(" ", "_"))
 @pytest.mark.parametrize("name", [*discovered().groups["sam"], *OTHERS])
 def test_a_method_keeps_the_contract(name: str, rule: Rule) -> None:
     """All rules of the contract, as where classes are predicted."""
-    remark = rule.run(trial(name))
+    remark = rule.run(once(name, build))
     if remark is not None:
         assert remark.word == "skipped", remark.text
         pytest.skip(remark.text)

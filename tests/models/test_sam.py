@@ -328,7 +328,31 @@ def test_only_the_listed_leaves_of_the_head_are_fresh(original: SamModel, weight
         (lambda t: t.pop("mask_decoder.upscale_conv2.bias"), "there is no mask_decoder.upscale_conv2.bias"),
         (
             lambda t: t.update({"vision_encoder.neck.conv1.weight": torch.ones(2, 2, 1, 1)}),
-            "vision_encoder.neck.conv1.weight has the shape",
+            "vision_encoder.neck.conv1.weight has the shape (2, 2, 1, 1); expected (64, 24, 1, 1)",
+        ),
+        (
+            lambda t: t.update({"mask_decoder.upscale_conv1.weight": torch.ones(64, 8, 2, 2)}),
+            "mask_decoder.upscale_conv1.weight has the shape (64, 8, 2, 2); expected (64, 16, 2, 2)",
+        ),
+        (
+            lambda t: t.update({"mask_decoder.upscale_layer_norm.bias": torch.ones(8)}),
+            "mask_decoder.upscale_layer_norm.bias has the shape (8,); expected (16,)",
+        ),
+        (
+            lambda t: t.update({"shared_image_embedding.positional_embedding": torch.ones(2, 128)}),
+            "shared_image_embedding.positional_embedding has the shape (2, 128); expected (2, 32)",
+        ),
+        (
+            lambda t: t.update({"vision_encoder.pos_embed": torch.ones(2, 4, 4, 24)}),
+            "vision_encoder.pos_embed has the shape (2, 4, 4, 24); expected (1, 8, 8, 24)",
+        ),
+        (
+            lambda t: t.update({"vision_encoder.layers.1.attn.rel_pos_h": torch.ones(7, 5)}),
+            "vision_encoder.layers.1.attn.rel_pos_h has the shape (7, 5); expected (",
+        ),
+        (  # Its windows are of another size: no image's size mends that.
+            lambda t: t.update({"vision_encoder.layers.0.attn.rel_pos_h": torch.ones(7, 12)}),
+            "vision_encoder.layers.0.attn.rel_pos_h has the shape (7, 12); expected (5, 12)",
         ),
     ],
 )

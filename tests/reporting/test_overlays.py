@@ -35,10 +35,11 @@ def counted(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
     return np.array([[(a & b).sum(), a.sum(), b.sum()] for c in range(3) for a, b in [(predicted == c, true == c)]])
 
 
-@pytest.fixture
-def tree(tmp_path: Path) -> synthetic.Tree:
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> synthetic.Tree:
     """Results of a segmentation: two hospitals, five cases each of two slices, the second of which is half empty."""
-    tree = synthetic.write(tmp_path / "results", federations={"toy_volumes": (CLASSES, ["0", "1"])}, diverged=())
+    folder = tmp_path_factory.mktemp("results")
+    tree = synthetic.write(folder, federations={"toy_volumes": (CLASSES, ["0", "1"])}, diverged=())
     for folder in tree.runs:
         task = {"name": "segmentation", "score": "dice", "higher_is_better": True}
         write_json(folder / "run.json", {**read_json(folder / "run.json"), "task": task})

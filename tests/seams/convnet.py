@@ -60,9 +60,13 @@ class ConvNet(Composed):
             body.load_state_dict(load_file(setup.weights), strict=False)
         return cls(setup.task, body)
 
-    def predicted(self, made: Tensor, params: Leaves, heads: Mix) -> tuple[Tensor, Tensor]:
-        """The head sees the features, which are the means over all places."""
-        return weighted(lambda name: self.head(params, name, made), heads), made
+    def features(self, made: Tensor) -> Tensor:
+        """The means over all places."""
+        return made
+
+    def predicted(self, made: Tensor, params: Leaves, heads: Mix) -> Tensor:
+        """The head sees the features."""
+        return weighted(lambda name: self.head(params, name, made), heads)
 
     def step_bytes(self, images: int, leaves: Collection[Leaf], traced: int = 0) -> int:
         """Far too much, which is no harm."""

@@ -1,6 +1,5 @@
 """Methods keep their contract on a task and a network that nothing else in the project knows."""
 
-import functools
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -8,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from benchmark.contract.another import once
 from benchmark.contract.federation import clients, engine, transformer
 from benchmark.contract.rules import RULES, Rule
-from benchmark.contract.trial import Trial
 from benchmark.federation import methods
 from benchmark.federation.client import ClientData, Lane
 from benchmark.federation.engine import Engine
@@ -80,17 +79,11 @@ CASES = [
 ]
 
 
-@functools.cache
-def trial(build: str, name: str) -> Trial:
-    """One method's training, the same for all rules."""
-    return Trial(ROOT / method_file(name), {}, BUILDS[build])
-
-
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name.replace(" ", "_"))
 @pytest.mark.parametrize(("build", "name"), CASES)
 def test_a_method_keeps_the_contract(build: str, name: str, rule: Rule) -> None:
     """All rules of the contract, as on the task and the network of the published rows."""
-    remark = rule.run(trial(build, name))
+    remark = rule.run(once(name, BUILDS[build]))
     if remark is not None:
         assert remark.word == "skipped", remark.text
         pytest.skip(remark.text)

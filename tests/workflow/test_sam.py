@@ -13,7 +13,7 @@ from tests.workflow.conftest import SMALL as BASE
 from tests.workflow.conftest import Project, copy_code
 
 pytestmark = pytest.mark.workflow
-ROWS = ["flap_sam", "fedsa_lora", "sam_full", "sam_head"]
+ROWS = ["flap_sam", "sam_full", "sam_head"]
 SAM = {
     **BASE,
     "name": "sam",

@@ -212,11 +212,7 @@ class FedIsic2019(Dataset):
 
 def _download(folder: Path) -> RawImages:
     """Fetch the challenge's archive, the lesions, and FLamby's split unless FLamby is installed."""
-    if not (folder / flamby.SPLIT).is_file():
-        if split := flamby.installed(f"{flamby.SCRIPTS}/{flamby.SPLIT}"):
-            _copy(split, folder / flamby.SPLIT)
-        else:
-            download(Wanted([flamby.SPLIT_ADDRESS], sha256=flamby.SPLIT_HASH), folder / flamby.SPLIT)
+    flamby.bring(f"{flamby.SCRIPTS}/{flamby.SPLIT}", flamby.SPLIT_HASH, folder / flamby.SPLIT)
     download(Wanted([f"{ARCHIVE}/{METADATA}"]), folder / METADATA)
     return RawImages(download(Wanted([f"{ARCHIVE}/{flamby.RAW}.zip"]), folder / f"{flamby.RAW}.zip"))
 

@@ -22,7 +22,6 @@ from benchmark.files import atomic
 
 METADATA = "metadata_tiny.csv"
 PACKAGED = f"flamby/datasets/fed_ixi/metadata/{METADATA}"
-METADATA_ADDRESS = f"https://raw.githubusercontent.com/owkin/FLamby/{flamby.COMMIT}/{PACKAGED}"
 METADATA_HASH = "ad3a677659b162f48c5509e9c16a36d35a75f50b0cfb1461bbb183a1e9f61c46"
 ADDRESS = "https://data.mendeley.com/public-api/zip/7kd5wj7v7p/download/3"
 """Of the archive. It has moved more than once: `mirrors` in the configuration are tried after it."""
@@ -87,9 +86,7 @@ class FedIxi(Scans):
         folder, ours = request.folder, _ours(request)
         try:
             archive = download(Wanted([ADDRESS, *request.mirrors]), folder / f"{FOLDER}.zip")
-            table = flamby.installed(PACKAGED) or download(
-                Wanted([METADATA_ADDRESS], sha256=METADATA_HASH), folder / METADATA
-            )
+            table = flamby.bring(PACKAGED, METADATA_HASH, folder / METADATA)
         except DownloadError as error:
             raise DataError(f"{error}; {self.wanted()}") from None
         # The archive's hash is not published: its files are counted, and only then it takes its name.
@@ -107,13 +104,15 @@ class FedIxi(Scans):
 
     def _rows(self, place: Path) -> dict[int, tuple[str, str]]:
         """FLamby's table: by patient's number, the hospital and the split."""
-        file = flamby.beside(place, PACKAGED, METADATA_ADDRESS)
+        file = flamby.beside(place, PACKAGED)
         rows = read_rows(file, ["Patient ID", "Manufacturer", "Split"])
         sites = positions(rows["Manufacturer"], [client.id for client in self.clients], file)
         positions(rows["Split"], ["train", "test"], file)
         numbers = pd.to_numeric(rows["Patient ID"], errors="coerce")
         if numbers.isna().any() or numbers.duplicated().any():
-            raise DataError(f"{file}: Patient ID must be a number, each once; fetch it from {METADATA_ADDRESS}")
+            raise DataError(
+                f"{file}: Patient ID must be a number, each once; fetch it from {flamby.ADDRESS}/{PACKAGED}"
+            )
         names = [self.clients[site].name for site in sites]
         return dict(zip(numbers.astype(int), zip(names, rows["Split"], strict=True), strict=True))
 

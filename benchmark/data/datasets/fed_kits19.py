@@ -5,7 +5,6 @@ patients of the six sites that have ten or more, with a split of its own. Its sp
 its readers is needed. Images are on the hub, masks in the challenge's own repository.
 """
 
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -18,11 +17,9 @@ from benchmark.data.disk import require_space
 from benchmark.data.download import DownloadError, Wanted, download
 from benchmark.data.scans import Scan, Scans
 from benchmark.data.volumes import Case
-from benchmark.files import atomic
 
 SPLIT = "thresholded_sites.csv"
 PACKAGED = f"flamby/datasets/fed_kits19/metadata/{SPLIT}"
-SPLIT_ADDRESS = f"https://raw.githubusercontent.com/owkin/FLamby/{flamby.COMMIT}/{PACKAGED}"
 SPLIT_HASH = "bc30414fe1fcb53dcc74cc8bf4904c3bea381df77c7afcab4233eb9edc9855d3"
 
 IMAGES, REVISION = "neheller/KiTS-Challenge-Imaging", "65f1f295"
@@ -101,10 +98,7 @@ class FedKits19(Scans):
         self.require_licence(request)
         place = _ours(request)
         try:
-            if (own := flamby.installed(PACKAGED)) and not (place / SPLIT).is_file():
-                with atomic(place / SPLIT) as path:
-                    shutil.copyfile(own, path)
-            download(Wanted([SPLIT_ADDRESS], sha256=SPLIT_HASH), place / SPLIT)
+            flamby.bring(PACKAGED, SPLIT_HASH, place / SPLIT)
             names = self._rows(place)["case"].tolist()
             images = hub.listed(IMAGES, REVISION, "images", ".nii.gz")
             if lacking := [name for name in names if f"images/{name}.nii.gz" not in images]:
@@ -124,12 +118,13 @@ class FedKits19(Scans):
 
     def _rows(self, place: Path) -> pd.DataFrame:
         """FLamby's split: case, client, split."""
-        file = flamby.beside(place, PACKAGED, SPLIT_ADDRESS)
+        file = flamby.beside(place, PACKAGED)
         rows = read_rows(file, ["case_ids", "site_ids", "train_test_split"])
         sites = positions(rows["site_ids"], [client.id for client in self.clients], file)
         part = positions(rows["train_test_split"], ["train", "test"], file)
         if (twice := rows["case_ids"].duplicated()).any():
-            raise DataError(f"{file}: lists {some(rows.loc[twice, 'case_ids'])} again; fetch it from {SPLIT_ADDRESS}")
+            again = some(rows.loc[twice, "case_ids"])
+            raise DataError(f"{file}: lists {again} again; fetch it from {flamby.ADDRESS}/{PACKAGED}")
         return pd.DataFrame(
             {"case": rows["case_ids"], "client": sites.astype(str), "split": part.map({0: "train", 1: "test"})}
         )

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import pandas as pd
 
-from benchmark.data.dataset import Client, DataError, Dataset, Licence, Request, present, some
+from benchmark.data.dataset import Client, DataError, Dataset, Licence, Request, positions, present, read_rows
 from benchmark.data.extract import extract
 
 ARCHIVE, INDEX = "retinal_vessels.tar", "index.csv"
@@ -61,21 +61,19 @@ class RetinalVessels(Dataset):
                 f"{INDEX} and, beside it, images/ and masks/ or {ARCHIVE}"
             )
         # The index is read where it stands: what it says may be mended without unpacking anew.
-        _rows(source)
+        read_rows(source / INDEX, COLUMNS)
         extract(source / ARCHIVE, _unpacked(request))
         (_unpacked(request) / INDEX).write_bytes((source / INDEX).read_bytes())
         return _unpacked(request)
 
     def index(self, root: Path, protocol: str, split_seed: int) -> pd.DataFrame:
         """The rows of `index.csv`; both eyes of a child of CHASE_DB1 are one group."""
-        rows = _rows(root)
-        sites = {client.name: client.id for client in self.clients}
-        if unknown := sorted(set(rows["site"]) - set(sites)):
-            raise DataError(f"{root / INDEX}: sites that are none: {some(unknown)}; there are {', '.join(sites)}")
+        rows = read_rows(root / INDEX, COLUMNS)
+        sites = positions(rows["site"], [client.name for client in self.clients], root / INDEX)
         table = pd.DataFrame(
             {
                 "sample": rows["name"],
-                "client": rows["site"].map(sites),
+                "client": sites.astype(str),
                 "group": rows["site"] + "/" + rows["patient"],
                 "split": rows["split"],
                 "path": "images/" + rows["name"] + ".jpg",
@@ -83,18 +81,6 @@ class RetinalVessels(Dataset):
             }
         )
         return present(table, root, self.name)
-
-
-def _rows(root: Path) -> pd.DataFrame:
-    """The index, as text."""
-    file = root / INDEX
-    try:
-        rows = pd.read_csv(file, dtype=str)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{file}: cannot be read ({error}); it lists {', '.join(COLUMNS)}") from None
-    if lacking := [name for name in COLUMNS if name not in rows]:
-        raise DataError(f"{file}: has no column {', '.join(lacking)}")
-    return rows
 
 
 def _unpacked(request: Request) -> Path:

@@ -1,7 +1,7 @@
 """Toy lesions: drawn dermoscopy in Fed-ISIC2019's format, with its label counts, for runs without a download.
 
-Every client has the real client's share of every class, so that the label shift and the sizes are the real
-ones; or a milder form of both (`evenness`), where few images shall do. The files are read by Fed-ISIC2019's code.
+Clients have the real clients' shares of images and of every class; with `evenness` both are milder, for runs with few
+images, in which a rare class would have one image. The files are read by Fed-ISIC2019's code.
 """
 
 import math
@@ -14,7 +14,7 @@ import pandas as pd
 from PIL import Image
 from tqdm import tqdm
 
-from benchmark.data.dataset import Client, DataError, Licence, Option
+from benchmark.data.dataset import Client, DataError, Option
 from benchmark.data.datasets.fed_isic2019 import CLASSES, SPLIT_FILES, FedIsic2019
 from benchmark.data.drawn import Drawn
 from benchmark.data.drawn_lesion import draw_lesion
@@ -43,7 +43,6 @@ class ToyLesions(Drawn, FedIsic2019):
     name: ClassVar[str] = "toy_lesions"
     title: ClassVar[str] = "Toy lesions"
     clients: ClassVar[tuple[Client, ...]] = tuple(Client(c.id, f"drawn {c.name}") for c in FedIsic2019.clients)
-    licence: ClassVar[Licence] = Licence("apache2", "Apache-2.0", "https://www.apache.org/licenses/LICENSE-2.0")
     homepage: ClassVar[str] = "https://github.com/owkin/FLamby"
     protocols: ClassVar[Mapping[str, str]] = {
         "flamby": "Drawn images with the label counts of FLamby's split. As there, images of one lesion can "
@@ -72,9 +71,7 @@ class ToyLesions(Drawn, FedIsic2019):
 def scaled(scale: float, evenness: float = 0.0) -> Counts:
     """Numbers of images like `COUNTS`, `scale` times as many in all; a class that is there keeps at least one.
 
-    Args:
-        scale: Share of the real number of images.
-        evenness: Each number n becomes n^(1 - evenness), before all are brought to the scale.
+    Each number n becomes n^(1 - evenness), before all are brought to the scale.
     """
     real = np.array(list(COUNTS.values()), dtype=np.float64)  # (clients, folds, classes)
     even = np.where(real > 0, power(np.maximum(real, 1), 1 - evenness), 0) if evenness else real

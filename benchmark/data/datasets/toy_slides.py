@@ -1,8 +1,7 @@
 """Toy slides: drawn histology in Camelyon17-WILDS' format, with its patients, for runs without a download.
 
 Hospitals have the real hospitals' patients, slides and shares of patches; more patients who validate or test where that
-is asked for (`held`). The files are read by Camelyon17's
-code, which is WILDS' own.
+is asked for (`held`). The files are read by Camelyon17's code.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,7 +15,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from benchmark.data.camelyon17_slides import SLIDES
-from benchmark.data.dataset import Client, DataError, Licence, Option
+from benchmark.data.dataset import Client, DataError, Option
 from benchmark.data.datasets.camelyon17 import FOLDER, METADATA, RELEASE, Camelyon17
 from benchmark.data.drawn import Drawn
 from benchmark.data.drawn_slide import SIDE, draw_slide
@@ -34,7 +33,6 @@ class ToySlides(Drawn, Camelyon17):
     name: ClassVar[str] = "toy_slides"
     title: ClassVar[str] = "Toy slides"
     clients: ClassVar[tuple[Client, ...]] = tuple(Client(c.id, f"drawn {c.name}") for c in Camelyon17.clients)
-    licence: ClassVar[Licence] = Licence("apache2", "Apache-2.0", "https://www.apache.org/licenses/LICENSE-2.0")
     homepage: ClassVar[str] = "https://wilds.stanford.edu/datasets/#camelyon17"
     protocols: ClassVar[Mapping[str, str]] = {
         "patient_disjoint": "Drawn patches of the real patients, who train, validate or test as in Camelyon17-WILDS.",

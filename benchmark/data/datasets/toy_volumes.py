@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from benchmark.data import volumes
-from benchmark.data.dataset import Client, DataError, Licence, Option, present
+from benchmark.data.dataset import Client, DataError, Option, present
 from benchmark.data.drawn import Drawn
 from benchmark.data.extract import extract
 from benchmark.exact import Draws
@@ -85,7 +85,6 @@ class ToyVolumes(Drawn):
     title: ClassVar[str] = "Toy volumes"
     clients: ClassVar[tuple[Client, ...]] = tuple(Client(id, site.name) for id, site in SITES.items())
     classes: ClassVar[tuple[str, ...]] = CLASSES
-    licence: ClassVar[Licence] = Licence("apache2", "Apache-2.0", "https://www.apache.org/licenses/LICENSE-2.0")
     homepage: ClassVar[str] = "https://github.com/neheller/kits19"
     task: ClassVar[str] = "segmentation"
     channels: ClassVar[int] = 1

@@ -11,7 +11,6 @@ from matplotlib.ticker import MaxNLocator
 
 from benchmark.reporting.drawings.panels import look, multiples, stacked
 from benchmark.reporting.inputs import Results
-from benchmark.reporting.measure import over_seeds
 
 _COLUMNS = 7
 _CHANCE: dict[str, Any] = {"color": "#999999", "linestyle": "--", "linewidth": 0.9}
@@ -34,7 +33,7 @@ def clients(results: Results) -> tuple[Figure, pd.DataFrame]:
             for client in results.sites(federation):
                 measure = results.score_of(federation, method, client)
                 rows.append((federation, method, client, measure.mean, measure.sd))
-            measure = over_seeds(results.cells_of(federation, method))
+            measure = results.mean(federation, method)
             rows.append((federation, method, "mean", measure.mean, measure.sd))
     numbers = pd.DataFrame(rows, columns=["federation", "method", "client", "value", "sd"])
     titles = {d: {**results.sites(d), "mean": "mean over clients"} for d in results.federations}

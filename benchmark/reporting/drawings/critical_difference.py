@@ -16,15 +16,7 @@ _FIRST, _BAR, _LABEL = 0.55, 0.42, 0.8
 
 
 def draw(results: Results) -> tuple[Figure, pd.DataFrame]:
-    """The diagram, or one line that says why there is none.
-
-    Args:
-        results: The results, with their statistics.
-
-    Returns:
-        The figure, and what it shows: method, average_rank, cliques (numbers of the bars that the method is on),
-        critical_difference, p_value.
-    """
+    """The diagram, or one line that says why there is none; `cliques` are numbers of the bars that a method is on."""
     test = results.statistics.significance
     if not test["computed"]:
         return _reason(test["reason"]), pd.DataFrame(columns=_COLUMNS)

@@ -27,7 +27,7 @@ def reliability(results: Results) -> tuple[Figure, pd.DataFrame]:
 
     The expected calibration error beside it is that of the page's other tables: the mean over seeds.
     """
-    federations = results.of_task("confusion")
+    federations = results.of_task("reliability")
     parts = [_bins(results, name, method) for name in federations for method in _shown(results, name)]
     numbers = pd.concat(parts, ignore_index=True)
     columns = min(_COLUMNS, max(len(results.sites(name)) for name in federations))
@@ -49,8 +49,7 @@ def reliability(results: Results) -> tuple[Figure, pd.DataFrame]:
 
 def _shown(results: Results, federation: str) -> list[str]:
     """The best ranked method, and training alone where it is there."""
-    trained = {run["method"]["name"] for run in results.runs if run["federation"] == federation}
-    return list(dict.fromkeys([best_method(results, federation), *({LOCAL} & trained)]))
+    return list(dict.fromkeys([best_method(results, federation), *({LOCAL} & results.trained(federation))]))
 
 
 def _bins(results: Results, federation: str, method: str) -> pd.DataFrame:

@@ -19,14 +19,7 @@ _ROW, _COLUMN = 0.25, 0.52
 
 
 def draw(results: Results) -> tuple[Figure, pd.DataFrame]:
-    """One panel of places over all federations, one of ranks for several draws of a split, one of rates per federation.
-
-    Args:
-        results: The results, with their statistics.
-
-    Returns:
-        The figure, and what it shows: the rows of the stability table that it is made of.
-    """
+    """A panel of places over all federations, one of ranks for each split with draws, one of rates per federation."""
     table = results.statistics.stability
     ranked = [name for name in results.order if not results.methods[name].control]
     drawn = results.drawn

@@ -12,7 +12,6 @@ from benchmark.disk import readable
 from benchmark.reporting.costs import bytes_of_training
 from benchmark.reporting.drawings.panels import legend, look, per_federation
 from benchmark.reporting.inputs import Results
-from benchmark.reporting.measure import over_seeds
 
 
 def bytes_sent(results: Results) -> tuple[Figure, pd.DataFrame]:
@@ -26,10 +25,9 @@ def bytes_sent(results: Results) -> tuple[Figure, pd.DataFrame]:
     for federation in results.federations:
         for method in results.order:
             if (federation, method) in runs:
-                measure = over_seeds(results.cells_of(federation, method))
+                measure = results.mean(federation, method)
                 size = sum(bytes_of_training(runs[federation, method]))
-                bounds = results.statistics.interval(method, "mean", federation)
-                rows.append((federation, method, size, measure.mean, measure.sd, *bounds))
+                rows.append((federation, method, size, measure.mean, measure.sd, measure.low, measure.high))
     numbers = pd.DataFrame(rows, columns=["federation", "method", "bytes", "value", "sd", "low", "high"])
     numbers["front"] = False
     figure, panels = per_federation(results, columns=2, width=4.4, height=3.4)

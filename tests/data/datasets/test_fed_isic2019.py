@@ -236,7 +236,7 @@ def test_images_of_another_size_are_named(flamby_folder: Callable[..., Path], tm
 
 
 def test_no_network_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flambys, "SPLIT_ADDRESS", "http://127.0.0.1:9/split")
+    monkeypatch.setattr(flambys, "ADDRESS", "http://127.0.0.1:9")
     monkeypatch.setattr("benchmark.data.download.time.sleep", lambda _: None)
     with pytest.raises(DataError, match=r"127\.0\.0\.1:9.*federations\.fed_isic2019\.source") as error:
         DATASET.prepare(Request(tmp_path / "new", licences_accepted=("isic2019",)))
@@ -252,9 +252,9 @@ def challenge(
     originals(tmp_path / "served")
     server.answers[f"/{RAW}.zip"] = serve(zipped(tmp_path / "served").read_bytes(), cuts=2)
     server.answers["/ISIC_2019_Training_Metadata.csv"] = serve((copy / "ISIC_2019_Training_Metadata.csv").read_bytes())
-    server.answers["/split"] = serve((copy / "train_test_split").read_bytes())
+    server.answers[f"/{flambys.SCRIPTS}/{flambys.SPLIT}"] = serve((copy / "train_test_split").read_bytes())
     monkeypatch.setattr(fed_isic2019, "ARCHIVE", server.address(""))
-    monkeypatch.setattr(flambys, "SPLIT_ADDRESS", server.address("/split"))
+    monkeypatch.setattr(flambys, "ADDRESS", server.address(""))
     monkeypatch.setattr(flambys, "SPLIT_HASH", sha256(copy / "train_test_split"))
     monkeypatch.setattr("benchmark.data.download.time.sleep", lambda _: None)
     return server

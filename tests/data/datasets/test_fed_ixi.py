@@ -61,9 +61,9 @@ def test_the_archive_is_fetched_unpacked_and_counted(
     """Mendeley's own address fails; the mirror's archive lacks a patient first, and is whole then."""
     own = ixi(tmp_path / "own")
     table = (own / "metadata_tiny.csv").read_bytes()
-    server.answers["/metadata.csv"] = serve(table)
+    server.answers[f"/{fed_ixi.PACKAGED}"] = serve(table)
     monkeypatch.setattr(fed_ixi, "ADDRESS", server.address("/moved.zip"))
-    monkeypatch.setattr(fed_ixi, "METADATA_ADDRESS", server.address("/metadata.csv"))
+    monkeypatch.setattr("benchmark.data.flamby.ADDRESS", server.address(""))
     monkeypatch.setattr(fed_ixi, "METADATA_HASH", hashlib.sha256(table).hexdigest())
     monkeypatch.setattr("benchmark.data.download.time.sleep", lambda _: None)
 

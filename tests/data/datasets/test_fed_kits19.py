@@ -158,7 +158,7 @@ def test_a_download_is_resumed_and_read(server: Server, tmp_path: Path, monkeypa
     own, commit = kits(tmp_path / "own"), fed_kits19.REVISION + "0" * 32
     api, listed = f"/api/datasets/{fed_kits19.IMAGES}", []
     split = (own / "thresholded_sites.csv").read_bytes()
-    server.answers["/split.csv"] = serve(split)
+    server.answers[f"/{fed_kits19.PACKAGED}"] = serve(split)
     for name in kits_split()["case_ids"]:
         image, labels = ((own / file).read_bytes() for file in KITS_FILES["clone"](name))
         server.answers[f"/masks/{name}/segmentation.nii.gz"] = serve(labels)
@@ -173,7 +173,7 @@ def test_a_download_is_resumed_and_read(server: Server, tmp_path: Path, monkeypa
     server.answers[tree] = serve(json.dumps(listed).encode(), kind="application/json")
     monkeypatch.setattr("benchmark.data.hub.ENDPOINT", server.address(""))
     monkeypatch.setattr(fed_kits19, "MASKS", server.address("/masks"))
-    monkeypatch.setattr(fed_kits19, "SPLIT_ADDRESS", server.address("/split.csv"))
+    monkeypatch.setattr("benchmark.data.flamby.ADDRESS", server.address(""))
     monkeypatch.setattr(fed_kits19, "SPLIT_HASH", hashlib.sha256(split).hexdigest())
     monkeypatch.setattr("benchmark.data.download.time.sleep", lambda _: None)
     with pytest.raises(DataError, match="read the licence at https://creativecommons"):
