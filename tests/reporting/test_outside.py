@@ -12,6 +12,7 @@ from benchmark.evaluation.statistics import ALL, MEAN
 from benchmark.reporting import figures, gallery, outside
 from benchmark.reporting.inputs import Results, load
 from benchmark.reporting.outside import Outside
+from benchmark.tasks.classification import Classification
 from tests.reporting import browser, pdflatex, synthetic
 from tests.reporting.test_report import ROOT, Page
 
@@ -86,7 +87,7 @@ def test_the_job_writes_three_files(tree: synthetic.Tree, results: Results, tmp_
     assert len(table) == 3 * 4
     for pair, row in of(results, "mean").items():
         if not row.oracle:
-            found = table.loc[pair, ["outside mean", "outside mean low", "outside mean high"]]
+            found = table.loc[pair, ["outside mean", "outside mean_low", "outside mean_high"]]
             assert list(found) == pytest.approx([row.value, row.low, row.high])
     assert table["ranked"].sum() == 6
     assert set(table.loc[table["oracle"], "model bcn"]) <= {"vidir", "msk"}
@@ -174,7 +175,7 @@ def test_a_method_whose_experts_are_the_same_everywhere_has_no_panel(results: Re
 @pytest.fixture(scope="module")
 def html(tree: synthetic.Tree, tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("report")
-    for name in gallery.names([("labels", "confusion")], outside=True):
+    for name in gallery.names([Classification.figures], outside=True):
         (folder / f"{name}.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'/>")
     assert tree.job("evaluation.checks", "--output", tree.root / "checks.csv") == 0
     published, page = ROOT / "results/reference/published.csv", folder / "report.html"
