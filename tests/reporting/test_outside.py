@@ -80,6 +80,18 @@ def test_a_row_shows_outside_inside_and_what_an_adaptation_changes(own: Outside,
     assert oracle[-3].text == f"{best.value:.3f} {best.model}"
 
 
+def test_what_papers_report_is_a_second_column(own: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the task has such a number: here twice the score."""
+    monkeypatch.setattr(Classification, "published_as", "As printed")
+    means = own.table[own.table["quantity"].isin(["mean", "best"]) & (own.table["model"] == "")]
+    printed = means.assign(quantity="published", value=2 * means["value"])
+    grid = outside.grid(replace(own, table=pd.concat([own.table, printed])))
+    place = [column.head for column in grid.columns].index("As printed")
+    assert place > [column.head for column in grid.columns].index("Mean outside"), "ours leads"
+    assert all(row[place].value == pytest.approx(2 * row[1].value, abs=2e-3) for row in grid.rows)  # type: ignore[operator]
+    assert "As printed: as published (arXiv 2204.08467)" in grid.caption
+
+
 def test_the_job_writes_three_files(tree: synthetic.Tree, results: Results, tmp_path: Path) -> None:
     paths = {kind: tmp_path / f"outside.{kind}" for kind in ("csv", "md", "tex")}
     assert tree.job("reporting.outside", *(word for kind, path in paths.items() for word in (f"--{kind}", path))) == 0
