@@ -117,10 +117,11 @@ class Outside:
         return self.table[(self.table["quantity"] == quantity) & (self.table["client"] == MEAN)]
 
     @cached_property
-    def _rows(self) -> dict[tuple[str, str, str, str], Any]:
+    def _rows(self) -> dict[tuple[Any, ...], Any]:
         # An oracle's models, one by one, stand in no table.
         single = self.table[(self.table["model"] == "") | ~self.table["quantity"].isin(["score", "mean"])]
-        return {(row.quantity, row.client, row.method, row.adaptation): row for row in single.itertuples()}
+        keys = single[["quantity", "client", "method", "adaptation"]].itertuples(index=False, name=None)
+        return dict(zip(keys, single.itertuples(), strict=True))
 
 
 def families(results: Results) -> list[Outside]:
