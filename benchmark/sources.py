@@ -62,6 +62,12 @@ def engine(network: str, task: str) -> str:
 
 
 @cache
+def code(*modules: str) -> str:
+    """A hash of what modules compute, with all of the project's that they import."""
+    return fingerprint({ROOT / path for module in modules for path in closure(module)})
+
+
+@cache
 def fingerprint_of(file: str) -> str:
     """A project's file's fingerprint; empty for one that is absent or no Python: the job that runs it says so."""
     try:

@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmark import adaptations
+from benchmark.adaptations import discovered
 from benchmark.config import ConfigError
 from benchmark.files import read_json, sha256, write_json
 from benchmark.methods import method_file
@@ -51,6 +53,43 @@ def test_all_of_them_share_one_pack_with_the_federation_of_all() -> None:
     assert list(plan.folders) == list(planned().folders)
 
 
+def test_a_client_is_left_out_of_every_draw() -> None:
+    """Draws without one client count as one federation, as draws of all do."""
+    drawn = {**TOY, "protocol": "lesion_disjoint", "draws": 2}
+    plan = planned(federations={"toy_lesions": drawn}, leave_one_out=["toy_lesions"])
+    left = [f"toy_lesions_without_{client}" for client in "012"]
+    assert plan.federations == [f"{name}_draw{number}" for name in left for number in (1, 2)]
+    settings = plan.config.federations
+    assert [settings[name].draw_of for name in plan.federations] == [name for name in left for _ in range(2)]
+    assert [settings[name].split_seed for name in plan.federations] == [0, 1] * 3
+    assert [settings[name].outside for name in plan.federations] == [(client,) for client in "012" for _ in range(2)]
+    assert len(plan.packs) == 2
+    assert Plan.of(plan.config.model_dump(mode="json")).targets == plan.targets, (
+        "a publication writes what was resolved"
+    )
+
+
+def test_adaptations_are_those_named_and_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of the project's where none is named; none where nobody is outside."""
+    outside = {"toy_lesions": {**TOY, "outside": ["5"]}}
+    assert planned().adaptations == {}
+    assert set(planned(federations=outside).adaptations) == set(discovered())
+    files = {**discovered(), "mine": "adaptations/mine.py"}
+    monkeypatch.setattr(adaptations, "discovered", lambda: files)
+    plan = planned(federations=outside, adaptations=["none"], adaptation_settings={"norm": {"passes": 2}})
+    assert plan.adaptations == {name: files[name] for name in ("mine", "none")}
+    served = [path for path in plan.targets if "/outside/" in path]
+    assert "results/small/outside/toy_lesions/5/fedit/mine/seed=0/counts.parquet" in served
+    assert {path.split("/")[6] for path in served} == {"mine", "none"}
+
+
+def test_a_row_that_serves_a_hospital_outside_is_not_taken_from_the_reference() -> None:
+    """No archive keeps models."""
+    plan = planned(federations={"toy_lesions": {**TOY, "outside": ["5"]}}, baselines="reference")
+    assert plan.baselines.taken == []
+    assert "its models serve a hospital outside" in plan.baselines.announcement[0]
+
+
 def test_an_outside_that_is_named_stays_outside_where_others_are_left_out_too() -> None:
     plan = planned(federations={"toy_lesions": {**TOY, "outside": ["5"]}}, leave_one_out=["toy_lesions"])
     assert plan.config.federations["toy_lesions_without_1"].outside == ("1", "5")
@@ -88,6 +127,11 @@ def test_a_name_is_made_of_any_client() -> None:
         ({"toy_lesions": {"clients": ["1"]}}, ["toy_lesions"], "leave_one_out: toy_lesions needs two or more"),
         ({"toy_lesions": TOY}, ["toy_lesions"] * 2, "leave_one_out names a value twice"),
         (
+            {"toy_lesions": {**TOY, "draws": 2}},
+            ["toy_lesions"],
+            "federations.toy_lesions.draws: toy_lesions with the protocol flamby has one test set, which all 2 draws",
+        ),
+        (
             {"toy_lesions": {"clients": ["a b", "A.B"]}},
             ["toy_lesions"],
             "leave_one_out: toy_lesions: two of its clients would both be called toy_lesions_without_a_b",
@@ -102,6 +146,25 @@ def test_a_name_is_made_of_any_client() -> None:
 def test_what_cannot_be_expanded_is_one_line(federations: Any, leave: list[str], said: str) -> None:
     with pytest.raises(ConfigError, match=f"^configuration: {said}") as refused:
         planned(federations=federations, leave_one_out=leave)
+    assert len(str(refused.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"adaptations": ["nrm"]}, r"adaptations: there is no adaptation nrm; did you mean norm\?"),
+        ({"adaptations": ["none", "none"]}, r"adaptations names a value twice"),
+        ({"adaptation_settings": {"tent": {}}}, "adaptation_settings: there is no adaptation tent; there are each, "),
+        (
+            {"adaptation_settings": {"norm": {"steps": 3}}},
+            "adaptation_settings.norm.steps: there is no such setting; allowed: passes, rate, batch_size",
+        ),
+        ({"adapting": "inductive"}, "adapting: Input should be 'transductive' or 'split'"),
+    ],
+)
+def test_an_adaptation_that_there_is_not_is_one_line(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=f"^configuration: {said}") as refused:
+        planned(**changes)
     assert len(str(refused.value).splitlines()) == 1
 
 

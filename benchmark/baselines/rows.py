@@ -7,14 +7,14 @@ carried out. A row that may be taken, but turns out to have been made from other
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from benchmark.baselines import match
 from benchmark.config import Config
 from benchmark.files import digest, sha256
-from benchmark.sources import ROOT, closure, engine, fingerprint, fingerprint_of
+from benchmark.sources import code, engine, fingerprint_of
 
 Row = tuple[str, str]
 """A federation and a method."""
@@ -129,11 +129,5 @@ def hashes(config: Config, training: str, method_file: str, data: Sequence[Any],
         "protocol": digest(protocol),
         "method": digest([fingerprint_of(method_file), own[1]]),
         "engine": engine(config.backbone.network, task),
-        "evaluation": _code("benchmark.evaluation.select", "benchmark.evaluation.evaluate", f"benchmark.tasks.{task}"),
+        "evaluation": code("benchmark.evaluation.select", "benchmark.evaluation.evaluate", f"benchmark.tasks.{task}"),
     }
-
-
-@cache
-def _code(*modules: str) -> str:
-    """A hash of what modules compute, with all of the project's that they import."""
-    return fingerprint({ROOT / path for module in modules for path in closure(module)})

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from benchmark.data.dataset import DataError
 
-_ABOUT = ("sample", "client", "group", "case", "split")
+_ABOUT = ("sample", "client", "group", "case", "position", "split")
 """The columns of a table that say nothing of targets."""
 
 

@@ -162,7 +162,7 @@ class Mixture:
                 batch = there.images(images[which.to(images.own.device)], seed, number, step)
                 loss = adaptation.loss(batch, there.params)
                 if not torch.isfinite(loss):
-                    raise DivergedError(f"{adaptation.title}: a step's loss is {float(loss)}; take a smaller `rate`")
+                    raise DivergedError(f"{adaptation.title}: a step's loss is {loss.item()}; take a smaller `rate`")
                 optimiser.zero_grad()
                 loss.backward()
                 optimiser.step()

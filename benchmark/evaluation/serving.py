@@ -26,7 +26,7 @@ from benchmark.federation.model import Model
 from benchmark.federation.rows import Rows
 from benchmark.files import atomic, digest, read_json, sha256
 from benchmark.leaf import Leaves
-from benchmark.sources import ROOT, closure, engine, fingerprint
+from benchmark.sources import code, engine, fingerprint
 
 SPLITS = ("train", "test")
 """A pack's arrays of images; `train` holds those of the training and of the validation part."""
@@ -150,7 +150,8 @@ class Outside:
             read_json(backbone / "backbone.json")["sha256"],
             settings.model_dump(mode="json", exclude={"rates", "seeds"}),
             serving.model_dump(mode="json", exclude={"adaptations"}),
-            fingerprint([method, *(ROOT / path for path in closure(__name__))]),
+            fingerprint([method]),
+            code(__name__),
             engine(settings.network, model.task.name),
         ]
         rate = read_json(selected)["rate"]

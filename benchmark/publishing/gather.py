@@ -40,8 +40,9 @@ def incomplete(plan: Plan) -> list[str]:
 
 def sources(plan: Plan, *, predictions: bool) -> dict[str, Path]:
     """Where the files stand that are published as they are, by their names in the publication."""
+    counted = {path for path in plan.outside_tests if path.endswith(".parquet")}
     paths = [
-        *plan.targets,
+        *(path for path in plan.targets if predictions or path not in counted),
         f"{plan.results}/{NAME}",
         f"{plan.results}/clients.parquet",
         f"{plan.results}/{ROWS}",
@@ -79,9 +80,10 @@ def content(plan: Plan, *, predictions: bool) -> dict[str, bytes]:
 
 
 def used(plan: Plan) -> list[str]:
-    """Files of the project that a configuration names: methods, and the modules of datasets, tasks and its network."""
+    """Files of the project that a configuration names: methods, adaptations, datasets, tasks, and its network."""
     return [
         *map(plan.method_file, plan.methods),
+        *plan.adaptations.values(),
         *(f"benchmark/data/datasets/{name}.py" for name in plan.datasets),
         *(f"benchmark/tasks/{name}.py" for name in plan.tasks),
         f"benchmark/models/{plan.config.backbone.network}.py",
@@ -91,6 +93,7 @@ def used(plan: Plan) -> list[str]:
 def configuration(plan: Plan, manifests: Mapping[str, Mapping[str, Any]]) -> str:
     """The configuration as it was resolved: every default, all methods and splits by name, no path of one machine."""
     settings = plan.config.model_dump(mode="json", exclude=_OWN) | {"methods": plan.plain, "own": []}
+    settings["adaptations"] = list(plan.adaptations) or None
     for name, federation in settings["federations"].items():
         if federation["source"]:
             federation["source"] = own.given(federation["source"])

@@ -22,9 +22,9 @@ ROUNDS = 30
 """So many that a training lasts for some seconds, in which it can be killed."""
 
 
-def start(project: Project) -> subprocess.Popen[str]:
+def start(project: Project, target: str = TABLE) -> subprocess.Popen[str]:
     """Snakemake in a process group of its own, with all its workers."""
-    command = [sys.executable, "-m", "snakemake", TABLE, "--cores", "2", "--configfile", "config/small.yaml"]
+    command = [sys.executable, "-m", "snakemake", target, "--cores", "2", "--configfile", "config/small.yaml"]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     with (project.folder / "printed").open("a") as printed:
         return subprocess.Popen(

@@ -1,12 +1,18 @@
 """Federations that leave one client out, as the workflow sees them."""
 
+import json
+import os
 import re
+import shutil
+import signal
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
 from tests.workflow.conftest import SMALL, Project, copy_code
+from tests.workflow.test_faults import start, wait_for
 
 pytestmark = pytest.mark.workflow
 
@@ -24,9 +30,44 @@ def test_each_client_is_left_out_once_over_one_pack(tmp_path: Path) -> None:
     for wanted in ("Train", "Test"):
         assert {(federation, method) for verb, method, federation in named if verb == wanted} == rows
     counts = dict(re.findall(r"^(\w+) +(\d+)$", printed, re.MULTILINE))
-    assert {rule: counts[rule] for rule in ("download", "pack", "select", "table")} == {
-        "download": "1",
-        "pack": "1",
-        "select": "9",
+    once, of_rows = ("download", "pack"), ("train_bank", "select", "adapt", "outside")
+    assert {rule: counts[rule] for rule in (*once, *of_rows, "table")} == {
+        **dict.fromkeys(once, "1"),
+        **dict.fromkeys(of_rows, "9"),
         "table": "3",
     }
+
+
+def test_a_hospital_outside_is_served_whatever_happens(project: Project) -> None:
+    """Killed while it adapts, it goes on from the adaptation that it was at; one more trains nothing again."""
+    everybody = SMALL["federations"]["toy_lesions"]
+    project.configure(
+        federations={"toy_lesions": {**everybody, "clients": ["0", "1"], "outside": ["2"]}},
+        methods=["fedit"],
+        adaptations=["mean", "none", "norm"],
+        adaptation_settings={"norm": {"passes": 40, "rate": 1e-4}},
+    )
+    served = project.folder / "results/small/outside/toy_lesions/2/fedit"
+    made = {name: served / f"{name}/seed=0/adapted.safetensors" for name in ("mean", "none", "norm")}
+    target = "results/small/outside/toy_lesions/2/fedit/norm/seed=0/counts.parquet"
+    first = start(project, target)
+    try:
+        wait_for(made["none"].is_file)
+    finally:
+        os.killpg(first.pid, signal.SIGKILL)
+        first.wait()
+    assert not made["norm"].exists()
+    before = {name: made[name].stat().st_ino for name in ("mean", "none")}
+    project.snakemake(target)
+    assert {name: made[name].stat().st_ino for name in before} == before
+    for name, file in made.items():
+        assert file.is_file()
+        counts = pd.read_parquet(served / f"{name}/seed=0/counts.parquet")
+        assert set(counts["client"]) == {"2"}
+        told = json.loads((served / f"{name}/seed=0/adapted.json").read_text(encoding="utf-8"))
+        assert told["images"]["tested"] == counts["sample"].nunique()
+
+    shutil.copy(project.folder / "adaptations/none.py", project.folder / "adaptations/mine.py")
+    planned = {rule for rule, *_ in project.planned()}
+    assert {"adapt", "outside"} <= planned
+    assert not planned & {"train_bank", "train", "select"}
