@@ -5,6 +5,7 @@ not, the layers are timm's, with q, k and v apart, as PEFT needs them.
 """
 
 import math
+import re
 from itertools import pairwise
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file
+from timm.models.tiny_vit import Attention, ConvNorm
 from torch import Tensor, nn
 from transformers import SamModel
 from transformers.models.sam.modeling_sam import SamFeedForward, SamLayerNorm, SamVisionAttention
@@ -34,27 +36,46 @@ LAYERS = {"proj_in": "mlp0", "layers.0": "mlp1", "proj_out": "mlp2"}
 """Likewise of what reads a class's token."""
 
 
-class Encoder(tiny_vit.Encoder):
-    """MobileSAM's encoder, which returns what the library's does."""
-
-    def forward(self, pixels: Tensor) -> Any:
-        """Pixels (n, 3, S, S) to the grid (n, width, S / 16, S / 16), in a tuple."""
-        return (super().forward(pixels),)
-
-
 class Apart(nn.Module):
-    """A fused layer as three, so that PEFT can adapt each of them."""
+    """A fused layer as three, so that PEFT can adapt each of them.
 
-    def __init__(self, fused: nn.Linear) -> None:
+    Args:
+        fused: Its rows are those of q, of k and of v.
+        heads: In how many parts of which each has rows of q, of k and of v.
+    """
+
+    def __init__(self, fused: nn.Linear, heads: int = 1) -> None:
         super().__init__()
-        for name, weight, bias in zip("qkv", fused.weight.chunk(3), fused.bias.chunk(3), strict=True):
-            layer = nn.Linear(fused.in_features, len(weight))
-            layer.load_state_dict({"weight": weight.detach(), "bias": bias.detach()})
+        self.heads = heads
+        for name, own in tiny_vit.unfused(fused.weight, fused.bias, heads).items():
+            layer = nn.Linear(fused.in_features, len(own["weight"]))
+            layer.load_state_dict(own)
             setattr(self, name, layer)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., in) to (..., 3 out)."""
-        return torch.cat([self.q(x), self.k(x), self.v(x)], -1)
+        parts = [own(x).unflatten(-1, (self.heads, -1)) for own in (self.q, self.k, self.v)]
+        return torch.cat(parts, -1).flatten(-2)
+
+
+class Encoder(nn.Module):
+    """MobileSAM's encoder: timm's blocks, as they pad their windows, and SAM's neck; it returns what SAM's does."""
+
+    def __init__(self, width: int, image_size: int) -> None:
+        super().__init__()
+        vit: Any = tiny_vit.original({})
+        for path, layer in list(vit.named_modules()):
+            if isinstance(layer, ConvNorm):
+                parent, _, own = path.rpartition(".")
+                setattr(vit.get_submodule(parent), own, layer.fuse())
+            elif isinstance(layer, Attention):
+                layer.qkv = Apart(layer.qkv, layer.num_heads)
+        self.patch_embed, self.stages = vit.patch_embed, vit.stages
+        self.neck = tiny_vit.Encoder(width, image_size).neck
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor]:
+        """Pixels (n, 3, S, S) to the grid (n, width, S / 16, S / 16)."""
+        return (self.neck(self.stages(self.patch_embed(pixels))),)
 
 
 class Outliner(nn.Module):
@@ -67,7 +88,11 @@ class Outliner(nn.Module):
         self.sam = SamModel(sam.configured(sizes, workload.classes, workload.image_size))
         if variant.tiny_vit:
             self.sam.vision_encoder = Encoder(width, workload.image_size)
-        self.sam.load_state_dict(load_file(workload.root / "backbone" / "model.safetensors"), strict=False)
+        state = load_file(workload.root / "backbone" / "model.safetensors")
+        if variant.tiny_vit:
+            state = {re.sub(r"attn\.([qkv])\.", r"attn.qkv.\1.", name): tensor for name, tensor in state.items()}
+        fresh = self.sam.load_state_dict(state, strict=False)
+        assert not fresh.unexpected_keys, fresh.unexpected_keys
         for layer in self.sam.modules():
             if isinstance(layer, SamVisionAttention):
                 layer.qkv = Apart(layer.qkv)

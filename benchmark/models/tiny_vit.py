@@ -133,7 +133,7 @@ class Encoder(nn.Module):
     def __init__(self, width: int, image_size: int, sizes: Mapping[str, Any] = MappingProxyType({})) -> None:
         super().__init__()
         covered(image_size, 32, "which TinyViT needs")
-        vit = _rebuilt(_original(sizes))
+        vit = _rebuilt(original(sizes))
         self.patch_embed, self.stages = vit.patch_embed, vit.stages
         channels = self.stages[3].downsample.conv3.out_channels
         self.neck = nn.Sequential(
@@ -182,7 +182,7 @@ def rebuilt(tensors: Mapping[str, Tensor], sizes: Mapping[str, Any] = MappingPro
     Raises:
         ValueError: A tensor is missing, is too much, or has another shape.
     """
-    vit = _original(sizes)
+    vit = original(sizes)
     try:
         missing, unexpected = vit.load_state_dict(tensors, strict=False)
     except RuntimeError as error:
@@ -195,7 +195,7 @@ def rebuilt(tensors: Mapping[str, Tensor], sizes: Mapping[str, Any] = MappingPro
     return {name: tensor for name, tensor in state.items() if not name.startswith("head.")}
 
 
-def _original(sizes: Mapping[str, Any]) -> TinyVit:
+def original(sizes: Mapping[str, Any]) -> TinyVit:
     """timm's, at a sixteenth of the image's side, as MobileSAM has it, and not at a thirty-second."""
     vit = TinyVit(**{**_5M, "window_sizes": _WINDOWS, "num_classes": 0, "drop_path_rate": 0.0, **sizes})
     vit.stages[3].downsample.conv2.conv.stride = (1, 1)
