@@ -76,6 +76,7 @@ class Store:
             for kind, held in record.state.kinds.items()
             for name, tensor in held.items()
         }
+        tensors |= {f"counts:{client}": own.contiguous() for client, own in record.counts.items()}
         about = json.dumps(
             {
                 "round": record.state.round,
@@ -112,12 +113,12 @@ def _parsed(path: Path) -> Record:
     if _digest(tensors, metadata["about"]) != metadata["digest"]:
         raise ValueError("its content does not match its hash")
     about = json.loads(metadata["about"])
-    held: dict[str, dict[str, Tensor]] = {"params": {}, "memory": {}, "optimiser": {}}
+    held: dict[str, dict[str, Tensor]] = {"params": {}, "memory": {}, "optimiser": {}, "counts": {}}
     for name, tensor in tensors.items():
         kind, _, leaf = name.partition(":")
         held[kind][leaf] = tensor
-    state = State(about["round"], **held)
-    return Record(state, about["history"], about["seconds"], about["together"])
+    counts = held.pop("counts")
+    return Record(State(about["round"], **held), about["history"], about["seconds"], about["together"], counts)
 
 
 def _digest(tensors: Mapping[str, Tensor], about: str) -> str:

@@ -8,14 +8,15 @@ part of a lane's name in the store.
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
 
 from benchmark.federation.client import ClientData, Lane
-from benchmark.federation.engine import Engine, State, stack
+from benchmark.federation.engine import Engine, State, Validated, stack
 from benchmark.federation.lane_batches import LaneBatches
+from benchmark.leaf import Leaves
 
 History = Sequence[Mapping[str, Any]]
 """Rows of `metrics.parquet`: round, client, split, metric, value, and n, the number of samples.
@@ -33,12 +34,15 @@ class Record:
         seconds: This lane's share of the time spent so far.
         together: Keys of the lanes it was trained with, itself among them, in their order: who continues with them
             again computes the same to the bit.
+        counts: After the last round, by client, what every prediction of a validation image is worth, (n, C, F): from
+            scores alone nobody can tell what other images would have chosen.
     """
 
     state: State
     history: History
     seconds: float
     together: Sequence[str] = ()
+    counts: Leaves = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,7 @@ class Training:
         seconds = {key: record.seconds for key, record in records.items()}
         batches = LaneBatches(engine, len(together))
         began, first = time.monotonic(), state.round
+        measured: Sequence[Validated] = []
 
         def spent(since: float) -> None:
             for key in seconds:
@@ -86,8 +91,8 @@ class Training:
                 _note(histories, state.round, "train", _sizes(engine.participants, "training"), objective)
                 _note(histories, state.round, "server", {"server": len(engine.participants)}, [told.exchange])
                 if self._due(state.round, self.evaluate_every):
-                    measured = batches.validate(state, together)
-                    _note(histories, state.round, "validation", _sizes(engine.clients, "validation"), measured)
+                    measured = batches.validated(state, together)
+                    _note(histories, state.round, "validation", self._validation, [own.metrics for own in measured])
                 spent(tick)
                 if self._due(state.round, self.checkpoint_every):
                     kept = state.map(lambda tensor: tensor.to("cpu", copy=True))
@@ -99,15 +104,26 @@ class Training:
                     keeping = beside.submit(self.keep, checkpoints)
                 self.tell(state.round, together, (time.monotonic() - began) / (state.round - first))
             keeping.result()
-        if engine.model.method.closing():
+        if engine.model.method.closing() or not measured:  # Lanes that go on from the last round are not measured yet.
             tick = time.monotonic()
             state = batches.close(state, together)
             for key, rows in histories.items():
                 histories[key] = [row for row in rows if not (row["round"] == rounds and row["split"] == "validation")]
-            measured = batches.validate(state, together)
-            _note(histories, rounds, "validation", _sizes(engine.clients, "validation"), measured)
+            measured = batches.validated(state, together)
+            _note(histories, rounds, "validation", self._validation, [own.metrics for own in measured])
             spent(tick)
-        return {key: Record(state.lane(i), histories[key], seconds[key]) for i, key in enumerate(lanes)}
+        counts = {client: own.counts for client, own in zip(self._validation, measured, strict=True)}
+        return {
+            key: Record(
+                state.lane(i), histories[key], seconds[key], counts={name: own[i] for name, own in counts.items()}
+            )
+            for i, key in enumerate(lanes)
+        }
+
+    @property
+    def _validation(self) -> dict[str, int]:
+        """How many validation images each client has, by name."""
+        return _sizes(self.engine.clients, "validation")
 
     def _due(self, round: int, every: int) -> bool:
         return round % every == 0 or round == self.engine.rounds
