@@ -375,11 +375,12 @@ def checked_index(dataset: Dataset, root: Path, protocol: str, split_seed: int) 
     if table["sample"].duplicated().any():
         twice = table.loc[table["sample"].duplicated(), "sample"]
         raise DataError(f"{dataset.name}: {len(twice)} samples are listed again: {some(twice)}; name each once")
-    if "position" in table and ("case" not in table or table["position"].dtype != np.int64):
+    if "position" in table and "case" not in table:
         raise DataError(
-            f"{dataset.name}: positions are {table['position'].dtype}, expected int64: the number of a slice in its "
-            "`case`, a column that is needed beside"
+            f"{dataset.name}: index() gives positions of slices, and no column `case` that they are slices of"
         )
+    if "position" in table and table["position"].dtype != np.int64:
+        raise DataError(f"{dataset.name}: positions are {table['position'].dtype}, expected int64: numbers of slices")
     if "label" in table and table["label"].dtype != np.int64:
         raise DataError(
             f"{dataset.name}: labels are {table['label'].dtype} (sample {table['sample'][0]}: {table['label'][0]}), "
