@@ -24,25 +24,29 @@ what it is.
 """
 
 import argparse
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import pandas as pd
-from scipy import stats
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
 
-from benchmark.data.camelyon17_slides import SLIDES
-from benchmark.data.datasets.camelyon17 import Camelyon17
-from benchmark.data.splits import folds
-from benchmark.evaluation.counts import Counts
-from benchmark.evaluation.estimate import LEAST_GROUPS, Estimate, mean_of, of_client
-from benchmark.evaluation.standings import places, standings
-from benchmark.tasks.classification import HIT, TRUE, Classification
-from benchmark.tasks.task import Floats
+import numpy as np  # noqa: E402
+import numpy.typing as npt  # noqa: E402
+import pandas as pd  # noqa: E402
+from scipy import stats  # noqa: E402
+
+from benchmark.data.camelyon17_slides import SLIDES  # noqa: E402
+from benchmark.data.datasets.camelyon17 import Camelyon17  # noqa: E402
+from benchmark.data.splits import folds  # noqa: E402
+from benchmark.evaluation.counts import Counts  # noqa: E402
+from benchmark.evaluation.estimate import LEAST_GROUPS, Estimate, mean_of, of_client  # noqa: E402
+from benchmark.evaluation.standings import places, standings  # noqa: E402
+from benchmark.tasks.classification import HIT, TRUE, Classification  # noqa: E402
+from benchmark.tasks.task import Floats  # noqa: E402
 
 TABLE = Path(__file__).parent / "test_sets.csv"
 PATCHES = {"0": 59_436, "1": 34_904, "2": 85_054, "3": 129_838, "4": 146_722}

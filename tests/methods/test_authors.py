@@ -156,8 +156,8 @@ def test_flora_stacks_what_clients_drew_apart() -> None:
     expect(ours, clients, [A, B, OFFSET, *leaves("head")])
 
 
-# FedRep: algorithm 1 of arXiv 2102.07078; main_fedrep.py and models/Update.py of lgcollins/FedRep, the authors' official
-# code (commit d82e6298), with the settings for CIFAR-10: ten epochs of the head and one of the representation by one
+# FedRep: algorithm 1 of arXiv 2102.07078; main_fedrep.py and models/Update.py of the official code, lgcollins/FedRep
+# (commit d82e6298), with the settings for CIFAR-10: ten epochs of the head and one of the representation by one
 # optimiser; weights by `lens`, the clients' numbers of samples; after the last average ten epochs of every head.
 
 
