@@ -77,6 +77,16 @@ class Plan:
         """Names of the federations."""
         return list(self.config.federations)
 
+    @property
+    def draw_of(self) -> dict[str, str]:
+        """By federations that are one draw of several: the name that these share."""
+        return {name: own.draw_of for name, own in self.config.federations.items() if own.draw_of}
+
+    @property
+    def tabled(self) -> list[str]:
+        """The names that have a table: federations, then those that draws share."""
+        return list(dict.fromkeys([*self.federations, *self.draw_of.values()]))
+
     @cached_property
     def methods(self) -> list[str]:
         """Names of the rows of a federation: methods that are named, the user's own, and variants; each sorted."""
@@ -380,7 +390,7 @@ class Plan:
     @property
     def targets(self) -> list[str]:
         """What `rule all` asks for. Every run is named, so that one whose training failed is never passed over."""
-        tables = [self.places.table(name, kind) for name in self.federations for kind in ("csv", "md", "tex")]
+        tables = [self.places.table(name, kind) for name in self.tabled for kind in ("csv", "md", "tex")]
         drawn = [f"{self.figures}/{name}.{kind}" for name in self.figure_names for kind in ("pdf", "svg", "csv")]
         return [
             *self.every_trained(*self.of_runs("run.json")),
@@ -398,7 +408,7 @@ class Plan:
     @property
     def validated(self) -> dict[str, Any]:
         """How methods compare on validation images, by names for a rule's input and output."""
-        names = ("leaderboard.csv", *(f"{name}.{kind}" for name in self.federations for kind in ("md", "csv")))
+        names = ("leaderboard.csv", *(f"{name}.{kind}" for name in self.tabled for kind in ("md", "csv")))
         return {
             "leaderboard": self.places.of("develop/leaderboard.md"),
             "others": [self.places.of(f"develop/{name}") for name in names],
@@ -418,7 +428,6 @@ class Plan:
     def described(self) -> str:
         """What `comparison.json` says of this comparison beside what its federations hold, as JSON."""
         config = self.config
-        draw_of = {name: own.draw_of for name, own in config.federations.items() if own.draw_of}
         served = {"adaptations": list(self.adaptations), "adapting": config.adapting}
         return _json(
             {
@@ -433,7 +442,7 @@ class Plan:
                 "alone": self.alone,
                 "clients": {name: settings.clients for name, settings in config.federations.items()},
                 "outside": {name: settings.outside for name, settings in config.federations.items()},
-                **({"draw_of": draw_of} if draw_of else {}),
+                **({"draw_of": self.draw_of} if self.draw_of else {}),
                 **({**served, "families": self.families} if self.outside else {}),
             }
         )

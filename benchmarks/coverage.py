@@ -5,7 +5,8 @@
 `test_sets.csv` beside this file says how many lesions with how many images of every class each hospital tests: of
 Fed-ISIC2019 by FLamby's split, and of its four sites with known lesions by the split that tears none apart. With
 `--lesions` and `--split` it is first compared with those files. Camelyon17's patients are those of
-`benchmark.data.camelyon17_slides`, all of a hospital's tested, with its patches shared out as that module expects.
+`benchmark.data.camelyon17_slides`, all of a hospital's tested, with its patches shared out as that module expects: by
+one model, or, as `patient_folds` has it, by four, each of which tests the patients that it was not trained on.
 
 Truth is set, and test sets are drawn: an image is hit where a normal number, the sum of what lesion and image add for
 all methods alike and for each alone, lies below the quantile of its class's true recall. Eight methods differ in three
@@ -17,29 +18,35 @@ Places are hardest where all methods are equal, so that is what the last line ha
 hold more often than they say (`apart`).
 
 The method of intervals was chosen on these scenarios. The line above the last has the same of `HELD_OUT`, which were
-drawn up after it and have changed nothing in it: other recalls, other correlation, other sizes, other Dice scores. The
-first table says how often intervals would hold with two to eight groups in a test set: why `LEAST_GROUPS` is what it
-is.
+drawn up after it and have changed nothing in it: other recalls, other correlation, other sizes, other Dice scores,
+folds. The first table says how often intervals would hold with two to eight groups in a test set: why `LEAST_GROUPS` is
+what it is.
 """
 
 import argparse
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import pandas as pd
-from scipy import stats
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
 
-from benchmark.data.camelyon17_slides import SLIDES
-from benchmark.evaluation.counts import Counts
-from benchmark.evaluation.estimate import LEAST_GROUPS, Estimate, mean_of, of_client
-from benchmark.evaluation.standings import places, standings
-from benchmark.tasks.classification import HIT, TRUE, Classification
-from benchmark.tasks.task import Floats
+import numpy as np  # noqa: E402
+import numpy.typing as npt  # noqa: E402
+import pandas as pd  # noqa: E402
+from scipy import stats  # noqa: E402
+
+from benchmark.data.camelyon17_slides import SLIDES  # noqa: E402
+from benchmark.data.datasets.camelyon17 import Camelyon17  # noqa: E402
+from benchmark.data.splits import folds  # noqa: E402
+from benchmark.evaluation.counts import Counts  # noqa: E402
+from benchmark.evaluation.estimate import LEAST_GROUPS, Estimate, mean_of, of_client  # noqa: E402
+from benchmark.evaluation.standings import places, standings  # noqa: E402
+from benchmark.tasks.classification import HIT, TRUE, Classification  # noqa: E402
+from benchmark.tasks.task import Floats  # noqa: E402
 
 TABLE = Path(__file__).parent / "test_sets.csv"
 PATCHES = {"0": 59_436, "1": 34_904, "2": 85_054, "3": 129_838, "4": 146_722}
@@ -53,6 +60,8 @@ SHARED = 0.7
 """What part of the number's variance all methods have in common."""
 BETWEEN_SEEDS = 0.15
 """How much the quantile of a class differs from seed to seed, in the same units."""
+BETWEEN_FOLDS = 0.3
+"""How much it differs between the models of different folds, for all methods alike: they learn from other patients."""
 NAMES = ("client", "mean", "difference", "rank set")
 """What intervals are of."""
 GROUPS = range(2, 9)
@@ -66,11 +75,27 @@ _NODES = (np.arange(2000) + 0.5) / 2000
 
 @dataclass(frozen=True)
 class TestSet:
-    """One client's test images: of each of N cells of a group and a class, the group (N,), the class and the images."""
+    """One client's test images: of each of N cells of a group and a class, the group (N,), the class and the images.
+
+    Where there are folds, that of each cell, (N,): its model predicts it.
+    """
 
     groups: npt.NDArray[np.int64]
     classes: npt.NDArray[np.int64]
     images: npt.NDArray[np.int64]
+    folds: npt.NDArray[np.int64] | None = None
+
+    @property
+    def kinds(self) -> npt.NDArray[np.int64]:
+        """Of every cell, which true recall it has: that of its class, or of its fold's model and class."""
+        return self.classes if self.folds is None else self.classes + (self.classes.max() + 1) * self.folds
+
+    @property
+    def shares(self) -> Floats:
+        """What part of the images of each class is of each kind, (kinds, C)."""
+        found = np.zeros((int(self.kinds.max()) + 1, int(self.classes.max()) + 1))
+        np.add.at(found, (self.kinds, self.classes), self.images)
+        return found / found.sum(axis=0)
 
 
 @dataclass(frozen=True)
@@ -122,6 +147,7 @@ HELD_OUT = [
     Scenario("toy_lesions", "low", 0.2, shared=0.4),
     Scenario("camelyon17", "reversed", 0.1),
     Scenario("camelyon17", "falling", 0.3, shared=0.4),
+    *(Scenario("camelyon17 folds", recalls, 0.2) for recalls in ("falling", "reversed")),
     Scenario("fed_ham10000", "lesions", 0.7),
     Scenario("a third of it", "lesions", 0.3, shared=0.4),
     Scenario("a third of it", "failing", 0.6),
@@ -137,8 +163,9 @@ def test_sets(federation: str) -> dict[str, TestSet]:
 
     Args:
         federation: One of those of `test_sets.csv`, or `NAME/CLIENT`, one of its clients alone; `a third of it`, of
-            fed_ham10000's lesions of a class with as many images one in three, and one at least; `camelyon17`;
-            `retinal_vessels`, whose images are cases; or `four small sites` of 8 to 20 cases.
+            fed_ham10000's lesions of a class with as many images one in three, and one at least; `camelyon17`, and
+            `camelyon17 folds`, its protocol `patient_folds`; `retinal_vessels`, whose images are cases; or `four small
+            sites` of 8 to 20 cases.
 
     Returns:
         By client. Classes are numbers from 0, the fewest that the client needs.
@@ -147,6 +174,9 @@ def test_sets(federation: str) -> dict[str, TestSet]:
         return {str(n): _single(np.ones(n)) for n in (8, 12, 16, 20)}
     if federation == "camelyon17":
         return {hospital: _of_patients(_patches(hospital)) for hospital in PATCHES}
+    if federation == "camelyon17 folds":
+        count = Camelyon17.drawn["patient_folds"]
+        return {hospital: _in_folds(own, count or 0) for hospital, own in test_sets("camelyon17").items()}
     if federation == "retinal_vessels":
         return {site: _single(np.array(images)) for site, images in VESSELS.items()}
     federation, share = ("fed_ham10000", 3) if federation == "a third of it" else (federation, 1)
@@ -201,13 +231,13 @@ def drawn(scenario: Scenario, client: str, own: TestSet, quantiles: Floats, rand
         scenario: What is simulated.
         client: The client's name.
         own: The client's test images.
-        quantiles: Normal quantiles of the recalls of each method's seeds and classes, (M, S, C).
+        quantiles: Normal quantiles of the recalls of each method's seeds and kinds (see `TestSet`), (M, S, kinds).
         random: Draws.
 
     Returns:
         The counts of all methods.
     """
-    methods, seeds, classes = quantiles.shape
+    (methods, seeds, _), classes = quantiles.shape, int(own.classes.max()) + 1
     groups, cells = int(own.groups.max()) + 1, np.arange(len(own.classes))
     single = np.minimum(own.images, MOST)
     cell = np.repeat(cells, single)
@@ -221,9 +251,9 @@ def drawn(scenario: Scenario, client: str, own: TestSet, quantiles: Floats, rand
     if score := CASES.get(scenario.recalls):
         order = np.argsort(group, kind="stable")
         each = np.ones((methods, seeds, image, 1, 3))
-        each[..., 0, HIT] = score(normal, quantiles[..., own.classes[cell]])[..., order]
+        each[..., 0, HIT] = score(normal, quantiles[..., own.kinds[cell]])[..., order]
         return _counts(Cases(("case",)), client, names, group[order], each, seeds)
-    hits = normal < quantiles[..., own.classes[cell]]
+    hits = normal < quantiles[..., own.kinds[cell]]
     sums = np.add.reduceat(hits, single.cumsum() - single, axis=-1, dtype=np.float64)
     values = np.zeros((methods, seeds, groups, classes, 3))
     values[..., own.groups, own.classes, HIT] = sums * own.images / single
@@ -267,8 +297,11 @@ CASES: dict[str, Callable[[Floats, Floats], Floats]] = {
 `lesions`: 0.87 in the mean, most near 1, with a long tail; `failing`: spread from 0 to 1, most near either."""
 
 
-def truth(scenario: Scenario, quantiles: Floats) -> Floats:
-    """The methods' true scores on a client, (M,), from quantiles without the seeds' part, (M, C)."""
+def truth(scenario: Scenario, quantiles: Floats, own: TestSet | None = None) -> Floats:
+    """The methods' true scores on a client, (M,), from quantiles without the seeds' part, (M, C).
+
+    Of a test set with folds, whose models are given: from quantiles (M, kinds).
+    """
     spread = BETWEEN_SEEDS if scenario.seeds > 1 else 0.0
     found: Floats
     if score := CASES.get(scenario.recalls):
@@ -277,7 +310,8 @@ def truth(scenario: Scenario, quantiles: Floats) -> Floats:
         moved = quantiles[..., :1, None] + spread * seeds.reshape(-1, 1)  # (M, seeds, 1)
         found = score(nodes, moved).mean(axis=(1, 2))
     else:
-        found = stats.norm.cdf(quantiles / np.sqrt(1 + spread**2)).mean(axis=1)
+        of_kinds = stats.norm.cdf(quantiles / np.sqrt(1 + spread**2))
+        found = (of_kinds if own is None or own.folds is None else of_kinds @ own.shares).mean(axis=1)
     return found
 
 
@@ -299,7 +333,12 @@ def simulated(scenario: Scenario, repeats: int, steps: Floats = STEPS, seed: int
     truly = np.random.default_rng([seed, 1])
     base = {client: recalls(scenario.recalls, own, truly) for client, own in sets.items()}
     quantiles = {client: stats.norm.ppf(own)[None] + steps[:, None] for client, own in base.items()}
-    truths = np.stack([truth(scenario, own) for own in quantiles.values()])  # (K, M)
+    for client, own in sets.items():
+        if own.folds is not None:
+            models = int(own.folds.max()) + 1
+            apart = BETWEEN_FOLDS * truly.standard_normal(models * quantiles[client].shape[1])
+            quantiles[client] = np.tile(quantiles[client], models) + apart
+    truths = np.stack([truth(scenario, own, sets[client]) for client, own in quantiles.items()])  # (K, M)
     random = np.random.default_rng([seed, 2])
     held: dict[str, list[float]] = {name: [] for name in ("client", "mean", "difference")}
     ranks, sets_of = [], []
@@ -447,6 +486,12 @@ def _holds_differences(estimate: Estimate, true: Floats) -> float:
 def _single(images: npt.NDArray[Any]) -> TestSet:
     """Groups of so many images, all of one class."""
     return TestSet(np.arange(len(images)), np.zeros(len(images), dtype=np.int64), images.astype(np.int64))
+
+
+def _in_folds(own: TestSet, count: int) -> TestSet:
+    """The same test set, its groups dealt to so many folds as the dataset's module deals patients."""
+    of_images = folds(np.repeat([f"{group:03d}" for group in own.groups], own.images), count)
+    return replace(own, folds=of_images[own.images.cumsum() - 1])
 
 
 def _of_patients(patches: npt.NDArray[np.int64]) -> TestSet:

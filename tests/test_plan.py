@@ -82,6 +82,7 @@ def test_draws_are_federations_over_the_same_data() -> None:
     first = Plan.of(lesions(protocol="lesion_disjoint", split_seed=4))
     assert drawn.pack(names[0]) == first.pack("toy_lesions")
     assert [json.loads(drawn.packing(drawn.pack(name)))["split_seed"] for name in names] == [4, 5, 6]
+    assert {"results/small/tables/toy_lesions.md", "results/small/tables/toy_lesions_draw3.md"} <= set(drawn.targets)
     assert json.loads(drawn.described)["draw_of"] == dict.fromkeys(names, "toy_lesions")
     again = Plan.of(drawn.config.model_dump(mode="json"))
     assert again.targets == drawn.targets, "a publication writes what was resolved"

@@ -6,7 +6,6 @@ from benchmark.evaluation.statistics import ALL
 from benchmark.reporting.grid import Cell, Column, Grid, measured
 from benchmark.reporting.inputs import Results
 from benchmark.reporting.measure import Measure
-from benchmark.reporting.tables import intervals
 
 
 def friedman(results: Results) -> str:
@@ -133,28 +132,6 @@ def ranks_by_draw(results: Results, name: str) -> Grid | None:
         " rank than the one below it; in the others the two have changed places, or are equal."
     )
     return Grid(columns, rows, [], caption)
-
-
-def scores_together(results: Results, name: str) -> Grid:
-    """Every client's score on the test images of all draws of a split."""
-    sites, best = results.sites(name), results.best(name)
-    rows = {
-        method: [
-            Cell(results.methods[method].title),
-            *(measured(results.score_of(name, method, client)) for client in sites),
-            measured(results.mean(name, method)),
-        ]
-        for method in results.order
-    }
-    brackets = intervals(results, [name])
-    caption = (
-        f"{results.title(name)}: {results.score(name)} on the test images of all"
-        f" {len(results.comparison.draws(name))} draws together, each predicted by the model of its draw. What several"
-        f" draws test counts once for each, and in intervals as one.{f' {brackets}.' if brackets else ''}"
-    )
-    columns = [Column("Method", number=False), *(Column(title, best) for title in sites.values()), Column("Mean", best)]
-    ranked, controls = ([rows[m] for m in results.order if (m in results.controls) is c] for c in (False, True))
-    return Grid(columns, ranked, controls, caption)
 
 
 def rates(results: Results, federation: str) -> Grid:

@@ -60,7 +60,7 @@ def main(comparison: GivenPath, output: Path) -> None:
     results = on_validation(Comparison.read(comparison))
     made = {"leaderboard": (leaderboard.frame(results), leaderboard.grid(results))} | {
         name: (tables.frame(results, name, _UNPUBLISHED), tables.grid(results, name, _UNPUBLISHED))
-        for name in results.federations
+        for name in results.tabled
     }
     for name, (frame, grid) in made.items():
         write_text(output / f"{name}.csv", frame.to_csv(index=False))

@@ -127,6 +127,16 @@ class Results:
         """Those of them that are several draws."""
         return [name for name in self.counted if name in self.comparison.draw_of.values()]
 
+    @property
+    def tabled(self) -> list[str]:
+        """The names that have a table: federations, then those that draws share."""
+        return [*self.federations, *self.drawn]
+
+    def trained(self, federation: str) -> set[str]:
+        """The methods that there are runs of on a federation, or on a draw of that name."""
+        draws = self.comparison.draws(federation)
+        return {run["method"]["name"] for run in self.runs if run["federation"] in draws}
+
     @cached_property
     def methods(self) -> dict[str, MethodInfo]:
         """The methods that there are runs of, by name."""
@@ -166,9 +176,9 @@ class Results:
     @property
     def scores(self) -> str:
         """The name of the score; where federations differ in it, each with the federation that it belongs to."""
-        names = {name: self.score(name) for name in self.federations}
+        names = {name: self.score(name) for name in self.counted}
         if self.one_score:
-            return names[self.federations[0]]
+            return names[self.counted[0]]
         return ", ".join(f"{score} ({name})" for name, score in names.items())
 
     def best(self, federation: str) -> Literal["max", "min"]:
@@ -289,11 +299,6 @@ class Results:
             for corrected, table in ((False, self.cells), (True, self.corrected))
         }
 
-    def trained(self, federation: str) -> set[str]:
-        """The methods that there are runs of on a federation, or on a draw of that name."""
-        draws = self.comparison.draws(federation)
-        return {run["method"]["name"] for run in self.runs if run["federation"] in draws}
-
     def score_of(self, federation: str, method: str, client: str) -> Measure:
         """A method's score on one client, averaged over seeds, with its interval; missing where it was not expected."""
         found = self.scores_of.get((federation, method, client), Measure(math.nan, missing=True))
@@ -329,9 +334,13 @@ class Results:
         return {c: name if name in ("", c) else f"{c} {name}" for c, name in names.items()}
 
     def rate(self, federation: str, method: str) -> str:
-        """The chosen rate, with a dagger at the edge of the grid; `missing` where none was chosen."""
-        choice = self.selected.get((federation, method))
-        return "missing" if choice is None else choice["rate"] + ("†" if choice["at_grid_edge"] else "")
+        """The chosen rate, with a dagger at the edge of the grid; `missing` where none was chosen.
+
+        Of draws, what was chosen on each where that is not the same on all: `1e-3, 1e-2†`.
+        """
+        choices = [self.selected.get((draw, method)) for draw in self.comparison.draws(federation)]
+        rates = ["missing" if own is None else own["rate"] + "†" * own["at_grid_edge"] for own in choices]
+        return rates[0] if len(set(rates)) == 1 else ", ".join(rates)
 
 
 def load(path: Path, *, statistics: bool = False, overlaps: bool = False, validation: bool = False) -> Results:

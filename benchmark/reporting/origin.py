@@ -39,4 +39,5 @@ def look_notes(results: Results) -> list[str]:
 
 
 def _taken(results: Results, federation: str | None) -> list[Mapping[str, Any]]:
-    return [run for run in results.runs if run["origin"] == "reference" and federation in (None, run["federation"])]
+    of = results.federations if federation is None else results.comparison.draws(federation)
+    return [run for run in results.runs if run["origin"] == "reference" and run["federation"] in of]

@@ -26,13 +26,14 @@ def numbers(results: Results, tested: ClientTests, published: pd.DataFrame) -> N
     """All that the page draws.
 
     Returns:
-        `methods` in the leaderboard's order; `federations`, with their clients and a row for each method; `pairs`, how
+        `methods` in the leaderboard's order; `federations`, draws of one together, with their clients and a row for
+        each method; `pairs`, how
         every two methods compare, over all federations and on each; `local`, the name of the control that clients
         are compared with, or null; `few`, the number of groups below which a class is small.
     """
     ranked = [name for name in results.order if name not in results.controls]
     quantities = [("average_rank", ALL), *([("corrected_mean", ALL)] if results.correctable else [])]
-    quantities += [("mean", federation) for federation in results.federations]
+    quantities += [("mean", federation) for federation in results.counted]
     return {
         "methods": [
             {"name": name, "title": method.title, "control": method.control, "group": _group(results, name)}
@@ -40,7 +41,7 @@ def numbers(results: Results, tested: ClientTests, published: pd.DataFrame) -> N
             for method in (results.methods[name],)
         ],
         "ranked": len(ranked),
-        "federations": [_federation(results, name, tested[name], published) for name in results.federations],
+        "federations": [_federation(results, name, tested[name], published) for name in results.counted],
         "pairs": [_pairs(results, *what) for what in quantities],
         "local": LOCAL if LOCAL in results.methods else None,
         "few": FEW_GROUPS,
@@ -124,7 +125,21 @@ def _row(results: Results, federation: str, method: str, clients: list[str]) -> 
         "seeds": [int(seed) for seed in each.columns],
         "each": [_all(row) for row in each.to_numpy(float)],
         "taken": [taken[client].astype(int).ravel().tolist() if client in taken else None for client in clients],
+        **({"draws": _draws(results, federation, method, clients)} if federation in results.drawn else {}),
     }
+
+
+def _draws(results: Results, name: str, method: str, clients: list[str]) -> list[Numbers]:
+    """What a method reached on each draw of a split alone, client by client, and at which rate."""
+    return [
+        {
+            "name": draw,
+            "rate": results.rate(draw, method),
+            "score": _all(results.score_of(draw, method, client).mean for client in clients),
+        }
+        for draw in results.comparison.draws(name)
+        if method in results.trained(draw)
+    ]
 
 
 def _rank(results: Results, federation: str, client: str, method: str) -> float:

@@ -175,7 +175,7 @@ def render(
         # The page shows no rate beside a score.
         notes={
             name: [note for note in tables.grid(results, name, published).notes if note != tables.EDGE_NOTE]
-            for name in results.federations
+            for name in results.counted
         },
         outside=[
             {"name": own.name, "title": own.title, "verdict": outside.verdict(own), "grid": outside.grid(own)}
@@ -188,7 +188,7 @@ def render(
         selection={federation: selection.grid(results, federation) for federation in results.federations},
         friedman=confidence.friedman(results),
         stability=confidence.places(results),
-        draws=[table for name in results.drawn for table in _of_draws(results, name)],
+        draws=[table for name in results.drawn if (table := confidence.ranks_by_draw(results, name)) is not None],
         rates_by={federation: confidence.rates(results, federation) for federation in results.federations},
         appendix=_appendix(results, all_rates),
         rule=RULE,
@@ -223,12 +223,6 @@ def main(
         all_rates=appendix.read_scores(held) if held.appendix else None,
     )
     write_text(output, content)
-
-
-def _of_draws(results: Results, name: str) -> list[Grid]:
-    """What the draws that share a name say together; nothing without statistics."""
-    ranks = confidence.ranks_by_draw(results, name)
-    return [] if ranks is None else [ranks, confidence.scores_together(results, name)]
 
 
 def _appendix(results: Results, all_rates: pd.DataFrame | None) -> dict[str, Grid]:

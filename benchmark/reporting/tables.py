@@ -1,5 +1,7 @@
 """Job: a federation's table: a row per method, a column per client, then mean and average rank, as in the paper.
 
+Draws of one federation have a table each, and one together, which is of the test samples of all of them.
+
 Published values stand in a CSV file: federation, method, quantity (`mean`, `average_rank` or `client:ID`), value,
 source. A published value of a single client is a note, not a cell: papers number clients in their own ways.
 """
@@ -45,7 +47,7 @@ class Row:
         corrected: Its mean chance-corrected score, with its interval.
         gain: Its mean less that of the same leaves trained alone; None of a control, and where nobody asks.
         rank: Its average rank, with its interval; missing for a control.
-        rate: The chosen rate, with a dagger where it is at the edge of the grid.
+        rate: The chosen rate, with a dagger where it is at the edge of the grid; of draws, see `Results.rate`.
         published: Published values as they are printed, by quantity.
     """
 
@@ -164,8 +166,8 @@ def frame(results: Results, federation: str, published: pd.DataFrame) -> pd.Data
                 **row.rank.columns("average_rank", empty=row.method.control),
                 "average_rank_published": row.published.get("average_rank"),
                 **places_of(results, row.method.name, federation),
-                "rate": row.rate.rstrip("†"),
-                "at_grid_edge": row.rate.endswith("†"),
+                "rate": row.rate.replace("†", ""),
+                "at_grid_edge": "†" in row.rate,
             }
             for row in rows(results, federation, published)
         ]
@@ -202,7 +204,7 @@ def grid(results: Results, federation: str, published: pd.DataFrame) -> Grid:
             Cell("—") if row.method.control else measured(row.rank, 2),
             *([Cell(row.published.get("average_rank", ""))] if beside["average_rank"] else []),
             place_of(results, row.method.name, federation),
-            Cell(row.rate, float(row.rate.rstrip("†")) if row.rate != "missing" else None),
+            Cell(row.rate, None if row.rate == "missing" or "," in row.rate else float(row.rate.rstrip("†"))),
         ]
 
     return Grid(
@@ -221,6 +223,7 @@ def caption(results: Results, federation: str, ranked: int) -> str:
     parts = [
         f"{results.title(federation)}: {results.score(federation)} on the {results.images} images of every client",
         str(manifest.get("caption", "")).rstrip("."),
+        _together(results, federation) if federation in results.drawn else "",
         f"Protocol: {manifest['protocol']}. {ranked} ranked methods, each at the learning rate with the best"
         f" validation score. Seeds: {seeds} ({spread})",
         f"Average rank: mean over seeds and clients of the rank among the {ranked} ranked methods, 1 being"
@@ -254,8 +257,8 @@ def main(
         tex: The table in LaTeX.
     """
     results, beside = load(comparison, statistics=True), read_published(published)
-    if federation not in results.federations:
-        raise ValueError(f"no runs of federation {federation!r}, only of {results.federations}")
+    if federation not in results.tabled:
+        raise ValueError(f"no runs of federation {federation!r}, only of {results.tabled}")
     numbers, table = frame(results, federation, beside), grid(results, federation, beside)
     typeset = latex(table, federation)
     write_text(csv, numbers.to_csv(index=False))
@@ -263,10 +266,21 @@ def main(
     write_text(tex, typeset)
 
 
+def _together(results: Results, name: str) -> str:
+    """What a score of several draws of a split is."""
+    draws = len(results.comparison.draws(name))
+    if results.images == "validation":
+        return f"A score is the mean over {draws} draws of the split"
+    return (
+        f"{draws} draws of the split together, each predicted by the model of its draw. What several draws test counts"
+        " once for each, and in intervals as one. The rate was chosen on each draw"
+    )
+
+
 def _notes(results: Results, federation: str, found: list[Row], published: pd.DataFrame) -> list[str]:
     """What a reader must know of single cells."""
     notes = []
-    if any(row.rate.endswith("†") for row in found):
+    if any("†" in row.rate for row in found):
         notes.append(EDGE_NOTE)
     notes += origin_notes(results, federation)
     if any(measure.missing for row in found for measure in row.clients.values()):

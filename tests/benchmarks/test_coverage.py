@@ -29,6 +29,24 @@ def test_what_is_drawn_has_the_true_recalls() -> None:
     assert 0.2 < errors < 0.9, "methods find the same images hard"
 
 
+def test_folds_test_every_patient_once_and_the_truth_is_that_of_their_models() -> None:
+    """Over many test sets, with recalls of each fold's model; a class's recall is that of all its images."""
+    random, own = np.random.default_rng(0), coverage.test_sets("camelyon17 folds")["0"]
+    assert own.folds is not None
+    by_patient = {group: set(own.folds[own.groups == group]) for group in own.groups}
+    assert all(len(found) == 1 for found in by_patient.values())
+    assert sorted(sum(found == {fold} for found in by_patient.values()) for fold in range(4)) == [1, 2, 2, 2]
+    recalls = random.uniform(0.5, 0.95, (1, 8))
+    quantiles, scenario = stats.norm.ppf(recalls), Scenario("", "even", 0.2)
+    expected = 0.0
+    for c in range(2):
+        fold, images = own.folds[own.classes == c], own.images[own.classes == c]
+        expected += float((recalls[0, 2 * fold + c] * images).sum() / images.sum()) / 2
+    assert coverage.truth(scenario, quantiles, own) == pytest.approx([expected])
+    counts = [coverage.drawn(scenario, "x", own, quantiles[:, None], random) for _ in range(400)]
+    assert np.mean([one.task.score(one.values) for one in counts]) == pytest.approx(expected, abs=0.01)
+
+
 @pytest.mark.parametrize("kind", coverage.CASES)
 def test_the_true_score_of_cases_is_the_mean_of_many(kind: str) -> None:
     """With seeds that differ too, whatever distribution cases have."""

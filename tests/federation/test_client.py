@@ -43,6 +43,19 @@ def test_batches_are_keyed_by_seed_client_and_pass() -> None:
             assert not torch.equal(drawn(key), drawn(other))
 
 
+def test_further_changes_leave_order_and_mirroring_as_they_were() -> None:
+    """Their numbers are drawn apart: where a hundredth of half the images is erased, all other pixels are the same."""
+    ours, hospital = engine(method("fedit")), client("north", 40)
+    plain, further = AugmentationSettings(), AugmentationSettings(erase=(0.01, 0.01))
+    found = []
+    for settings in (plain, further):
+        local = LocalTraining(ours.model, TRAINING, settings.model_copy(update={"contrast": 0.0}), torch.float64)
+        found.append(torch.cat([images for images, _ in local._batches(hospital, 0, "round 0 pass 0", 1)]))
+    changed = (found[0] != found[1]).any(1).flatten(1)
+    assert 0.2 < changed.any(1).double().mean() < 0.8, "half the images have lost a rectangle"
+    assert changed.double().mean() < 0.02, "and all other pixels are the same"
+
+
 def test_lanes_of_one_seed_see_the_same_images_and_others_do_not() -> None:
     """Two lanes of equal rate and seed are equal, but for the rounding of their places; that of another seed is not."""
     lanes = (Lane("1e-1", 0), Lane("1e-1", 0), Lane("1e-1", 1))

@@ -1,5 +1,6 @@
 """Several draws of a split: scored together, counted as one federation, and shown by draw."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,13 @@ import pytest
 from benchmark.evaluation import counts
 from benchmark.evaluation.estimate import of_client
 from benchmark.evaluation.reading import cells_of, read_runs
-from benchmark.reporting import confidence, figures, leaderboard, verdict
+from benchmark.evaluation.statistics import ALL
+from benchmark.reporting import confidence, figures, leaderboard, page, report, tables, verdict
 from benchmark.reporting.grid import markdown
 from benchmark.reporting.inputs import Results, load
 from benchmark.reporting.tested import client_tests
-from tests.reporting import synthetic
+from tests.reporting import browser, synthetic
+from tests.reporting.test_tables import NOTHING
 
 DRAWS = ("toy_lesions_draw1", "toy_lesions_draw2")
 METHODS = ("fedit", "fedpal", "local")
@@ -88,12 +91,69 @@ def test_the_table_by_draw_says_how_often_neighbours_change_places(results: Resu
         assert values[4:6] == pytest.approx([np.mean(by_draw), np.ptp(by_draw)], abs=0.005)
     before = sum(one < other for one, other in zip(first[2:4], second[2:4], strict=True))
     assert [row[-1].text for row in grid.rows] == [f"{before} of 2", "—"]
-    scores = confidence.scores_together(results, "toy_lesions")
-    shown = results.score_of("toy_lesions", results.order[0], "bcn").mean
-    assert scores.rows[0][1].value == pytest.approx(shown, abs=5e-4)
     figure, numbers = figures.FIGURES["stability"](results)
     assert (numbers["varied"] == "draws").sum() == 2 * 2
     assert "average rank by draw of the split" in figure.axes[1].get_title()
+
+
+def test_the_page_and_a_table_show_draws_as_one_federation(results: Results) -> None:
+    """Cells are of all draws together, with the interval that ranks have too; what each draw gives stands behind."""
+    numbers = page.numbers(results, client_tests(results), NOTHING)
+    assert [one["name"] for one in numbers["federations"]] == ["toy_lesions", "toy_slides"]
+    assert {one["federation"] for one in numbers["pairs"]} == {ALL, "toy_lesions", "toy_slides"}
+    lesions, slides = numbers["federations"]
+    assert not any("draws" in row for row in slides["rows"].values())
+    table = tables.frame(results, "toy_lesions", NOTHING).set_index("method")
+    ranks = results.federation_ranks.loc["toy_lesions"]
+    for method, row in lesions["rows"].items():
+        assert row["rank"] == (None if method == "local" else pytest.approx(ranks[method], abs=5e-5))
+        assert [draw["name"] for draw in row["draws"]] == list(DRAWS)
+        for place, client in enumerate(results.sites("toy_lesions")):
+            score = results.score_of("toy_lesions", method, client).mean
+            alone = [results.score_of(draw, method, client).mean for draw in DRAWS]
+            assert [draw["score"][place] for draw in row["draws"]] == pytest.approx(alone, abs=5e-5)
+            assert min(alone) - 1e-9 <= score <= max(alone) + 1e-9, "as many images of each class in every draw"
+            low, high = results.statistics.interval(method, "score", "toy_lesions", client)
+            assert row["interval"][place] == pytest.approx([low, high], abs=5e-5)
+            named = f"client {results.sites('toy_lesions')[client]}"
+            assert table.loc[method, [named, f"{named} low", f"{named} high"]].tolist() == [score, low, high]
+    text = markdown(tables.grid(results, "toy_lesions", NOTHING))
+    assert "2 draws of the split together, each predicted by the model of its draw." in text
+
+
+def test_rates_that_differ_between_draws_are_all_named(results: Results) -> None:
+    """The mark of the grid's edge goes with its rate; a rate that all draws chose stands once."""
+    selected = dict(results.selected)
+    for draw, rate, edge in zip(DRAWS, ("1e-3", "1e-2"), (True, False), strict=True):
+        selected[draw, "fedit"] = {**selected[draw, "fedit"], "rate": rate, "at_grid_edge": edge}
+        selected[draw, "fedpal"] = {**selected[draw, "fedpal"], "rate": "1e-2", "at_grid_edge": True}
+    changed = replace(results, selected=selected)
+    assert changed.rate("toy_lesions", "fedit") == "1e-3†, 1e-2"
+    assert changed.rate("toy_lesions", "fedpal") == "1e-2†"
+    row = tables.frame(changed, "toy_lesions", NOTHING).set_index("method").loc["fedit"]
+    assert (row["rate"], row["at_grid_edge"]) == ("1e-3, 1e-2", True)
+    assert tables.EDGE_NOTE in tables.grid(changed, "toy_lesions", NOTHING).notes
+
+
+def test_a_browser_shows_one_column_for_each_client_and_the_draws_behind_a_cell(
+    results: Results, tmp_path: Path
+) -> None:
+    html = report.render(
+        results, title="Draws", published=NOTHING, checks=pd.DataFrame(columns=["check", "severity"]), figures=[]
+    )
+    seen = [(1440, "#view=score&cell=toy_lesions/fedit/bcn"), (390, "#federation=toy_lesions")]
+    whole, phone = browser.read(html, seen, tmp_path)["frames"]
+    assert whole["columns"] == [
+        *("Method", "bcn Site bcn", "vidir Site vidir", "msk Site msk", "Mean", "0 Site 0", "1 Site 1", "Mean")
+    ]
+    alone = [results.score_of(draw, "fedit", "bcn").mean for draw in DRAWS]
+    said = f"by draw of the split{alone[0]:.3f}, {alone[1]:.3f} (standard deviation {np.std(alone, ddof=1):.3f})"
+    assert said in whole["behind"]
+    rates = [results.rate(draw, "fedit").rstrip("†") for draw in DRAWS]
+    runs = [f"runs/{draw}/fedit/lr={rate}/seed=0/run.json" for draw, rate in zip(DRAWS, rates, strict=True)]
+    assert [link for link in whole["links"] if link.startswith("runs/")] == runs
+    assert phone["needed"] <= 390
+    assert phone["faults"] == whole["faults"] == []
 
 
 def test_the_order_of_draws_changes_nothing(results: Results, tmp_path: Path) -> None:

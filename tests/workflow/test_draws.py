@@ -58,6 +58,8 @@ def test_patient_folds_test_every_patient_once_and_count_as_one(project: Project
     page = (results / "report.html").read_text(encoding="utf-8")
     assert "Would other draws of the split rank the same?" in page
     assert (results / "tables/toy_slides_draw4.md").is_file()
+    table = pd.read_csv(results / "tables/toy_slides.csv").set_index("method")
+    assert table.loc["fedit", "mean"] == pytest.approx(together.mean())
 
     validated = pd.read_csv(results / "develop/leaderboard.csv").set_index("method")
     of_folds = [pd.read_csv(results / f"develop/{fold}.csv").set_index("method").loc["fedit", "mean"] for fold in folds]

@@ -127,6 +127,8 @@ rule table:
         tex=plan.places.table("{federation}", "tex"),
     log:
         plan.log("table/{federation}"),
+    wildcard_constraints:
+        federation="|".join(plan.tabled),
     conda:
         "../../environment.yml"
     message:

@@ -28,7 +28,7 @@ rule reference:
         **plan.collected,
         tables=expand(
             plan.places.table("{federation}", "{kind}"),
-            federation=plan.federations,
+            federation=plan.tabled,
             kind=["csv", "md"],
         ),
         leaderboard=multiext(plan.places.of("leaderboard"), ".csv", ".md"),

@@ -17,6 +17,7 @@ function facts(federation, row, place) {
   const entries = [
     [federation.score, row.score[place] === null ? row.why[place] : number(row.score[place]) + spread, bounds(row.interval[place])],
     ["chance", client.chance === null ? null : number(client.chance), row.corrected[place] === null ? "" : `chance-corrected: ${number(row.corrected[place])}`],
+    row.draws && ["by draw of the split", row.draws.map(({ score }) => score[place] === null ? "—" : number(score[place])).join(", "), scattered(known(row.draws.map(({ score }) => score[place])))],
     ["rank", row.ranks[place] === null ? null : `${row.ranks[place].toFixed(1)} of ${data.ranked}`],
     LOCAL && [`against ${LOCAL.title}`, against && signed(against[0]), against && [bounds(against.slice(1), signed), VERDICTS[verdict(against, federation.higher)]].filter(Boolean).join(", ")],
     ["tested on", client.samples === null ? null : `${client.samples} images`, client.groups === null ? "" : `${client.cases === null ? "" : `${client.cases} cases `}of ${client.groups} ${federation.groups}`],
@@ -25,6 +26,12 @@ function facts(federation, row, place) {
     ...federation.measures.map(([name], i) => [name, row.measures[place][i] === null ? null : number(row.measures[place][i])]),
   ];
   return h("dl", {}, entries.filter((entry) => entry && entry[1]).map(([name, value, more]) => [h("dt", {}, name), h("dd", {}, h("b", {}, String(value)), more ? ` (${more})` : "")]));
+}
+
+// How far draws lie apart: their standard deviation.
+function scattered(values) {
+  const mean = values.reduce((a, b) => a + b, 0) / values.length;
+  return values.length > 1 ? `standard deviation ${number(Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (values.length - 1)))}` : "";
 }
 
 // How many images of a class are right, over all seeds: `12 of 29`.
@@ -38,7 +45,7 @@ function parts(federation, row, place) {
   if (!federation.parts || !row.parts[place].some((value) => value !== null)) return null;
   const { title, share } = federation.parts;
   const heads = ["Class", share && "Right", title, client.support && federation.groups].filter(Boolean);
-  return h("table", { className: "parts" }, h("caption", {}, h("span", {}, `${capital(title)} of every class${row.seeds.length > 1 && share ? ", images counted over all seeds" : ""}.`)),
+  return h("table", { className: "parts" }, h("caption", {}, h("span", {}, `${capital(title)} of every class${row.seeds.length > 1 && share ? ", images counted over all seeds" : ""}${row.draws && share ? ", and in every draw that tests them" : ""}.`)),
     h("thead", {}, h("tr", {}, heads.map((text, i) => h("th", { scope: "col", className: i ? "" : "text" }, text)))),
     h("tbody", {}, federation.classes.map((name, c) => row.parts[place][c] !== null && h("tr", {}, h("th", { scope: "row" }, name),
       share && h("td", {}, right(federation, row, place, c)),
@@ -58,10 +65,11 @@ function taken(federation, row, place) {
 
 function files(federation, method, row) {
   const link = (path, text) => h("a", { href: path }, text);
-  return h("p", {}, "Beside this page: ", row.seeds.map((seed, i) => {
-    const rate = row.rate.replace("†", "");
-    return [i ? "; " : "", `seed ${seed}: `, link(`runs/${federation.name}/${method.name}/lr=${rate}/seed=${seed}/run.json`, "run"), ", ",
-      link(`test/${federation.name}/${method.name}/seed=${seed}/predictions.parquet`, "predictions"), ", ",
-      link(`test/${federation.name}/${method.name}/seed=${seed}/counts.parquet`, "counts")];
-  }).flat(), ".");
+  // Draws have models, and so files, of their own.
+  const trained = (row.draws ?? [{ ...row, name: federation.name }]).flatMap(({ name, rate }) => row.seeds.map((seed) => [name, rate.replace("†", ""), seed]));
+  return h("p", {}, "Beside this page: ", trained.map(([name, rate, seed], i) => [
+    i ? "; " : "", row.draws ? `${name}, seed ${seed}: ` : `seed ${seed}: `, link(`runs/${name}/${method.name}/lr=${rate}/seed=${seed}/run.json`, "run"), ", ",
+    link(`test/${name}/${method.name}/seed=${seed}/predictions.parquet`, "predictions"), ", ",
+    link(`test/${name}/${method.name}/seed=${seed}/counts.parquet`, "counts"),
+  ]), ".");
 }
