@@ -144,6 +144,18 @@ def test_equal_experts_routed_are_the_expert_unless_weights_do_not_sum_to_one(ne
     assert apart["sigmoid"] > 1e-3
 
 
+def test_adapters_are_added_to_the_whole_frozen_weight_whatever_gates_sum_to() -> None:
+    """As mixing adapters says. Released kernels mixed by a sigmoid would scale it by the sum, about three at first."""
+    common = bank("lora").experts[COMMON]
+    none = {name: torch.zeros_like(leaf) if name.endswith(".B") else leaf for name, leaf in common.items()}
+    mixture, _ = widened("lora", Bank(dict.fromkeys(EXPERTS, none)), adaptation("iop", gate="sigmoid"))
+    alone = Mixture.of(model("lora"), Bank({COMMON: none}), {COMMON: 1.0})
+    with torch.no_grad():
+        routed, frozen = (own.images(pictures(3)[:])(own.params) for own in (mixture, alone))
+    assert float((routed.features - frozen.features).abs().max()) < CLOSE
+    assert float((routed.prediction - len(EXPERTS) / 2 * frozen.prediction).abs().max()) < CLOSE
+
+
 def test_experts_change_places_with_the_columns_of_their_gates() -> None:
     held, images, of = bank("lora"), pictures(3), adaptation("iop", **STILL)
     mixture, learned = widened("lora", held, of)
