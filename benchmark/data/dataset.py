@@ -27,7 +27,7 @@ Option = int | float | str
 
 COLUMNS = ("sample", "client", "group", "split", "path")
 """What every index has."""
-TABLE = ("sample", "client", "label", "group", "case", "split")
+TABLE = ("sample", "client", "label", "group", "case", "position", "split")
 """What tables of packs have, where the index has it."""
 SPLITS = ("train", "validation", "test")
 
@@ -163,8 +163,8 @@ class Dataset(ABC):
             patient), `split` ("train" or "test", and "validation" where the dataset itself says which images those
             are) and `path` (str, relative to `root`). Where there are such: `label` (int64), which classification
             learns, `target` (str, a mask's path, relative to `root`), which segmentation learns, `case` (str: what is
-            scored as one, a volume of many slices; otherwise every sample is a case), and other columns that the task's
-            `target` reads.
+            scored as one, a volume of many slices; otherwise every sample is a case), `position` (int64: the number of
+            a slice in its case, which `context` needs), and other columns that the task's `target` reads.
 
         Raises:
             DataError: Files are missing, or are not what they should be.
@@ -334,6 +334,11 @@ def checked_index(dataset: Dataset, root: Path, protocol: str, split_seed: int) 
     if table["sample"].duplicated().any():
         twice = table.loc[table["sample"].duplicated(), "sample"]
         raise DataError(f"{dataset.name}: {len(twice)} samples are listed again: {some(twice)}; name each once")
+    if "position" in table and ("case" not in table or table["position"].dtype != np.int64):
+        raise DataError(
+            f"{dataset.name}: positions are {table['position'].dtype}, expected int64: the number of a slice in its "
+            "`case`, a column that is needed beside"
+        )
     if "label" in table and table["label"].dtype != np.int64:
         raise DataError(
             f"{dataset.name}: labels are {table['label'].dtype} (sample {table['sample'][0]}: {table['label'][0]}), "

@@ -31,7 +31,7 @@ def trainable_parameters(model: Model, rounds: int) -> int:
 
 def image_passes(engine: Engine, rounds: int) -> int:
     """Passes that one client makes over its images, in all rounds and after the last."""
-    return engine.epochs(phases(engine.model.method, rounds))
+    return engine.epochs(phases(engine.model.method, rounds)) * engine.training.stack
 
 
 _IN_STEP = 4
@@ -88,7 +88,8 @@ def lane_memory(engine: Engine) -> int:
     """Bytes that one lane is expected to hold: those of a step on one batch, and every client's leaves."""
     side_by_side = min(engine.threads, len(engine.participants))
     leaves = _size(engine.model.leaves.values()) * engine.dtype.itemsize
-    step = step_memory(engine.model, engine.training.batch_size, engine.dtype, _traced(engine))
+    images = engine.training.batch_size * engine.training.stack
+    step = step_memory(engine.model, images, engine.dtype, _traced(engine))
     return side_by_side * step + _IN_ROUND * len(engine.participants) * leaves
 
 
