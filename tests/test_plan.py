@@ -191,6 +191,23 @@ def test_draws_have_names_and_settings_of_their_own(federations: dict[str, Any],
 
 
 @pytest.mark.usefixtures("own")
+def test_who_stands_outside_has_a_table_of_a_family_and_a_figure() -> None:
+    """A family is what stands in place of a federation that is left by each client, draws of one together."""
+    left = {"clients": ["0", "1"], "draws": 2, "protocol": "lesion_disjoint"}
+    named = {"clients": ["0", "1"], "outside": ["2"]}
+    federations = {"toy_lesions": left, "some": {**named, "dataset": "toy_lesions"}, "toy_slides": {}}
+    plan = Plan.of({**VALUES, "federations": federations, "leave_one_out": ["toy_lesions"], "methods": ["fedit"]})
+    assert plan.families == {"toy_lesions": ["toy_lesions_without_0", "toy_lesions_without_1"], "some": ["some"]}
+    described = json.loads(plan.described)
+    assert (described["families"], described["adapting"]) == (plan.families, "transductive")
+    assert described["adaptations"] == list(plan.adaptations)
+    expected = {f"results/small/{name}" for name in ("outside.parquet", "tables/outside.csv", "tables/outside.tex")}
+    assert expected | {"figures/small/transfer.svg"} <= set(plan.targets)
+    without = Plan.of({**VALUES, "methods": ["fedit"]})
+    assert not {"families", "adaptations", "adapting"} & set(json.loads(without.described))
+    assert not [target for target in without.targets if "outside" in target or "transfer" in target]
+
+
 def test_with_both_policies_every_method_without_its_own_has_a_row_for_each() -> None:
     """FedPer's head is personal, whatever the configuration says: it has one row."""
     both = Plan.of({**VALUES, "own": [], "methods": ["fedit", "fedper"], "head": "both"})

@@ -363,7 +363,7 @@ def worse_than_common(outside: pd.DataFrame, higher_is_better: bool) -> list[Fin
         finding(
             "warning" if row.quantity == "mean" else "note",
             "worse outside",
-            f"reliably worse {where[row.quantity]} than the common model as it is: {row.difference:+.3f}"
+            f"reliably worse {where[str(row.quantity)]} than the common model as it is: {row.difference:+.3f}"
             f" ({row.difference_low:+.3f} to {row.difference_high:+.3f})",
             row.family,
             _pair(row),
@@ -412,12 +412,13 @@ def surer_and_worse(outside: pd.DataFrame, higher_is_better: bool) -> list[Findi
     scores = outside[(outside["quantity"] == "score") & ~outside["oracle"]].set_index(keys)["difference"]
     entropy = outside[outside["quantity"] == "entropy"].set_index(keys)[["value", "difference"]]
     rows = entropy.join(scores.rename("score"), how="inner").reset_index()
+    rows["before"] = rows["value"] - rows["difference"]
     worse = -merit(rows["score"], higher_is_better=higher_is_better) > 0
     return [
         finding(
             "note",
             "surer and worse",
-            f"the entropy of its predictions fell from {row.value - row.difference:.3f} to {row.value:.3f}, and the"
+            f"the entropy of its predictions fell from {row.before:.3f} to {row.value:.3f}, and the"
             f" score changed by {row.score:+.3f}",
             row.family,
             _pair(row),

@@ -113,7 +113,7 @@ def _parsed(path: Path) -> Record:
     if _digest(tensors, metadata["about"]) != metadata["digest"]:
         raise ValueError("its content does not match its hash")
     about = json.loads(metadata["about"])
-    held: dict[str, dict[str, Tensor]] = {kind: {} for kind in ("params", "memory", "optimiser", "counts", "common")}
+    held: dict[str, dict[str, Tensor]] = {"params": {}, "memory": {}, "optimiser": {}, "counts": {}, "common": {}}
     for name, tensor in tensors.items():
         kind, _, leaf = name.partition(":")
         held[kind][leaf] = tensor

@@ -65,10 +65,8 @@ class Body(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Images (n, inputs or 1, S, S) in [0, 1] to the last map (n, S, S, channels): its mean, and itself."""
         x, joined = (2 * images - 1).expand(-1, self.inputs, -1, -1), list[Tensor]()  # Grey is grey in each channel.
-        if (
-            self.norm == "group"
-        ):  # torch.vmap knows this norm in one order of memory alone, which packed images have not.
-            x = x.contiguous()
+        if self.norm == "group":
+            x = x.contiguous()  # torch.vmap knows this norm in one order of memory, and packed images have another.
         for stage in self.encoder:
             x = stage(nn.functional.max_pool2d(x, 2) if joined else x)
             joined.append(x)

@@ -117,10 +117,11 @@ class Outside:
         return self.table[(self.table["quantity"] == quantity) & (self.table["client"] == MEAN)]
 
     @cached_property
-    def _rows(self) -> dict[tuple[str, str, str, str], Any]:
+    def _rows(self) -> dict[tuple[Any, ...], Any]:
         # An oracle's models, one by one, stand in no table.
         single = self.table[(self.table["model"] == "") | ~self.table["quantity"].isin(["score", "mean"])]
-        return {(row.quantity, row.client, row.method, row.adaptation): row for row in single.itertuples()}
+        keys = single[["quantity", "client", "method", "adaptation"]].itertuples(index=False, name=None)
+        return dict(zip(keys, single.itertuples(), strict=True))
 
 
 def families(results: Results) -> list[Outside]:
@@ -141,14 +142,16 @@ def frame(outside: Outside) -> pd.DataFrame:
     for pair in (*outside.ranked, *outside.unranked):
         row: dict[str, Any] = {"family": outside.name, "method": pair[0], "adaptation": pair[1]}
         row |= {"ranked": pair in outside.ranked, "oracle": pair[1] in outside.oracles}
+        measures: dict[str, Measure] = {}
         for client in (*outside.clients, MEAN):
-            row |= _numbers(f"outside {client}", outside.score(pair, client))
             row[f"model {client}"] = outside.model(pair, client) or None
-            row |= _numbers(f"less none {client}", outside.less_none(pair, client))
-            row |= _numbers(f"inside {client}", outside.number("inside", (pair[0], ""), client))
-            row |= _numbers(f"published {client}", outside.number("published", pair, client))
-        for name in ("average_rank", "place", "entropy", "one_class"):
-            row |= _numbers(name, outside.number(name, pair))
+            measures[f"outside {client}"] = outside.score(pair, client)
+            measures[f"less none {client}"] = outside.less_none(pair, client)
+            measures[f"inside {client}"] = outside.number("inside", (pair[0], ""), client)
+            measures[f"published {client}"] = outside.number("published", pair, client)
+        measures |= {name: outside.number(name, pair) for name in ("average_rank", "place", "entropy", "one_class")}
+        for name, measure in measures.items():
+            row |= measure.columns(name, empty=measure.missing)
         rows.append(row)
     return pd.DataFrame(rows).dropna(axis="columns", how="all")
 
@@ -289,15 +292,6 @@ def main(comparison: GivenPath, csv: Path, md: Path, tex: Path) -> None:
 
 def _pairs(rows: pd.DataFrame) -> list[Pair]:
     return list(dict.fromkeys(zip(rows["method"], rows["adaptation"], strict=True)))
-
-
-def _numbers(name: str, measure: Measure) -> dict[str, float | str | None]:
-    """A number and the ends of its interval by columns of the CSV file; nothing where it is not known."""
-    return {
-        name: None if measure.missing else measure.number(),
-        f"{name} low": measure.low,
-        f"{name} high": measure.high,
-    }
 
 
 def _dashed(measure: Measure, digits: int = 3) -> Cell:

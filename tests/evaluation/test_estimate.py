@@ -10,7 +10,16 @@ from scipy.stats import binomtest
 
 from benchmark.evaluation import estimate as estimates
 from benchmark.evaluation.counts import Counts
-from benchmark.evaluation.estimate import LEAST_GROUPS, PRIOR, Estimate, mean_of, moderated, of_client
+from benchmark.evaluation.estimate import (
+    LEAST_GROUPS,
+    PRIOR,
+    Estimate,
+    mean_of,
+    moderated,
+    of_client,
+    over_trainings,
+    weighed,
+)
 from benchmark.tasks.task import Floats
 from tests.evaluation.distance import Distance
 from tests.evaluation.given import client, counted, drawn, lost
@@ -203,3 +212,32 @@ def test_a_missing_cell_is_no_score() -> None:
     missing[0, 0] = True
     counts.values[0, 0] = np.nan
     assert np.isnan(of_client(replace(counts, missing=missing)).value).tolist() == [True, False, False]
+
+
+def test_sums_of_methods_have_the_variance_of_sums() -> None:
+    """They are w' Sigma w, of scores and of cells; a method that no sum has may have diverged."""
+    whole = of_client(drawn(3, 30, 3, methods=3, seeds=2))
+    weights = np.array([[0.25, 0.75, 0], [0.5, 0.5, 0]])
+    sums = weighed(whole, weights)
+    assert sums.value == pytest.approx(weights @ whole.value)
+    np.testing.assert_allclose(sums.parts.sum(axis=0), weights @ whole.parts.sum(axis=0) @ weights.T)
+    by_seed = np.array([[w if s == t else 0 for w in row for t in (0, 1)] for row in weights for s in (0, 1)])
+    np.testing.assert_allclose(sums.noise, by_seed @ whole.noise @ by_seed.T)
+    weights_of_all = np.array([[0.25, 0.75], [0.5, 0.5]])
+    np.testing.assert_allclose(
+        moderated(sums.cells), moderated(weights_of_all @ whole.cells[:2])
+    )  # The third plays no part.
+    apart = weighed(of_client(lost(drawn(3, 30, 3, methods=3, seeds=2), 2)), weights)
+    assert apart.value == pytest.approx(sums.value)
+    assert np.isfinite(apart.interval()).all()
+
+
+def test_trainings_are_averaged_with_what_they_differ_by() -> None:
+    """Value and interval stay, and clients with other numbers of trainings can be averaged."""
+    whole, other = (of_client(drawn(seed, 30, 3, seeds=seeds)) for seed, seeds in ((1, 2), (2, 3)))
+    alone = over_trainings(whole)
+    assert alone.cells.shape == (3, 1)
+    np.testing.assert_allclose([alone.value, *alone.interval()], [whole.value, *whole.interval()])
+    mean = mean_of({"x": alone, "y": over_trainings(other)})
+    np.testing.assert_allclose(mean.value, (whole.value + other.value) / 2)
+    np.testing.assert_allclose(total(mean), (total(whole) + total(other)) / 4)

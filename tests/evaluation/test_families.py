@@ -17,6 +17,7 @@ from benchmark.evaluation.families import Family, table
 from benchmark.evaluation.reading import OUTSIDE_COLUMNS
 from benchmark.evaluation.statistics import ALL, MEAN
 from benchmark.files import write_json
+from benchmark.tasks.classification import HIT, Classification
 
 CLIENTS, METHODS, ADAPTATIONS, IMAGES = ("x", "y", "z"), ["a", "b", "local"], ["each", "mean", "none"], 12
 
@@ -213,6 +214,19 @@ def test_what_adapting_did_is_told(found: pd.DataFrame) -> None:
         own = found[found["quantity"] == quantity]
         assert len(own) == 3 * 2 * 4, "three methods, two pairs each, three clients and their mean"
         np.testing.assert_allclose(own[["value", "difference"]].to_numpy(float), [[value, less]] * len(own))
+
+
+def test_what_papers_report_stands_beside_the_score(comparison: Comparison, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here how many images are right; of an oracle, of the best model of each client."""
+    monkeypatch.setattr(Classification, "published_as", "right")
+    monkeypatch.setattr(Classification, "published", lambda self, counts: counts[..., HIT].sum())
+    published = of(table(Family(comparison, "d", {"local"}), 10), "published")
+    for name, right in RIGHT.items():
+        pair, _, model = name.rpartition("/")
+        if not model:
+            assert [published[client, pair, ""] for client in (*CLIENTS, MEAN)] == [*right, sum(right) / 3]
+    assert [published[key] for key in (("x", "a/each", "y"), ("y", "a/each", "z"), ("z", "a/each", "x"))] == [10, 6, 4]
+    assert published[MEAN, "a/each", ""] == pytest.approx(20 / 3)
 
 
 def test_the_order_of_clients_changes_the_order_of_rows_alone(found: pd.DataFrame, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from benchmark.evaluation import findings
 from benchmark.evaluation.ranks import CELLS
+from benchmark.evaluation.reading import OUTSIDE_COLUMNS
 from benchmark.evaluation.statistics import COMPARISONS, INTERVALS, Statistics
 
 
@@ -174,3 +175,49 @@ def test_rows_that_are_equal_on_every_client_are_a_warning() -> None:
 def test_committed_numbers_of_other_settings_are_not_compared_and_a_note_says_so() -> None:
     (finding,) = findings.drift(cells({"a": [0.1]}), {}, cells({"a": [0.9]}), {}, ["rounds"])
     assert (finding["severity"], finding["message"].endswith("rounds")) == ("note", True)
+
+
+def outside(rows: list[tuple[object, ...]]) -> pd.DataFrame:
+    """What is known of hospitals outside: client, adaptation, quantity, value, and difference with its interval."""
+    names = ["client", "adaptation", "quantity", "value", "difference", "difference_low", "difference_high"]
+    table = pd.DataFrame(rows, columns=names).reindex(columns=OUTSIDE_COLUMNS)
+    return table.assign(family="d", method="a", oracle=table["adaptation"] == "each")
+
+
+def test_who_is_reliably_worse_outside_than_with_the_common_model() -> None:
+    """In the mean a warning, at one of several clients a note; an interval that holds 0 says nothing, nor an oracle."""
+    scored = [
+        ("x", "norm", "score", 0.5, -0.2, -0.3, -0.1),
+        ("y", "norm", "score", 0.5, -0.2, -0.4, 0.0),
+        ("mean", "norm", "mean", 0.5, -0.2, -0.3, -0.15),
+        ("mean", "mean", "mean", 0.5, 0.2, 0.1, 0.3),
+        ("mean", "each", "mean", 0.5, -0.2, -0.3, -0.1),
+        ("mean", "none", "mean", 0.5, math.nan, math.nan, math.nan),
+    ]
+    found = findings.worse_than_common(outside(scored), True)
+    assert [(f["severity"], f["method"], f["client"], f["value"]) for f in found] == [
+        ("note", "a with norm", "x", -0.2),
+        ("warning", "a with norm", "", -0.2),
+    ]
+    assert found[1]["message"].endswith("than the common model as it is: -0.200 (-0.300 to -0.150)")
+    turned = findings.worse_than_common(outside(scored), False)
+    assert [(f["severity"], f["method"]) for f in turned] == [("warning", "a with mean")]
+    alone = [row for row in scored if row[0] != "y"]
+    assert [f["severity"] for f in findings.worse_than_common(outside(alone), True)] == ["warning"], "x is the mean"
+
+
+def test_predictions_that_are_all_of_one_class() -> None:
+    rows = [("x", "norm", "one_class", share, math.nan, math.nan, math.nan) for share in (1.0, 0.99)]
+    (finding,) = findings.one_class(outside([*rows, ("mean", *rows[0][1:])]))
+    assert (finding["severity"], finding["client"], finding["value"]) == ("warning", "x", 1.0)
+
+
+@pytest.mark.parametrize(
+    ("entropy", "score", "higher", "found"),
+    [(-0.4, -0.1, True, 1), (-0.4, 0.1, True, 0), (0.1, -0.1, True, 0), (-0.4, 0.1, False, 1), (-0.4, 0.0, True, 0)],
+)
+def test_predictions_that_became_surer_and_worse(entropy: float, score: float, higher: bool, found: int) -> None:
+    rows = [("x", "norm", "score", 0.5, score, -1.0, 1.0), ("x", "norm", "entropy", 0.3, entropy, math.nan, math.nan)]
+    told = findings.surer_and_worse(outside(rows), higher)
+    assert len(told) == found
+    assert all("fell from 0.700 to 0.300" in one["message"] for one in told)

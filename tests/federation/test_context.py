@@ -102,14 +102,15 @@ def test_a_stack_is_its_slices_as_images_of_a_step() -> None:
     assert apart(leaves(replace(found, averaging="uniform")), leaves(expected)) < 1e-12
 
 
-def test_slices_of_a_stack_are_moved_alike() -> None:
+@pytest.mark.parametrize("name", ["fedit", "pooled"])
+def test_slices_of_a_stack_are_moved_alike(name: str) -> None:
     """Where each slice is a case of its own, its stack is itself thrice: one image, and the loss is a mean."""
-    clients = hospitals()
-    alone = [
-        replace(c, training=replace(c.training, stacks=torch.arange(len(c.training)).view(-1, 1).expand(-1, 3)))
-        for c in clients
-    ]
-    assert apart(leaves(ours(alone, stack=3)), leaves(ours(clients))) < 1e-12
+    clients, alone = hospitals(), []
+    for own in clients:
+        thrice = torch.arange(len(own.training)).view(-1, 1).expand(-1, 3)
+        alone.append(replace(own, training=replace(own.training, stacks=thrice)))
+    stacked = engine(method(name), alone, training=TRAINING.model_copy(update={"stack": 3}))
+    assert apart(leaves(stacked), leaves(engine(method(name), clients))) < 1e-12
 
 
 def test_predicting_in_stacks_would_change_nothing() -> None:

@@ -241,3 +241,27 @@ def test_metrics_are_of_cases_and_distances_of_images() -> None:
     assert found["surface_distance_95[lesion]"] == (pytest.approx(1), 1)
     counts[1, :, :TRUE] = np.nan
     assert all(np.isnan(value) for _, value, _ in TASK.metrics(counts, kept))
+
+
+@pytest.mark.parametrize("count", [5, 12])
+def test_what_is_published_of_a_hospital_outside_is_a_mean_over_batches_with_background(count: int) -> None:
+    """By a plain loop over batches of five, images and classes; an image of background alone is in none of them."""
+    generator = torch.Generator().manual_seed(count)
+    logits = torch.randn(count + 1, 3, 8, 8, generator=generator)
+    target = torch.randint(0, 3, (count + 1, 8, 8), generator=generator)
+    target[2] = 0
+    own = Segmentation(["background", "organ", "lesion"])
+    shown = [i for i in range(count + 1) if i != 2]
+    batches = []
+    for first in range(0, count, 5):
+        of_images = []
+        for i in shown[first : first + 5]:
+            found, scores = logits[i].argmax(0), []
+            for c in range(3):
+                both = ((found == c) & (target[i] == c)).sum().item()
+                scores.append(2 * both / ((found == c).sum().item() + (target[i] == c).sum().item() + 1e-5))
+            of_images.append(sum(scores) / 3)
+        batches.append(sum(of_images) / len(of_images))
+    counts = own.counts(logits, target).numpy()
+    assert own.published(counts) == pytest.approx(sum(batches) / len(batches))
+    assert np.isnan(own.published(counts[2:3]))

@@ -60,50 +60,6 @@ rule uncertainty:
         "python -m benchmark.evaluation.uncertainty {input.comparison} > {log} 2>&1"
 
 
-if plan.outside:
-
-    # How every method with every adaptation serves hospitals outside of the federation.
-    rule families:
-        input:
-            **plan.collected,
-            tests=plan.outside_tests,
-            code=plan.sources("benchmark.evaluation.families", tasks=plan.tasks),
-        output:
-            plan.places.of("outside.parquet"),
-        log:
-            plan.log("families"),
-        conda:
-            "../../environment.yml"
-        message:
-            "Compare how hospitals outside are served"
-        shell:
-            "python -m benchmark.evaluation.families {input.comparison} > {log} 2>&1"
-
-    rule table_outside:
-        input:
-            **plan.collected,
-            statistics=plan.statistics,
-            code=plan.sources("benchmark.reporting.outside", tasks=plan.tasks),
-        output:
-            csv=plan.places.table("outside", "csv"),
-            md=report(
-                plan.places.table("outside", "md"),
-                caption="../../report/outside.rst",
-                category="Tables",
-                labels={"federation": "outside"},
-            ),
-            tex=plan.places.table("outside", "tex"),
-        log:
-            plan.log("table_outside"),
-        conda:
-            "../../environment.yml"
-        message:
-            "Table hospitals outside"
-        shell:
-            "python -m benchmark.reporting.outside {input.comparison}"
-            " --csv {output.csv} --md {output.md} --tex {output.tex} > {log} 2>&1"
-
-
 rule stability:
     input:
         **plan.collected,

@@ -20,7 +20,7 @@ def transfer(results: Results) -> tuple[Figure, pd.DataFrame]:
     """The score of every expert that an oracle serves (row) at every client (column), a panel for each method."""
     parts = [scores(results, name) for name in results.comparison.families]
     numbers = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS)
-    shown = {name: own for name, own in numbers.groupby("family", sort=False) if len(told_apart(own))}
+    shown = {str(name): own for name, own in numbers.groupby("family", sort=False) if len(told_apart(own))}
     if not shown:
         figure = Figure(figsize=(8.4, 0.6))
         figure.text(0.01, 0.5, "No method has models of single hospitals that were tested at others.", va="center")
