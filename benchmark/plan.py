@@ -390,7 +390,7 @@ class Plan:
     @property
     def targets(self) -> list[str]:
         """What `rule all` asks for. Every run is named, so that one whose training failed is never passed over."""
-        tables = [self.places.table(name, kind) for name in self.tabled for kind in ("csv", "md", "tex")]
+        tables = [self.places.table(name, kind) for name in self.tables for kind in ("csv", "md", "tex")]
         drawn = [f"{self.figures}/{name}.{kind}" for name in self.figure_names for kind in ("pdf", "svg", "csv")]
         return [
             *self.every_trained(*self.of_runs("run.json")),
@@ -402,7 +402,6 @@ class Plan:
             *map(self.places.of, ("leaderboard.csv", "leaderboard.md", "selection.csv", "checks.csv", "report.html")),
             self.places.of("tables/communication.csv"),
             *([self.places.of("appendix/selection.csv")] if self.appendix else []),
-            *([self.places.table("outside", kind) for kind in ("csv", "md", "tex")] if self.outside else []),
         ]
 
     @property
@@ -423,6 +422,11 @@ class Plan:
     def appendix(self) -> list[str]:
         """Every rate's test scores of the rows in the appendix: rows from the reference keep no leaves to test."""
         return self.every_trained(self.all_rates) if self.config.appendix else []
+
+    @property
+    def tables(self) -> list[str]:
+        """The tables, by name: those of federations and of draws together, and that of hospitals outside."""
+        return [*self.tabled, *(["outside"] if self.outside else [])]
 
     @property
     def described(self) -> str:

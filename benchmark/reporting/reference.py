@@ -62,7 +62,8 @@ def main(comparison: GivenPath, command: str, output: Path) -> None:
         write_text(output / f"{name}.csv", table.round(_DIGITS).to_csv(index=False, lineterminator="\n"))
     write_json(output / "about.json", about(results, command))
     places = results.comparison.places
-    tables = [places.table(federation, kind) for federation in results.tabled for kind in ("csv", "md")]
+    names = [*results.tabled, *(["outside"] if results.comparison.families else [])]
+    tables = [places.table(name, kind) for name in names for kind in ("csv", "md")]
     for file in (*tables, places.of("leaderboard.csv"), places.of("leaderboard.md")):
         write_text(output / Path(file).name, Path(file).read_text(encoding="utf-8"))
 

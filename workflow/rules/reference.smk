@@ -27,8 +27,8 @@ rule reference:
     input:
         **plan.collected,
         tables=expand(
-            plan.places.table("{federation}", "{kind}"),
-            federation=plan.tabled,
+            plan.places.table("{table}", "{kind}"),
+            table=plan.tables,
             kind=["csv", "md"],
         ),
         leaderboard=multiext(plan.places.of("leaderboard"), ".csv", ".md"),
