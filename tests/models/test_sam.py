@@ -245,6 +245,22 @@ def test_gradients_of_two_lanes_equal_a_plain_loop(original: SamModel, weights: 
             assert torch.allclose(found[lane], want, rtol=1e-7, atol=1e-9), name
 
 
+@pytest.mark.parametrize(
+    ("trains", "alone"), [("head", [False, False]), ("lora,head", [True, True]), ("attention,head", [True, True])]
+)
+def test_lanes_share_what_lies_below_their_first_leaf(weights: Path, trains: str, alone: list[bool]) -> None:
+    """Of the encoder's layers, those are computed lane by lane that have a leaf in them or below them."""
+    ours, found = network(weights), list[bool]()
+    lanes = [start(ours, trains.split(","), seed) for seed in (1, 2)]
+    stacked = {name: torch.stack([lane[name] for lane in lanes]) for name in lanes[0]}
+    for path in ("patch_embed", "layers.0", "neck"):
+        layer = ours.body.vision_encoder.get_submodule(path)
+        layer.register_forward_hook(lambda _, __, out: found.append(torch._C._functorch.is_batchedtensor(out)))
+    images, mix = torch.rand(1, 3, 2 * SIZE, 2 * SIZE, dtype=torch.float64), {"global": 1.0}
+    torch.vmap(lambda params: ours(images, params, {"head": 1.0}, mix).prediction)(stacked)
+    assert found == [False, *alone]
+
+
 def test_leaves_that_are_not_reached_are_those_without_a_gradient(weights: Path) -> None:
     ours = network(weights)
     params = {name: tensor.requires_grad_() for name, tensor in start(ours, ["all"]).items()}

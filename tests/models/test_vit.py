@@ -119,3 +119,16 @@ def test_images_that_patches_do_not_cover_are_refused(stored: Path) -> None:
     said = f"image_size: 20 is no multiple of 8, the side of a patch of {VIT}; set it to 16 or 24"
     with pytest.raises(ValueError, match=f"^{said}$"):
         loaded(stored, VIT, ARGUMENTS, 20)
+
+
+@pytest.mark.parametrize(("trains", "alone"), [("head", False), ("lora,head", True)])
+def test_lanes_share_what_lies_below_their_first_leaf(trains: str, alone: bool) -> None:
+    """All of the transformer where the head alone is trained; with adapters, what the first block reads."""
+    ours, found = network(transformer()), list[bool]()
+    leaves = ours.leaves(["global"], ["head"], trains.split(","))
+    lanes = {leaf.name: torch.rand(2, *leaf.shape, dtype=torch.float64) for leaf in leaves}
+    for layer in (ours.backbone.vit.patch_embed, ours.backbone.vit.norm):
+        layer.register_forward_hook(lambda _, __, out: found.append(torch._C._functorch.is_batchedtensor(out)))
+    images = torch.rand(2, 3, SIZE, SIZE, dtype=torch.float64)
+    torch.vmap(lambda own: ours(images, own, {"head": 1.0}, {"global": 1.0}).prediction)(lanes)
+    assert found == [False, alone]
