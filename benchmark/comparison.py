@@ -137,17 +137,9 @@ class Comparison:
 
     @classmethod
     def read(cls, path: Path) -> "Comparison":
-        """The comparison that a file describes.
+        """The comparison that `results/NAME/comparison.json` describes; its folder will do.
 
-        Args:
-            path: `results/NAME/comparison.json`, or its folder.
-
-        Returns:
-            The comparison.
-
-        Raises:
-            ValueError: The file is no comparison.
-            OSError: There is no such file.
+        A ValueError says that the file is no comparison, an OSError that there is none.
         """
         file = path / NAME if path.is_dir() else path
         held: dict[str, Any] = read_json(file)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from benchmark.errors import one_line
 
@@ -93,8 +93,20 @@ class FederationSettings(_Settings):
     Each is trained, selected and tested as a federation of its own, `NAME_draw1`, ...; together they count as one."""
     draw_of: Name | None = None
     """The name that draws of one federation share; `draws` fills it in."""
+    context: tuple[int, ...] = ()
+    """Of slices of volumes, which slices a network sees as channels: [-1, 0, 1] are the one before, the slice itself
+    and the one after. Beyond an end of the volume, the last slice stands for those that are not there. Without it a
+    network sees the slice alone, as with [0, 0, 0]. A U-Net reads other numbers of channels with
+    `backbone.arguments: {inputs: 5}`."""
     options: dict[str, Scalar] = {}
     """What only this dataset knows; see its module."""
+
+    @field_validator("context")
+    @classmethod
+    def _shows_the_slice_itself(cls, given: tuple[int, ...]) -> tuple[int, ...]:
+        if given and 0 not in given:
+            raise ValueError("the slice itself, 0, must be among the offsets, as in [-1, 0, 1]")
+        return given
 
     @model_validator(mode="after")
     def _outside_is_outside(self) -> "FederationSettings":
@@ -129,8 +141,8 @@ class BackboneSettings(_Settings):
     `drawn` are random weights. Of `sam`: `hub` fetches `facebook/sam-vit-base`, `drawn` pretrains on drawn shapes."""
     arguments: dict[str, Scalar] = {}
     """Of `vit`: passed to `timm.create_model`, such as a smaller depth or patch size. Of `unet`: `channels` of its
-    first stage (16), `levels` (4) and `norm` (`batch` or `group`). Of `sam`: `normalisation` (`sam`, or `published` as
-    in FLAP-SAM's code) and sizes, see the class."""
+    first stage (16), `levels` (4), `norm` (`batch` or `group`) and `inputs`, channels of the images (3). Of `sam`:
+    `normalisation` (`sam`, or `published` as in FLAP-SAM's code) and sizes, see the class."""
     seed: int = 0
     """Of `unet`: seed of random weights; of `sam`, where they are drawn, of the drawing and the training too."""
 
@@ -222,6 +234,10 @@ class TrainingSettings(_Settings):
 
     batch_size: int = Field(32, ge=1)
     """Images per step; a round's last, smaller batch is used too."""
+    stack: int = Field(1, ge=1)
+    """Of slices of volumes, how many a training sample is: 5 takes each slice with two before and two after it, all of
+    them images of the step, moved alike; an odd number. Images are predicted one by one, so that this changes training
+    alone, and its time: as FLAP-SAM's code trains, with `batch_size` stacks in a step."""
     local_epochs: int = Field(1, ge=1)
     """Passes over the client's training images per round."""
     optimiser: OptimiserSettings = OptimiserSettings()
@@ -229,6 +245,13 @@ class TrainingSettings(_Settings):
     precision: Literal["float32", "float64", "bfloat16"] = "float32"
     """Of the frozen network. What is trained, its gradients and averages are float64 with `float64`, and float32
     otherwise; so are the adapters' own products."""
+
+    @field_validator("stack")
+    @classmethod
+    def _has_a_slice_in_the_middle(cls, given: int) -> int:
+        if given % 2 == 0:
+            raise ValueError("a stack has as many slices before its own as after it: set an odd number")
+        return given
 
 
 class AugmentationSettings(_Settings):
@@ -428,6 +451,8 @@ class TrainingJob(ProtocolSettings):
     """The row's name: the method's, or that of a variant."""
     variant: str = ""
     """What a variant adds to the method's title."""
+    context: tuple[int, ...] = ()
+    """The federation's."""
     head: Literal["shared", "personal"]
     """Whether the task head is averaged or stays with its client."""
     method_settings: dict[str, Scalar]

@@ -17,15 +17,10 @@ _SMALL = (np.uint8, np.uint16, np.uint32, np.float32)
 
 
 def frame(about: pd.DataFrame, counts: Floats, counted: tuple[str, ...]) -> pd.DataFrame:
-    """The rows of a table of counts.
+    """The rows of a table of counts: of n samples, known by the columns `ABOUT`, n C rows.
 
-    Args:
-        about: Columns `ABOUT` of n samples.
-        counts: Their counts, (n, C, F).
-        counted: Names of the F numbers.
-
-    Returns:
-        n C rows: `ABOUT`, class, and the columns `counted`, each of the smallest type that holds it exactly.
+    Counts are (n, C, F); `counted` names the F numbers. The columns are `ABOUT`, class, and `counted`, each of the
+    smallest type that holds it exactly.
     """
     n, classes, _ = counts.shape
     table = about[ABOUT].loc[about.index.repeat(classes)].reset_index(drop=True)

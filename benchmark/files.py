@@ -43,14 +43,10 @@ def atomic(path: Path, durable: bool = True) -> Iterator[Path]:
 
 @contextmanager
 def replaced(folder: Path, pattern: str = "*") -> Iterator[Path]:
-    """A new folder, whose content moves to `folder` once the block ends without an error.
+    """A new folder in `folder`, whose content moves to `folder` once the block ends without an error.
 
-    Args:
-        folder: Where it goes.
-        pattern: What in it takes the place of what has the same name, whole: a file, or a folder with all it holds.
-
-    Yields:
-        The new folder, in `folder`.
+    What in it matches the pattern takes the place of what has the same name, whole: a file, or a folder with all it
+    holds.
     """
     new = folder / ".new"
     shutil.rmtree(new, ignore_errors=True)

@@ -14,6 +14,7 @@ from benchmark.comparison import LOCAL
 from benchmark.config import Config
 from benchmark.errors import nearest
 from benchmark.methods import discovered
+from benchmark.models.sides import uncovered, unit
 from benchmark.sources import ROOT, closure
 
 
@@ -33,7 +34,8 @@ def faults(config: Config) -> list[str]:
     ]
     if not methods:
         found.append("methods: none is named, and none stands in methods/ itself; name a group or a method")
-    return found or list(_draws(config)) or list(_predictions(config)) or list(_trained(config))
+    deeper = (_draws, _predictions, _trained, _sides, _slices)
+    return found or next(filter(None, (list(own(config)) for own in deeper)), [])
 
 
 def chosen(config: Config) -> list[str]:
@@ -178,6 +180,28 @@ def _predictions(config: Config) -> Iterator[str]:
                 f"backbone.network: {network} makes no prediction of {wanted}, which {learned} needs "
                 f"({', '.join(names)}); take another network, or leave these federations out"
             )
+
+
+def _sides(config: Config) -> Iterator[str]:
+    """Images of a side that the network cannot take."""
+    backbone = config.backbone
+    needed = unit(backbone.network, backbone.name, backbone.arguments)
+    for name, settings in config.federations.items():
+        if needed and (said := uncovered(settings.image_size, *needed)):
+            yield f"federations.{name}.{said}"
+
+
+def _slices(config: Config) -> Iterator[str]:
+    """Slices beside each other that there are not, or more channels than the network reads."""
+    network, inputs = config.backbone.network, config.backbone.arguments.get("inputs", 3)
+    for name, settings in config.federations.items():
+        dataset, shown = settings.dataset or name, len(settings.context)
+        asked = [f"federations.{name}.context"] * (shown > 0) + ["training.stack"] * (config.training.stack > 1)
+        if asked and _said(dataset, "channels", 0) != 1:
+            yield f"{asked[0]}: images of {dataset} are in colour, and no slices of volumes; leave it out"
+        elif shown not in (0, 1, inputs):
+            mend = f"set backbone.arguments.inputs to {shown}" if network == "unet" else f"name {inputs} offsets"
+            yield f"federations.{name}.context: {shown} offsets, but {network} reads {inputs} channels; {mend}"
 
 
 def _settings(place: str, settings: Iterable[str], known: Sequence[str] | None) -> Iterator[str]:

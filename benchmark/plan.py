@@ -37,7 +37,7 @@ _ROW = ("{federation}", "{method}")
 """A row in patterns of paths."""
 _SERVED = ("{federation}", "{client}", "{method}")
 """A row and a hospital outside, likewise."""
-_OWN = ("federation", "clients", "method", "variant", "method_settings", "task", "head", "trains")
+_OWN = ("federation", "clients", "context", "method", "variant", "method_settings", "task", "head", "trains")
 """What of a training a row has of its own."""
 
 
@@ -522,11 +522,13 @@ class Plan:
     def training(self, federation: str, method: str) -> str:
         """Settings of a `train` job, as JSON."""
         config = self.config
-        clients = config.federations[federation].clients
+        settings = config.federations[federation]
+        clients = settings.clients
         variant = self.variants.get(method, VariantSettings(method=method))
         job = TrainingJob(
             federation=federation,
             clients=None if clients is None else tuple(sorted(clients)),
+            context=settings.context,
             method=method,
             variant=variant.described,
             method_settings=config.method_settings.get(variant.method, {}) | variant.settings,

@@ -57,7 +57,7 @@ def main() -> None:
     Engine.validate = evaluation.around(Engine.validate)  # type: ignore[method-assign]
     options = {
         "settings": workload.job().model_dump_json(),
-        "method": ROOT / method_file("fedit"),
+        "method": ROOT / method_file(workload.method),
         "pack": workload.root / "pack",
         "backbone": workload.root / "backbone",
         "store": arguments.runs / "store",

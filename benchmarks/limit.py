@@ -3,9 +3,7 @@
 import argparse
 import time
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from pathlib import Path
-from statistics import median
 
 import torch
 
@@ -17,18 +15,6 @@ from benchmarks.workload import VIT, Workload
 BATCHES = {"cpu": (16, 64, 256), "cuda": (64, 256, 1024)}
 SECONDS = 2.0
 """Spent on each way of using the device."""
-
-
-def step_seconds(workload: Workload, threads: int) -> float:
-    """Seconds of one forward and backward pass of a training batch on the CPU, the median of a few."""
-    torch.set_num_threads(threads)
-    vit = build(VIT, {}, workload.image_size).eval().requires_grad_(False)
-    images = torch.rand(workload.batch_size, 3, workload.image_size, workload.image_size, requires_grad=True)
-    ticks = [time.perf_counter()]
-    for _ in range(12):
-        torch.autograd.grad(vit(images).sum(), images)
-        ticks.append(time.perf_counter())
-    return median(end - begin for begin, end in pairwise(ticks[2:]))
 
 
 def main() -> None:

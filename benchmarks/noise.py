@@ -67,7 +67,5 @@ def engine(config: Config, method: str, images: int, side: int, device: str, cli
 
 def first(client: ClientData, count: int) -> ClientData:
     """A client with its first images alone."""
-    kept = Samples(
-        Rows(client.training.images.pack, client.training.images.own[:count]), client.training.targets[:count]
-    )
+    kept = Samples(client.training.images.only(torch.arange(count)), client.training.targets[:count])
     return ClientData(client.name, kept, kept)

@@ -6,8 +6,11 @@ one by one, and masks are made of torch's own layers.
 """
 
 import math
+import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import pandas as pd
@@ -23,10 +26,12 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from benchmark.data.picture import decode, fit
 from benchmark.draws import generator, initial
 from benchmark.leaf import Initial, Leaf
-from benchmarks.workload import AUGMENTATION, LORA, VIT, Workload
+from benchmarks.workload import AUGMENTATION, VIT, Workload
 
 DICE = 0.8
 """Weight of soft Dice beside cross-entropy, as in FLAP-SAM (arXiv 2407.21739)."""
+SECONDS = 3.0
+"""Spent on how fast a step is, but for the slowest ones."""
 Item = tuple[int, Tensor | None]
 """An image's number, and the five draws that change it."""
 Batch = tuple[Tensor, Tensor]
@@ -155,22 +160,21 @@ class Learner:
     """PEFT's model, trained and measured on one client after another."""
 
     def __init__(self, workload: Workload, seed: int, device: str) -> None:
-        masks = workload.task == "segmentation"
-        vit = timm.create_model(VIT, num_classes=0 if masks else workload.classes, img_size=workload.image_size)
-        vit.load_state_dict(load_file(workload.root / "backbone" / "model.safetensors"), strict=False)
-        self.criterion = mask_loss if masks else F.cross_entropy
-        config = LoraConfig(
-            r=LORA.rank, lora_alpha=LORA.alpha, target_modules=list(LORA.targets), modules_to_save=["head"]
-        )
-        self.model = get_peft_model(Outliner(vit, workload.classes) if masks else vit, config).to(device)
-        mean, std = (torch.tensor(vit.pretrained_cfg[key]).view(3, 1, 1).to(device) for key in ("mean", "std"))
+        build, begun = transformer, _begun
+        if workload.network == "sam":
+            from benchmarks import user_sam  # Here, since nobody else waits for its imports.
+
+            build, begun = user_sam.build, user_sam.begun
+        self.criterion = mask_loss if workload.task == "segmentation" else F.cross_entropy
+        model, mean, std = build(workload)
+        self.model, mean, std = model.to(device), mean.to(device), std.to(device)
         self.normalise = lambda images: (images - mean) / std
         self.trained = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
         self.device = device
         self.mixed = torch.autocast(device, torch.bfloat16, enabled=workload.precision == "bfloat16")
         with torch.no_grad():
             for name, parameter in self.trained.items():
-                parameter.copy_(initial(_leaf(name, parameter), seed, torch.float32))
+                parameter.copy_(begun(workload, name, parameter, seed))
 
     def load(self, weights: dict[str, Tensor]) -> None:
         """Take over adapters and head."""
@@ -206,6 +210,34 @@ class Learner:
                 total += self.criterion(logits.float(), targets.to(self.device)) * len(targets)
                 count += len(targets)
         return float(total) / count
+
+
+def step_seconds(workload: Workload, threads: int) -> float:
+    """Seconds of one step on the CPU, forward and backward, the median of at most twelve."""
+    torch.set_num_threads(threads)
+    learner, size = Learner(workload, 0, "cpu"), workload.image_size
+    images = torch.rand(workload.batch_size, 3, size, size)
+    ticks = [time.perf_counter()]
+    while len(ticks) < 4 or (len(ticks) < 14 and ticks[-1] - ticks[0] < SECONDS):
+        learner.model(learner.normalise(images)).sum().backward()
+        ticks.append(time.perf_counter())
+    return median(end - begin for begin, end in pairwise(ticks[1:]))
+
+
+def transformer(workload: Workload) -> tuple[nn.Module, Tensor, Tensor]:
+    """A transformer of timm in PEFT, adapters and head trained; mean and deviation (3, 1, 1) of its pixels."""
+    masks, lora = workload.task == "segmentation", workload.lora
+    vit = timm.create_model(VIT, num_classes=0 if masks else workload.classes, img_size=workload.image_size)
+    vit.load_state_dict(load_file(workload.root / "backbone" / "model.safetensors"), strict=False)
+    config = LoraConfig(r=lora.rank, lora_alpha=lora.alpha, target_modules=list(lora.targets), modules_to_save=["head"])
+    model = get_peft_model(Outliner(vit, workload.classes) if masks else vit, config)
+    mean, std = (torch.tensor(vit.pretrained_cfg[key]).view(3, 1, 1) for key in ("mean", "std"))
+    return model, mean, std
+
+
+def _begun(workload: Workload, name: str, parameter: nn.Parameter, seed: int) -> Tensor:
+    """What a PEFT parameter begins with: drawn as the engine draws the leaf that it is."""
+    return initial(_leaf(name, parameter), seed, torch.float32)
 
 
 def _leaf(name: str, parameter: nn.Parameter) -> Leaf:

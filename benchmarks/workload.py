@@ -1,4 +1,4 @@
-"""The sweep that every side of a comparison runs: FedIT on drawn sites, at several rates and seeds, for either task."""
+"""The sweep that every side of a comparison runs: one method on drawn sites, at several rates and seeds."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -8,9 +8,11 @@ from pathlib import Path
 import pandas as pd
 import torch
 from safetensors.torch import save_file
+from torch import Tensor
 
 from benchmark.config import (
     AugmentationSettings,
+    BackboneSettings,
     FederationSettings,
     LoraSettings,
     OptimiserSettings,
@@ -24,8 +26,8 @@ from benchmark.files import read_json, sha256, write_json
 from benchmark.models.vit import build
 
 VIT = "vit_tiny_patch16_224"
-LORA = LoraSettings(targets=("qkv",), rank=4, alpha=4)
-"""One adapter on the fused projection: what PEFT can adapt in timm's model as it is."""
+TARGETS = {"vit": ("qkv",), "sam": ("q", "v")}
+"""Adapted projections, by network: of timm's model the fused one, which PEFT can adapt as it is; of SAM FLAP-SAM's."""
 AUGMENTATION = AugmentationSettings()
 FEDERATIONS = {"classification": "toy_lesions", "segmentation": "toy_volumes"}
 """The drawn sites of each task."""
@@ -45,6 +47,9 @@ class Workload:
         batch_size: Images per step.
         precision: Of the frozen backbone.
         task: `classification` of drawn lesions, or `segmentation` of drawn volumes.
+        network: `vit`, or `sam` for segmentation.
+        method: Whose row it is: `fedit`; of SAM `flap_sam`, whose adapters' factors are then averaged, or `sam_head`.
+        weights: A file of MobileSAM's weights; a small SAM is drawn where there is none. Unused by the transformer.
     """
 
     folder: str
@@ -56,6 +61,9 @@ class Workload:
     batch_size: int
     precision: str
     task: str = "classification"
+    network: str = "vit"
+    method: str = "fedit"
+    weights: str = ""
 
     @classmethod
     def read(cls, path: Path) -> "Workload":
@@ -75,19 +83,31 @@ class Workload:
             batch_size=self.batch_size, optimiser=OptimiserSettings(momentum=0.9), precision=self.precision
         )
 
+    @property
+    def backbone(self) -> str:
+        """The network's variant."""
+        return VIT if self.network == "vit" else "mobile_sam" if self.weights else "sam_tiny"
+
+    @property
+    def lora(self) -> LoraSettings:
+        """One adapter of rank 4."""
+        return LoraSettings(targets=TARGETS[self.network], rank=4, alpha=4)
+
     def job(self) -> TrainingJob:
         """The sweep as the engine's job."""
         return TrainingJob(
             federation=FEDERATIONS[self.task],
             clients=None,
-            method="fedit",
-            method_settings={},
+            method=self.method,
+            # As a weighted mean of all that is trained, which is what users write.
+            method_settings={"average": "factors"} if self.method == "flap_sam" else {},
             rates=self.rates,
             seeds=self.seeds,
             rounds=self.rounds,
-            backbone=VIT,
+            network=self.network,
+            backbone=self.backbone,
             arguments={},
-            lora=LORA,
+            lora=self.lora,
             head="shared",
             averaging="samples",
             training=self.training,
@@ -115,9 +135,27 @@ class Workload:
         torch.manual_seed(0)
         weights = self.root / "backbone" / "model.safetensors"
         weights.parent.mkdir(exist_ok=True)
-        save_file(build(VIT, {}, self.image_size).state_dict(), weights)
+        tensors = build(VIT, {}, self.image_size).state_dict() if self.network == "vit" else self._sam()
+        save_file(tensors, weights)
         write_json(weights.parent / "backbone.json", {"sha256": sha256(weights)})
+        self.write()
+
+    def write(self) -> None:
+        """Write what `read` reads."""
         (self.root / "workload.json").write_text(json.dumps(asdict(self)), encoding="utf-8")
+
+    def _sam(self) -> dict[str, Tensor]:
+        """SAM's weights for images of this size, by their names in `transformers.SamModel`."""
+        from benchmark.models import sam, sam_pretrain, sam_weights  # Here, since nobody else waits for their imports.
+
+        if self.weights:
+            tensors, _ = sam_weights.fetch(BackboneSettings(network="sam", name=self.backbone, weights=self.weights))
+        else:
+            tensors = sam_pretrain.random(self.backbone, {}, 0)
+        body, _ = sam.build(self.backbone, {}, self.classes, self.image_size)
+        begun = {f"mask_decoder.{name}": tensor for name, tensor in sam.fill(body, tensors).items()}
+        own = {n: t for n, t in body.state_dict().items() if n not in ("mean", "std", "positions")}
+        return {**own, **begun, sam.CODE: tensors[sam.CODE]}
 
     @cached_property
     def images(self) -> pd.DataFrame:

@@ -106,6 +106,71 @@ def test_draws_that_test_the_same_are_refused(federation: dict[str, Any], said: 
 
 
 @pytest.mark.parametrize(
+    ("backbone", "size", "said"),
+    [
+        (
+            {},
+            100,
+            "100 is no multiple of 16, the side of a patch of vit_tiny_patch16_224.augreg_in21k; set it to",
+        ),
+        ({"arguments": {"patch_size": 12}}, 50, "50 is no multiple of 12, the side of a patch of"),
+        ({"network": "unet"}, 100, "100 is no multiple of 8, since 4 levels halve images 3 times; set it to 96 or 104"),
+        ({"network": "sam", "name": "sam_tiny"}, 40, "40 is no multiple of 16, which the grid of SAM needs"),
+        ({"network": "sam", "name": "mobile_sam"}, 80, "80 is no multiple of 32, which TinyViT needs; set it to 64 or"),
+    ],
+)
+def test_images_of_a_side_that_the_network_cannot_take(backbone: dict[str, Any], size: int, said: str) -> None:
+    """In one line, before anything is fetched or packed."""
+    given = {**VALUES, "methods": ["fedavg_ft"], "trains": ["head"], "backbone": backbone}
+    with pytest.raises(ConfigError) as caught:
+        Plan.of({**given, "federations": {"toy_volumes": {"image_size": size}}})
+    (line,) = str(caught.value).splitlines()
+    assert f"federations.toy_volumes.image_size: {said}" in line
+
+
+@pytest.mark.parametrize(
+    ("federation", "changes", "said"),
+    [
+        ({"toy_lesions": {"context": [-1, 0, 1]}}, {}, "federations.toy_lesions.context: images of toy_lesions are in"),
+        (
+            {"toy_lesions": {}},
+            {"training": {"stack": 5}},
+            "training.stack: images of toy_lesions are in colour, and no",
+        ),
+        (
+            {"a": {"dataset": "toy_volumes", "context": [0, 1]}},
+            {},
+            "a.context: 2 offsets, but vit reads 3 channels; name 3",
+        ),
+        (
+            {"prostate": {"context": [-2, -1, 0, 1, 2]}},
+            {"backbone": {"network": "unet"}, "trains": ["all"]},
+            "prostate.context: 5 offsets, but unet reads 3 channels; set backbone.arguments.inputs to 5",
+        ),
+        ({"toy_volumes": {"context": [-1, 1]}}, {}, "context: the slice itself, 0, must be among the offsets"),
+        ({"toy_volumes": {}}, {"training": {"stack": 4}}, "training.stack: a stack has as many slices before its own"),
+    ],
+)
+def test_contexts_that_cannot_be_had_are_refused(
+    federation: dict[str, Any], changes: dict[str, Any], said: str
+) -> None:
+    """In one line, before anything is fetched or packed."""
+    with pytest.raises(ConfigError) as caught:
+        Plan.of({**VALUES, "methods": ["fedavg_ft"], "trains": ["head"], "federations": federation, **changes})
+    (line,) = str(caught.value).splitlines()
+    assert said in line
+
+
+def test_a_context_changes_training_alone() -> None:
+    """The same images, packed once, whatever slices networks see."""
+    federations = {"one": {"dataset": "toy_volumes"}, "three": {"dataset": "toy_volumes", "context": [-1, 0, 1]}}
+    planned = Plan.of({**VALUES, "methods": ["fedit"], "federations": federations})
+    assert len(planned.packs) == 1
+    told = [json.loads(planned.training(name, "fedit"))["context"] for name in federations]
+    assert told == [[], [-1, 0, 1]]
+
+
+@pytest.mark.parametrize(
     ("federations", "said"),
     [
         (

@@ -11,18 +11,10 @@ from benchmark.job import AnyJson, run
 
 
 def content(results: Path, files: Sequence[Path], about: Mapping[str, Any]) -> dict[str, bytes]:
-    """What the archive holds.
+    """What the archive holds, bytes by name, of a row's files below `results`, and of what `about.json` says.
 
-    Args:
-        results: The folder that the files' names begin at.
-        files: The row's files.
-        about: What `about.json` says.
-
-    Returns:
-        Bytes by name. A run says that it is from the reference: wherever it is read again, it is.
-
-    Raises:
-        ValueError: A run was trained with another engine or method than `about` names.
+    A run says that it is from the reference: wherever it is read again, it is. A ValueError says that one was trained
+    with another engine or method than `about` names.
     """
     held = {ABOUT: json_bytes({**about, "format": FORMAT})}
     for path in files:

@@ -56,15 +56,9 @@ def other(kept: Mapping[str, Any], images: Mapping[str, str], backbone: str) -> 
 
 
 def fault(path: Path, decides: Mapping[str, str], files: Iterable[str]) -> str:
-    """Why a kept row cannot be used.
+    """Why a kept row cannot be used, in a few words; "" where it can be.
 
-    Args:
-        path: The archive.
-        decides: The present hashes of what decides the row, by the names in `DECIDES`.
-        files: What the archive must hold.
-
-    Returns:
-        The reason in a few words; "" where it can be used.
+    `decides` are the present hashes of what decides it, by the names in `DECIDES`; `files` what the archive must hold.
     """
     if not path.is_file():
         return f"there is no {path}"

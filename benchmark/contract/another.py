@@ -40,6 +40,6 @@ def _equal(trial: Trial, state: State, other: Trial, beside: State) -> bool:
 
 
 @cache
-def once(name: str, build: Callable[[Method, Sequence[ClientData] | None], Engine]) -> Trial:
+def once(name: str, build: Callable[[Method, Sequence[ClientData] | None], Engine], **settings: float) -> Trial:
     """A method of the project, trained once for all who look at it, and all that are compared with it."""
-    return Trial(ROOT / method_file(name), {}, build)
+    return Trial(ROOT / method_file(name), settings, build)

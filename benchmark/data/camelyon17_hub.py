@@ -38,12 +38,8 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 def fetch(target: Path, patches: int) -> None:
     """Bring the copy, as WILDS' folder; a call that was interrupted goes on with the file that it had come to.
 
-    Args:
-        target: WILDS' folder, `camelyon17_v1.0`, which appears once all of it is there.
-        patches: How many patches there must be.
-
-    Raises:
-        DataError: The hub does not give the copy, or it is not what it should be.
+    The target, `camelyon17_v1.0`, appears once all of it is there: so many patches. A DataError says that the hub does
+    not give the copy, or that it is not what it should be.
     """
     unfinished = target.with_name(f".{target.name}.hub")
     files = {Path(path).stem: wanted for path, wanted in hub.listed(REPOSITORY, REVISION, "data", ".parquet").items()}

@@ -27,7 +27,7 @@ Option = int | float | str
 
 COLUMNS = ("sample", "client", "group", "split", "path")
 """What every index has."""
-TABLE = ("sample", "client", "label", "group", "case", "split")
+TABLE = ("sample", "client", "label", "group", "case", "position", "split")
 """What tables of packs have, where the index has it."""
 SPLITS = ("train", "validation", "test")
 
@@ -163,8 +163,8 @@ class Dataset(ABC):
             patient), `split` ("train" or "test", and "validation" where the dataset itself says which images those
             are) and `path` (str, relative to `root`). Where there are such: `label` (int64), which classification
             learns, `target` (str, a mask's path, relative to `root`), which segmentation learns, `case` (str: what is
-            scored as one, a volume of many slices; otherwise every sample is a case), and other columns that the task's
-            `target` reads.
+            scored as one, a volume of many slices; otherwise every sample is a case), `position` (int64: the number of
+            a slice in its case, which `context` needs), and other columns that the task's `target` reads.
 
         Raises:
             DataError: Files are missing, or are not what they should be.
@@ -297,19 +297,9 @@ def positions(names: "pd.Series[str]", known: Sequence[str], file: Path) -> "pd.
 
 
 def checked_index(dataset: Dataset, root: Path, protocol: str, split_seed: int) -> pd.DataFrame:
-    """The dataset's index, verified: what every later step may rely on.
+    """The dataset's index, verified: what every later step may rely on, sorted by client and sample.
 
-    Args:
-        dataset: The dataset.
-        root: The folder in which its data lies.
-        protocol: A key of its `protocols`, or `published`.
-        split_seed: Seed of the splits that we make ourselves.
-
-    Returns:
-        The index (see `Dataset.index`), sorted by client and sample.
-
-    Raises:
-        DataError: The index is not what `Dataset.index` promises.
+    A DataError says where it is not what `Dataset.index` promises.
     """
     try:
         table = dataset.index(root, dataset.protocol(protocol), split_seed)
@@ -334,6 +324,12 @@ def checked_index(dataset: Dataset, root: Path, protocol: str, split_seed: int) 
     if table["sample"].duplicated().any():
         twice = table.loc[table["sample"].duplicated(), "sample"]
         raise DataError(f"{dataset.name}: {len(twice)} samples are listed again: {some(twice)}; name each once")
+    if "position" in table and "case" not in table:
+        raise DataError(
+            f"{dataset.name}: index() gives positions of slices, and no column `case` that they are slices of"
+        )
+    if "position" in table and table["position"].dtype != np.int64:
+        raise DataError(f"{dataset.name}: positions are {table['position'].dtype}, expected int64: numbers of slices")
     if "label" in table and table["label"].dtype != np.int64:
         raise DataError(
             f"{dataset.name}: labels are {table['label'].dtype} (sample {table['sample'][0]}: {table['label'][0]}), "
@@ -368,18 +364,10 @@ def fingerprint(table: pd.DataFrame) -> str:
 
 
 def present(table: pd.DataFrame, root: Path, name: str) -> pd.DataFrame:
-    """The rows of those clients whose images lie on disk.
+    """The rows of an index whose clients' images lie on disk below a folder.
 
-    Args:
-        table: An index; only `client`, `path` and, where there is one, `target` are read.
-        root: The folder that paths are relative to.
-        name: The dataset's, for messages.
-
-    Returns:
-        `table` without the clients of which no image exists.
-
-    Raises:
-        DataError: A client's images are there only in part, or no client's are there at all, or an image's mask is not.
+    Only `client`, `path` and, where there is one, `target` are read. A DataError says that a client's images are there
+    only in part, that no client's are there at all, or that an image has no mask; it calls the dataset by its name.
     """
     exists = _exist(table["path"], root)
     share = pd.Series(exists).groupby(table["client"].to_numpy()).mean()

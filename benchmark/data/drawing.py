@@ -32,11 +32,7 @@ def code_of(module: str) -> str:
 def drawn_folder(folder: Path) -> Iterator[Path | None]:
     """A folder that is drawn once and as a whole: an interrupted drawing leaves nothing that looks finished.
 
-    Args:
-        folder: Where the finished drawing stands.
-
-    Yields:
-        Path | None: The folder to draw into, which then takes the name `folder`; None where that exists.
+    Yields the folder to draw into, which then takes the name `folder`; None where that exists.
     """
     if folder.exists():
         yield None
@@ -54,16 +50,9 @@ def drawn_folder(folder: Path) -> Iterator[Path | None]:
 
 
 def smooth(draws: Draws, height: int, width: int, cells: float) -> Field:
-    """A smooth random field of mean about zero and variance about one.
+    """A smooth random field (height, width) float64, in pixels, of mean about zero and variance about one.
 
-    Args:
-        draws: Where its values come from.
-        height: Pixels.
-        width: Pixels.
-        cells: How many bumps fit into the height: 2 is a slow drift, 30 is a grain.
-
-    Returns:
-        (height, width) float64.
+    `cells` bumps fit into the height: 2 is a slow drift, 30 is a grain.
     """
     rows = max(2, round(cells) + 1)
     columns = max(2, round(cells * width / height) + 1)
@@ -104,12 +93,9 @@ def blurred(image: Field, radius: float) -> Field:
 
 
 def between(styles: Sequence[Style], one: int, share: float) -> Style:
-    """One of several styles, brought nearer to the mean of all.
+    """One of several styles, dataclasses of numbers and of tuples of numbers, brought nearer to the mean of all.
 
-    Args:
-        styles: Dataclasses of numbers and of tuples of numbers.
-        one: Which.
-        share: How much of its distance to the mean is left: 1 leaves it as it is, 0 gives the mean.
+    The share is how much of its distance to the mean is left: 1 leaves it as it is, 0 gives the mean.
     """
 
     def moved(values: list[float], own: float) -> float:

@@ -11,19 +11,11 @@ ENDPOINT = constants.ENDPOINT
 
 
 def listed(repository: str, revision: str, folder: str, suffix: str) -> dict[str, Wanted]:
-    """The files in a folder of a repository, for `download`.
+    """The files in a folder of a repository, `owner/name`, whose names have a suffix, for `download`, in order.
 
-    Args:
-        repository: `owner/name`.
-        revision: A commit, or how one begins: the hub itself knows no abbreviations.
-        folder: In the repository.
-        suffix: How the files' names end.
-
-    Returns:
-        By path, in order: the file's address, its size and, where the hub keeps it, its SHA-256.
-
-    Raises:
-        DataError: The hub does not answer, or has no such revision or file.
+    By path: the file's address, its size and, where the hub keeps it, its SHA-256. The revision is a commit, or how one
+    begins: the hub itself knows no abbreviations. A DataError says that the hub does not answer, or has no such
+    revision or file.
     """
     api = HfApi(ENDPOINT, token=False)
     try:

@@ -23,7 +23,8 @@ class Split:
     Attributes:
         images: (N, S, S, channels) uint8, memory-mapped and read-only.
         targets: (N, ...) as the task's `target` makes them, memory-mapped and read-only.
-        table: N rows: `sample`, `client`, `group`, `case`, `split`, and `label` where the dataset has labels.
+        table: N rows: `sample`, `client`, `group`, `case`, `split`, `label` where the dataset has labels, and
+            `position` where its images are slices of cases.
     """
 
     images: npt.NDArray[np.uint8]

@@ -84,7 +84,7 @@ def cut(cases: Iterable[Case], folder: Path, threads: int = 1) -> pd.DataFrame:
         threads: How many pictures are written at the same time.
 
     Returns:
-        A row for each slice: sample, case, path, target, and whether its mask is empty.
+        A row for each slice: sample, case, its position in the case, path, target, and whether its mask is empty.
 
     Raises:
         DataError: A volume cannot be used.
@@ -100,8 +100,8 @@ def cut(cases: Iterable[Case], folder: Path, threads: int = 1) -> pd.DataFrame:
             contents = [content for pair in zip(image, classes, strict=True) for content in pair]
             list(pool.map(_save, [folder / file for pair in files for file in pair], contents))
             for number, (pair, labels) in enumerate(zip(files, classes, strict=True)):
-                rows.append((f"{case.name}/{number:03}", case.name, *pair, not labels.any()))
-    return pd.DataFrame(rows, columns=["sample", "case", "path", "target", "empty"])
+                rows.append((f"{case.name}/{number:03}", case.name, number, *pair, not labels.any()))
+    return pd.DataFrame(rows, columns=["sample", "case", "position", "path", "target", "empty"])
 
 
 # How those who publish volumes lay them out.

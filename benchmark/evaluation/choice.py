@@ -42,11 +42,7 @@ def read(runs: Sequence[Mapping[str, Any]]) -> list[Counts]:
 
 
 def sureness(held: Sequence[Counts], chosen: str) -> dict[str, Any]:
-    """How sure a choice is.
-
-    Args:
-        held: The validation counts of every client, as `read` returns them.
-        chosen: The chosen rate.
+    """How sure the choice of a rate is, by the validation counts of every client, as `read` returns them.
 
     Returns:
         `best`: by rate, the probability that it is the best, 0 where it diverged; `loss`: how much better the best rate

@@ -115,19 +115,11 @@ def added(names: "pd.Series[str]", values: Floats) -> Floats:
 
 
 def read(comparison: Comparison, expected: pd.DataFrame) -> list[Counts]:
-    """The counts of every client.
+    """The counts of every federation and client, in the order of the cells that there should be; others are left out.
 
-    Args:
-        comparison: What was compared.
-        expected: The cells that there should be: federation, method, seed, client. Others are left out.
-
-    Returns:
-        One entry per federation and client, in the order of `expected`. The name that draws share has the samples of
-        all its draws; what several of them test counts once for each, in one group. All have the same methods, sorted:
-        those that are expected on any federation.
-
-    Raises:
-        ValueError: Two models were tested on different samples of a client.
+    These have the columns federation, method, seed, client. The name that draws share has the samples of all its draws;
+    what several of them test counts once for each, in one group. All entries have the same methods, sorted: those that
+    are expected on any federation. A ValueError says that two models were tested on different samples of a client.
     """
     methods = sorted(str(name) for name in expected["method"].unique())
     found: list[Counts] = []

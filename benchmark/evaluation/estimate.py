@@ -223,14 +223,11 @@ def mean_of(estimates: Mapping[str, Estimate]) -> Estimate:
 
 
 def moderated(cells: Floats) -> Floats:
-    """The covariance of methods from seed to seed, drawn towards what all methods have in common.
+    """The covariance (M, M) of methods from seed to seed, drawn towards what all methods have in common.
 
-    Args:
-        cells: Scores by method and seed, (M, S). Methods with NaN are left out.
-
-    Returns:
-        (M, M): the mean of the methods' own covariance, with the weight S - 1, and one variance and one correlation
-        for all, with the weight `PRIOR`. Zero with one seed, and for a method that is left out.
+    From scores by method and seed, (M, S), it is the mean of the methods' own covariance, with the weight S - 1, and
+    one variance and one correlation for all, with the weight `PRIOR`. Zero with one seed, and for a method with NaN,
+    which is left out.
     """
     methods, seeds = cells.shape
     found = np.zeros((methods, methods))
@@ -271,12 +268,8 @@ def wilson(value: Floats, settled: Floats, variance: Floats, quantile: Floats) -
 def simultaneous(covariance: Floats, generator: np.random.Generator) -> float:
     """What the largest of all standardised differences of two methods stays below, in `CONFIDENCE` of all draws.
 
-    Args:
-        covariance: Of M methods, (M, M).
-        generator: Draws.
-
-    Returns:
-        The critical value for normal differences; for two methods the normal quantile, nearly.
+    From the covariance of M methods, (M, M): a critical value for normal differences. For two methods it is the normal
+    quantile, nearly.
     """
     variances = np.diagonal(covariance)
     errors = np.sqrt(np.maximum(variances[:, None] + variances - 2 * covariance, 0))

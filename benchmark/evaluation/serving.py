@@ -192,7 +192,8 @@ class Outside:
             images, table = open_images(self.pack, split)
             own = table[table["client"] == self.serving.client]
             places[split] = own.index.to_numpy()
-            parts.append(Rows(job.as_tensor(images), torch.from_numpy(places[split])))
+            every = job.in_context(job.as_tensor(images), table, self.settings.context)
+            parts.append(every.only(torch.from_numpy(places[split])))
             tables.append(own)
         return Pictures(Rows.joined(parts), pd.concat(tables, ignore_index=True), places)
 

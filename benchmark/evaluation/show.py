@@ -4,7 +4,6 @@
 are packed, and the predictions of the first seed's model at the selected rate.
 """
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -50,9 +49,8 @@ def main(
     try:
         job = Job.of(settings, method, pack, backbone, device, resident=False)
         test = open_test(pack)
-        own = replace(test, table=test.table[test.table["sample"].isin(wanted)])
         state = Path(held.places.run(*row, rate, seed, "state.safetensors"))
-        found = list(every_client(job, own, [state], shown=True))
+        found = list(every_client(job, test, [state], shown=set(wanted)))
     except Exception as error:
         raise JobError(fault.report(error, method)) from error
     order = np.concatenate([tested.rows.index for tested in found])

@@ -14,7 +14,7 @@ With few clients a test can find nothing, however far methods are apart: that is
 """
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -130,7 +130,7 @@ def _reason(table: pd.DataFrame) -> str:
 
 def _tests(table: pd.DataFrame) -> dict[str, Any]:
     """Run the tests on a table of blocks and methods."""
-    blocks, methods = table.shape
+    (blocks, methods), names = table.shape, list(table.columns)
     statistic, p_value = friedmanchisquare(*table.to_numpy().T)
     ranks = rankdata(-table.to_numpy(), axis=1)
     average_ranks = pd.Series(ranks.mean(axis=0), index=table.columns)
@@ -148,17 +148,10 @@ def _tests(table: pd.DataFrame) -> dict[str, Any]:
         "alpha": ALPHA,
         "statistic": float(statistic),
         "p_value": float(p_value),
-        "average_ranks": {str(method): float(rank) for method, rank in average_ranks.items()},
+        "average_ranks": average_ranks.to_dict(),
         "critical_difference": difference,
         "cliques": cliques(average_ranks, difference),
         "powerless": powerless(methods, blocks),
-        "nemenyi": _by_method(nemenyi, list(table.columns)),
-        "wilcoxon_holm": _by_method(wilcoxon, list(table.columns)),
-    }
-
-
-def _by_method(matrix: pd.DataFrame, methods: Sequence[str]) -> dict[str, dict[str, float]]:
-    return {
-        method: {other: float(p) for other, p in zip(methods, row, strict=True)}
-        for method, row in zip(methods, matrix.to_numpy(), strict=True)
+        "nemenyi": nemenyi.set_axis(names).set_axis(names, axis=1).to_dict("index"),
+        "wilcoxon_holm": wilcoxon.set_axis(names).set_axis(names, axis=1).to_dict("index"),
     }

@@ -1,6 +1,6 @@
 """What opens the test split: all that touches it, the engine's model included, is in this file."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,7 @@ import pandas as pd
 import torch
 
 from benchmark.data.packed import Split
-from benchmark.federation.job import Job, as_tensor, read_states
-from benchmark.federation.rows import Rows
+from benchmark.federation.job import Job, as_tensor, in_context, read_states
 from benchmark.tasks.task import Floats
 
 
@@ -33,29 +32,33 @@ class Tested:
     shown: list[npt.NDArray[Any]]
 
 
-def every_client(job: Job, test: Split, states: Sequence[Path], *, shown: bool = False) -> Iterator[Tested]:
+def every_client(
+    job: Job, test: Split, states: Sequence[Path], *, shown: Collection[str] | None = None
+) -> Iterator[Tested]:
     """Test every client; a client's predictions are never held whole.
 
     Args:
         job: Model, method and clients.
         test: The test split.
         states: The leaves each client predicts with, (K, ...), of each of L lanes.
-        shown: Whether to keep what a picture shows of predictions: for a few samples.
+        shown: Samples that pictures show: these alone are predicted then, and what a picture shows of them is kept.
 
     Yields:
         What each client's model makes of its images.
     """
-    engine, task, images = job.engine, job.engine.model.task, as_tensor(test.images)
+    engine, task = job.engine, job.engine.model.task
+    images = in_context(as_tensor(test.images), test.table, job.settings.context)
+    wanted = test.table if shown is None else test.table[test.table["sample"].isin(shown)]
     lanes = [read_states(path, engine.device) for path in states]
     for client in engine.clients:
         own = {name: torch.stack([lane[client.name][name] for lane in lanes]) for name in lanes[0][client.name]}
-        rows = test.table[test.table["client"] == client.name]
+        rows = wanted[wanted["client"] == client.name]
         places = rows.index.to_numpy()
         targets = torch.from_numpy(test.targets[places].copy()).to(engine.device)
         counts: list[Floats] = []
         kept: list[list[dict[str, npt.NDArray[Any]]]] = [[] for _ in lanes]
-        pictures: list[list[npt.NDArray[Any]]] = [[] for _ in lanes if shown]
-        for which, prediction in engine.predictions(client, Rows(images, torch.from_numpy(places)), own):
+        pictures: list[list[npt.NDArray[Any]]] = [[] for _ in lanes if shown is not None]
+        for which, prediction in engine.predictions(client, images.only(torch.from_numpy(places)), own):
             counts.append(task.counts(prediction, targets[which]).cpu().numpy())
             for parts, lane in zip(kept, prediction, strict=True):
                 parts.append(task.kept(lane, targets[which]))

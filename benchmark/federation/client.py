@@ -42,11 +42,14 @@ class Samples:
         images: The n images; on the targets' device, where they are trained on.
         targets: Shape (n, ...), as the task packs them.
         cases: Which case each belongs to, (n,) int64 from 0; each its own where none is given.
+        stacks: The samples that are trained on together with each, (n, O) int64, itself among them; None where each
+            stands alone.
     """
 
     images: Rows
     targets: Tensor
     cases: Tensor | None = None
+    stacks: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -211,6 +214,9 @@ class LocalTraining:
             if self.dropout:
                 dropped = torch.randint(2**62, (steps,), generator=keys).to(device, non_blocking=True)
             for chosen, own, key in zip(shuffled.split(size), drawn.split(size), dropped, strict=True):
+                if samples.stacks is not None:  # The slices of a stack are moved alike.
+                    own = own.repeat_interleave(samples.stacks.shape[1], 0)
+                    chosen = samples.stacks[chosen].flatten()
                 batch = self.model.task.augment(
                     samples.images[chosen], samples.targets[chosen], self.augmentation, own, self.dtype
                 )

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
@@ -31,7 +32,7 @@ def trainable_parameters(model: Model, rounds: int) -> int:
 
 def image_passes(engine: Engine, rounds: int) -> int:
     """Passes that one client makes over its images, in all rounds and after the last."""
-    return engine.epochs(phases(engine.model.method, rounds))
+    return engine.epochs(phases(engine.model.method, rounds)) * engine.training.stack
 
 
 _IN_STEP = 4
@@ -88,7 +89,8 @@ def lane_memory(engine: Engine) -> int:
     """Bytes that one lane is expected to hold: those of a step on one batch, and every client's leaves."""
     side_by_side = min(engine.threads, len(engine.participants))
     leaves = _size(engine.model.leaves.values()) * engine.dtype.itemsize
-    step = step_memory(engine.model, engine.training.batch_size, engine.dtype, _traced(engine))
+    images = engine.training.batch_size * engine.training.stack
+    step = step_memory(engine.model, images, engine.dtype, _traced(engine))
     return side_by_side * step + _IN_ROUND * len(engine.participants) * leaves
 
 
@@ -112,7 +114,8 @@ def traced(images: Images, params: Leaves) -> int:
         How many.
     """
     method, asked = images.model.method, _Asked(**vars(images))
-    with torch.no_grad():
+    # What is wrong with a loss is told where it is trained, with client and round.
+    with torch.no_grad(), suppress(Exception):
         method.loss(asked, params, params, method.memory(params))
     return len(method.adapters) if any(asked.traces) else 0
 

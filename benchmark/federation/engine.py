@@ -3,10 +3,11 @@
 What happens in a round is said once, in `Engine.round`; what differs between methods is said in their files.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, partial
+from itertools import accumulate
 from typing import Literal, NamedTuple, TypeVar
 
 import torch
@@ -88,6 +89,18 @@ class Measured(NamedTuple):
 
     objectives: Tensor
     exchange: Leaves
+
+
+class Validated(NamedTuple):
+    """What one client's model makes of its validation images.
+
+    Attributes:
+        metrics: `loss` and the task's score, by name, each (L,), float64; NaN in a lane that diverged.
+        counts: What every prediction is worth, (L, n, C, F); see `Task.counts`.
+    """
+
+    metrics: Leaves
+    counts: Tensor
 
 
 @dataclass(frozen=True)
@@ -186,24 +199,30 @@ class Engine:
         """
         return {name: _mean(leaf[:, lane], self.weights) for name, leaf in state.params.items()}
 
-    def validate(self, state: State) -> Sequence[Mapping[str, Tensor]]:
-        """Every client's `loss` and score on its validation images, each (L,), float64; NaN in a lane that diverged."""
+    def validate(self, state: State) -> Sequence[Leaves]:
+        """Every client's `loss` and score on its validation images, as `validated` has them."""
+        return [own.metrics for own in self.validated(state)]
+
+    def validated(self, state: State) -> Sequence[Validated]:
+        """What every client's model makes of its validation images; the counts are on the CPU."""
         task, deployed = self.model.task, self.deployed(state)
 
-        def measure(k: int) -> Mapping[str, Tensor]:
+        def measure(k: int) -> Validated:
             client = self.clients[k]
             samples, unit = client.validation, client.validation.units(task)
             units = int(unit.max()) + 1
             loss_of = torch.vmap(partial(task.loss, priors=task.priors(client.training.targets)), in_dims=(0, None))
-            losses, counts = [], []
+            losses, counts, kept = [], [], []
             for which, prediction in self.predictions(client, samples.images, deployed[k]):
                 target = samples.targets[which]
                 losses.append(loss_of(prediction, target).to(torch.float64) * len(target))
                 own = task.counts(prediction, target)  # (L, k, C, F)
                 counts.append(own.new_zeros(len(own), units, *own.shape[2:]).index_add(1, unit[which], own))
+                kept.append(own)
             score = torch.from_numpy(task.score(torch.stack(counts).sum(0).cpu().numpy()))
             loss = torch.stack(losses).sum(0).cpu() / len(samples)
-            return {"loss": loss.masked_fill(score.isnan(), torch.nan), task.score_name: score}
+            metrics = {"loss": loss.masked_fill(score.isnan(), torch.nan), task.score_name: score}
+            return Validated(metrics, torch.cat(kept, 1).cpu())
 
         return self._side_by_side(measure, [len(client.validation) for client in self.clients])
 
@@ -322,4 +341,7 @@ def _pooled(clients: Sequence[ClientData]) -> ClientData:
 
 def _joined(parts: Sequence[Samples]) -> Samples:
     """All samples, one part after the other."""
-    return Samples(Rows.joined([part.images for part in parts]), torch.cat([part.targets for part in parts]))
+    images, targets = Rows.joined([part.images for part in parts]), torch.cat([part.targets for part in parts])
+    firsts = accumulate([len(part) for part in parts], initial=0)
+    stacks = [part.stacks + first for part, first in zip(parts, firsts, strict=False) if part.stacks is not None]
+    return Samples(images, targets, stacks=torch.cat(stacks) if stacks else None)

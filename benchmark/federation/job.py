@@ -7,12 +7,11 @@ import shutil
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from safetensors import safe_open
@@ -21,6 +20,7 @@ from safetensors.torch import save
 from benchmark import provenance
 from benchmark.config import TrainingJob
 from benchmark.counted import ABOUT, frame
+from benchmark.data.neighbours import neighbours
 from benchmark.data.packed import Split, open_training
 from benchmark.federation import costs, methods, moved
 from benchmark.federation.client import ClientData, Lane, Samples
@@ -96,6 +96,12 @@ class Job:
         model = model_of(settings, method, manifest, weights, device)
         _check_passes(model)
         clients, validation = _clients(settings, pack, torch.device(device), resident)
+        channels = clients[0].training.images.channels
+        if channels not in (1, model.network.channels):  # Grey is read in every channel.
+            raise ValueError(
+                f"federations.{settings.federation}: images have {channels} channels, but the network "
+                f"{settings.network} reads {model.network.channels}; change `context`"
+            )
         engine = Engine(
             model=model,
             clients=clients,
@@ -169,28 +175,13 @@ class Job:
             history = pd.DataFrame(result.record.history, columns=list(_HISTORY))
             history.astype({"round": "int64", "n": "int64"}).to_parquet(path, index=False)
         with atomic(run / "validation_counts.parquet") as path:
-            self._validated(lanes).to_parquet(path, index=False)
+            self._validated(result.record).to_parquet(path, index=False)
         write_json(run / "run.json", self._about(result))
 
-    def _validated(self, deployed: Sequence[Mapping[str, torch.Tensor]]) -> pd.DataFrame:
-        """What predictions of validation images are worth, sample by sample.
-
-        Training keeps scores alone, from which nobody can tell what other images would have chosen.
-
-        Args:
-            deployed: The leaves that each client predicts with, of one lane, each of shape (1, ...).
-
-        Returns:
-            Rows as `benchmark.counted.frame` makes them.
-        """
-        learned, tables = self.engine.model.task, []
-        for client, leaves in zip(self.engine.clients, deployed, strict=True):
-            samples = client.validation
-            counts = [
-                learned.counts(prediction, samples.targets[which]).cpu().numpy()[0]
-                for which, prediction in self.engine.predictions(client, samples.images, leaves)
-            ]
-            tables.append(frame(self.validation[client.name], np.concatenate(counts), learned.counted))
+    def _validated(self, record: Record) -> pd.DataFrame:
+        """What predictions of validation images are worth, sample by sample, in rows as `counted.frame` makes them."""
+        counted, names = self.engine.model.task.counted, [client.name for client in self.engine.clients]
+        tables = [frame(self.validation[name], record.counts[name].numpy(), counted) for name in names]
         return pd.concat(tables, ignore_index=True)
 
     def _result(self, lane: Lane, record: Record, origin: str) -> Result:
@@ -339,12 +330,16 @@ def _clients(
         split = Split(split.images, split.targets[table.index.to_numpy()], table.reset_index(drop=True))
         table = split.table
 
+    every, reach = in_context(images, table, settings.context), settings.training.stack // 2
+
     def samples(client: str, kind: str) -> Samples:
         rows = table.index[(table["client"] == client) & (table["split"] == kind)].to_numpy()
+        stacks = neighbours(table.loc[rows], range(-reach, reach + 1)) if reach and kind == "train" else None
         return Samples(
-            Rows(images, torch.from_numpy(rows).to(images.device)),
+            every.only(torch.from_numpy(rows)),
             torch.from_numpy(split.targets[rows].copy()).to(device),
             torch.from_numpy(pd.factorize(table["case"].to_numpy()[rows])[0]).to(device),
+            None if stacks is None else torch.from_numpy(stacks).to(device),
         )
 
     validated = table[table["split"] == "validation"]
@@ -358,6 +353,26 @@ def read_states(path: Path, device: torch.device) -> dict[str, dict[str, torch.T
         names = json.loads(stream.metadata()["clients"])
         leaves = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
     return {client: {name: leaf[k] for name, leaf in leaves.items()} for k, client in enumerate(names)}
+
+
+def in_context(images: torch.Tensor, table: pd.DataFrame, context: Sequence[int]) -> Rows:
+    """All images of a pack, their channels being the slices at these distances; as they are where there are none.
+
+    Args:
+        images: (N, S, S, channels) uint8.
+        table: Their table, whole: a slice has its neighbours whether they are asked for or not.
+        context: A federation's `context`.
+
+    Returns:
+        The images.
+
+    Raises:
+        ValueError: There is a context, and the images are in colour, or are no slices of cases.
+    """
+    if context and images.shape[-1] != 1:
+        raise ValueError(f"`context` takes a channel from each grey slice, but images have {images.shape[-1]} channels")
+    beside = torch.from_numpy(neighbours(table, context)).to(images.device) if context else None
+    return replace(Rows.of(images), beside=beside)
 
 
 def as_tensor(images: Any) -> torch.Tensor:

@@ -1,15 +1,14 @@
 """Lanes in batches: as many at once as memory holds, found out where a prediction was too hopeful."""
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
-from torch import Tensor
 
 from benchmark.federation.client import Lane
-from benchmark.federation.engine import Engine, Measured, State, stack
+from benchmark.federation.engine import Engine, Measured, State, Validated, stack
 
 Found = TypeVar("Found")
 
@@ -36,11 +35,14 @@ class LaneBatches:
         """`Engine.close`, batch by batch."""
         return stack(self._each(state, lanes, self.engine.close))
 
-    def validate(self, state: State, lanes: Sequence[Lane]) -> Sequence[Mapping[str, Tensor]]:
-        """`Engine.validate`, batch by batch."""
-        found = self._each(state, lanes, lambda batch, _: self.engine.validate(batch))
+    def validated(self, state: State, lanes: Sequence[Lane]) -> Sequence[Validated]:
+        """`Engine.validated`, batch by batch."""
+        found = self._each(state, lanes, lambda batch, _: self.engine.validated(batch))
         return [
-            {name: torch.cat([own[name] for own in client]) for name in client[0]}
+            Validated(
+                {name: torch.cat([own.metrics[name] for own in client]) for name in client[0].metrics},
+                torch.cat([own.counts for own in client]),
+            )
             for client in zip(*found, strict=True)
         ]
 

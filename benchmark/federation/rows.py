@@ -1,7 +1,7 @@
 """Images of a pack that belong together: named by their rows, and read when they are asked for."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -12,12 +12,15 @@ class Rows:
     """Some of a pack's images. A memory-mapped pack stays on the disk, and no client has a copy of a resident one.
 
     Attributes:
-        pack: All images, shape (N, size, size, 3), uint8.
+        pack: All images, shape (N, size, size, 3) where they are in colour, (N, size, size, 1) where grey; uint8.
         own: Which of them these are, shape (n,), int64, on the same device.
+        beside: Of each image of the pack, those that are its channels, (N, O), int64, on the same device: grey slices
+            and their neighbours. None where an image is what the pack holds.
     """
 
     pack: Tensor
     own: Tensor
+    beside: Tensor | None = None
 
     @classmethod
     def of(cls, images: Tensor) -> "Rows":
@@ -27,13 +30,27 @@ class Rows:
     @classmethod
     def joined(cls, parts: Sequence["Rows"]) -> "Rows":
         """One after the other; parts of one pack are not copied."""
-        if all(part.pack is parts[0].pack for part in parts):
-            return cls(parts[0].pack, torch.cat([part.own for part in parts]))
+        first = parts[0]
+        if all(part.pack is first.pack and part.beside is first.beside for part in parts):
+            return replace(first, own=torch.cat([part.own for part in parts]))
         return cls.of(torch.cat([part[:] for part in parts]))
+
+    @property
+    def channels(self) -> int:
+        """Of an image."""
+        return self.pack.shape[-1] if self.beside is None else self.beside.shape[1]
+
+    def only(self, chosen: Tensor) -> "Rows":
+        """Some of these images, by their numbers among them."""
+        return replace(self, own=self.own[chosen.to(self.own.device)])
 
     def __len__(self) -> int:
         return len(self.own)
 
     def __getitem__(self, chosen: Tensor | slice) -> Tensor:
-        """Some of these images, (k, size, size, 3), uint8."""
-        return self.pack[self.own[chosen]]
+        """Some of these images, (k, size, size, channels), uint8."""
+        rows = self.own[chosen]
+        if self.beside is None:
+            return self.pack[rows]
+        # In memory channel by channel, as grey images are: what is computed of equal channels rounds as of a grey one.
+        return self.pack[self.beside[rows]].squeeze(-1).movedim(1, -1)

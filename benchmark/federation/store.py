@@ -76,6 +76,7 @@ class Store:
             for kind, held in {**record.state.kinds, "common": record.common}.items()
             for name, tensor in held.items()
         }
+        tensors |= {f"counts:{client}": own.contiguous() for client, own in record.counts.items()}
         about = json.dumps(
             {
                 "round": record.state.round,
@@ -112,12 +113,13 @@ def _parsed(path: Path) -> Record:
     if _digest(tensors, metadata["about"]) != metadata["digest"]:
         raise ValueError("its content does not match its hash")
     about = json.loads(metadata["about"])
-    held: dict[str, dict[str, Tensor]] = {"params": {}, "memory": {}, "optimiser": {}, "common": {}}
+    held: dict[str, dict[str, Tensor]] = {"params": {}, "memory": {}, "optimiser": {}, "counts": {}, "common": {}}
     for name, tensor in tensors.items():
         kind, _, leaf = name.partition(":")
         held[kind][leaf] = tensor
-    common = held.pop("common")
-    return Record(State(about["round"], **held), about["history"], about["seconds"], about["together"], common)
+    counts, common = held.pop("counts"), held.pop("common")
+    state = State(about["round"], **held)
+    return Record(state, about["history"], about["seconds"], about["together"], counts, common)
 
 
 def _digest(tensors: Mapping[str, Tensor], about: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from benchmark.federation.client import ClientData, Lane
-from benchmark.federation.engine import Engine, State, stack
+from benchmark.federation.engine import Engine, State, Validated, stack
 from benchmark.federation.lane_batches import LaneBatches
 from benchmark.leaf import Leaves
 
@@ -34,6 +34,8 @@ class Record:
         seconds: This lane's share of the time spent so far.
         together: Keys of the lanes it was trained with, itself among them, in their order: who continues with them
             again computes the same to the bit.
+        counts: After the last round, by client, what every prediction of a validation image is worth, (n, C, F): from
+            scores alone nobody can tell what other images would have chosen.
         common: Once it is finished, the leaves that all clients made together, before any of them trained for itself
             at the close; without the clients' dimension and the lane's.
     """
@@ -42,6 +44,7 @@ class Record:
     history: History
     seconds: float
     together: Sequence[str] = ()
+    counts: Leaves = field(default_factory=dict)
     common: Leaves = field(default_factory=dict)
 
 
@@ -76,6 +79,7 @@ class Training:
         seconds = {key: record.seconds for key, record in records.items()}
         batches = LaneBatches(engine, len(together))
         began, first = time.monotonic(), state.round
+        measured: Sequence[Validated] = []
 
         def spent(since: float) -> None:
             for key in seconds:
@@ -90,8 +94,8 @@ class Training:
                 _note(histories, state.round, "train", _sizes(engine.participants, "training"), objective)
                 _note(histories, state.round, "server", {"server": len(engine.participants)}, [told.exchange])
                 if self._due(state.round, self.evaluate_every):
-                    measured = batches.validate(state, together)
-                    _note(histories, state.round, "validation", _sizes(engine.clients, "validation"), measured)
+                    measured = batches.validated(state, together)
+                    _note(histories, state.round, "validation", self._validation, [own.metrics for own in measured])
                 spent(tick)
                 if self._due(state.round, self.checkpoint_every):
                     kept = state.map(lambda tensor: tensor.to("cpu", copy=True))
@@ -104,17 +108,30 @@ class Training:
                 self.tell(state.round, together, (time.monotonic() - began) / (state.round - first))
             keeping.result()
         common = [engine.common(state, lane) for lane in range(len(together))]
-        if engine.model.method.closing():
+        if engine.model.method.closing() or not measured:  # Lanes that go on from the last round are not measured yet.
             tick = time.monotonic()
             state = batches.close(state, together)
             for key, rows in histories.items():
                 histories[key] = [row for row in rows if not (row["round"] == rounds and row["split"] == "validation")]
-            measured = batches.validate(state, together)
-            _note(histories, rounds, "validation", _sizes(engine.clients, "validation"), measured)
+            measured = batches.validated(state, together)
+            _note(histories, rounds, "validation", self._validation, [own.metrics for own in measured])
             spent(tick)
+        counts = {client: own.counts for client, own in zip(self._validation, measured, strict=True)}
         return {
-            key: Record(state.lane(i), histories[key], seconds[key], common=common[i]) for i, key in enumerate(lanes)
+            key: Record(
+                state.lane(i),
+                histories[key],
+                seconds[key],
+                counts={name: own[i] for name, own in counts.items()},
+                common=common[i],
+            )
+            for i, key in enumerate(lanes)
         }
+
+    @property
+    def _validation(self) -> dict[str, int]:
+        """How many validation images each client has, by name."""
+        return _sizes(self.engine.clients, "validation")
 
     def _due(self, round: int, every: int) -> bool:
         return round % every == 0 or round == self.engine.rounds

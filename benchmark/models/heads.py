@@ -146,17 +146,28 @@ class Upscaler:
     def __call__(self, params: Leaves, name: str, seen: Tensor) -> Tensor:
         """A grid (n, side, side, inputs) to (n, outputs, pixels, pixels), by the head of this name."""
         seen = self.widened(params, name, seen)
-        return F.linear(seen, params[f"{name}/weight"], params[f"{name}/bias"]).permute(0, 3, 1, 2)
+        return self.placed(F.linear(seen, params[f"{name}/weight"], params[f"{name}/bias"]).transpose(1, 2))
 
     def widened(self, params: Leaves, name: str, seen: Tensor) -> Tensor:
-        """What the last layer reads of a grid: (n, pixels, pixels, channels)."""
+        """What the last layer reads of a grid: (n, places, channels), in an order that `placed` knows."""
+        n, seen = len(seen), seen.flatten(0, 2)
         for stage in range(len(self.factors)):
-            seen = _widened(seen, params[f"{name}/up{stage}.weight"], params[f"{name}/up{stage}.bias"])
+            weight, bias = params[f"{name}/up{stage}.weight"], params[f"{name}/up{stage}.bias"]
+            # What a place becomes stays beside it: no stage looks at neighbours, and no map is copied to be in order.
+            seen = (seen @ weight.permute(0, 2, 3, 1).flatten(1)).reshape(-1, weight.shape[1]) + bias
             if stage < len(self.factors) - 1:
                 weight, bias = params[f"{name}/norm{stage}.weight"], params[f"{name}/norm{stage}.bias"]
                 seen = F.layer_norm(seen, weight.shape, weight, bias, self.eps)
             seen = F.gelu(seen)
-        return seen
+        return seen.unflatten(0, (n, -1))
+
+    def placed(self, maps: Tensor) -> Tensor:
+        """Maps (n, C, places) of what `widened` found, as (n, C, pixels, pixels)."""
+        sides = (self.side, *self.factors)
+        nested = maps.unflatten(2, [side for side in sides for _ in range(2)])  # Row and column, stage by stage.
+        rows, columns = (range(first, nested.dim(), 2) for first in (2, 3))
+        pixels = math.prod(sides)
+        return nested.permute(0, 1, *rows, *columns).reshape(*maps.shape[:2], pixels, pixels)
 
 
 def stages(factor: int) -> list[int]:
@@ -197,14 +208,6 @@ def save_heads(folder: Path, params: Leaves, heads: Mix) -> None:
     with atomic(folder / HEADS) as path:
         found = {name: tensor.detach().cpu().contiguous() for name, tensor in own.items()}
         path.write_bytes(serialised(found, {"format": "pt", "weights": json.dumps(weights)}))
-
-
-def _widened(seen: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """A transposed convolution whose stride is its width s: (n, h, w, in) to (n, h s, w s, out)."""
-    n, height, width, _ = seen.shape
-    inputs, outputs, s, _ = weight.shape
-    places = (seen @ weight.reshape(inputs, -1)).reshape(n, height, width, outputs, s, s)
-    return places.permute(0, 1, 4, 2, 5, 3).reshape(n, height * s, width * s, outputs) + bias
 
 
 def _times(prediction: Tensor, weight: float | Tensor) -> Tensor:

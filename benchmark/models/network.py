@@ -22,6 +22,7 @@ from benchmark.defined import the_one
 from benchmark.leaf import Leaf, Leaves
 from benchmark.method import Mix, Output
 from benchmark.models.routed import Route
+from benchmark.models.sides import uncovered
 from benchmark.tasks.task import Task
 
 LEAVES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}
@@ -62,10 +63,12 @@ class Network(ABC):
         roles: What `trains` may name: `lora` where it has projections to adapt, roles of its weights, words of its own.
         predicts: Whether it can make a prediction of each image, of each pixel, or both; see `Task.predicts`.
         scale: What an adapter's product is multiplied with, alpha/rank.
+        channels: Of the images that it reads; a single one, grey, it reads so many times.
     """
 
     sites: Sequence[str] = ()
     scale: float = 1.0
+    channels: int = 3
     name: ClassVar[str]
     roles: ClassVar[tuple[str, ...]] = ("head", "all")
     predicts: ClassVar[tuple[str, ...]] = ("images",)
@@ -126,8 +129,8 @@ class Network(ABC):
         """What the network makes of images.
 
         Args:
-            images: Shape (n, 3, size, size), or (n, 1, size, size) where they are grey, values in [0, 1]; normalised
-                here, as in pretraining.
+            images: Shape (n, channels, size, size), or (n, 1, size, size) where they are grey, values in [0, 1];
+                normalised here, as in pretraining.
             params: The leaves of one client in one lane.
             heads: The weight of each head's prediction.
             adapters: The weight of each adapter.
@@ -183,9 +186,8 @@ class Network(ABC):
 
 def covered(side: int, unit: int, by: str) -> None:
     """A ValueError says that an image's side is no multiple of a number of pixels, and names those next to it."""
-    if side % unit:
-        near = " or ".join(str(unit * n) for n in (side // unit, side // unit + 1) if n)
-        raise ValueError(f"image_size: {side} is no multiple of {unit}, {by}; set it to {near}")
+    if said := uncovered(side, unit, by):
+        raise ValueError(said)
 
 
 def find(name: str) -> type[Network]:

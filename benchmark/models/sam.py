@@ -280,7 +280,8 @@ class MaskHead:
             weight, bias = params[f"{name}/mlp{layer}.weight"], params[f"{name}/mlp{layer}.bias"]
             read = torch.einsum("nci,coi->nco", read, weight) + bias
             read = F.relu(read) if layer < 2 else read
-        return torch.einsum("nck,nhwk->nchw", read, self.upscaler.widened(params, name, grid))
+        upscaler = self.upscaler
+        return upscaler.placed(read @ upscaler.widened(params, name, grid).transpose(1, 2))
 
 
 class Sam(Composed):

@@ -18,7 +18,8 @@ from benchmark.method import Mix
 from benchmark.models.composed import Composed
 from benchmark.models.dense import Dense
 from benchmark.models.heads import Upscaler, save_heads
-from benchmark.models.network import Setup
+from benchmark.models.network import Setup, covered
+from benchmark.models.sides import unit
 from benchmark.tasks.task import Task
 
 _GROUPS = 8
@@ -49,20 +50,23 @@ class Body(nn.Module):
         channels: Of the first stage; each level doubles them.
         levels: Stages on the way down.
         norm: `batch` or `group`.
+        inputs: Channels of the images.
     """
 
-    def __init__(self, channels: int, levels: int, norm: str) -> None:
+    def __init__(self, channels: int, levels: int, norm: str, inputs: int = 3) -> None:
         super().__init__()
-        self.channels = channels
+        self.channels, self.norm, self.inputs = channels, norm, inputs
         sizes = [channels << level for level in range(levels)]
-        self.encoder = nn.ModuleList(Stage(a, b, norm) for a, b in zip([3, *sizes], sizes, strict=False))
+        self.encoder = nn.ModuleList(Stage(a, b, norm) for a, b in zip([inputs, *sizes], sizes, strict=False))
         pairs = list(zip(sizes[1:], sizes, strict=False))[::-1]
         self.up = nn.ModuleList(nn.ConvTranspose2d(deep, high, 2, stride=2) for deep, high in pairs)
         self.decoder = nn.ModuleList(Stage(2 * high, high, norm) for _, high in pairs)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Images (n, 3 or 1, S, S) in [0, 1] to the last map's mean (n, channels), and itself (n, S, S, channels)."""
-        x, joined = (2 * images - 1).expand(-1, 3, -1, -1), list[Tensor]()  # Grey images are grey three times.
+        """Images (n, inputs or 1, S, S) in [0, 1] to the last map (n, S, S, channels): its mean, and itself."""
+        x, joined = (2 * images - 1).expand(-1, self.inputs, -1, -1), list[Tensor]()  # Grey is grey in each channel.
+        if self.norm == "group":
+            x = x.contiguous()  # torch.vmap knows this norm in one order of memory, and packed images have another.
         for stage in self.encoder:
             x = stage(nn.functional.max_pool2d(x, 2) if joined else x)
             joined.append(x)
@@ -76,7 +80,7 @@ class UNet(Composed):
 
     Its weights have the roles `norm`, `decoder` (the way up) and `backbone` (the way down). It begins with random
     weights, the same for all seeds of a run, or with those of a file. Settings (`backbone.arguments`): `channels` = 16,
-    `levels` = 4, `norm` = batch or group.
+    `levels` = 4, `norm` = batch or group, `inputs` = 3, channels of the images: as many as a `context` has slices.
 
     Args:
         body: The stages.
@@ -91,6 +95,7 @@ class UNet(Composed):
 
     def __init__(self, body: Body, task: Task, side: int, initialisation: InitialisationSettings | None = None) -> None:
         self._levels, self._channels, self._side = len(body.encoder), body.channels, side
+        self.channels = body.inputs
         begins = initialisation or InitialisationSettings()
         head = Upscaler(self._channels, task.outputs, side, spread=begins.head)
         super().__init__(Dense(body, _role), head, begins)
@@ -111,11 +116,8 @@ class UNet(Composed):
     def load(cls, setup: Setup) -> Self:
         """The stages with their weights."""
         body = build(setup.arguments)
-        if setup.image_size % (halved := 1 << (len(body.encoder) - 1)):
-            raise ValueError(
-                f"backbone.arguments: {len(body.encoder)} levels halve images {len(body.encoder) - 1} times, which "
-                f"{setup.image_size} pixels cannot be: set image_size to a multiple of {halved}, or take fewer levels"
-            )
+        if halved := unit(cls.name, setup.name, setup.arguments):
+            covered(setup.image_size, *halved)
         if setup.weights is not None:
             _fill(body, setup.weights)
         return cls(body, setup.task, setup.image_size, setup.initialisation)
@@ -145,7 +147,7 @@ def build(arguments: Mapping[str, Any], seed: int = 0) -> Body:
     """The stages that a configuration asks for, their weights at random.
 
     Args:
-        arguments: `channels`, `levels` and `norm`.
+        arguments: `channels`, `levels`, `norm` and `inputs`.
         seed: Of the random weights.
 
     Returns:
@@ -154,10 +156,11 @@ def build(arguments: Mapping[str, Any], seed: int = 0) -> Body:
     Raises:
         ValueError: There is no such argument, or it has no such value.
     """
-    chosen = {"channels": 16, "levels": 4, "norm": "batch", **arguments}
-    if unknown := sorted(set(chosen) - {"channels", "levels", "norm"}):
-        raise ValueError(f"backbone.arguments: a U-Net has no {', '.join(unknown)}; allowed: channels, levels, norm")
-    for name in ("channels", "levels"):
+    known = {"channels": 16, "levels": 4, "norm": "batch", "inputs": 3}
+    chosen = {**known, **arguments}
+    if unknown := sorted(set(chosen) - set(known)):
+        raise ValueError(f"backbone.arguments: a U-Net has no {', '.join(unknown)}; allowed: {', '.join(known)}")
+    for name in ("channels", "levels", "inputs"):
         if not isinstance(chosen[name], int) or chosen[name] < 1:
             raise ValueError(f"backbone.arguments: {name} is {chosen[name]!r}, but must be a number from 1")
     if chosen["norm"] not in ("batch", "group"):

@@ -78,3 +78,8 @@ def within(measure: Measure, interval: tuple[float, float]) -> Measure:
     """A measure with its interval; a measure that is missing or diverged has none."""
     low, high = (math.nan, math.nan) if measure.reason else interval
     return replace(measure, low=low, high=high)
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things: `1 run`, `3 runs`."""
+    return f"{number} {noun}{'s' if number != 1 else ''}"

@@ -62,7 +62,6 @@ def _federation(
     metrics = results.metrics[results.metrics["federation"] == federation]
     by_metric = metrics.pivot_table(index=["method", "client"], columns="metric", values="value", dropna=False)
     sizes = metrics.groupby(["client", "metric"])["n"].first()
-    trained = results.trained(federation)
     names = [] if task.parts is None else [f"{task.parts.metric}[{name}]" for name in task.classes]
     clients = [
         {
@@ -79,7 +78,7 @@ def _federation(
     ]
     here = published[published["federation"] == federation]
     rows = {}
-    for method in (name for name in results.order if name in trained):
+    for method in (name for name in results.order if name in results.trained(federation)):
         own = here[here["method"] == method].set_index("quantity")["value"]
         rows[method] = {
             **_row(results, federation, method, list(sites)),

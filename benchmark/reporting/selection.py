@@ -10,6 +10,7 @@ from benchmark.files import write_text
 from benchmark.job import GivenPath, run
 from benchmark.reporting.grid import Cell, Column, Grid
 from benchmark.reporting.inputs import Results, load
+from benchmark.reporting.measure import counted
 from benchmark.reporting.tables import EDGE_NOTE
 
 SURE_NOTE = (
@@ -127,18 +128,14 @@ def _budget(results: Results, table: pd.DataFrame) -> str:
     greedy = set(table["method"][passes > passes.min()])
     titles = ", ".join(results.methods[method].title for method in results.order if method in greedy)
     return (
-        f"Every method, controls included, had the same budget: {_counted(rates * seeds, 'run')} of"
-        f" {_counted(rounds, 'round')} ({_counted(rates, 'rate')}, {_counted(seeds, 'seed')})."
+        f"Every method, controls included, had the same budget: {counted(rates * seeds, 'run')} of"
+        f" {counted(rounds, 'round')} ({counted(rates, 'rate')}, {counted(seeds, 'seed')})."
         + (f" In a round, {titles} made more passes over the images than the others." if titles else "")
     )
 
 
 def _number(value: float | None, decimals: int) -> Cell:
     return Cell("") if pd.isna(value) else Cell(f"{value:.{decimals}f}", float(value))
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("s" if number != 1 else "")
 
 
 def _in_order(column: Any) -> Any:

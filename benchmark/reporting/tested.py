@@ -65,14 +65,10 @@ def confusions(results: Results, federation: str, method: str) -> dict[str, Floa
 
 
 def stated(results: Results, federation: str, method: str) -> dict[str, Floats]:
-    """How sure a method is of each of its predictions, and whether it is right.
+    """How sure a method is of each of its n predictions over all seeds, and whether it is right: by client, (n, 2).
 
-    Returns:
-        By client, of n predictions over all seeds, (n, 2): the largest probability, and 1 where the class that has it
-        is true, 0 where it is not. NaN where a model diverged.
-
-    Raises:
-        ValueError: The task kept no probabilities.
+    The largest probability, and 1 where the class that has it is true, 0 where it is not; NaN where a model diverged. A
+    ValueError says that the task, which is to be a classification, kept no probabilities.
     """
     task = results.task(federation)
     found: dict[str, list[Floats]] = {}

@@ -7,6 +7,7 @@ from benchmark.comparison import LOCAL
 from benchmark.evaluation.merit import DIGITS
 from benchmark.evaluation.statistics import FEW_GROUPS
 from benchmark.reporting.inputs import MethodInfo, Results
+from benchmark.reporting.measure import counted
 from benchmark.reporting.tables import too_few
 from benchmark.reporting.tested import ClientTests
 
@@ -87,7 +88,7 @@ def evidence(results: Results, tested: ClientTests) -> list[str]:
     parted = [name for name, own in held.items() if any(one.support is not None for one in own.values())]
     sentences = [
         f"{sum(one.samples for one in clients):,} test images of {sum(one.groups for one in clients):,} {groups},"
-        f" at {_counted(len(clients), 'client')} of {_counted(len(held), 'federation')}.",
+        f" at {counted(len(clients), 'client')} of {counted(len(held), 'federation')}.",
         "One seed: what another run of the same training would give is not known."
         if len(seeds) == 1
         else f"{len(seeds)} seeds: every method was trained so often, at every rate.",
@@ -109,7 +110,3 @@ def evidence(results: Results, tested: ClientTests) -> list[str]:
             " than a tenth."
         )
     return sentences
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("s" if number != 1 else "")

@@ -1,7 +1,7 @@
 """IOP-FL's routing against experts side by side in plain torch, and against each defect of the released code."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -86,11 +86,13 @@ def moved(leaves: Mapping[str, Tensor]) -> None:
         (UNET, {"batch_statistics": True, "gate": "sigmoid"}),
         (UNET, {**STILL, "router": "affine"}),
         (VIT, STILL),
+        (replace(VIT, targets=("qkv", "proj", "fc1", "fc2")), STILL),
     ],
 )
 def test_the_network_that_runs_once_is_all_experts_side_by_side(case: Case, settings: dict[str, Any]) -> None:
     """Logits, and the gradients by every gate and norm, of plain modules: each expert's layers run, one by one.
 
+    A gate reads the mean of all tokens, in the last block too, though its head sees the class token alone.
     The released convolutions mix experts 0 to 3 and the common one, transposed ones all six: here all six, everywhere.
     """
     ours, theirs = (step() for step in both(case, DOUBLE, **settings))

@@ -20,7 +20,7 @@ def measured(loss: float) -> Measured:
 def test_a_side_that_did_other_work_is_found(capsys: pytest.CaptureFixture[str]) -> None:
     """A difference of the bound or more, of any client; NaN too."""
     for loss, agrees in ((0.5 + 1e-6, True), (0.5 + 1e-2, False), (float("nan"), False)):
-        assert _compare({"peft": [measured(0.5)], "fused": [measured(loss)]}, "float32") == agrees
+        assert _compare({"peft": [measured(0.5)], "fused": [measured(loss)]}, 1e-3) == agrees
         assert ("DISAGREES" in capsys.readouterr().out) != agrees
 
 
@@ -30,7 +30,7 @@ def test_of_a_side_that_trained_all_runs_those_count_that_plain_peft_trained(
     """Seconds of a few runs are scaled to the sweep's; losses are compared where there are both."""
     few, all_runs = measured(0.5), measured(0.5 + 1e-6)
     all_runs = replace(all_runs, losses={**all_runs.losses, "1e-3/1": {"north": 9.0, "south": 9.0}})
-    assert _compare({"peft": [few], "fused": [all_runs]}, "float32")
+    assert _compare({"peft": [few], "fused": [all_runs]}, 1e-3)
     assert "2 clients and runs" in capsys.readouterr().out
     both = _together([few, few], times=3.0)
     assert (both.seconds, both.training, both.memory) == (6.0, 3.0, 1)

@@ -87,6 +87,7 @@ def test_index_is_sorted_and_whole() -> None:
             [0, 1, 2],
             "^fixed: the label of sample c is 2, expected a position in `classes`, 0 to 1$",
         ),
+        ("position", [0, 1, 2], "^fixed: index.. gives positions of slices, and no column `case` that they are slices"),
         ("label", [0.0, 1.0, 1.0], r"^fixed: labels are float64 \(sample a: 1.0\), expected int64: positions in"),
         ("label", [None, None, None], "^fixed: index.. left label empty for 3 samples: a, b, c$"),
         ("group", ["x", None, "y"], "^fixed: index.. left group empty for 1 samples: a$"),

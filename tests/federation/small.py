@@ -29,6 +29,7 @@ from benchmark.models.vit import ViT
 
 __all__ = [
     "ARGUMENTS",
+    "BRIEF",
     "CLASSES",
     "LANES",
     "METHODS",
@@ -55,6 +56,10 @@ tested too."""
 
 LANES = (Lane("1e-1", 0), Lane("2e-2", 0), Lane("1e-1", 1), Lane("2e-2", 1))
 """Two rates and two seeds."""
+
+BRIEF = {"fedrep": {"head_epochs": 2, "closing_epochs": 2}}
+"""Settings of methods whose own are long: twenty passes in a row take their time, and with momentum they amplify the
+rounding of the first."""
 
 
 def method(name: str, **settings: float | bool | str) -> Method:

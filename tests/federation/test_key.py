@@ -19,6 +19,7 @@ HASHES = dict.fromkeys(("images", "targets", "table", "backbone", "method", "eng
 LANE = Lane("1e-1", 0)
 
 COUNTS: dict[str, list[Any]] = {
+    "context": [(-1, 0, 1)],
     "method_settings": [{"strength": 1.0}],
     "backbone": ["vit_small_patch16_224"],
     "arguments": [{"depth": 3}],
@@ -31,6 +32,7 @@ COUNTS: dict[str, list[Any]] = {
     "averaging": ["uniform"],
     "training": [
         {"batch_size": 7},
+        {"stack": 3},
         {"local_epochs": 2},
         {"optimiser": {"momentum": 0.5}},
         {"precision": "float64"},

@@ -73,11 +73,13 @@ def test_packs_that_fit_are_the_engine_to_the_bit() -> None:
     state, _ = ours.round(ours.start(LANES), LANES)
     assert same(whole.round(ours.start(LANES), LANES)[0].params, state.params)
     for left, middle, right in zip(
-        ours.validate(state), whole.validate(state, LANES), pairs.validate(state, LANES), strict=True
+        ours.validated(state), whole.validated(state, LANES), pairs.validated(state, LANES), strict=True
     ):
-        for name in left:
-            assert torch.equal(left[name], middle[name])
-            assert (left[name] - right[name]).abs().max() < 1e-12
+        for name, values in left.metrics.items():
+            assert torch.equal(values, middle.metrics[name])
+            assert (values - right.metrics[name]).abs().max() < 1e-12
+        assert torch.equal(left.counts, middle.counts)
+        assert torch.equal(left.counts, right.counts)
 
 
 def test_a_lane_that_does_not_fit_alone_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

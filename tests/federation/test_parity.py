@@ -19,6 +19,7 @@ from benchmark.models.network import LEAVES
 from benchmark.tasks.classification import Classification
 from tests.federation.small import (
     ARGUMENTS,
+    BRIEF,
     CLASSES,
     LANES,
     METHODS,
@@ -51,9 +52,6 @@ PLAIN = TrainingSettings(batch_size=8, precision="float64")
 MOMENTUM = OptimiserSettings(momentum=0.9, weight_decay=0.02)
 HEAVY = TrainingSettings(batch_size=8, local_epochs=2, optimiser=MOMENTUM, precision="float64")
 SHORT = HEAVY.model_copy(update={"local_epochs": 1})
-
-BRIEF = {"fedrep": {"head_epochs": 2, "closing_epochs": 2}}
-"""Settings where momentum is large: twenty passes in a row amplify the rounding of the first."""
 
 NO_REFERENCE = "tests/reference/methods.py has no {}: the plain path knows the published methods only"
 

@@ -8,7 +8,7 @@ import pytest
 from benchmark.contract.another import once
 from benchmark.contract.federation import engine
 from benchmark.contract.rules import RULES, Rule
-from tests.federation.small import METHODS
+from tests.federation.small import BRIEF, METHODS
 from tests.reference import methods as reference
 
 
@@ -17,7 +17,7 @@ from tests.reference import methods as reference
 @pytest.mark.parametrize("name", METHODS)
 def test_a_method_keeps_the_contract(name: str, rule: Rule) -> None:
     """What is a hint for an author is a fault of a published method: one that has a plain reference."""
-    remark = rule.run(once(name, engine))
+    remark = rule.run(once(name, engine, **BRIEF.get(name, {})))
     if remark is None:
         return
     assert remark.word == "skipped" or not hasattr(reference, name), remark.text

@@ -16,7 +16,7 @@ from benchmark.methods import method_file
 from benchmark.models.unet import UNet, build
 from benchmark.models.vit import ViT
 from benchmark.tasks.segmentation import Segmentation
-from tests.federation.small import METHODS, ROOT, SIZE
+from tests.federation.small import BRIEF, METHODS, ROOT, SIZE
 
 TASK = Segmentation(("background", "bright"))
 BODY = {"channels": 4, "levels": 2, "norm": "batch"}
@@ -72,7 +72,7 @@ CASES = [*(("patches", name) for name in KINDS), *(("unet", name) for name in KI
 @pytest.mark.parametrize(("build", "name"), CASES)
 def test_a_method_keeps_the_contract(build: str, name: str, rule: Rule) -> None:
     """All rules of the contract, as where classes are predicted."""
-    remark = rule.run(once(name, BUILDS[build]))
+    remark = rule.run(once(name, BUILDS[build], **BRIEF.get(name, {})))
     if remark is not None:
         assert remark.word == "skipped", remark.text
         pytest.skip(remark.text)

@@ -19,7 +19,7 @@ from transformers import SamModel
 from benchmark.config import BackboneSettings, InitialisationSettings, LoraSettings
 from benchmark.data.drawn_shapes import draw_shapes
 from benchmark.leaf import Leaves
-from benchmark.models import sam, tiny_vit
+from benchmark.models import lora, sam, tiny_vit
 from benchmark.models.network import Setup
 from benchmark.models.sam import Sam
 from benchmark.models.sam_pretrain import pretrain
@@ -447,11 +447,14 @@ def _trained(network: Sam, trains: Sequence[str]) -> list[torch.Size]:
 # TinyViT.
 
 
+SIZES: dict[str, Any] = {"embed_dims": (8, 16, 16, 32), "depths": (1, 1, 2, 1), "num_heads": (1, 2, 2, 4)}
+"""A small TinyViT, of whose maps of 8 and 4 places a side windows of 7 and 14 do not fit."""
+
+
 def test_tiny_vit_equals_timms_with_its_fused_layers() -> None:
-    sizes: dict[str, Any] = {"embed_dims": (8, 16, 16, 32), "depths": (1, 1, 2, 1), "num_heads": (1, 2, 2, 4)}
-    ours = tiny_vit.Encoder(12, SIZE, sizes).double()
+    ours = tiny_vit.Encoder(12, SIZE, SIZES).double()
     torch.manual_seed(0)
-    theirs = TinyVit(**sizes, window_sizes=(7, 7, 14, 7), num_classes=0, drop_path_rate=0.0).double().eval()
+    theirs = TinyVit(**SIZES, window_sizes=(7, 7, 14, 7), num_classes=0, drop_path_rate=0.0).double().eval()
     theirs.stages[3].downsample.conv2.conv.stride = (1, 1)
     with torch.no_grad():
         for bias in (m.attention_biases for m in theirs.modules() if hasattr(m, "attention_biases")):
@@ -460,12 +463,41 @@ def test_tiny_vit_equals_timms_with_its_fused_layers() -> None:
         for tensor in (norm.weight, norm.bias, norm.running_mean, norm.running_var):
             assert tensor is not None
             nn.init.uniform_(tensor, 0.5, 1.5)
-    ours.load_state_dict(tiny_vit.rebuilt(theirs.float().state_dict(), sizes), strict=False)
+    ours.load_state_dict(tiny_vit.rebuilt(theirs.float().state_dict(), SIZES), strict=False)
     theirs.double()
     images = torch.rand(2, 3, SIZE, SIZE, dtype=torch.float64)
     with torch.no_grad():
         expected = theirs.stages(theirs.patch_embed(images))
         assert torch.allclose(ours.stages(ours.patch_embed(images)), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_padding_of_tiny_vit_is_adapted_too() -> None:
+    """Adapters weighted image by image: as weights of each image's own; and a trace changes nothing."""
+    torch.manual_seed(0)
+    plain = tiny_vit.Encoder(12, SIZE, SIZES).double().eval()
+    with torch.no_grad():
+        for tensor in plain.parameters():
+            tensor.normal_(0, 0.3)
+    ours, adaptation = copy.deepcopy(plain), lora.Adaptation(2.0)
+    linear = {path: layer for path, layer in plain.named_modules() if path.endswith((".attn.q", ".attn.v"))}
+    sites = {path: [lora.Site(path, 0, own.out_features, own.in_features)] for path, own in linear.items()}
+    lora.replace(ours, sites, adaptation)
+    leaves = lora.leaves("global", [site for (site,) in sites.values()], 2, "kaiming")
+    params = {leaf.name: torch.randn(leaf.shape, dtype=torch.float64) for leaf in leaves}
+    images, weights = torch.rand(2, 3, SIZE, SIZE, dtype=torch.float64), torch.tensor([0.5, 2.0]).double()
+    with torch.no_grad():
+        with adaptation.using(params, {"global": weights}, False):
+            found = ours(images)
+        with adaptation.using(params, {"global": weights}, True) as trace:
+            assert torch.allclose(ours(images), found, atol=1e-12)
+        for image, weight, own in zip(images, weights, found, strict=True):
+            merged = copy.deepcopy(plain)
+            for path in sites:
+                change = params[f"global/{path}.B"] @ params[f"global/{path}.A"]
+                merged.get_submodule(path).weight += 2 * weight * change
+            assert torch.allclose(merged(image[None])[0], own, atol=1e-9)
+    # Two windows of 7 a side, one of 14, one of 7; q and v of one block, of two and of one.
+    assert [output.shape[1] for output in trace["global"]] == 2 * [14**2] + 4 * [14**2] + 2 * [7**2]
 
 
 @pytest.mark.skipif(not MOBILE.is_file(), reason="the real weights of MobileSAM's architecture are not here")

@@ -56,6 +56,26 @@ def test_leaves_run_it_as_torch_runs_its_modules(norm: str) -> None:
     assert found.features.shape == (3, 4)
 
 
+@pytest.mark.parametrize("norm", ["batch", "group"])
+def test_lanes_run_on_images_in_a_packs_order_of_memory(norm: str) -> None:
+    """Where the channels of a pixel lie side by side: two lanes equal each alone."""
+    ours = network(norm)
+    packed = images().contiguous(memory_format=torch.channels_last)
+    source = torch.Generator().manual_seed(2)
+    lanes = {
+        leaf.name: 1 + 0.1 * torch.rand(2, *leaf.shape, generator=source, dtype=torch.float64)
+        for leaf in ours.leaves(("global",), ("head",), ("all",))
+    }
+
+    def predicted(params: dict[str, torch.Tensor]) -> torch.Tensor:
+        return ours(packed, params, {"head": 1.0}, {"global": 1.0}).prediction
+
+    together = torch.vmap(predicted)(lanes)
+    for lane in range(2):
+        alone = predicted({name: own[lane] for name, own in lanes.items()})
+        assert torch.allclose(together[lane], alone, atol=1e-12, rtol=1e-12)
+
+
 def test_roles_tell_norms_and_both_ways_apart() -> None:
     leaves = network().leaves(("global",), ("head",), ("all",))
     roles = {leaf.name.removeprefix("global/"): leaf.role for leaf in leaves}
@@ -94,7 +114,7 @@ def test_what_cannot_be_built_is_said_in_one_line(tmp_path: Path) -> None:
         "levels is 0, but must be a number from 1": {"levels": 0},
         "norm is 'layer'; allowed: batch, group": {"norm": "layer"},
         "not the weights of this U-Net: ": {"channels": 8},
-        "3 levels halve images 2 times, which 18 pixels cannot be: set image_size to a multiple of 4": {"size": 18},
+        "image_size: 18 is no multiple of 4, since 3 levels halve images 2 times; set it to 16 or 20": {"size": 18},
     }.items():
         with pytest.raises(ValueError, match=said) as error:
             load(path, **arguments)  # type: ignore[arg-type]

@@ -19,7 +19,7 @@ from benchmark.methods import method_file
 from benchmark.models.network import Network
 from benchmark.models.vit import ViT
 from benchmark.tasks.classification import Classification
-from tests.federation.small import CLASSES, METHODS, ROOT, TRAINING
+from tests.federation.small import BRIEF, CLASSES, METHODS, ROOT, TRAINING
 from tests.seams.brightness import Brightness
 from tests.seams.convnet import ConvNet, build
 
@@ -83,7 +83,7 @@ CASES = [
 @pytest.mark.parametrize(("build", "name"), CASES)
 def test_a_method_keeps_the_contract(build: str, name: str, rule: Rule) -> None:
     """All rules of the contract, as on the task and the network of the published rows."""
-    remark = rule.run(once(name, BUILDS[build]))
+    remark = rule.run(once(name, BUILDS[build], **BRIEF.get(name, {})))
     if remark is not None:
         assert remark.word == "skipped", remark.text
         pytest.skip(remark.text)

@@ -11,8 +11,11 @@ pytestmark = pytest.mark.workflow
 
 
 def test_two_tasks_run_to_one_leaderboard(project: Project) -> None:
-    """The classification that is already there is not trained again; masks are kept of the shown cases alone."""
-    volumes = {"image_size": 24, "options": {"scale": 0.3, "side": 32}, "validation": 0.3}
+    """The classification that is already there is not trained again; masks are kept of the shown cases alone.
+
+    Volumes are read with a slice's neighbours as its channels.
+    """
+    volumes = {"image_size": 24, "options": {"scale": 0.3, "side": 32}, "validation": 0.3, "context": [-1, 0, 1]}
     changed = {**SMALL, "name": "two_tasks", "federations": {**SMALL["federations"], "toy_volumes": volumes}}
     (project.folder / "config/two_tasks.yaml").write_text(yaml.safe_dump(changed), encoding="utf-8")
     project.snakemake("all", config="two_tasks")

@@ -1,4 +1,4 @@
-"""What a user of the workflow reads: of a wrong setting, of a plan, at the end."""
+"""What a user of the workflow reads of a wrong setting."""
 
 import pytest
 
@@ -23,16 +23,3 @@ def test_a_wrong_setting_is_one_line(finished: Project, given: str, line: str) -
     said = finished.snakemake("all", "-n", "--config", given, ok=False).splitlines()
     assert said[-1] == line
     assert not any("File " in other or "Traceback" in other for other in said)
-
-
-def test_a_plan_can_be_read(finished: Project) -> None:
-    """A line for each job, neither its reason nor its files: a hundred bytes each, and the table of jobs."""
-    said = finished.snakemake("all", "-n", "--forceall")
-    assert len(said) < 10_000
-    assert "input:" not in said
-
-
-def test_the_last_lines_say_where_the_report_is(project: Project) -> None:
-    (project.folder / "results/small/report.html").unlink()
-    said = project.snakemake("all")
-    assert "\nReport: results/small/report.html; tables: results/small/leaderboard.md and results/small/tables/" in said

@@ -62,13 +62,11 @@ class FedIxi(Scans):
             raise DataError(
                 f"{place}: holds {some(strange)}, which FLamby's {METADATA} lacks or has of another hospital; remove it"
             )
-        absent = Case("", place / "absent", place / "absent", MEANING)
+        clients, nowhere = {client.name: client.id for client in self.clients}, place / "absent"
         scans = []
         for number, (site, split) in rows.items():
-            case = cases.get(number, absent)
-            name = case.name or f"IXI{number:03}-{site}"
-            client = next(client.id for client in self.clients if client.name == site)
-            scans.append(Scan(Case(name, case.image, case.labels, MEANING), client, split))
+            case = cases.get(number) or Case(f"IXI{number:03}-{site}", nowhere, nowhere, MEANING)
+            scans.append(Scan(case, clients[site], split))
         return self.whole(scans, place)
 
     def place(self, request: Request) -> Path | None:

@@ -64,12 +64,11 @@ class FedKits19(Scans):
     def scans(self, place: Path) -> Sequence[Scan]:
         """The 96 patients of FLamby's split file, those of absent sites left out."""
         rows = self._rows(place)
-        found = {case.name: case for case in _found(place)}
-        absent = Case("", place / "absent", place / "absent", MEANING)
-        scans = []
-        for name, client, split in rows.itertuples(index=False):
-            case = found.get(name, absent)
-            scans.append(Scan(Case(name, case.image, case.labels, MEANING), client, split))
+        found, nowhere = {case.name: case for case in _found(place)}, place / "absent"
+        scans = [
+            Scan(found.get(name, Case(name, nowhere, nowhere, MEANING)), client, split)
+            for name, client, split in rows.itertuples(index=False)
+        ]
         return self.whole(scans, place)
 
     def place(self, request: Request) -> Path | None:

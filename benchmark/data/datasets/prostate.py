@@ -5,13 +5,13 @@ outline two zones of the gland; they are merged, as both papers do. Nothing is d
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
 from benchmark.data import volumes
 from benchmark.data.dataset import Client, DataError, Licence, some
 from benchmark.data.scans import Scan, Scans
-from benchmark.data.volumes import Case
 
 MEANING = {0: 0, 1: 1, 2: 1}
 """Of two zones, both are prostate."""
@@ -65,8 +65,7 @@ class Prostate(Scans):
             if cases and set(splits.values()) != {"train", "test"}:
                 raise DataError(f"{folder}: holds {len(cases)} of {count} cases, none to train or none to test on")
             for case in cases:
-                own = Case(f"{client.name}/{case.name}", case.image, case.labels, MEANING)
-                found.append(Scan(own, client.id, splits[case.name]))
+                found.append(Scan(replace(case, name=f"{client.name}/{case.name}"), client.id, splits[case.name]))
         return self.whole(found, place)
 
 

@@ -47,13 +47,9 @@ def bytes_sent(results: Results) -> tuple[Figure, pd.DataFrame]:
 def front(points: pd.DataFrame, gain: Callable[[str, str], int], *, higher_is_better: bool) -> pd.DataFrame:
     """The Pareto front: no other point is as good with as few bytes, and each is reliably better than all cheaper ones.
 
-    Args:
-        points: method, bytes and value; those without a value are never on the front.
-        gain: Whether a method is reliably better (1) than another one, or not (0, -1).
-        higher_is_better: Direction of the score.
-
-    Returns:
-        The rows on the front, by rising bytes. Points that are equal in both are all on it.
+    Points have the columns method, bytes and value; those without a value are never on the front. `gain` says whether a
+    method is reliably better (1) than another one, or not (0, -1). The front's rows are by rising bytes; points that
+    are equal in both are all on it.
     """
     merit = points["value"] if higher_is_better else -points["value"]
     keep = []
