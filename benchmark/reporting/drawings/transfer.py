@@ -1,6 +1,6 @@
 """Whose model does well where: every hospital's own model, tested at every hospital."""
 
-from textwrap import shorten
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ from benchmark.reporting.drawings.panels import multiples, stacked
 from benchmark.reporting.inputs import Results
 
 COLUMNS = ["family", "method", "expert", "client", "inside", "value"]
-_WIDTH, _LETTERS = 9.2, 14
+_WIDTH, _LETTERS = 9.2, 18
 
 
 def transfer(results: Results) -> tuple[Figure, pd.DataFrame]:
@@ -25,16 +25,18 @@ def transfer(results: Results) -> tuple[Figure, pd.DataFrame]:
         figure = Figure(figsize=(8.4, 0.6))
         figure.text(0.01, 0.5, "No method has models of single hospitals that were tested at others.", va="center")
         return figure, numbers
-    sides = {name: 0.9 + 0.42 * own["client"].nunique() for name, own in shown.items()}
+    sides = {name: 1.1 + 0.42 * own["client"].nunique() for name, own in shown.items()}
     columns = {name: max(1, int(_WIDTH / (sides[name] + 0.3))) for name in shown}
     lines = {name: -(-len(told_apart(own)) // columns[name]) for name, own in shown.items()}
-    heights = [0.6 + lines[name] * (0.9 + 0.3 * own["expert"].nunique()) for name, own in shown.items()]
+    heights = [0.6 + lines[name] * (1.2 + 0.3 * own["expert"].nunique()) for name, own in shown.items()]
     figure, places = stacked(results, heights, _WIDTH, list(shown))
     for name, own in shown.items():
-        methods = told_apart(own)
+        methods, joined = told_apart(own), results.comparison.families[name]
+        titles = {client: title for federation in joined for client, title in results.sites(federation).items()}
         for method, axes in zip(methods, multiples(places[name], len(methods), columns[name]), strict=True):
             axes.set_title(results.methods[method].title, fontsize=8, fontweight="normal", pad=3)
-            _matrix(axes, own[own["method"] == method], own["value"], higher=results.task(name).higher_is_better)
+            of_method, higher = own[own["method"] == method], results.task(name).higher_is_better
+            _matrix(axes, of_method, titles, own["value"], higher=higher)
         places[name].supxlabel(f"{results.score(name)} at this hospital", fontsize=8)
         places[name].supylabel("model of", fontsize=8)
     return figure, numbers
@@ -64,7 +66,9 @@ def told_apart(numbers: pd.DataFrame) -> list[str]:
     return [str(method) for method in spread.index[spread > 1]]
 
 
-def _matrix(axes: Axes, numbers: pd.DataFrame, scale: "pd.Series[float]", *, higher: bool) -> None:
+def _matrix(
+    axes: Axes, numbers: pd.DataFrame, titles: Mapping[str, str], scale: "pd.Series[float]", *, higher: bool
+) -> None:
     """One method's experts and clients; those of clients first, in the same order."""
     clients = list(dict.fromkeys(numbers["client"]))
     experts = sorted(dict.fromkeys(numbers["expert"]), key=lambda name: [*clients, name].index(name))
@@ -83,7 +87,10 @@ def _matrix(axes: Axes, numbers: pd.DataFrame, scale: "pd.Series[float]", *, hig
     for expert, client in zip(inside["expert"], inside["client"], strict=True):
         corner = clients.index(client) - 0.5, experts.index(expert) - 0.5
         axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor="#222222", linewidth=1.2))
-    axes.set_xticks(
-        range(len(clients)), [shorten(name, _LETTERS, placeholder="…") for name in clients], rotation=30, ha="right"
-    )
-    axes.set_yticks(range(len(experts)), [shorten(name, _LETTERS, placeholder="…") for name in experts])
+    shown = {name: _short(titles.get(name, name)) for name in (*clients, *experts)}
+    axes.set_xticks(range(len(clients)), [shown[name] for name in clients], rotation=30, ha="right")
+    axes.set_yticks(range(len(experts)), [shown[name] for name in experts])
+
+
+def _short(title: str) -> str:
+    return title if len(title) <= _LETTERS else f"{title[: _LETTERS - 1]}…"
