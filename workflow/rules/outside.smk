@@ -45,7 +45,7 @@ rule adapt:
     params:
         module="adapt",
         settings=lambda wildcards: plan.training(wildcards.federation, wildcards.method),
-        serving=lambda wildcards: plan.serving(wildcards.client),
+        serving=lambda wildcards: plan.serving(wildcards.federation, wildcards.client),
         runs=lambda wildcards: plan.runs.format(**wildcards),
         output=lambda wildcards: plan.places.served(**wildcards),
     message:
@@ -79,7 +79,7 @@ use rule adapt as outside with:
     params:
         module="outside",
         settings=lambda wildcards: plan.training(wildcards.federation, wildcards.method),
-        serving=lambda wildcards: plan.serving(wildcards.client),
+        serving=lambda wildcards: plan.serving(wildcards.federation, wildcards.client),
         runs=lambda wildcards: plan.runs.format(**wildcards),
         output=lambda wildcards: plan.places.served(**wildcards),
     message:
