@@ -476,6 +476,8 @@ class ServingJob(_Settings):
     """Which of its images are adapted to, and which are tested."""
     adaptations: dict[str, dict[str, Scalar]]
     """Every adaptation's settings, by the path of its file."""
+    code: str
+    """A hash of what the project's modules compute here."""
 
 
 def parse(values: Mapping[str, Any], where: str = "configuration") -> Config:

@@ -31,7 +31,7 @@ from benchmark.federation import shard
 from benchmark.files import digest
 from benchmark.methods import method_file
 from benchmark.reporting import gallery
-from benchmark.sources import ROOT, closure, fetching
+from benchmark.sources import ROOT, closure, code, fetching
 
 _ROW = ("{federation}", "{method}")
 """A row in patterns of paths."""
@@ -321,11 +321,18 @@ class Plan:
             found.setdefault(federations.family(counted, own.outside), {})[counted] = None
         return {family: list(names) for family, names in found.items()}
 
-    def serving(self, client: str) -> str:
+    def serving(self, federation: str, client: str) -> str:
         """Settings of the jobs that serve a hospital outside, as JSON."""
         given = self.config.adaptation_settings
         own = {file: given.get(name, {}) for name, file in self.adaptations.items()}
-        return ServingJob(client=client, adapting=self.config.adapting, adaptations=own).model_dump_json()
+        modules = f"benchmark.models.{self.config.backbone.network}", f"benchmark.tasks.{self.task(federation)}"
+        job = ServingJob(
+            client=client,
+            adapting=self.config.adapting,
+            adaptations=own,
+            code=code("benchmark.evaluation.adapt", *modules),
+        )
+        return job.model_dump_json()
 
     # Rows that are kept with the project; see `Baselines`.
 

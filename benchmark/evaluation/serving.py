@@ -26,7 +26,7 @@ from benchmark.federation.model import Model
 from benchmark.federation.rows import Rows
 from benchmark.files import atomic, digest, read_json, sha256
 from benchmark.leaf import Leaves
-from benchmark.sources import code, engine, fingerprint
+from benchmark.sources import fingerprint
 
 SPLITS = ("train", "test")
 """A pack's arrays of images; `train` holds those of the training and of the validation part."""
@@ -151,8 +151,6 @@ class Outside:
             settings.model_dump(mode="json", exclude={"rates", "seeds"}),
             serving.model_dump(mode="json", exclude={"adaptations"}),
             fingerprint([method]),
-            code(__name__),
-            engine(settings.network, model.task.name),
         ]
         rate = read_json(selected)["rate"]
         return cls(settings, serving, model, where, pack, runs / f"lr={rate}", digest(parts))

@@ -49,7 +49,7 @@ class Served:
     ) -> int:
         """Run a job with adaptations, by name or file, and their settings; returns its exit status."""
         files = {name if "/" in name else str(ROOT / adaptation_file(name)): given for name, given in own.items()}
-        serving = ServingJob.model_validate({"client": "east", "adapting": adapting, "adaptations": files})
+        serving = ServingJob.model_validate({"client": "east", "adapting": adapting, "adaptations": files, "code": ""})
         given = [
             *(str(self.runs), "--selected", str(self.runs / "selected.json")),
             *("--settings", self.settings),

@@ -43,15 +43,15 @@ rule adapt:
         gpu=1,
         device=plan.config.device,
     params:
-        module="adapt",
+        module="benchmark.evaluation.adapt",
         settings=lambda wildcards: plan.training(wildcards.federation, wildcards.method),
-        serving=lambda wildcards: plan.serving(wildcards.client),
+        serving=lambda wildcards: plan.serving(wildcards.federation, wildcards.client),
         runs=lambda wildcards: plan.runs.format(**wildcards),
         output=lambda wildcards: plan.places.served(**wildcards),
     message:
         "Adapt {wildcards.method} on {wildcards.federation} to the hospital {wildcards.client}; progress in {log}"
     shell:
-        "python -m benchmark.device -- python -m benchmark.evaluation.{params.module} {params.runs}"
+        "python -m benchmark.device -- python -m {params.module} {params.runs}"
         " --selected {input.selected} --settings {params.settings:q} --serving {params.serving:q}"
         " --method {input.method} --pack $(dirname {input.test}) --backbone $(dirname {input.backbone})"
         " --output {params.output:q} --device {resources.device} > {log:q} 2>&1"
@@ -77,9 +77,9 @@ use rule adapt as outside with:
     log:
         plan.log("outside/{federation}/{client}/{method}"),
     params:
-        module="outside",
+        module="benchmark.evaluation.outside",
         settings=lambda wildcards: plan.training(wildcards.federation, wildcards.method),
-        serving=lambda wildcards: plan.serving(wildcards.client),
+        serving=lambda wildcards: plan.serving(wildcards.federation, wildcards.client),
         runs=lambda wildcards: plan.runs.format(**wildcards),
         output=lambda wildcards: plan.places.served(**wildcards),
     message:
