@@ -157,7 +157,7 @@ def main() -> None:
             weights=arguments.weights,
         )
         workload.prepare()
-        _warm_up(sides)
+        _warm_up(sides, arguments.network)
         agree = [_measure(replace(workload, method=method), sides, arguments, began) for method in arguments.methods]
     if arguments.projection:
         _project(arguments.device, arguments.projection_images)
@@ -208,10 +208,11 @@ def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
-def _warm_up(sides: Sequence[str]) -> None:
+def _warm_up(sides: Sequence[str], network: str) -> None:
     """Import what the sides import, so that no side pays for the first reading and compiling of the packages."""
     scripts = {"peft": "plain", "flower": "flower", "fused": "engine"}
-    imports = [f"import benchmarks.{scripts[name]}" for name in sides if name in scripts]
+    own = [scripts[name] for name in sides if name in scripts] + (["user_sam"] if network == "sam" else [])
+    imports = [f"import benchmarks.{name}" for name in own]
     subprocess.run([sys.executable, "-c", "; ".join(imports)], cwd=ROOT, env=_environment(), check=True)
 
 
@@ -221,7 +222,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--task", choices=list(FEDERATIONS), default="classification")
     parser.add_argument("--network", choices=list(METHODS), default="vit", help="sam: of masks alone")
-    parser.add_argument("--methods", nargs="+", help="rows; of sam flap_sam and sam_head")
+    parser.add_argument("--methods", nargs="+", choices=METHODS["sam"], help="of sam: the rows; otherwise it is fedit")
     parser.add_argument("--weights", default="", help="a file of MobileSAM's; otherwise a small SAM is drawn")
     parser.add_argument("--quick", action="store_true", help="(a), (c) and (d) alone, once, with a third of the rounds")
     parser.add_argument("--repeats", type=int, help="turns of all sides")
@@ -243,6 +244,8 @@ def _arguments() -> argparse.Namespace:
     cpu, is_sam = arguments.device == "cpu", arguments.network == "sam"
     if is_sam:
         arguments.task = "segmentation"
+    elif arguments.methods:
+        parser.error("--methods: of --network sam alone")
     usual = {
         "methods": METHODS[arguments.network],
         "rates": ["1e-2", "2e-2", "5e-2", "1e-1", "2e-1"] if is_sam else ["5e-4", "1e-3", "2e-3", "5e-3", "1e-2"],
@@ -276,13 +279,15 @@ def _introduce(bench: Bench) -> None:
     torch.set_num_threads(bench.threads)
     packages = " ".join(f"{name} {version}" for name, version in provenance.versions().items())
     few = ", ".join(f"{name} {count}" for name, count in bench.few.items())
+    adapted = f"LoRA of rank {load.lora.rank} on {', '.join(load.lora.targets)}"
+    if load.method == "sam_head":
+        adapted = "no adapter"
     print(
         f"{provenance.hardware(torch.device(bench.device))}; {platform.platform()}\n"
         f"{packages}; commit {provenance.commit()[:12]}\n"
         f"{load.task}: {load.method}, {load.images['client'].nunique()} clients, {training} training and {validation} "
-        f"validation images at {load.image_size} px, {load.backbone}, LoRA rank {load.lora.rank} on "
-        f"{', '.join(load.lora.targets)}, batches of {load.batch_size}, "
-        f"{load.precision}\n"
+        f"validation images at {load.image_size} px, {load.backbone}, {adapted}, batches of "
+        f"{load.batch_size}, {load.precision}\n"
         f"{len(load.rates)} rates x {len(load.seeds)} seeds x {load.rounds} rounds = {_images(load)} lane-images; "
         f"{bench.threads} cores; PEFT's threads: {bench.peft_threads}, its workers: {bench.workers}\n"
         f"of {len(load.rates) * len(load.seeds)} runs are trained, and their seconds scaled to all: {few}\n",

@@ -16,9 +16,9 @@ from benchmarks.workload import Workload
 
 @pytest.fixture(scope="module")
 def workload(tmp_path_factory: pytest.TempPathFactory) -> Workload:
-    """Two or three drawn volumes a site, and a small SAM."""
+    """Few drawn volumes, and a small SAM."""
     folder = str(tmp_path_factory.mktemp("workload"))
-    sam = Workload(folder, ("2e-1",), (0,), 1, 32, 0.1, 4, "float32", "segmentation", "sam", "flap_sam")
+    sam = Workload(folder, ("1",), (0,), 1, 32, 0.1, 8, "float32", "segmentation", "sam", "flap_sam")
     sam.prepare()
     return sam
 
