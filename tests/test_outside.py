@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from benchmark import adaptations
 from benchmark.adaptations import discovered
@@ -81,6 +82,16 @@ def test_adaptations_are_those_named_and_ones_own(monkeypatch: pytest.MonkeyPatc
     served = [path for path in plan.targets if "/outside/" in path]
     assert "results/small/outside/toy_lesions/5/fedit/mine/seed=0/counts.parquet" in served
     assert {path.split("/")[6] for path in served} == {"mine", "none"}
+
+
+@pytest.mark.parametrize(("name", "hospitals"), [("iop_vessels", 4), ("iop_lesions", 4), ("iop_fl", 10)])
+def test_configurations_of_iop_fl_leave_every_hospital_out_once(name: str, hospitals: int) -> None:
+    """IOP-FL stands beside what it is compared with, and every adaptation serves with each."""
+    plan = Plan.of(yaml.safe_load((ROOT / f"config/{name}.yaml").read_text(encoding="utf-8")))
+    left = [(plan.dataset(name), *plan.config.federations[name].outside) for name in plan.served]
+    assert len(set(left)) == len(left) == hospitals
+    assert {"fedit", "iop_fl", "local"} <= set(plan.methods)
+    assert set(plan.adaptations) == set(discovered())
 
 
 def test_a_row_that_serves_a_hospital_outside_is_not_taken_from_the_reference() -> None:

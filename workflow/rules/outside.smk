@@ -43,7 +43,6 @@ rule adapt:
         gpu=1,
         device=plan.config.device,
     params:
-        module="benchmark.evaluation.adapt",
         settings=lambda wildcards: plan.training(wildcards.federation, wildcards.method),
         serving=lambda wildcards: plan.serving(wildcards.federation, wildcards.client),
         runs=lambda wildcards: plan.runs.format(**wildcards),
@@ -51,14 +50,14 @@ rule adapt:
     message:
         "Adapt {wildcards.method} on {wildcards.federation} to the hospital {wildcards.client}; progress in {log}"
     shell:
-        "python -m benchmark.device -- python -m {params.module} {params.runs}"
+        "python -m benchmark.device -- python -m benchmark.evaluation.adapt {params.runs}"
         " --selected {input.selected} --settings {params.settings:q} --serving {params.serving:q}"
         " --method {input.method} --pack $(dirname {input.test}) --backbone $(dirname {input.backbone})"
         " --output {params.output:q} --device {resources.device} > {log:q} 2>&1"
 
 
 # Then, and not before, its targets are opened.
-use rule adapt as outside with:
+rule outside:
     input:
         adapted=plan.of_served("adapted.safetensors"),
         method=lambda wildcards: plan.method_file(wildcards.method),
@@ -76,14 +75,26 @@ use rule adapt as outside with:
         plan.of_served("adapted.json"),
     log:
         plan.log("outside/{federation}/{client}/{method}"),
+    wildcard_constraints:
+        federation="|".join(plan.served),
+    conda:
+        "../../environment.yml"
+    threads: plan.threads(workflow.resource_settings.cores)
+    resources:
+        gpu=1,
+        device=plan.config.device,
     params:
-        module="benchmark.evaluation.outside",
         settings=lambda wildcards: plan.training(wildcards.federation, wildcards.method),
         serving=lambda wildcards: plan.serving(wildcards.federation, wildcards.client),
         runs=lambda wildcards: plan.runs.format(**wildcards),
         output=lambda wildcards: plan.places.served(**wildcards),
     message:
         "Test {wildcards.method} of {wildcards.federation} at the hospital {wildcards.client}; progress in {log}"
+    shell:
+        "python -m benchmark.device -- python -m benchmark.evaluation.outside {params.runs}"
+        " --selected {input.selected} --settings {params.settings:q} --serving {params.serving:q}"
+        " --method {input.method} --pack $(dirname {input.test}) --backbone $(dirname {input.backbone})"
+        " --output {params.output:q} --device {resources.device} > {log:q} 2>&1"
 
 
 # How every method with every adaptation serves hospitals outside of the federation.
