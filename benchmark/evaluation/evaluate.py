@@ -1,10 +1,10 @@
 """Job: test a row: what its models make of every client's test images.
 
-Nothing but this job, and `benchmark.evaluation.show` after it, opens the test split; it runs after selection. With
-`--rates selected` it writes, of the selected rate and every seed, `OUTPUT/seed={seed}/counts.parquet`, what every
-prediction is worth (see `benchmark.evaluation.counts`), and `predictions.parquet`, what the task keeps of them beside.
-With `--rates all` it writes the test scores of every rate as one CSV file, for the report's appendix and nothing else:
-they show what another selection would have given.
+Nothing but this job, and `benchmark.evaluation.show` after it, opens the test split (`benchmark.evaluation.outside`
+that of hospitals outside); it runs after selection. With `--rates selected` it writes, of the selected rate and every
+seed, `OUTPUT/seed={seed}/counts.parquet`, what every prediction is worth (see `benchmark.evaluation.counts`), and
+`predictions.parquet`, what the task keeps of them beside. With `--rates all` it writes the test scores of every rate
+as one CSV file, for the report's appendix and nothing else: they show what another selection would have given.
 """
 
 import json

@@ -104,7 +104,8 @@ rule select:
         " --last-rounds {params.last_rounds} --output {output.selected} --gathered {output.gathered} > {log} 2>&1"
 
 
-# Opens the test split, for the selected rate only. No rule but this one, `appendix_predictions` and `show` does.
+# Opens the test split, for the selected rate only. No rule but this one, `appendix_predictions` and `show` does; `outside`
+# that of hospitals outside.
 rule evaluate:
     input:
         method=lambda wildcards: plan.method_file(wildcards.method),
