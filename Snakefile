@@ -71,7 +71,7 @@ include: "workflow/rules/rows.smk"  # train, select, evaluate, overlap; or basel
 
 if plan.outside:
 
-    include: "workflow/rules/outside.smk"  # train_bank, adapt, outside, families, table_outside
+    include: "workflow/rules/outside.smk"  # train_bank, adapt, outside, families, table_outside, overlays_outside
 
 
 include: "workflow/rules/comparison.smk"  # collect, uncertainty, stability, ..., table, leaderboard, figures, report; develop

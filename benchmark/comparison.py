@@ -77,6 +77,10 @@ class Places:
         """The folder of all that a row's models serve a hospital outside with."""
         return f"{self.folder}/outside/{federation}/{client}/{method}"
 
+    def shown_outside(self, federation: str, client: str, method: str) -> str:
+        """What a hospital outside's cases look like that are shown, with every adaptation of a row."""
+        return f"{self.served(federation, client, method)}/shown.npz"
+
     def all_rates(self, federation: str, method: str) -> str:
         """A row's test scores with every rate, for the appendix."""
         return f"{self.folder}/appendix/{federation}/{method}.csv"

@@ -15,7 +15,7 @@ from typing import Any
 from benchmark import adaptations, federations, fitness
 from benchmark.baselines.match import found
 from benchmark.baselines.rows import Baselines, hashes
-from benchmark.comparison import LOCAL, Places
+from benchmark.comparison import LOCAL, NONE, Places
 from benchmark.config import (
     Config,
     ConfigError,
@@ -312,6 +312,27 @@ class Plan:
         ]
 
     @property
+    def pictured(self) -> list[str]:
+        """The federations whose hospitals outside have cases that are shown: as they are served by `none`."""
+        there = NONE in self.adaptations
+        return [name for name in self.served if there and "overlays" in fitness.figures(self.task(name))]
+
+    @property
+    def shown_outside(self) -> str:
+        """Pattern of these cases with every adaptation of a row, over `federation`, `client` and `method`."""
+        return self.places.shown_outside(*_SERVED)
+
+    @property
+    def all_shown_outside(self) -> list[str]:
+        """The same of every row and hospital outside."""
+        return [
+            self.places.shown_outside(federation, client, method)
+            for federation in self.pictured
+            for client in self.config.federations[federation].outside
+            for method in self.methods
+        ]
+
+    @property
     def families(self) -> dict[str, list[str]]:
         """Those federations, draws of one together, by the one that they are without a client each, else by itself."""
         found: dict[str, dict[str, None]] = {}
@@ -466,7 +487,7 @@ class Plan:
     @property
     def figure_names(self) -> list[str]:
         """The figures: those that every comparison has, and those of its tasks."""
-        return gallery.names(map(fitness.figures, self.tasks), outside=bool(self.outside))
+        return gallery.names(map(fitness.figures, self.tasks), outside=bool(self.outside), pictured=bool(self.pictured))
 
     @property
     def drawn_from_results(self) -> list[str]:

@@ -94,6 +94,24 @@ def test_configurations_of_iop_fl_leave_every_hospital_out_once(name: str, hospi
     assert set(plan.adaptations) == set(discovered())
 
 
+def test_cases_of_hospitals_outside_are_shown_where_masks_are_predicted() -> None:
+    """As `none` serves them: without it, without an outside, and of a classification there is no such figure."""
+    volumes = {"toy_volumes": {"clients": ["0", "1"], "outside": ["2"]}}
+    plan = planned(federations={**volumes, "toy_lesions": {**TOY, "outside": ["5"]}})
+    assert plan.pictured == ["toy_volumes"]
+    assert "figures/small/overlays_outside.svg" in plan.targets
+    assert plan.all_shown_outside == [
+        f"results/small/outside/toy_volumes/2/{method}/shown.npz" for method in plan.methods
+    ]
+    for without in (
+        planned(federations={"toy_lesions": {**TOY, "outside": ["5"]}}),
+        planned(federations={"toy_volumes": {"clients": ["0", "1"]}}),
+        planned(federations=volumes, adaptations=["mean"]),
+    ):
+        assert without.pictured == without.all_shown_outside == []
+        assert "overlays_outside" not in without.figure_names
+
+
 def test_a_row_that_serves_a_hospital_outside_is_not_taken_from_the_reference() -> None:
     """No archive keeps models."""
     plan = planned(federations={"toy_lesions": {**TOY, "outside": ["5"]}}, baselines="reference")

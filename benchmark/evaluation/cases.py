@@ -1,4 +1,4 @@
-"""Job: test cases one by one: their scores, and which of them are shown, by rule and not by eye.
+"""Job: test cases one by one: their scores, and which of them are shown, as `benchmark.evaluation.pictured` chooses.
 
 Of every client, the worst and the median case of the reference row are shown: the best ranked method of the federation.
 Of a case of several samples, one is pictured, as the task says.
@@ -11,8 +11,7 @@ import pandas as pd
 import tyro
 
 from benchmark.comparison import Comparison
-from benchmark.evaluation import counts
-from benchmark.evaluation.merit import merit
+from benchmark.evaluation import counts, pictured
 from benchmark.evaluation.ranks import best_ranked, client_ranks
 from benchmark.evaluation.reading import cells_of, controls_of, read_runs
 from benchmark.files import write_text
@@ -29,13 +28,19 @@ def scores(comparison: Comparison, federation: str, method: str, seed: int) -> p
     Columns `SCORES`, a row per case; the value is NaN where the model diverged, `sample` is the one to be pictured.
     """
     task = tasks.of(comparison.manifests[federation])
-    rows = []
-    for client, about, values in counts.of_clients(comparison.tests(federation, method, seed, counts.FILE), task):
-        for case, own in about.groupby("case").indices.items():
-            sample = about["sample"].iloc[own[task.pictured(values[own])]]
-            value = float(task.score(values[own].sum(0, keepdims=True)))
-            rows.append((federation, method, seed, client, str(case), value, sample))
+    rows = [
+        (federation, method, seed, client, *case)
+        for client, about, values in counts.of_clients(comparison.tests(federation, method, seed, counts.FILE), task)
+        for case in pictured.scored(about, values, task)
+    ]
     return pd.DataFrame(rows, columns=SCORES)
+
+
+def reference(comparison: Comparison, federation: str) -> str:
+    """The row whose cases are shown: the best ranked method of the federation."""
+    runs = read_runs(comparison)
+    ranks = client_ranks(cells_of(comparison, runs), controls_of(runs))
+    return best_ranked(ranks, federation) or comparison.methods[0]
 
 
 def shown(comparison: Comparison, federation: str) -> pd.DataFrame:
@@ -44,17 +49,12 @@ def shown(comparison: Comparison, federation: str) -> pd.DataFrame:
     Columns `SHOWN`: two rows per client, or one where it has a single case. `place` is median or worst, and `method`
     the reference row, whose score is the value.
     """
-    runs = read_runs(comparison)
-    ranks = client_ranks(cells_of(comparison, runs), controls_of(runs))
-    method = best_ranked(ranks, federation) or comparison.methods[0]
-    table = scores(comparison, federation, method, comparison.seeds[0])
-    direction = tasks.of(comparison.manifests[federation]).higher_is_better
-    table["merit"] = merit(table["value"], higher_is_better=direction)
+    method, task = reference(comparison, federation), tasks.of(comparison.manifests[federation])
     rows = []
-    for client, own in table.sort_values(["merit", "case"]).groupby("client", sort=False):
-        for number, place in {len(own) // 2: "median", 0: "worst"}.items():
-            case, sample, value = own[["case", "sample", "value"]].iloc[number]
-            rows.append((federation, client, place, method, case, sample, value))
+    for client, own in scores(comparison, federation, method, comparison.seeds[0]).groupby("client"):
+        cases = [pictured.Case(*case) for case in own[list(pictured.Case._fields)].itertuples(index=False)]
+        for place, case in pictured.chosen(cases, task).items():
+            rows.append((federation, client, place, method, case.case, case.sample, case.value))
     return pd.DataFrame(rows, columns=SHOWN).sort_values(["client", "place"], ignore_index=True)
 
 

@@ -9,10 +9,16 @@ writes, into `OUTPUT/{adaptation}/seed={seed}/`:
   seconds of adapting; and of every model the weights of its experts, whether it diverged, and its `entropy` (see
   `benchmark.adaptation.entropy`) and the share of images, or pixels, predicted as each class (`predicted`), both
   `before` and `after` adapting. What is no number, or unknown to the task, is null.
+
+Where the task pictures predictions, `OUTPUT/shown.npz` holds the n cases that `benchmark.evaluation.pictured` chooses
+with `none` and the first seed, as each of A adaptations that are no oracle serves them: `place`, `case`, `sample`,
+`image` and `target` as they are packed, (n, ...); `adaptation` and `title`, (A,); `predicted`, (A, n, ...), and the
+case's score, `value`, (A, n). No other prediction is kept. Without `none` there is no such file.
 """
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,19 +28,22 @@ import pandas as pd
 import torch
 
 from benchmark.adaptation import entropy
+from benchmark.comparison import NONE
 from benchmark.config import ServingJob, TrainingJob
 from benchmark.counted import ABOUT, frame
-from benchmark.data.packed import open_test, open_training
+from benchmark.data.packed import Split, open_test, open_training
 from benchmark.evaluation.adapt import ADAPTED
 from benchmark.evaluation.adapting import Bank, Mixture, at_once, mixed
 from benchmark.evaluation.counts import FILE, KEPT
+from benchmark.evaluation.pictured import Case, chosen, scored
 from benchmark.evaluation.serving import Learned, Outside, Pictures, file_of
 from benchmark.federation import fault
 from benchmark.files import atomic, write_json
 from benchmark.job import GivenPath, JobError, as_json, run
-from benchmark.tasks.task import Floats
+from benchmark.tasks.task import Floats, Task
 
 DESCRIBED = "adapted.json"
+SHOWN = "shown.npz"
 
 
 @dataclass(frozen=True)
@@ -46,15 +55,19 @@ class Predicted:
         kept: What the task keeps of predictions beside, n values for each column.
         entropy: Their mean entropy; None where it is no number, or the task has no classes.
         shares: The share of images or pixels predicted as each class, by its name; None likewise.
+        shown: What pictures show of the predictions that were asked for, k arrays, in the order of their images.
     """
 
     counts: Floats
     kept: dict[str, npt.NDArray[Any]]
     entropy: float | None
     shares: dict[str, float] | None
+    shown: list[npt.NDArray[Any]]
 
 
-def predict(mixture: Mixture, pictures: Pictures, targets: torch.Tensor, chunk: int) -> Predicted:
+def predict(
+    mixture: Mixture, pictures: Pictures, targets: torch.Tensor, chunk: int, wanted: npt.NDArray[np.bool_]
+) -> Predicted:
     """Predict n images, so many at once, and count what is right; no more predictions than these are held.
 
     Args:
@@ -62,16 +75,19 @@ def predict(mixture: Mixture, pictures: Pictures, targets: torch.Tensor, chunk: 
         pictures: The images.
         targets: Their targets, (n, ...).
         chunk: How many are predicted at once.
+        wanted: Whether to keep what a picture shows of an image's prediction, (n,).
 
     Returns:
         What the predictions are worth, and how decided they are.
     """
     task, counts, kept = mixture.model.task, list[Floats](), list[dict[str, npt.NDArray[Any]]]()
-    undecided, classes = 0.0, torch.zeros(len(task.classes), dtype=torch.float64)
+    undecided, classes, shown = 0.0, torch.zeros(len(task.classes), dtype=torch.float64), list[npt.NDArray[Any]]()
     for which, prediction in mixture.predictions(pictures.images, chunk, pictures.cases):
         own = targets[which].to(prediction.device)
         counts.append(task.counts(prediction, own).cpu().numpy())
         kept.append(task.kept(prediction, own))
+        if wanted[which].any():
+            shown.extend(task.shown(prediction)[wanted[which]])
         if task.classes:
             share = (which.stop - which.start) / len(pictures.images)
             undecided += share * float(entropy(prediction.double()))
@@ -83,12 +99,19 @@ def predict(mixture: Mixture, pictures: Pictures, targets: torch.Tensor, chunk: 
         {name: np.concatenate([part[name] for part in kept]) for name in kept[0]},
         undecided if known else None,
         dict(zip(task.classes, classes.tolist(), strict=True)) if known else None,
+        shown,
     )
 
 
 def of_adaptation(
-    outside: Outside, file: str, learned: Learned, bank: Bank, pictures: Pictures, targets: torch.Tensor
-) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
+    outside: Outside,
+    file: str,
+    learned: Learned,
+    bank: Bank,
+    pictures: Pictures,
+    targets: torch.Tensor,
+    wanted: npt.NDArray[np.bool_],
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any], Predicted]:
     """What an adaptation's models make of a hospital's images.
 
     Args:
@@ -98,9 +121,11 @@ def of_adaptation(
         bank: The experts.
         pictures: n images.
         targets: Their targets, (n, ...).
+        wanted: As `predict` has it.
 
     Returns:
-        The rows of `counts.parquet` and those of `predictions.parquet`, and the content of `adapted.json`.
+        The rows of `counts.parquet` and those of `predictions.parquet`, the content of `adapted.json`, and what the
+        model predicts; of an oracle's models the last one.
     """
     adaptation, about = outside.adaptation(file), pictures.table[ABOUT]
     weights = adaptation.mixtures(list(bank.experts))
@@ -111,8 +136,8 @@ def of_adaptation(
         if diverged:
             there = replace(there, params={leaf: own * torch.nan for leaf, own in there.params.items()})
         chunk = at_once(adaptation, there)
-        before = predict(mixture, pictures, targets, chunk)
-        after = before if there is mixture else predict(there, pictures, targets, chunk)
+        before = predict(mixture, pictures, targets, chunk, wanted)
+        after = before if there is mixture else predict(there, pictures, targets, chunk, wanted)
         counted.append(frame(about, after.counts, outside.model.task.counted).assign(model=name))
         kept.append(about.assign(**after.kept, model=name))
         models[name] = {
@@ -134,7 +159,62 @@ def of_adaptation(
         "seconds": learned.about["seconds"],
         "models": models,
     }
-    return pd.concat(counted, ignore_index=True), pd.concat(kept, ignore_index=True), described
+    return pd.concat(counted, ignore_index=True), pd.concat(kept, ignore_index=True), described, after
+
+
+@dataclass
+class Shown:
+    """The cases of a hospital that are shown, as one adaptation after the other serves them.
+
+    Attributes:
+        table: The rows of the hospital's n images: sample and case.
+        task: What is learned.
+        cases: By place, the cases; none until the first adaptation has said which they are.
+        columns: Of every adaptation its name and title, its predictions of `rows`, and the cases' scores.
+    """
+
+    table: pd.DataFrame
+    task: Task
+    cases: dict[str, Case] = field(default_factory=dict)
+    columns: list[tuple[str, str, list[npt.NDArray[Any]], list[float]]] = field(default_factory=list)
+
+    @property
+    def rows(self) -> list[int]:
+        """Which image each case is pictured by."""
+        samples = list(self.table["sample"])
+        return [samples.index(one.sample) for one in self.cases.values()]
+
+    @property
+    def wanted(self) -> npt.NDArray[np.bool_]:
+        """The images whose predictions the next adaptation has to keep, (n,): all, until it is known which."""
+        everything = np.ones(len(self.table), dtype=np.bool_)
+        return np.isin(np.arange(len(self.table)), self.rows) if self.cases else everything
+
+    def add(self, name: str, title: str, predicted: Predicted) -> None:
+        """What an adaptation's model predicts, having kept what is `wanted`."""
+        kept, scores = np.flatnonzero(self.wanted), scored(self.table, predicted.counts, self.task)
+        self.cases = self.cases or chosen(scores, self.task)
+        shown = [predicted.shown[np.searchsorted(kept, row)] for row in self.rows]
+        values = {one.case: one.value for one in scores}
+        self.columns.append((name, title, shown, [values[one.case] for one in self.cases.values()]))
+
+    def write(self, path: Path, packed: Sequence[tuple[Split, int]]) -> None:
+        """Write `shown.npz`; `packed` says of each of the n images where it is packed."""
+        pictured = [packed[row] for row in self.rows]
+        cases, (names, titles, shown, values) = self.cases.values(), zip(*self.columns, strict=True)
+        with atomic(path) as temporary, temporary.open("wb") as stream:
+            np.savez_compressed(
+                stream,
+                place=list(self.cases),
+                case=[one.case for one in cases],
+                sample=[one.sample for one in cases],
+                image=[split.images[row] for split, row in pictured],
+                target=[split.targets[row] for split, row in pictured],
+                adaptation=names,
+                title=titles,
+                predicted=shown,
+                value=values,
+            )
 
 
 def main(
@@ -158,7 +238,8 @@ def main(
         settings: What was trained, a TrainingJob.
         serving: The hospital and the adaptations, a ServingJob.
         selected: The row's selection.
-        output: The folder with `{adaptation}/seed={seed}/adapted.safetensors`, which receives the tests beside.
+        output: The folder with `{adaptation}/seed={seed}/adapted.safetensors`, which receives the tests beside, and
+            the cases that are shown.
         device: Where to compute.
     """
     torch.set_num_threads(1)
@@ -167,18 +248,32 @@ def main(
         outside = Outside.of(runs, pack, backbone, method, settings, serving, selected, device)
         pictures = outside.tested
         opened = {"train": open_training, "test": open_test}
-        parts = [opened[name](pack).targets[places] for name, places in pictures.places.items()]
-        targets = torch.from_numpy(np.concatenate(parts))
+        packed = [(opened[name](pack), places) for name, places in pictures.places.items()]
+        targets = torch.from_numpy(np.concatenate([split.targets[places] for split, places in packed]))
+        # The first adaptation chooses the cases that are shown.
+        files = sorted(serving.adaptations, key=lambda file: Path(file).stem != NONE)
+        task, nothing = outside.model.task, np.zeros(len(targets), dtype=np.bool_)
+        pictured = "overlays" in task.figures and Path(files[0]).stem == NONE
+        shown = Shown(pictures.table, task) if pictured else None
         for seed in settings.seeds:
             bank = outside.bank(seed)
-            for file in serving.adaptations:
+            for file in files:
                 blamed = Path(file)
                 learned = Learned.read(file_of(output, file, seed, ADAPTED))
-                counted, kept, described = of_adaptation(outside, file, learned, bank, pictures, targets)
+                wanted = nothing if shown is None else shown.wanted
+                counted, kept, described, predicted = of_adaptation(
+                    outside, file, learned, bank, pictures, targets, wanted
+                )
                 for name, table in ((FILE, counted), (KEPT, kept)):
                     with atomic(file_of(output, file, seed, name)) as temporary:
                         table.to_parquet(temporary, index=False)
                 write_json(file_of(output, file, seed, DESCRIBED), described)
+                about = described["adaptation"]
+                if shown is not None and not about["oracle"]:
+                    shown.add(about["name"], about["title"], predicted)
+            if shown is not None:
+                shown.write(output / SHOWN, [(split, row) for split, places in packed for row in places])
+                shown = None  # Of the first seed alone.
     except Exception as error:
         raise JobError(fault.report(error, blamed)) from error
 

@@ -11,24 +11,26 @@ GROUPS = {
 """The figures that every comparison has, below their headings, in order."""
 FOR_CLINICIANS = ("reliability",)
 """The figures that stand in the report's part for clinicians, and not among the others."""
-OF_OUTSIDE = ("transfer",)
+OF_OUTSIDE = ("transfer", "overlays_outside")
 """The figures of hospitals outside, which stand in the report's part about these."""
 OF_TASKS = "Tasks"
 """The heading of the figures that single tasks have: `Task.figures`."""
-FROM_IMAGES = ("examples", "overlays")
+FROM_IMAGES = ("examples", "overlays", "overlays_outside")
 """The figures that show images, and are no drawing of results alone: each has a job of its own."""
 
 
-def names(of_tasks: Iterable[Sequence[str]], *, outside: bool = False) -> list[str]:
+def names(of_tasks: Iterable[Sequence[str]], *, outside: bool = False, pictured: bool = False) -> list[str]:
     """All figures of a comparison.
 
     Args:
         of_tasks: The figures of each of its tasks.
         outside: Whether hospitals stand outside of a federation.
+        pictured: Whether cases of theirs are shown.
 
     Returns:
         Their names, each once.
     """
     general = [name for figures in GROUPS.values() for name in figures]
     own = [name for figures in of_tasks for name in figures]
-    return list(dict.fromkeys([*general, *own, *(OF_OUTSIDE if outside else ())]))
+    served = [name for name in OF_OUTSIDE if outside and (pictured or name not in FROM_IMAGES)]
+    return list(dict.fromkeys([*general, *own, *served]))

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from benchmark.comparison import Comparison
+from benchmark.comparison import NONE, Comparison
 from benchmark.evaluation import overlap
 from benchmark.evaluation.gathered import KEY
 from benchmark.evaluation.ranks import client_ranks, expected_cells, federation_ranks, overall_ranks
@@ -160,6 +160,12 @@ class Results:
     def of_task(self, figure: str) -> list[str]:
         """The federations whose task has a figure of that name."""
         return [federation for federation in self.federations if figure in self.task(federation).figures]
+
+    @property
+    def pictured(self) -> list[str]:
+        """The federations whose hospitals outside have cases that are shown; see `Plan.pictured`."""
+        there = NONE in self.comparison.adaptations
+        return [name for name in self.of_task("overlays") if there and self.manifests[name]["outside"]]
 
     @property
     def one_score(self) -> bool:
@@ -325,12 +331,13 @@ class Results:
         """What some federations call their groups: `lesions or patients`."""
         return " or ".join(dict.fromkeys(str(self.manifests[name]["group_name"]) for name in federations))
 
-    def sites(self, federation: str) -> dict[str, str]:
-        """What a table calls each client of a federation: its id and the name of its site."""
+    def sites(self, federation: str, *, outside: bool = False) -> dict[str, str]:
+        """What a table calls each client that takes part, or stands outside: its id and the name of its site."""
         draws = self.comparison.draws(federation)
         runs = [run for run in self.runs if run["federation"] in draws]
         trained = dict.fromkeys(str(client) for run in runs for client in run["clients"])
-        names = {client: str(self.manifests[federation]["clients"][client]["name"]) for client in trained}
+        held = self.manifests[federation]["outside" if outside else "clients"]
+        names = {client: str(held[client]["name"]) for client in (held if outside else trained)}
         return {c: name if name in ("", c) else f"{c} {name}" for c, name in names.items()}
 
     def rate(self, federation: str, method: str) -> str:

@@ -30,17 +30,17 @@ _SIDE = 1.05
 
 @dataclass(frozen=True)
 class Shown:
-    """What one method makes of the cases that are shown.
+    """What one method makes of the cases that are shown; of a hospital outside, one adaptation.
 
     Attributes:
-        method: The method.
+        name: The method, or the adaptation.
         samples: Names of the n samples.
         image: (n, S, S, channels) uint8.
         target: Maps of labels, (n, S, S).
         predicted: Likewise.
     """
 
-    method: str
+    name: str
     samples: Sequence[str]
     image: npt.NDArray[Any]
     target: npt.NDArray[Any]
@@ -54,6 +54,27 @@ class Shown:
             return cls(method, held["sample"].tolist(), **arrays)
 
 
+@dataclass(frozen=True)
+class Sheet:
+    """The pictures of one federation: two rows per client, and a column for each prediction.
+
+    Attributes:
+        held: The columns after those of image and target.
+        titles: What each of them is called.
+        sites: What each client is called.
+        table: A row for each picture of a prediction: client, place, sample, value, and the column's name in `by`.
+        by: `method`, or `adaptation`.
+        note: What stands below.
+    """
+
+    held: Sequence[Shown]
+    titles: Sequence[str]
+    sites: Mapping[str, str]
+    table: pd.DataFrame
+    by: str
+    note: str
+
+
 def draw(results: Results, held: Mapping[str, Sequence[Shown]]) -> tuple[Figure, pd.DataFrame]:
     """One part per federation.
 
@@ -64,18 +85,28 @@ def draw(results: Results, held: Mapping[str, Sequence[Shown]]) -> tuple[Figure,
     Returns:
         The figure, and what it shows: a row for each picture of a prediction.
     """
-    federations = [name for name, own in held.items() if own]
-    if not federations:
+    sheets = {}
+    for name, own in held.items():
+        if own:
+            table, titles = _scored(results, name, own), [results.methods[one.name].title for one in own]
+            reference = results.methods[table["reference"].iloc[0]].title
+            note = f"{results.score(name)} of the case; median and worst case of {reference}"
+            sheets[name] = Sheet(own, titles, results.sites(name), table, "method", note)
+    if not sheets:
         figure = Figure(figsize=(8.4, 0.6))
         figure.text(0.01, 0.5, "All rows are taken from the reference, which keeps no models.", va="center")
         return figure, pd.DataFrame(columns=[*cases.SHOWN, "reference"])
-    shown = {name: _scored(results, name, held[name]) for name in federations}
-    heights = [0.7 + (_SIDE + 0.12) * shown[name]["sample"].nunique() for name in federations]
-    width = 1.1 + _SIDE * (2 + max(len(held[name]) for name in federations))
-    figure, parts = stacked(results, heights, max(width, 6.0), federations)
+    return drawn(results, sheets)
+
+
+def drawn(results: Results, sheets: Mapping[str, Sheet]) -> tuple[Figure, pd.DataFrame]:
+    """The sheets of federations below each other, and their tables, one after the other."""
+    heights = [0.7 + (_SIDE + 0.12) * sheet.table["sample"].nunique() for sheet in sheets.values()]
+    width = 1.1 + _SIDE * (2 + max(len(sheet.held) for sheet in sheets.values()))
+    figure, parts = stacked(results, heights, max(width, 6.0), list(sheets))
     for name, part in parts.items():
-        _panels(part, results, name, held[name], shown[name])
-    return figure, pd.concat(shown.values(), ignore_index=True)
+        _panels(part, sheets[name], results.manifests[name]["classes"])
+    return figure, pd.concat([sheet.table for sheet in sheets.values()], ignore_index=True)
 
 
 def main(comparison: GivenPath, pdf: Path, svg: Path, csv: Path, shown: tuple[Path, ...] = ()) -> None:
@@ -108,35 +139,33 @@ def _scored(results: Results, federation: str, held: Sequence[Shown]) -> pd.Data
     chosen = cases.read(results.comparison, federation)
     chosen = chosen.rename(columns={"method": "reference"}).drop(columns="value")
     seed = results.comparison.seeds[0]
-    scores = pd.concat([cases.scores(results.comparison, federation, own.method, seed) for own in held])
+    scores = pd.concat([cases.scores(results.comparison, federation, own.name, seed) for own in held])
     return chosen.merge(scores[["client", "case", "method", "value"]], on=["client", "case"])[
         [*cases.SHOWN, "reference"]
     ]
 
 
-def _panels(part: SubFigure, results: Results, federation: str, held: Sequence[Shown], table: pd.DataFrame) -> None:
+def _panels(part: SubFigure, sheet: Sheet, classes: Sequence[str]) -> None:
     """The pictures of a federation."""
-    rows = table.drop_duplicates(["client", "place"])
+    held, rows = sheet.held, sheet.table.drop_duplicates(["client", "place"])
     grid = part.subplots(len(rows), 2 + len(held), squeeze=False)
-    sites, reference = results.sites(federation), results.methods[table["reference"].iloc[0]].title
     for line, (client, place, sample) in zip(grid, rows[["client", "place", "sample"]].to_numpy(), strict=True):
         number = held[0].samples.index(sample)
         image, target = held[0].image[number], held[0].target[number]
         for axes in line:
             _picture(axes, image)
-        line[0].set_ylabel(f"{sites[client]}\n{place}", fontsize=7)
+        line[0].set_ylabel(f"{sheet.sites[client]}\n{place}", fontsize=7)
         _outline(line[1], target)
-        scored = table[(table["client"] == client) & (table["place"] == place)].set_index("method")["value"]
-        for axes, own in zip(line[2:], held, strict=True):
-            _outline(axes, own.predicted[own.samples.index(sample)])
-            axes.set_xlabel(f"{scored[own.method]:.2f}", fontsize=7, labelpad=1)
-    titles = ["image", "target", *(results.methods[own.method].title for own in held)]
-    for axes, title in zip(grid[0], titles, strict=True):
+        own = sheet.table[(sheet.table["client"] == client) & (sheet.table["place"] == place)]
+        scored = own.set_index(sheet.by)["value"]
+        for axes, one in zip(line[2:], held, strict=True):
+            _outline(axes, one.predicted[one.samples.index(sample)])
+            axes.set_xlabel(f"{scored[one.name]:.2f}", fontsize=7, labelpad=1)
+    for axes, title in zip(grid[0], ["image", "target", *sheet.titles], strict=True):
         axes.set_title(title, fontsize=7.5, fontweight="normal")
-    classes = enumerate(results.manifests[federation]["classes"][1:], 1)
-    handles = [Line2D([], [], color=_colour(label), label=name) for label, name in classes]
+    handles = [Line2D([], [], color=_colour(label), label=name) for label, name in enumerate(classes[1:], 1)]
     part.legend(handles=handles, loc="outside upper right", ncols=len(handles), fontsize=7.5, facecolor="#888888")
-    part.supxlabel(f"{results.score(federation)} of the case; median and worst case of {reference}", fontsize=7.5)
+    part.supxlabel(sheet.note, fontsize=7.5)
 
 
 def _picture(axes: Axes, image: npt.NDArray[Any]) -> None:

@@ -219,7 +219,7 @@ def main(
         title=held.title,
         published=tables.read_published(published),
         checks=pd.read_csv(held.places.of("checks.csv"), dtype=str, keep_default_na=False),
-        figures=pictures(figures, names(of_tasks, outside=bool(held.families))),
+        figures=pictures(figures, names(of_tasks, outside=bool(held.families), pictured=bool(results.pictured))),
         all_rates=appendix.read_scores(held) if held.appendix else None,
     )
     write_text(output, content)

@@ -227,6 +227,64 @@ def test_what_is_there_is_left_and_what_is_damaged_is_made_anew(served: Served, 
     assert not equal({"norm": leaves(tmp_path)["norm"]}, {"norm": first["norm"]})
 
 
+def outlines(images: np.ndarray) -> np.ndarray:
+    """Maps of three classes: thirds of grey values."""
+    grey = images[..., 0]
+    return np.searchsorted(np.quantile(grey, [1 / 3, 2 / 3]), grey).astype(np.uint8)
+
+
+def outlined(folder: Path) -> Served:
+    """The same where what is grey or light is outlined, and two images are a case."""
+    place = workplace(folder, ROOT / method_file("fedit"))
+    with_tests(place)
+    pack = folder / "pack"
+    for split in ("train", "test"):
+        table = pd.read_parquet(pack / f"{split}.parquet")
+        cases = split + table["client"] + (table.groupby("client").cumcount() // 2).astype(str)
+        table.assign(case=cases).to_parquet(pack / f"{split}.parquet")
+        np.save(pack / f"{split}.targets.npy", outlines(np.load(pack / f"{split}.npy")))
+    hashes = {path.name: sha256(path) for path in pack.iterdir() if path.name != "manifest.json"}
+    content = {**read_json(pack / "manifest.json"), "task": "segmentation", "classes": ["none", "grey", "light"]}
+    write_json(pack / "manifest.json", {**content, "hashes": hashes})
+    changes = {**CHANGES, "federations": {"hospitals": {**INSIDE["hospitals"], "dataset": "toy_volumes"}}, "rounds": 1}
+    assert place.train(folder / "runs", "--common", **changes) == 0
+    write_json(folder / "runs/selected.json", {"rate": "1e-1"})
+    return Served(place, folder / "runs", pack, Plan.of({**CONFIGURATION, **changes}).training("hospitals", "fedit"))
+
+
+def test_the_cases_that_are_shown_are_those_of_none_by_rule(tmp_path: Path) -> None:
+    """The median and the worst by Dice, from counts by hand; what is kept of every adaptation is what was counted."""
+    served = outlined(tmp_path)
+    for work in (adapt.main, outside.main):
+        assert served.job(work, tmp_path / "out", each={}, mean={}, none={}, norm=TENT) == 0
+    with np.load(tmp_path / "out" / outside.SHOWN) as file:
+        shown = dict(file)
+    assert shown["adaptation"].tolist() == ["none", "mean", "norm"], "an oracle is not shown"
+    assert shown["title"].tolist() == ["Common model", "Mean of experts", "TENT"]
+    for place, name in enumerate(shown["adaptation"]):
+        counts = pd.read_parquet(tmp_path / f"out/{name}/seed=0/counts.parquet")
+        light = counts[counts["class"] > 0].groupby(["case", "class"])[["hit", "predicted", "true"]].sum()
+        dice = (2 * light["hit"] / (light["predicted"] + light["true"])).fillna(1).groupby("case").mean()
+        assert shown["value"][place] == pytest.approx(dice[shown["case"]].to_numpy())
+        if name == "none":
+            order = sorted(dice.index, key=lambda case: (round(dice[case], 12), case))
+            assert dict(zip(shown["place"], shown["case"], strict=True)) == {
+                "median": order[len(order) // 2],
+                "worst": order[0],
+            }
+        for number, sample in enumerate(shown["sample"]):
+            found, true = shown["predicted"][place, number], shown["target"][number]
+            expected = counts[counts["sample"] == sample].set_index("class")
+            assert [(found == c).sum() for c in range(3)] == expected["predicted"].tolist()
+            assert [((found == c) & (true == c)).sum() for c in range(3)] == expected["hit"].tolist()
+    assert (shown["predicted"][0] != shown["predicted"][2]).any(), "TENT changes something"
+    for number, sample in enumerate(shown["sample"]):
+        split = "test" if sample.startswith("t") else "train"
+        row = pd.read_parquet(served.pack / f"{split}.parquet")["sample"].tolist().index(sample)
+        for name, end in (("image", ".npy"), ("target", ".targets.npy")):
+            assert (shown[name][number] == np.load(served.pack / f"{split}{end}")[row]).all()
+
+
 def test_an_adaptation_that_diverges_is_a_row_of_no_numbers(served: Served, tmp_path: Path) -> None:
     """And no end of the others."""
     for work in (adapt.main, outside.main):

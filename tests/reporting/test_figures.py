@@ -173,7 +173,7 @@ def test_without_a_pair_of_adapters_the_overlap_says_so(results: Results) -> Non
 
 def test_every_figure_that_there_is_can_be_drawn() -> None:
     of_tasks = [tasks.find(name).figures for name in tasks.names()]
-    assert set(gallery.names(of_tasks)) == {*figures.FIGURES, *gallery.FROM_IMAGES}
+    assert set(gallery.names(of_tasks, outside=True, pictured=True)) == {*figures.FIGURES, *gallery.FROM_IMAGES}
 
 
 def test_twenty_one_methods_have_panels_of_their_own(results: Results) -> None:
@@ -250,7 +250,7 @@ def test_a_diverged_rate_and_a_single_seed_can_be_drawn(tmp_path: Path) -> None:
     lost = [("toy_slides", "fedpal", rate) for rate in ("1e-3", "1e-2")]
     tree = synthetic.with_statistics(synthetic.write(tmp_path, seeds=[0], diverged=lost))
     results = load(tree.comparison, statistics=True, overlaps=True, validation=True)
-    for name in {*figures.FIGURES} - {*Segmentation.figures}:
+    for name in {*figures.FIGURES} - {*Segmentation.figures, *gallery.OF_OUTSIDE}:
         figure, numbers = figures.FIGURES[name](results)
         figure.canvas.draw()
         assert len(numbers)

@@ -8,7 +8,7 @@ import pytest
 JOBS = [
     *(f"benchmark.evaluation.{name}" for name in ("select", "overlap", "collect", "stability", "checks")),
     *(f"benchmark.reporting.{name}" for name in ("tables", "leaderboard", "figures", "examples", "overlays")),
-    *(f"benchmark.reporting.{name}" for name in ("report", "readme", "outside")),
+    *(f"benchmark.reporting.{name}" for name in ("report", "readme", "outside", "overlays_outside")),
 ]
 
 

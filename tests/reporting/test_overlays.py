@@ -11,7 +11,7 @@ from benchmark.counted import frame
 from benchmark.evaluation import cases, counts, select
 from benchmark.files import read_json, write_json
 from benchmark.job import run
-from benchmark.reporting import figures, overlays, page, verdict
+from benchmark.reporting import figures, overlays, overlays_outside, page, verdict
 from benchmark.reporting.inputs import Results, load
 from benchmark.reporting.tested import client_tests
 from benchmark.tasks.segmentation import Segmentation
@@ -154,6 +154,54 @@ def test_overlays_show_the_outlines_that_were_predicted(results: Results, tmp_pa
     assert run(overlays.main, [folder, *options]) == 0
     assert "All rows are taken from the reference" in output["svg"].read_text()
     assert pd.read_csv(output["csv"]).empty
+
+
+def test_overlays_outside_show_what_adapting_changes(tree: synthetic.Tree, results: Results, tmp_path: Path) -> None:
+    """Of every client outside the cases that the best ranked row has kept, and a column for each adaptation."""
+    places, comparison = results.comparison.places, read_json(tree.comparison)
+    comparison["manifests"]["toy_volumes"]["outside"] = {"8": {"name": "8"}, "9": {"name": "Nine"}}
+    path = tree.root / "outside.json"
+    write_json(path, {**comparison, "adaptations": ["each", "mean", "none"]})
+    best, other = results.ranks.mean().sort_values().index[:2]
+    values = {}
+    for method in (best, other):
+        for client, cases_of in (("8", ["c", "b"]), ("9", ["a"])):
+            file = Path(places.shown_outside("toy_volumes", client, method))
+            file.parent.mkdir(parents=True)
+            n = len(cases_of)
+            values[client] = np.array([[0.75, 0.5], [0.875, 0.25]])[:, :n]
+            np.savez_compressed(
+                file,
+                place=["median", "worst"][-n:],
+                case=cases_of,
+                sample=[f"{case}/0" for case in cases_of],
+                image=np.full((n, SIDE, SIDE, 1), 99, dtype=np.uint8),
+                target=[maps(client, case) for case in cases_of],
+                adaptation=["none", "mean"],
+                title=["Common model", "Mean of experts"],
+                predicted=[[maps(method)] * n, [np.zeros((SIDE, SIDE), dtype=np.uint8)] * n],
+                value=values[client] if method == best else values[client] - 0.125,
+            )
+    output = {kind: tmp_path / f"overlays_outside.{kind}" for kind in ("pdf", "svg", "csv")}
+    options = [part for kind, path in output.items() for part in (f"--{kind}", str(path))]
+    assert run(overlays_outside.main, [str(path), *options]) == 0
+    numbers = pd.read_csv(output["csv"], dtype=str)
+    assert numbers.drop(columns=["federation", "method", "sample"]).to_numpy().tolist() == [
+        ["8", "median", "none", "c", "0.75"],
+        ["8", "median", "mean", "c", "0.875"],
+        ["8", "worst", "none", "b", "0.5"],
+        ["8", "worst", "mean", "b", "0.25"],
+        ["9", "worst", "none", "a", "0.75"],
+        ["9", "worst", "mean", "a", "0.875"],
+    ]
+    assert set(numbers["method"]) == {best}
+    served = load(path)
+    figure, _ = overlays.drawn(served, {name: overlays_outside.sheet(served, name) for name in served.pictured})
+    grid = np.array(figure.axes).reshape(3, 4)
+    assert [[len(axes.collections) for axes in line] for line in grid] == [[0, 2, 2, 0]] * 3
+    assert [axes.get_title() for axes in grid[0]] == ["image", "target", "Common model", "Mean of experts"]
+    assert [axes.get_ylabel() for axes in grid[:, 0]] == ["8\nmedian", "8\nworst", "9 Nine\nworst"]
+    assert [axes.get_xlabel() for axes in grid[:, 3]] == ["0.88", "0.25", "0.88"]
 
 
 def test_reports_speak_of_cases_and_of_dice(tree: synthetic.Tree, results: Results) -> None:

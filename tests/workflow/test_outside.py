@@ -18,24 +18,30 @@ pytestmark = pytest.mark.workflow
 
 
 def test_each_client_is_left_out_once_over_one_pack(tmp_path: Path) -> None:
-    """Images are packed once; every row is trained, selected and tested in each federation, under its name."""
+    """Images are packed once; every row is trained, selected and tested in each federation, under its name.
+
+    Where masks are predicted, cases of whoever is outside are shown.
+    """
     copy_code(tmp_path)
     project, methods = Project(tmp_path), {"fedit", "iop_fl", "last_local"}
     packed = {"toy_lesions": {**SMALL["federations"]["toy_lesions"], "clients": ["0", "1", "2"]}}
+    volumes = {"image_size": 24, "options": {"scale": 0.3, "side": 32}, "clients": ["0", "1"], "outside": ["2"]}
+    packed |= {"toy_volumes": volumes}
     changed = {**SMALL, "federations": packed, "leave_one_out": ["toy_lesions"], "methods": ["fedit", "iop"], "own": []}
     (tmp_path / "config/small.yaml").write_text(yaml.safe_dump(changed), encoding="utf-8")
     printed = project.snakemake("all", "-n")
     rows = {(f"toy_lesions_without_{left}", method) for left in "012" for method in methods}
+    rows |= {("toy_volumes", method) for method in methods}
     named = re.findall(r"^Job \d+: (Train|Test) (\w+) on (\w+);", printed, re.MULTILINE)
     for wanted in ("Train", "Test"):
         assert {(federation, method) for verb, method, federation in named if verb == wanted} == rows
     counts = dict(re.findall(r"^(\w+) +(\d+)$", printed, re.MULTILINE))
-    once, of_rows = ("download", "pack"), ("train_bank", "select", "adapt", "outside")
-    assert {rule: counts[rule] for rule in (*once, *of_rows, "table")} == {
-        **dict.fromkeys(once, "1"),
-        **dict.fromkeys(of_rows, "9"),
-        "table": "3",
+    expected = {
+        **dict.fromkeys(("download", "pack"), "2"),
+        **dict.fromkeys(("train_bank", "select", "adapt"), "12"),
+        **{"outside": "9", "outside_pictured": "3", "overlays_outside": "1", "table": "4"},
     }
+    assert {rule: counts[rule] for rule in expected} == expected
 
 
 def test_a_hospital_outside_is_served_whatever_happens(project: Project) -> None:

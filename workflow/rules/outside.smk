@@ -76,7 +76,8 @@ rule outside:
     log:
         plan.log("outside/{federation}/{client}/{method}"),
     wildcard_constraints:
-        federation="|".join(plan.served),
+        federation="|".join(name for name in plan.served if name not in plan.pictured)
+        or "(?!)",
     conda:
         "../../environment.yml"
     threads: plan.threads(workflow.resource_settings.cores)
@@ -95,6 +96,17 @@ rule outside:
         " --selected {input.selected} --settings {params.settings:q} --serving {params.serving:q}"
         " --method {input.method} --pack $(dirname {input.test}) --backbone $(dirname {input.backbone})"
         " --output {params.output:q} --device {resources.device} > {log:q} 2>&1"
+
+
+# As `outside` does, and beside it keeps how the cases look that are shown, where the task pictures predictions.
+use rule outside as outside_pictured with:
+    output:
+        plan.of_served("counts.parquet"),
+        plan.of_served("predictions.parquet"),
+        plan.of_served("adapted.json"),
+        plan.shown_outside,
+    wildcard_constraints:
+        federation="|".join(plan.pictured) or "(?!)",
 
 
 # How every method with every adaptation serves hospitals outside of the federation.
@@ -138,3 +150,28 @@ rule table_outside:
     shell:
         "python -m benchmark.reporting.outside {input.comparison}"
         " --csv {output.csv} --md {output.md} --tex {output.tex} > {log} 2>&1"
+
+
+rule overlays_outside:
+    input:
+        **plan.collected,
+        shown=plan.all_shown_outside,
+        code=plan.sources("benchmark.reporting.overlays_outside", tasks=plan.tasks),
+    output:
+        pdf=f"{plan.figures}/overlays_outside.pdf",
+        svg=report(
+            f"{plan.figures}/overlays_outside.svg",
+            caption="../../report/overlays_outside.rst",
+            category="Figures",
+            labels={"figure": "overlays_outside"},
+        ),
+        csv=f"{plan.figures}/overlays_outside.csv",
+    log:
+        plan.log("overlays_outside"),
+    conda:
+        "../../environment.yml"
+    message:
+        "Draw what adapting changes at hospitals outside"
+    shell:
+        "python -m benchmark.reporting.overlays_outside {input.comparison}"
+        " --pdf {output.pdf} --svg {output.svg} --csv {output.csv} > {log} 2>&1"
