@@ -1,1 +1,1 @@
-"""Published methods that the paper does not compare with."""
+"""Published methods that FedOPAL's paper does not compare with."""
