@@ -256,7 +256,11 @@ def verdict(outside: Outside) -> list[str]:
     def named(names: Sequence[str]) -> str:
         return _listed([f"{outside.adaptations[name]} ({_signed(effects[name])})" for name in names])
 
-    told = [f"{named(sides[side])} reliably {verb}" for side, verb in ((1, "helps"), (-1, "hurts")) if sides[side]]
+    told = [
+        f"{named(own)} reliably {verb}{'s' if len(own) == 1 else ''}"
+        for own, verb in ((sides[1], "help"), (sides[-1], "hurt"))
+        if own
+    ]
     if rest:
         told.append(f"for {named(rest)} it stays open" if told else f"none reliably helps or hurts: {named(rest)}")
     clients = f"{len(outside.clients)} client{'s' if len(outside.clients) > 1 else ''} outside"
