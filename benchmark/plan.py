@@ -15,7 +15,7 @@ from typing import Any
 from benchmark import adaptations, federations, fitness
 from benchmark.baselines.match import found
 from benchmark.baselines.rows import Baselines, hashes
-from benchmark.comparison import LOCAL, NONE, Places
+from benchmark.comparison import EACH, LOCAL, NONE, Places
 from benchmark.config import (
     Config,
     ConfigError,
@@ -487,7 +487,9 @@ class Plan:
     @property
     def figure_names(self) -> list[str]:
         """The figures: those that every comparison has, and those of its tasks."""
-        return gallery.names(map(fitness.figures, self.tasks), outside=bool(self.outside), pictured=bool(self.pictured))
+        return gallery.names(
+            map(fitness.figures, self.tasks), experts=EACH in self.adaptations, pictured=bool(self.pictured)
+        )
 
     @property
     def drawn_from_results(self) -> list[str]:

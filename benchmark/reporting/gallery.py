@@ -19,18 +19,18 @@ FROM_IMAGES = ("examples", "overlays", "overlays_outside")
 """The figures that show images, and are no drawing of results alone: each has a job of its own."""
 
 
-def names(of_tasks: Iterable[Sequence[str]], *, outside: bool = False, pictured: bool = False) -> list[str]:
+def names(of_tasks: Iterable[Sequence[str]], *, experts: bool = False, pictured: bool = False) -> list[str]:
     """All figures of a comparison.
 
     Args:
         of_tasks: The figures of each of its tasks.
-        outside: Whether hospitals stand outside of a federation.
-        pictured: Whether cases of theirs are shown.
+        experts: Whether every expert alone is tested at hospitals outside.
+        pictured: Whether cases of these are shown.
 
     Returns:
         Their names, each once.
     """
     general = [name for figures in GROUPS.values() for name in figures]
     own = [name for figures in of_tasks for name in figures]
-    served = [name for name in OF_OUTSIDE if outside and (pictured or name not in FROM_IMAGES)]
+    served = [name for name, there in zip(OF_OUTSIDE, (experts, pictured), strict=True) if there]
     return list(dict.fromkeys([*general, *own, *served]))

@@ -19,6 +19,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from benchmark.comparison import EACH
 from benchmark.evaluation.checks import SEVERITIES
 from benchmark.evaluation.select import RULE
 from benchmark.files import write_text
@@ -219,7 +220,7 @@ def main(
         title=held.title,
         published=tables.read_published(published),
         checks=pd.read_csv(held.places.of("checks.csv"), dtype=str, keep_default_na=False),
-        figures=pictures(figures, names(of_tasks, outside=bool(held.families), pictured=bool(results.pictured))),
+        figures=pictures(figures, names(of_tasks, experts=EACH in held.adaptations, pictured=bool(results.pictured))),
         all_rates=appendix.read_scores(held) if held.appendix else None,
     )
     write_text(output, content)

@@ -173,7 +173,7 @@ def test_without_a_pair_of_adapters_the_overlap_says_so(results: Results) -> Non
 
 def test_every_figure_that_there_is_can_be_drawn() -> None:
     of_tasks = [tasks.find(name).figures for name in tasks.names()]
-    assert set(gallery.names(of_tasks, outside=True, pictured=True)) == {*figures.FIGURES, *gallery.FROM_IMAGES}
+    assert set(gallery.names(of_tasks, experts=True, pictured=True)) == {*figures.FIGURES, *gallery.FROM_IMAGES}
 
 
 def test_twenty_one_methods_have_panels_of_their_own(results: Results) -> None:

@@ -187,7 +187,7 @@ def test_a_method_whose_experts_are_the_same_everywhere_has_no_panel(results: Re
 @pytest.fixture(scope="module")
 def html(tree: synthetic.Tree, tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("report")
-    for name in gallery.names([Classification.figures], outside=True):
+    for name in gallery.names([Classification.figures], experts=True):
         (folder / f"{name}.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'/>")
     assert tree.job("evaluation.checks", "--output", tree.root / "checks.csv") == 0
     published, page = ROOT / "results/reference/published.csv", folder / "report.html"
