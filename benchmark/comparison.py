@@ -94,8 +94,6 @@ class Places:
         return f"{self.folder}/tables/{federation}.{kind}"
 
 
-EACH = "each"
-"""The adaptation that serves every expert alone."""
 NONE = "none"
 """The adaptation that others are compared with: the common model predicts as it is."""
 LOCAL = "local"

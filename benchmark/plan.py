@@ -15,7 +15,7 @@ from typing import Any
 from benchmark import adaptations, federations, fitness
 from benchmark.baselines.match import found
 from benchmark.baselines.rows import Baselines, hashes
-from benchmark.comparison import EACH, LOCAL, NONE, Places
+from benchmark.comparison import LOCAL, NONE, Places
 from benchmark.config import (
     Config,
     ConfigError,
@@ -488,7 +488,7 @@ class Plan:
     def figure_names(self) -> list[str]:
         """The figures: those that every comparison has, and those of its tasks."""
         return gallery.names(
-            map(fitness.figures, self.tasks), experts=EACH in self.adaptations, pictured=bool(self.pictured)
+            map(fitness.figures, self.tasks), experts=gallery.EACH in self.adaptations, pictured=bool(self.pictured)
         )
 
     @property

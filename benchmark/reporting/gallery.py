@@ -11,6 +11,8 @@ GROUPS = {
 """The figures that every comparison has, below their headings, in order."""
 FOR_CLINICIANS = ("reliability",)
 """The figures that stand in the report's part for clinicians, and not among the others."""
+EACH = "each"
+"""The adaptation that serves every expert alone: without it nothing is known of single experts."""
 OF_OUTSIDE = ("transfer", "overlays_outside")
 """The figures of hospitals outside, which stand in the report's part about these."""
 OF_TASKS = "Tasks"

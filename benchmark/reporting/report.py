@@ -19,13 +19,12 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from benchmark.comparison import EACH
 from benchmark.evaluation.checks import SEVERITIES
 from benchmark.evaluation.select import RULE
 from benchmark.files import write_text
 from benchmark.job import GivenPath, run
 from benchmark.reporting import appendix, confidence, costs, leaderboard, outside, page, selection, tables, verdict
-from benchmark.reporting.gallery import FOR_CLINICIANS, GROUPS, OF_OUTSIDE, OF_TASKS, names
+from benchmark.reporting.gallery import EACH, FOR_CLINICIANS, GROUPS, OF_OUTSIDE, OF_TASKS, names
 from benchmark.reporting.grid import Grid
 from benchmark.reporting.inputs import Results, load
 from benchmark.reporting.tested import client_tests
