@@ -22,7 +22,7 @@ from benchmark.leaf import Leaves
 ADAPTED = "adapted.safetensors"
 
 
-def learn(outside: Outside, file: str, seed: int, bank: Bank, pictures: Pictures) -> Learned:
+def learn(outside: Outside, file: str, seed: int, key: str, bank: Bank, pictures: Pictures) -> Learned:
     """What an adaptation learns with one seed from a hospital's images.
 
     A mixture that diverges is noted and learns nothing: it is a row of the tables, not the end of all others.
@@ -37,7 +37,7 @@ def learn(outside: Outside, file: str, seed: int, bank: Bank, pictures: Pictures
         else:
             leaves[name] = {leaf: own for leaf, own in there.params.items() if leaf not in mixture.params}
     about = {
-        "key": outside.key(file, seed),
+        "key": key,
         "images": len(pictures.images),
         "seconds": round(time.monotonic() - began, 3),
         "diverged": diverged,
@@ -75,13 +75,14 @@ def main(
         outside = Outside.of(runs, pack, backbone, method, settings, serving, selected, device)
         pictures = outside.adapted_to
         for seed in settings.seeds:
-            bank = outside.bank(seed)
+            bank, experts = outside.bank(seed), outside.hashed(seed)
             for file in serving.adaptations:
                 blamed, path = Path(file), file_of(output, file, seed, ADAPTED)
+                key = outside.key(file, seed, experts)
                 with suppress(ValueError, OSError):
-                    if Learned.read(path).about["key"] == outside.key(file, seed):
+                    if Learned.read(path).about["key"] == key:
                         continue
-                learn(outside, file, seed, bank, pictures).write(path)
+                learn(outside, file, seed, key, bank, pictures).write(path)
     except Exception as error:
         raise JobError(fault.report(error, blamed)) from error
 

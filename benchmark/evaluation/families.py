@@ -33,7 +33,7 @@ from benchmark.evaluation import counts
 from benchmark.evaluation.counts import Counts
 from benchmark.evaluation.estimate import Estimate, mean_of, of_client, over_trainings, simultaneous, weighed
 from benchmark.evaluation.merit import merit
-from benchmark.evaluation.reading import OUTSIDE, OUTSIDE_COLUMNS, controls_of, read_runs
+from benchmark.evaluation.reading import DESCRIBED, OUTSIDE, OUTSIDE_COLUMNS, controls_of, read_runs
 from benchmark.evaluation.standings import DRAWS, Standings, generator, standings
 from benchmark.evaluation.statistics import ALL, MEAN
 from benchmark.evaluation.uncertainty import compared, frame
@@ -41,9 +41,6 @@ from benchmark.files import atomic, read_json
 from benchmark.job import GivenPath, run
 from benchmark.tasks import task as tasks
 from benchmark.tasks.task import Task
-
-ADAPTED = "adapted.json"
-"""Beside the counts of a seed: what adapting did."""
 
 _STANDING = ("score", "mean", "average_rank", "place")
 _DIFFERENCE = {"difference": "difference", "difference_low": "low", "difference_high": "high"}
@@ -98,7 +95,7 @@ class Family:
     def about(self) -> dict[str, dict[str, Any]]:
         """What every adaptation says of itself: `title`, and whether it is an `oracle`."""
         site, method = next(iter(self.sites.values())), self.comparison.methods[0]
-        files = {name: self.files(site, Served(method, name), ADAPTED)[0][0] for name in self.comparison.adaptations}
+        files = {name: self.files(site, Served(method, name), DESCRIBED)[0][0] for name in self.comparison.adaptations}
         return {name: read_json(path)["adaptation"] for name, path in files.items()}
 
     @cached_property
@@ -126,7 +123,7 @@ class Family:
 
     def told(self, site: tuple[str, str], served: Served) -> list[dict[str, Any]]:
         """What adapting said of its models, by their names: of every seed and draw."""
-        return [read_json(path)["models"] for paths in self.files(site, served, ADAPTED) for path in paths]
+        return [read_json(path)["models"] for paths in self.files(site, served, DESCRIBED) for path in paths]
 
     def counts(self) -> Iterator[Counts]:
         """The counts of every client outside; its methods are all that is served."""

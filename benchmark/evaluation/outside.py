@@ -36,13 +36,13 @@ from benchmark.evaluation.adapt import ADAPTED
 from benchmark.evaluation.adapting import Bank, Mixture, at_once, mixed
 from benchmark.evaluation.counts import FILE, KEPT
 from benchmark.evaluation.pictured import Case, chosen, scored
+from benchmark.evaluation.reading import DESCRIBED
 from benchmark.evaluation.serving import Learned, Outside, Pictures, file_of
 from benchmark.federation import fault
 from benchmark.files import atomic, write_json
 from benchmark.job import GivenPath, JobError, as_json, run
 from benchmark.tasks.task import Floats, Task
 
-DESCRIBED = "adapted.json"
 SHOWN = "shown.npz"
 
 

@@ -13,6 +13,8 @@ from benchmark.files import read_json
 Run = Mapping[str, Any]
 OUTSIDE = "outside.parquet"
 """How hospitals outside are served, as `benchmark.evaluation.families` writes it."""
+DESCRIBED = "adapted.json"
+"""What adapting did, beside the counts of a seed, as `benchmark.evaluation.outside` writes it."""
 OUTSIDE_COLUMNS = [
     *("family", "client", "method", "adaptation", "title", "oracle", "model", "quantity", "value", "low", "high"),
     *("difference", "difference_low", "difference_high", "apart", "groups", "reason"),

@@ -4,7 +4,7 @@ What is opened here are models and images: no file, and no column of one, that s
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -163,10 +163,13 @@ class Outside:
         """The experts of one seed."""
         return Bank.read(self.runs / f"seed={seed}", self.model, self.settings.clients, self.device)
 
-    def key(self, file: str, seed: int) -> str:
-        """The hash of all that an adaptation's result depends on."""
-        bank = [sha256(self.runs / f"seed={seed}" / name) for name in (job.STATE, job.COMMON)]
-        return digest([self.depends, bank, fingerprint([Path(file)]), self.serving.adaptations[file], seed])
+    def hashed(self, seed: int) -> list[str]:
+        """The hashes of the files of one seed's experts."""
+        return [sha256(self.runs / f"seed={seed}" / name) for name in (job.STATE, job.COMMON)]
+
+    def key(self, file: str, seed: int, experts: Sequence[str]) -> str:
+        """The hash of all that an adaptation's result depends on; `experts` are these of `hashed`."""
+        return digest([self.depends, experts, fingerprint([Path(file)]), self.serving.adaptations[file], seed])
 
     @property
     def adapted_to(self) -> Pictures:

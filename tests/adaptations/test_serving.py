@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from benchmark.adaptations import adaptation_file
 from benchmark.config import ServingJob
 from benchmark.evaluation import adapt, outside
+from benchmark.evaluation.reading import DESCRIBED
 from benchmark.files import read_json, sha256, write_json
 from benchmark.job import run
 from benchmark.methods import method_file
@@ -144,8 +145,8 @@ def test_labels_change_no_adapted_leaf_and_no_prediction(served: Served, tmp_pat
     assert packs["none"].job(outside.main, tmp_path / "none/out", **own) == 1, "targets are opened here"
     for name in own:
         one, other = (tmp_path / pack / f"out/{name}/seed=0" for pack in ("as it is", "permuted"))
-        assert (one / outside.DESCRIBED).read_text() != ""
-        told, again = (read_json(folder / outside.DESCRIBED)["models"] for folder in (one, other))
+        assert (one / DESCRIBED).read_text() != ""
+        told, again = (read_json(folder / DESCRIBED)["models"] for folder in (one, other))
         assert told == again, "neither entropy nor what is predicted"
         kept, kept_again = (pd.read_parquet(folder / "predictions.parquet") for folder in (one, other))
         pd.testing.assert_frame_equal(kept, kept_again)
@@ -172,7 +173,7 @@ def test_what_is_tested_is_told(served: Served, tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(none[columns], common[columns])
 
     kept = pd.read_parquet(tmp_path / "norm/seed=0/predictions.parquet").filter(like="probability_").to_numpy()
-    told = read_json(tmp_path / "norm/seed=0" / outside.DESCRIBED)
+    told = read_json(tmp_path / "norm/seed=0" / DESCRIBED)
     (model,) = told["models"].values()
     entropy = -(kept * np.log(kept)).sum(1).mean() / np.log(4)
     assert model["entropy"]["after"] == pytest.approx(entropy, rel=1e-4)
@@ -196,7 +197,7 @@ def test_split_adapts_to_one_part_and_tests_the_other(served: Served, tmp_path: 
     assert equal(leaves(tmp_path / "one"), leaves(tmp_path / "other"))
     counts = pd.read_parquet(tmp_path / "one/norm/seed=0/counts.parquet")
     assert counts["sample"].str.startswith("t").all()
-    told = read_json(tmp_path / "one/norm/seed=0" / outside.DESCRIBED)
+    told = read_json(tmp_path / "one/norm/seed=0" / DESCRIBED)
     assert told["images"]["tested"] == counts["sample"].nunique()
 
 
@@ -289,10 +290,7 @@ def test_an_adaptation_that_diverges_is_a_row_of_no_numbers(served: Served, tmp_
     """And no end of the others."""
     for work in (adapt.main, outside.main):
         assert served.job(work, tmp_path, norm={**TENT, "rate": 1e30}, none={}) == 0
-    told = {
-        name: read_json(tmp_path / f"{name}/seed=0" / outside.DESCRIBED)["models"]["common"]
-        for name in ("norm", "none")
-    }
+    told = {name: read_json(tmp_path / f"{name}/seed=0" / DESCRIBED)["models"]["common"] for name in ("norm", "none")}
     assert told["norm"]["diverged"]
     assert told["norm"]["entropy"]["after"] is None
     assert told["norm"]["entropy"]["before"] == pytest.approx(told["none"]["entropy"]["after"])
