@@ -8,11 +8,14 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
+from tyro.conf import OmitArgPrefixes
+
 from benchmark.archive import read
 from benchmark.baselines.match import about, found, other
 from benchmark.comparison import Places
-from benchmark.config import RunningSettings, TrainingJob
+from benchmark.config import RunningSettings
 from benchmark.evaluation import evaluate, overlap, select
+from benchmark.federation.job import Inputs
 from benchmark.federation.train import train
 from benchmark.files import atomic
 from benchmark.job import as_json, run
@@ -21,10 +24,7 @@ from benchmark.job import as_json, run
 def take(
     archive: Path,
     files: tuple[Path, ...],
-    settings: Annotated[TrainingJob, as_json(TrainingJob)],
-    method: Path,
-    pack: Path,
-    backbone: Path,
+    inputs: OmitArgPrefixes[Inputs],
     store: Path,
     results: Path,
     running: Annotated[RunningSettings, as_json(RunningSettings)] = RunningSettings(),  # noqa: B008
@@ -35,16 +35,14 @@ def take(
     Args:
         archive: The row's.
         files: What is written, below `results`.
-        settings: What would be trained.
-        method: The method's Python file.
-        pack: The folder of the packed dataset.
-        backbone: The folder of the pretrained weights.
+        inputs: What the row is computed from.
         store: The folder of finished lanes and checkpoints.
         results: The configuration's results.
         running: How a training runs, which decides no result.
         last_rounds: How many of the last evaluated rounds a selection averages.
     """
-    if not (fault := other(about(archive), *found(pack, backbone))):
+    settings = inputs.settings
+    if not (fault := other(about(archive), *found(inputs.pack, inputs.backbone))):
         names = {path.relative_to(results).as_posix(): path for path in files}
         for name, content in read(archive, *names).items():
             with atomic(names[name]) as path:
@@ -54,10 +52,10 @@ def take(
     places, row = Places(results.as_posix()), (settings.federation, settings.method)
     runs, selected = Path(places.runs(*row)), Path(places.selected(*row))
     gathered = Path(places.gathered(*row, "json")), Path(places.gathered(*row, "parquet"))
-    train(settings, method, pack, backbone, store, runs, running)
+    train(inputs, store, runs, running)
     select.main(runs, selected, gathered, settings.rates, settings.seeds, last_rounds)
     tests = Path(places.tests(*row))
-    evaluate.main(runs, pack, backbone, method, settings, selected, tests, store / "tested", device=running.device)
+    evaluate.main(runs, inputs, selected, tests, store / "tested", device=running.device)
     overlap.main(runs, selected, Path(places.overlap(*row)), settings.seeds)
 
 

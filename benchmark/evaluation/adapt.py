@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import torch
+from tyro.conf import OmitArgPrefixes
 
-from benchmark.config import ServingJob, TrainingJob
+from benchmark.config import ServingJob
 from benchmark.evaluation.adapting import Bank, DivergedError, mixed
 from benchmark.evaluation.serving import Learned, Outside, Pictures, file_of
 from benchmark.federation import fault
+from benchmark.federation.job import Inputs
 from benchmark.job import GivenPath, JobError, as_json, run
 from benchmark.leaf import Leaves
 
@@ -47,10 +49,7 @@ def learn(outside: Outside, file: str, seed: int, key: str, bank: Bank, pictures
 
 def main(
     runs: GivenPath,
-    pack: Path,
-    backbone: Path,
-    method: Path,
-    settings: Annotated[TrainingJob, as_json(TrainingJob)],
+    inputs: OmitArgPrefixes[Inputs],
     serving: Annotated[ServingJob, as_json(ServingJob)],
     selected: Path,
     output: Path,
@@ -60,21 +59,18 @@ def main(
 
     Args:
         runs: The folder of the row's runs, `results/NAME/runs/FEDERATION/METHOD`.
-        pack: The folder of the federation's packed images.
-        backbone: The folder of the pretrained weights.
-        method: The method's file.
-        settings: What was trained, a TrainingJob.
+        inputs: What the row is computed from.
         serving: The hospital and the adaptations, a ServingJob.
         selected: The row's selection.
         output: The folder that receives `{adaptation}/seed={seed}/adapted.safetensors`.
         device: Where to compute.
     """
     torch.set_num_threads(1)
-    blamed = method
+    blamed = inputs.method
     try:
-        outside = Outside.of(runs, pack, backbone, method, settings, serving, selected, device)
+        outside = Outside.of(runs, inputs, serving, selected, device)
         pictures = outside.adapted_to
-        for seed in settings.seeds:
+        for seed in inputs.settings.seeds:
             bank, experts = outside.bank(seed), outside.hashed(seed)
             for file in serving.adaptations:
                 blamed, path = Path(file), file_of(output, file, seed, ADAPTED)

@@ -10,21 +10,21 @@ as one CSV file, for the report's appendix and nothing else: they show what anot
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 import torch
+from tyro.conf import OmitArgPrefixes
 
-from benchmark.config import TrainingJob
 from benchmark.counted import ABOUT, frame
 from benchmark.data.packed import Split, open_test
 from benchmark.evaluation import counts
 from benchmark.evaluation.testing import every_client
 from benchmark.federation import fault
-from benchmark.federation.job import Job
+from benchmark.federation.job import Inputs, Job
 from benchmark.files import atomic, digest, read_json, write_json, write_text
-from benchmark.job import GivenPath, JobError, as_json, run
+from benchmark.job import GivenPath, JobError, run
 from benchmark.tasks.task import Floats
 
 ALL_RATES = ["federation", "method", "rate", "seed", "client", "value"]
@@ -76,10 +76,7 @@ def looks(job: Job, images: str, history: Path) -> int:
 
 def main(
     runs: GivenPath,
-    pack: Path,
-    backbone: Path,
-    method: Path,
-    settings: Annotated[TrainingJob, as_json(TrainingJob)],
+    inputs: OmitArgPrefixes[Inputs],
     selected: Path,
     output: Path,
     history: Path,
@@ -90,10 +87,7 @@ def main(
 
     Args:
         runs: The folder of the row's runs, `results/NAME/runs/FEDERATION/METHOD`.
-        pack: The folder of the federation's packed images.
-        backbone: The folder of the pretrained weights.
-        method: The method's file.
-        settings: What was trained, a TrainingJob.
+        inputs: What the row is computed from.
         selected: The row's selection.
         output: The folder that receives `seed={seed}/counts.parquet` and `predictions.parquet`; or, with all rates, the
             CSV file of their scores.
@@ -103,13 +97,12 @@ def main(
     """
     torch.set_num_threads(1)
     try:
-        job = Job.of(settings, method, pack, backbone, device, resident=False)
-        _test(job, open_test(pack), runs, read_json(selected)["rate"] if rates == "selected" else "", output)
+        job = Job.of(inputs, device, resident=False)
+        _test(job, open_test(inputs.pack), runs, read_json(selected)["rate"] if rates == "selected" else "", output)
         if rates == "selected":
-            images = read_json(pack / "manifest.json")["hashes"]["test.npy"]
-            write_json(output / "looks.json", looks(job, images, history))
+            write_json(output / "looks.json", looks(job, inputs.manifest["hashes"]["test.npy"], history))
     except Exception as error:
-        raise JobError(fault.report(error, method)) from error
+        raise JobError(fault.report(error, inputs.method)) from error
 
 
 def _test(job: Job, test: Split, runs: Path, rate: str, output: Path) -> None:

@@ -26,10 +26,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
+from tyro.conf import OmitArgPrefixes
 
 from benchmark.adaptation import entropy
 from benchmark.comparison import NONE
-from benchmark.config import ServingJob, TrainingJob
+from benchmark.config import ServingJob
 from benchmark.counted import ABOUT, frame
 from benchmark.data.packed import Split, open_test, open_training
 from benchmark.evaluation.adapt import ADAPTED
@@ -39,6 +40,7 @@ from benchmark.evaluation.pictured import Case, chosen, scored
 from benchmark.evaluation.reading import DESCRIBED
 from benchmark.evaluation.serving import Learned, Outside, Pictures, file_of
 from benchmark.federation import fault
+from benchmark.federation.job import Inputs
 from benchmark.files import atomic, write_json
 from benchmark.job import GivenPath, JobError, as_json, run
 from benchmark.tasks.task import Floats, Task
@@ -219,10 +221,7 @@ class Shown:
 
 def main(
     runs: GivenPath,
-    pack: Path,
-    backbone: Path,
-    method: Path,
-    settings: Annotated[TrainingJob, as_json(TrainingJob)],
+    inputs: OmitArgPrefixes[Inputs],
     serving: Annotated[ServingJob, as_json(ServingJob)],
     selected: Path,
     output: Path,
@@ -232,10 +231,7 @@ def main(
 
     Args:
         runs: The folder of the row's runs, `results/NAME/runs/FEDERATION/METHOD`.
-        pack: The folder of the federation's packed images.
-        backbone: The folder of the pretrained weights.
-        method: The method's file.
-        settings: What was trained, a TrainingJob.
+        inputs: What the row is computed from.
         serving: The hospital and the adaptations, a ServingJob.
         selected: The row's selection.
         output: The folder with `{adaptation}/seed={seed}/adapted.safetensors`, which receives the tests beside, and
@@ -243,19 +239,19 @@ def main(
         device: Where to compute.
     """
     torch.set_num_threads(1)
-    blamed = method
+    blamed = inputs.method
     try:
-        outside = Outside.of(runs, pack, backbone, method, settings, serving, selected, device)
+        outside = Outside.of(runs, inputs, serving, selected, device)
         pictures = outside.tested
         opened = {"train": open_training, "test": open_test}
-        packed = [(opened[name](pack), places) for name, places in pictures.places.items()]
+        packed = [(opened[name](inputs.pack), places) for name, places in pictures.places.items()]
         targets = torch.from_numpy(np.concatenate([split.targets[places] for split, places in packed]))
         # The first adaptation chooses the cases that are shown.
         files = sorted(serving.adaptations, key=lambda file: Path(file).stem != NONE)
         task, nothing = outside.model.task, np.zeros(len(targets), dtype=np.bool_)
         pictured = "overlays" in task.figures and Path(files[0]).stem == NONE
         shown = Shown(pictures.table, task) if pictured else None
-        for seed in settings.seeds:
+        for seed in inputs.settings.seeds:
             bank = outside.bank(seed)
             for file in files:
                 blamed = Path(file)

@@ -114,25 +114,12 @@ class Outside:
     depends: str
 
     @classmethod
-    def of(
-        cls,
-        runs: Path,
-        pack: Path,
-        backbone: Path,
-        method: Path,
-        settings: TrainingJob,
-        serving: ServingJob,
-        selected: Path,
-        device: str,
-    ) -> "Outside":
+    def of(cls, runs: Path, inputs: job.Inputs, serving: ServingJob, selected: Path, device: str) -> "Outside":
         """Load a row's network.
 
         Args:
             runs: The folder of the row's runs.
-            pack: The folder of the packed images.
-            backbone: The folder of the pretrained weights.
-            method: The method's file.
-            settings: What was trained.
+            inputs: What the row is computed from.
             serving: The hospital, and the adaptations that serve it.
             selected: The row's selection.
             device: Where to compute: `auto`, `cpu` or `cuda`.
@@ -143,17 +130,17 @@ class Outside:
         Raises:
             ValueError: Something cannot be used, or does not fit together.
         """
-        where, manifest = torch.device(job.device_of(device)), read_json(pack / "manifest.json")
-        model = job.model_of(settings, method, manifest, backbone, where)
+        where, settings, packed = torch.device(job.device_of(device)), inputs.settings, inputs.manifest["hashes"]
+        model = job.model_of(inputs, where)
         parts = [
-            {f"{split}{end}": manifest["hashes"][f"{split}{end}"] for split in SPLITS for end in (".npy", ".parquet")},
-            read_json(backbone / "backbone.json")["sha256"],
+            {f"{split}{end}": packed[f"{split}{end}"] for split in SPLITS for end in (".npy", ".parquet")},
+            inputs.weights,
             settings.model_dump(mode="json", exclude={"rates", "seeds"}),
             serving.model_dump(mode="json", exclude={"adaptations"}),
-            fingerprint([method]),
+            fingerprint([inputs.method]),
         ]
         rate = read_json(selected)["rate"]
-        return cls(settings, serving, model, where, pack, runs / f"lr={rate}", digest(parts))
+        return cls(settings, serving, model, where, inputs.pack, runs / f"lr={rate}", digest(parts))
 
     def adaptation(self, file: str) -> Adaptation:
         """What a file defines, with its settings."""

@@ -5,28 +5,25 @@ are packed, and the predictions of the first seed's model at the selected rate.
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
 import torch
+from tyro.conf import OmitArgPrefixes
 
 from benchmark.comparison import Comparison
-from benchmark.config import TrainingJob
 from benchmark.data.packed import open_test
 from benchmark.evaluation import cases
 from benchmark.evaluation.testing import every_client
 from benchmark.federation import fault
-from benchmark.federation.job import Job
+from benchmark.federation.job import Inputs, Job
 from benchmark.files import atomic, read_json
-from benchmark.job import GivenPath, JobError, as_json, run
+from benchmark.job import GivenPath, JobError, run
 
 
 def main(
     comparison: GivenPath,
-    pack: Path,
-    backbone: Path,
-    method: Path,
-    settings: Annotated[TrainingJob, as_json(TrainingJob)],
+    inputs: OmitArgPrefixes[Inputs],
     output: Path,
     device: Literal["auto", "cpu", "cuda"] = "auto",
 ) -> None:
@@ -34,25 +31,22 @@ def main(
 
     Args:
         comparison: The comparison, `results/NAME/comparison.json`.
-        pack: The folder of the federation's packed images.
-        backbone: The folder of the pretrained weights.
-        method: The method's file.
-        settings: What was trained, a TrainingJob.
+        inputs: What the row is computed from.
         output: The file to write.
         device: Where to compute.
     """
     torch.set_num_threads(1)
     held = Comparison.read(comparison)
-    row, seed = (settings.federation, settings.method), held.seeds[0]
-    wanted = cases.read(held, settings.federation)["sample"]
+    row, seed = (inputs.settings.federation, inputs.settings.method), held.seeds[0]
+    wanted = cases.read(held, inputs.settings.federation)["sample"]
     rate = read_json(Path(held.places.selected(*row)))["rate"]
     try:
-        job = Job.of(settings, method, pack, backbone, device, resident=False)
-        test = open_test(pack)
+        job = Job.of(inputs, device, resident=False)
+        test = open_test(inputs.pack)
         state = Path(held.places.run(*row, rate, seed, "state.safetensors"))
         found = list(every_client(job, test, [state], shown=set(wanted)))
     except Exception as error:
-        raise JobError(fault.report(error, method)) from error
+        raise JobError(fault.report(error, inputs.method)) from error
     order = np.concatenate([tested.rows.index for tested in found])
     with atomic(output) as temporary, temporary.open("wb") as stream:
         np.savez_compressed(

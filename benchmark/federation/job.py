@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import mean
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
 import torch
@@ -33,6 +33,7 @@ from benchmark.federation.rows import Rows
 from benchmark.federation.store import Store
 from benchmark.federation.training import History, Record, Training
 from benchmark.files import atomic, read_json, write_json
+from benchmark.job import as_json
 from benchmark.models import network
 from benchmark.sources import engine as engine_code
 from benchmark.sources import fingerprint
@@ -48,6 +49,33 @@ _CPU_BUDGET = 1 << 30
 """Bytes that the lanes trained together may hold on a CPU, where several jobs share the memory."""
 _GPU_SHARE = 0.6
 """Share of a GPU's free memory that they may hold there."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a row is computed from: the options that all jobs of a row share.
+
+    Attributes:
+        settings: What decides the result, a TrainingJob.
+        method: The method's Python file.
+        pack: The folder of the federation's packed images.
+        backbone: The folder of the pretrained weights.
+    """
+
+    settings: Annotated[TrainingJob, as_json(TrainingJob)]
+    method: Path
+    pack: Path
+    backbone: Path
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """What the pack says of itself."""
+        return dict(read_json(self.pack / "manifest.json"))
+
+    @property
+    def weights(self) -> str:
+        """The hash of the pretrained weights."""
+        return str(read_json(self.backbone / "backbone.json")["sha256"])
 
 
 @dataclass(frozen=True)
@@ -84,18 +112,16 @@ class Job:
     validation: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
     @classmethod
-    def of(
-        cls, settings: TrainingJob, method: Path, pack: Path, weights: Path, device: str, *, resident: bool = True
-    ) -> "Job":
+    def of(cls, inputs: Inputs, device: str, *, resident: bool = True) -> "Job":
         """Load everything onto the device.
 
         Images stay on the disk where they are not `resident`: for a job that looks at a few alone. A ValueError says
         what method file, settings or data cannot be used, or do not fit together.
         """
-        device, manifest = device_of(device), read_json(pack / "manifest.json")
-        model = model_of(settings, method, manifest, weights, device)
+        device, settings = device_of(device), inputs.settings
+        model = model_of(inputs, device)
         _check_passes(model)
-        clients, validation = _clients(settings, pack, torch.device(device), resident)
+        clients, validation = _clients(settings, inputs.pack, torch.device(device), resident)
         channels = clients[0].training.images.channels
         if channels not in (1, model.network.channels):  # Grey is read in every channel.
             raise ValueError(
@@ -112,12 +138,13 @@ class Job:
             rounds=settings.rounds,
             dropout=settings.lora.dropout > 0,
         )
+        packed = inputs.manifest["hashes"]
         hashes = {
-            "images": manifest["hashes"]["train.npy"],
-            "targets": manifest["hashes"]["train.targets.npy"],
-            "table": manifest["hashes"]["train.parquet"],
-            "backbone": read_json(weights / "backbone.json")["sha256"],
-            "method": fingerprint([method]),
+            "images": packed["train.npy"],
+            "targets": packed["train.targets.npy"],
+            "table": packed["train.parquet"],
+            "backbone": inputs.weights,
+            "method": fingerprint([inputs.method]),
             "engine": engine_code(settings.network, model.task.name),
         }
         return cls(settings, engine, hashes, validation)
@@ -242,28 +269,17 @@ class Job:
         }
 
 
-def model_of(
-    settings: TrainingJob, method: Path, manifest: Mapping[str, Any], weights: Path, device: torch.device | str
-) -> Model:
-    """The model of a job, on a device: network, task and method.
-
-    Args:
-        settings: What decides the result.
-        method: The method's file.
-        manifest: What a pack of the federation's images says of itself.
-        weights: The folder of the pretrained weights.
-        device: Where it computes.
-
-    Returns:
-        The model.
+def model_of(inputs: Inputs, device: torch.device | str) -> Model:
+    """A row's model, on a device: network, task and method.
 
     Raises:
         ValueError: Method file, settings or weights cannot be used, or do not fit together.
     """
+    settings, manifest = inputs.settings, inputs.manifest
     learned = task.of(manifest, settings.task)
-    loaded = methods.load(method, settings.method_settings)
+    loaded = methods.load(inputs.method, settings.method_settings)
     setup = network.Setup(
-        weights=weights / "model.safetensors",
+        weights=inputs.backbone / "model.safetensors",
         name=settings.backbone,
         arguments=settings.arguments,
         task=learned,

@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import torch
+from tyro.conf import OmitArgPrefixes
 
-from benchmark.config import RunningSettings, TrainingJob
+from benchmark.config import RunningSettings
 from benchmark.federation import fault
 from benchmark.federation.client import Lane
-from benchmark.federation.job import Job
+from benchmark.federation.job import Inputs, Job
 from benchmark.federation.progress import Progress
 from benchmark.federation.recorded import CudaGraphs, Recorder
 from benchmark.federation.shard import FOLDER, LANES, share, told
@@ -32,10 +33,7 @@ from benchmark.job import JobError, as_json, run
 
 
 def train(
-    settings: Annotated[TrainingJob, as_json(TrainingJob)],
-    method: Path,
-    pack: Path,
-    backbone: Path,
+    inputs: OmitArgPrefixes[Inputs],
     store: Path,
     output: Path,
     running: Annotated[RunningSettings, as_json(RunningSettings)] = RunningSettings(),  # noqa: B008
@@ -45,10 +43,7 @@ def train(
     """Train one method on one federation, with every rate and seed.
 
     Args:
-        settings: What decides the result.
-        method: The method's Python file.
-        pack: The folder of the packed dataset.
-        backbone: The folder of the pretrained weights.
+        inputs: What the row is computed from.
         store: The folder of finished lanes and checkpoints.
         output: The folder of the runs.
         running: How the job runs, which decides no result.
@@ -56,6 +51,7 @@ def train(
         common: Whether to write the model that all clients made too, for hospitals outside the federation.
     """
     torch.set_num_threads(1)
+    settings = inputs.settings
     lanes: Sequence[Lane] = [Lane(rate, seed) for seed in settings.seeds for rate in settings.rates]
     name = f"{settings.federation} {settings.method}"
     if shard:
@@ -64,7 +60,7 @@ def train(
     try:
         with progress.running():
             sweep(output)
-            job = _told_how(Job.of(settings, method, pack, backbone, running.device), running)
+            job = _told_how(Job.of(inputs, running.device), running)
             limit = None if running.lanes == "auto" else int(running.lanes)
             said, elsewhere = dict[str, dict[str, Any]](), told(output)
             with replaced(output, "lr=*/seed=*") as new:
@@ -82,7 +78,7 @@ def train(
             else:
                 shutil.rmtree(output / FOLDER, ignore_errors=True)
     except Exception as error:
-        reason = fault.report(error, method)
+        reason = fault.report(error, inputs.method)
         with suppress(OSError):
             progress.failed(reason.splitlines()[-1])
         raise JobError(reason) from error

@@ -30,7 +30,7 @@ from benchmark.config import TrainingJob, read  # noqa: E402
 from benchmark.data.augmentation import to_float  # noqa: E402
 from benchmark.federation.client import ClientData, Lane  # noqa: E402
 from benchmark.federation.engine import Engine, State  # noqa: E402
-from benchmark.federation.job import Job  # noqa: E402
+from benchmark.federation.job import Inputs, Job  # noqa: E402
 from benchmark.federation.model import Images  # noqa: E402
 from benchmark.leaf import pairs  # noqa: E402
 from benchmark.methods import method_file  # noqa: E402
@@ -120,7 +120,7 @@ def _engine(plan: Plan, federation: str, method: str, settings: Mapping[str, Any
     job = json.loads(plan.training(federation, method)) | {"method_settings": settings}
     pack, backbone = ROOT / "results/packs" / plan.pack(federation), ROOT / plan.backbone
     path = ROOT / method_file(method)
-    return Job.of(TrainingJob.model_validate_json(json.dumps(job)), path, pack, backbone, "cpu").engine
+    return Job.of(Inputs(TrainingJob.model_validate_json(json.dumps(job)), path, pack, backbone), "cpu").engine
 
 
 def _pack(plan: Plan, values: Mapping[str, Any], cores: int) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from benchmark.federation.client import Lane
-from benchmark.federation.job import Job
+from benchmark.federation.job import Inputs, Job
 from benchmark.methods import method_file
 from benchmark.sources import ROOT
 from benchmarks.user import Learner, Site
@@ -27,7 +27,8 @@ def losses(workload: Workload, method: str) -> tuple[torch.Tensor, torch.Tensor]
     """Every client's validation loss after a round, by the engine and by the user's loop."""
     workload, rate = replace(workload, method=method), workload.rates[0]
     root = Path(workload.folder)
-    engine = Job.of(workload.job(), ROOT / method_file(method), root / "pack", root / "backbone", "cpu").engine
+    inputs = Inputs(workload.job(), ROOT / method_file(method), root / "pack", root / "backbone")
+    engine = Job.of(inputs, "cpu").engine
     state, _ = engine.round(engine.start([Lane(rate, 0)]), [Lane(rate, 0)])
     ours = torch.cat([own["loss"] for own in engine.validate(state)])
     learner, sites = Learner(workload, 0, "cpu"), [Site(workload, own.name, 0, 0) for own in engine.clients]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -12,16 +12,17 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from benchmark.config import AugmentationSettings, TrainingJob
+from benchmark.config import AugmentationSettings, ServingJob, TrainingJob
 from benchmark.counted import ABOUT
 from benchmark.data.augmentation import to_float
 from benchmark.data.dataset import DataError
 from benchmark.data.neighbours import neighbours
 from benchmark.data.packed import open_test
+from benchmark.evaluation.serving import Outside
 from benchmark.evaluation.testing import every_client
 from benchmark.federation.client import ClientData, Lane, Samples
 from benchmark.federation.engine import Engine
-from benchmark.federation.job import Job, in_context
+from benchmark.federation.job import Inputs, Job, in_context
 from benchmark.federation.rows import Rows
 from benchmark.files import sha256, write_json
 from benchmark.methods import method_file
@@ -172,7 +173,7 @@ def job(folder: Path, values: Mapping[str, Any] = VALUES, drop: Sequence[str] = 
     save_file(dict(body.state_dict()), weights / "model.safetensors")
     write_json(weights / "backbone.json", {"sha256": sha256(weights / "model.safetensors")})
     settings = TrainingJob.model_validate_json(plan.training("toy_volumes", "fedavg_ft"))
-    return Job.of(settings, ROOT / method_file("fedavg_ft"), pack, weights, "cpu")
+    return Job.of(Inputs(settings, ROOT / method_file("fedavg_ft"), pack, weights), "cpu")
 
 
 def test_a_job_trains_validates_and_tests_in_context(tmp_path: Path) -> None:
@@ -204,13 +205,32 @@ def test_a_job_trains_validates_and_tests_in_context(tmp_path: Path) -> None:
         assert len(one.shown[0]) == chosen.sum()
 
 
+@pytest.mark.parametrize("adapting", ["transductive", "split"])
+def test_a_hospital_outside_is_read_in_context(tmp_path: Path, adapting: Literal["transductive", "split"]) -> None:
+    """Its slices see their neighbours, also where it adapts to both splits' images at once."""
+    made = job(tmp_path)
+    serving = ServingJob(client="north", adapting=adapting, adaptations={}, code="")
+    there = Outside(made.settings, serving, made.engine.model, made.engine.device, tmp_path / "pack", tmp_path, "")
+    images, table = slices("north", SIDE)
+    beside = neighbours(table, [-1, 0, 1, 0, -2])
+    written = np.concatenate([images.numpy()[beside[:, place]] for place in range(5)], -1)
+    splits = 2 if adapting == "transductive" else 1
+    for pictures in (there.adapted_to, there.tested):
+        np.testing.assert_array_equal(pictures.images[:].numpy(), np.concatenate([written] * splits))
+        assert list(pictures.table["case"]) == list(table["case"]) * splits
+        assert pictures.cases is not None
+        assert torch.equal(
+            pictures.cases[pictures.images.own], torch.from_numpy(pd.factorize(pictures.table["case"])[0])
+        )
+
+
 def test_what_no_context_can_be_had_of_is_refused_in_a_line(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="the index has no `position`"):
         job(tmp_path / "a", drop=["position"])
     other = {**VALUES, "federations": {"toy_volumes": {"image_size": SIDE}}}
     settings = job(tmp_path / "b", other).settings.model_copy(update={"context": (0, 1, 2)})
-    files = ROOT / method_file("fedavg_ft"), tmp_path / "b/pack", tmp_path / "b/weights", "cpu"
+    files = ROOT / method_file("fedavg_ft"), tmp_path / "b/pack", tmp_path / "b/weights"
     with pytest.raises(ValueError, match="toy_volumes: images have 3 channels, but the network unet reads 5; change"):
-        Job.of(settings, *files)
+        Job.of(Inputs(settings, *files), "cpu")
     with pytest.raises(ValueError, match="a channel from each grey slice, but images have 3 channels"):
         in_context(torch.zeros(2, 4, 4, 3, dtype=torch.uint8), pd.DataFrame(), [0])
