@@ -66,7 +66,7 @@ rule all:
 
 
 include: "workflow/rules/data.smk"  # download, pack, backbone
-include: "workflow/rules/rows.smk"  # train, select, evaluate, overlap; or baseline in place of them
+include: "workflow/rules/rows.smk"  # train, select, evaluate; or baseline in place of them
 
 
 if plan.outside:

@@ -14,7 +14,7 @@ from benchmark.archive import read
 from benchmark.baselines.match import about, found, other
 from benchmark.comparison import Places
 from benchmark.config import RunningSettings
-from benchmark.evaluation import evaluate, overlap, select
+from benchmark.evaluation import evaluate, select
 from benchmark.federation.job import Inputs
 from benchmark.federation.train import train
 from benchmark.files import atomic
@@ -53,10 +53,10 @@ def take(
     runs, selected = Path(places.runs(*row)), Path(places.selected(*row))
     gathered = Path(places.gathered(*row, "json")), Path(places.gathered(*row, "parquet"))
     train(inputs, store, runs, running)
-    select.main(runs, selected, gathered, settings.rates, settings.seeds, last_rounds)
+    overlaps = Path(places.overlap(*row))
+    select.main(runs, selected, gathered, overlaps, settings.rates, settings.seeds, last_rounds)
     tests = Path(places.tests(*row))
     evaluate.main(runs, inputs, selected, tests, store / "tested", device=running.device)
-    overlap.main(runs, selected, Path(places.overlap(*row)), settings.seeds)
 
 
 if __name__ == "__main__":

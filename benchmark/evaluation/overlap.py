@@ -1,8 +1,8 @@
 """How much a client's global and personal adapters do the same: the overlap of their weights, layer by layer.
 
-The output (CSV), from the leaves of the selected rate, has the columns seed, client, layer, measure, value, random.
-`random` is what the measure would be for weights of the same sizes in random directions. A method that has not both a
-`global` and a `personal` adapter has no rows.
+A table of it, from the leaves of the selected rate, has the columns `COLUMNS`: `random` is what the measure would be
+for weights of the same sizes in random directions. A method that has not both a `global` and a `personal` adapter has
+no rows.
 
 With A (rank, in) and B (out, rank), an adapter adds B A to a layer's weights. The measures:
 
@@ -18,16 +18,13 @@ All but `penalty` lie between 0 (orthogonal) and 1 (the same), and are NaN where
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from safetensors import safe_open
-
-from benchmark.files import read_json, write_text
-from benchmark.job import GivenPath, run
 
 COLUMNS = ["seed", "client", "layer", "measure", "value", "random"]
 MEASURES = ("cosine", "penalty", "product", "subspace")
@@ -106,24 +103,11 @@ def overlap(state: Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS[1:])
 
 
-def main(runs: GivenPath, selected: Path, output: Path, seeds: tuple[int, ...] = ()) -> None:
-    """Measure how much global and personal adapters of a row overlap, at the selected rate.
-
-    Args:
-        runs: The folder of the row's runs, `results/NAME/runs/FEDERATION/METHOD`.
-        selected: The row's selection, JSON.
-        output: The table, CSV.
-        seeds: The seeds that count; all that the folder holds where none is named.
-    """
-    rate = read_json(selected)["rate"]
-    states = {int(path.parent.name.removeprefix("seed=")): path for path in runs.glob(f"lr={rate}/seed=*/{_STATE}")}
-    chosen = sorted(seeds or states)
-    if absent := [seed for seed in chosen if seed not in states]:
-        raise ValueError(f"{runs}: no lr={rate}/seed={absent[0]}/{_STATE}; train the selected rate again")
-    if not chosen:
-        raise ValueError(f"{runs}: no {_STATE} of the selected rate {rate}; train it again")
-    tables = [overlap(states[seed]).assign(seed=seed) for seed in chosen]
-    write_text(output, pd.concat(tables)[COLUMNS].to_csv(index=False))
+def of_runs(runs: Mapping[int, Path]) -> pd.DataFrame:
+    """The table of a row, from its runs' folders at one rate, by seed; a ValueError says which of them lacks leaves."""
+    if absent := next((folder for folder in runs.values() if not (folder / _STATE).exists()), None):
+        raise ValueError(f"{absent}: no {_STATE}; train the row again")
+    return pd.concat(overlap(folder / _STATE).assign(seed=seed) for seed, folder in runs.items())[COLUMNS]
 
 
 def natural(name: str) -> list[tuple[str, int]]:
@@ -161,7 +145,3 @@ def _inner(one: Factors, other: Factors) -> float:
 
 def _ratio(products: Array, norms: Array) -> Array:
     return np.divide(products, norms, out=np.full_like(products, np.nan), where=norms > 0)
-
-
-if __name__ == "__main__":
-    raise SystemExit(run(main))

@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from benchmark.evaluation import choice
+from benchmark.evaluation import choice, overlap
 from benchmark.evaluation.gathered import write
 from benchmark.evaluation.merit import DIGITS, merit
-from benchmark.files import read_json, write_json
+from benchmark.files import read_json, write_json, write_text
 from benchmark.job import GivenPath, run
 
 RULE = (
@@ -172,16 +172,18 @@ def main(
     runs: GivenPath,
     output: Path,
     gathered: tuple[Path, Path],
+    overlaps: Path,
     rates: tuple[str, ...] = (),
     seeds: tuple[int, ...] = (),
     last_rounds: int = 1,
 ) -> None:
-    """Choose a row's learning rate by its validation scores.
+    """Choose a row's learning rate by its validation scores, and read of its runs what the comparison needs.
 
     Args:
         runs: The folder of the row's runs, `results/NAME/runs/FEDERATION/METHOD`.
         output: The selection, JSON.
         gathered: What else the comparison reads of the runs, see `benchmark.evaluation.gathered`: JSON and Parquet.
+        overlaps: How much global and personal adapters overlap at that rate, see `benchmark.evaluation.overlap`: CSV.
         rates: The rates to choose among; all that the folder holds where none is named.
         seeds: The seeds that count; all that the folder holds where none is named.
         last_rounds: How many of the last evaluated rounds are averaged.
@@ -189,8 +191,12 @@ def main(
     found = of_folder(runs, rates, seeds)
     validation = [read_validation(run) for run in found]
     chosen = select(found, validation, last_rounds)
+    rate = chosen["rate"]
+    table = overlap.of_runs({run["seed"]: run["folder"] for run in found if run["rate"] == rate})
+    sure = choice.sureness(choice.read(found), rate)
     write([{name: run[name] for name in run if name != "folder"} for run in found], validation, *gathered)
-    write_json(output, {**chosen, "sure": choice.sureness(choice.read(found), chosen["rate"])})
+    write_text(overlaps, table.to_csv(index=False))
+    write_json(output, {**chosen, "sure": sure})
 
 
 def _details(scores: pd.DataFrame) -> dict[str, Any]:

@@ -5,13 +5,10 @@ import math
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from safetensors.numpy import save_file
 
-from benchmark import job
 from benchmark.evaluation import overlap
-from benchmark.files import write_json
 
 RANK, INTO, OUT = 3, 16, 10
 BOUNDED = ("cosine", "product", "subspace")
@@ -102,10 +99,9 @@ def test_the_expected_cosine_in_a_plane_and_in_many_dimensions() -> None:
     assert overlap.random_cosine(768) == pytest.approx(math.sqrt(2 / (math.pi * 768)), rel=1e-3)
 
 
-def state(folder: Path, rate: str, seed: int, adapters: tuple[str, ...]) -> Path:
-    """Two clients, two layers; the personal adapter of client `b` equals the global one."""
-    path = folder / f"lr={rate}" / f"seed={seed}" / "state.safetensors"
-    path.parent.mkdir(parents=True)
+def state(folder: Path, *adapters: str) -> Path:
+    """A run of two clients, two layers; the personal adapter of client `b` equals the global one."""
+    folder.mkdir()
     leaves = {"head/weight": np.zeros((2, 4), "f4")}
     for adapter in adapters:
         for place, site in enumerate(["blocks.10.attn.q", "blocks.2.attn.q"]):
@@ -113,22 +109,12 @@ def state(folder: Path, rate: str, seed: int, adapters: tuple[str, ...]) -> Path
             pairs = pairs if adapter == "global" else pairs[::-1]
             for factor, tensors in zip("AB", zip(*pairs, strict=True), strict=True):
                 leaves[f"{adapter}/{site}.{factor}"] = np.stack(tensors).astype("f4")
-    save_file(leaves, path, {"clients": json.dumps(["a", "b"])})
-    return path
+    save_file(leaves, folder / "state.safetensors", {"clients": json.dumps(["a", "b"])})
+    return folder
 
 
-def run(folder: Path, *adapters: str) -> pd.DataFrame:
-    for rate in ("1e-3", "1e-2"):
-        for seed in (0, 1):
-            state(folder, rate, seed, adapters)
-    write_json(folder / "selected.json", {"rate": "1e-2"})
-    options = ["--selected", str(folder / "selected.json"), "--output", str(folder / "x.csv")]
-    assert job.run(overlap.main, [str(folder), *options]) == 0
-    return pd.read_csv(folder / "x.csv")
-
-
-def test_the_job_measures_every_client_and_layer_at_the_selected_rate(tmp_path: Path) -> None:
-    table = run(tmp_path, "global", "personal")
+def test_every_seed_client_and_layer_is_measured(tmp_path: Path) -> None:
+    table = overlap.of_runs({seed: state(tmp_path / str(seed), "global", "personal") for seed in (0, 1)})
     assert list(table.columns) == overlap.COLUMNS
     assert len(table) == 2 * 2 * 2 * len(overlap.MEASURES)
     assert list(table["layer"].unique()) == ["blocks.2.attn.q", "blocks.10.attn.q"]
@@ -138,19 +124,6 @@ def test_the_job_measures_every_client_and_layer_at_the_selected_rate(tmp_path: 
 
 
 def test_a_method_with_one_adapter_has_no_rows(tmp_path: Path) -> None:
-    table = run(tmp_path, "global")
+    table = overlap.of_runs({0: state(tmp_path / "0", "global")})
     assert list(table.columns) == overlap.COLUMNS
     assert table.empty
-
-
-@pytest.mark.parametrize(("seeds", "said"), [([], "no state.safetensors of the selected rate"), (["0", "7"], "seed=7")])
-def test_states_that_are_not_there_are_an_error_of_one_line(
-    seeds: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    write_json(tmp_path / "selected.json", {"rate": "1e-1"})
-    state(tmp_path, "1e-1" if seeds else "1e-3", 0, ("global",))
-    options = ["--selected", str(tmp_path / "selected.json"), "--output", str(tmp_path / "x.csv")]
-    assert job.run(overlap.main, [str(tmp_path), *options, *(["--seeds", *seeds] if seeds else [])]) == 1
-    error = capsys.readouterr().err
-    assert said in error
-    assert error.count("\n") == 1

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from benchmark import job
-from benchmark.evaluation import select
+from benchmark.evaluation import overlap, select
 from tests.reporting import synthetic
 
 CLIENTS = ["a", "b"]
@@ -120,7 +120,7 @@ def test_the_job_takes_the_rows_folder_and_the_rates_that_count(tmp_path: Path) 
     root = synthetic.write(tmp_path / "results").root
     folder, output = root / "runs/toy_slides/fedpal", tmp_path / "selection.json"
     gathered = [tmp_path / "gathered.json", tmp_path / "gathered.parquet"]
-    written = ["--output", str(output), "--gathered", *map(str, gathered)]
+    written = ["--output", str(output), "--gathered", *map(str, gathered), "--overlaps", str(tmp_path / "overlaps.csv")]
     assert run([str(folder), *written]) == 0
     found = json.loads(output.read_text())
     assert (found["federation"], found["method"], found["score"]) == ("toy_slides", "fedpal", "balanced_accuracy")
@@ -135,6 +135,10 @@ def test_the_job_takes_the_rows_folder_and_the_rates_that_count(tmp_path: Path) 
     assert list(scores) == ["rate", "seed", "round", "client", "value"]
     assert set(zip(scores["rate"], scores["seed"], strict=True)) == {("1e-2", 1)}
     assert len(scores) == synthetic.ROUNDS * len(about["clients"]), "scores alone, and no loss"
+    overlaps = pd.read_csv(tmp_path / "overlaps.csv", dtype={"client": str})
+    expected = overlap.of_runs({1: folder / "lr=1e-2/seed=1"}).reset_index(drop=True)
+    pd.testing.assert_frame_equal(overlaps, expected)
+    assert len(overlaps) > 0
 
 
 @pytest.mark.parametrize(("place", "said"), [("runs", "holds no run"), ("", "select: runs of")])
@@ -146,11 +150,26 @@ def test_a_folder_that_is_not_one_rows_is_an_error_of_one_line(
     shutil.copytree(root / "runs/toy_slides/fedit/lr=1e-3", mixed / "lr=1e-3")
     shutil.copytree(root / "runs/toy_slides/local/lr=1e-2", mixed / "lr=1e-2")
     written = ["--output", str(output), "--gathered", str(tmp_path / "x"), str(tmp_path / "y")]
+    written += ["--overlaps", str(tmp_path / "z")]
     assert run([str(root / place if place else mixed), *written]) == 1
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") == 1
     assert not output.exists()
+
+
+def test_without_the_leaves_of_the_chosen_rate_nothing_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = synthetic.write(tmp_path / "results").root
+    folder, output = root / "runs/toy_slides/fedpal", tmp_path / "selection.json"
+    (folder / "lr=1e-3/seed=1/state.safetensors").unlink()  # 1e-2 diverged.
+    written = ["--output", str(output), "--gathered", str(tmp_path / "x"), str(tmp_path / "y")]
+    assert run([str(folder), *written, "--overlaps", str(tmp_path / "z")]) == 1
+    error = capsys.readouterr().err
+    assert "lr=1e-3/seed=1: no state.safetensors; train the row again" in error
+    assert error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == [root]
 
 
 def test_the_best_of_several_rates() -> None:

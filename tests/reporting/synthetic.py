@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 
 from benchmark.comparison import Places
 from benchmark.counted import ABOUT, frame
-from benchmark.evaluation import overlap, select
+from benchmark.evaluation import select
 from benchmark.files import read_json, write_json
 from benchmark.job import run as run_job
 
@@ -58,6 +58,13 @@ class Tree:
         """Write other values into the comparison's file."""
         write_json(self.comparison, {**read_json(self.comparison), **values})
 
+    def select(self, federation: str, method: str) -> None:
+        """Select a row's rate, as its rule does."""
+        places, row = Places(str(self.root)), (federation, method)
+        gathered = [places.gathered(*row, kind) for kind in ("json", "parquet")]
+        options = ["--output", places.selected(*row), "--gathered", *gathered, "--overlaps", places.overlap(*row)]
+        assert run_job(select.main, [places.runs(*row), *options]) == 0
+
     def job(self, module: str, *options: object) -> int:
         """Run a job on the comparison; its exit status."""
         work = import_module(f"benchmark.{module}").main
@@ -84,7 +91,7 @@ def write(
         diverged: What diverged: federation, method and rate.
 
     Returns:
-        Where everything stands. Selections, overlaps and the table of metrics come from the jobs themselves.
+        Where everything stands. Selections, with overlaps, and the table of metrics come from the jobs themselves.
     """
     tree, places = Tree(root), Places(str(root))
     for federation, (classes, clients) in federations.items():
@@ -95,11 +102,7 @@ def write(
                     lost = (federation, method, rate) in diverged
                     write_run(folder, run(federation, method, rate, seed, clients, lost), lost)
                     tree.runs.append(folder)
-            runs, selected = places.runs(federation, method), places.selected(federation, method)
-            gathered = [places.gathered(federation, method, kind) for kind in ("json", "parquet")]
-            assert not run_job(select.main, [runs, "--output", selected, "--gathered", *gathered])
-            options = ["--selected", selected, "--output", places.overlap(federation, method)]
-            assert not run_job(overlap.main, [runs, *options])
+            tree.select(federation, method)
             for seed in seeds:
                 folder = Path(places.test(federation, method, seed, ""))
                 folder.mkdir(parents=True)

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 JOBS = [
-    *(f"benchmark.evaluation.{name}" for name in ("select", "overlap", "collect", "stability", "checks")),
+    *(f"benchmark.evaluation.{name}" for name in ("select", "collect", "stability", "checks")),
     *(f"benchmark.reporting.{name}" for name in ("tables", "leaderboard", "figures", "examples", "overlays")),
     *(f"benchmark.reporting.{name}" for name in ("report", "readme", "outside", "overlays_outside")),
 ]

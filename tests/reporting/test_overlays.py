@@ -8,7 +8,7 @@ import pytest
 
 from benchmark.comparison import Comparison
 from benchmark.counted import frame
-from benchmark.evaluation import cases, counts, select
+from benchmark.evaluation import cases, counts
 from benchmark.files import read_json, write_json
 from benchmark.job import run
 from benchmark.reporting import figures, overlays, overlays_outside, page, verdict
@@ -47,9 +47,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> synthetic.Tree:
         metrics["metric"] = metrics["metric"].replace("balanced_accuracy", "dice")
         metrics.to_parquet(folder / "metrics.parquet")
     for row in (tree.root / "runs/toy_volumes").iterdir():
-        written = [f"{tree.root}/gathered/toy_volumes/{row.name}.{kind}" for kind in ("json", "parquet")]
-        written = ["--output", f"{tree.root}/selected/toy_volumes/{row.name}.json", "--gathered", *written]
-        assert run(select.main, [str(row), *written]) == 0
+        tree.select("toy_volumes", row.name)
     for folder in tree.tests:
         method, seed = folder.parts[-2:]
         rows, values = [], []

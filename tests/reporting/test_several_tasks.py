@@ -11,9 +11,8 @@ import pytest
 
 import benchmark.tasks
 from benchmark.counted import ABOUT, frame
-from benchmark.evaluation import counts, select
+from benchmark.evaluation import counts
 from benchmark.files import read_json, write_json
-from benchmark.job import run
 from benchmark.reporting import gallery
 from benchmark.reporting.inputs import load
 from benchmark.tasks import task as tasks
@@ -48,9 +47,7 @@ def tree(known: None, tmp_path: Path) -> synthetic.Tree:
             metrics["metric"] = metrics["metric"].replace("balanced_accuracy", other.score_name)
             metrics.to_parquet(folder / "metrics.parquet")
     for row in (tree.root / "runs/toy_slides").iterdir():
-        written = [f"{tree.root}/gathered/toy_slides/{row.name}.{kind}" for kind in ("json", "parquet")]
-        written = ["--output", f"{tree.root}/selected/toy_slides/{row.name}.json", "--gathered", *written]
-        assert run(select.main, [str(row), *written]) == 0
+        tree.select("toy_slides", row.name)
     for folder in tree.tests:
         if "toy_slides" in folder.parts:
             about = pd.read_parquet(folder / counts.KEPT, columns=ABOUT)

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.workflow
 LEADERBOARD = "results/small/leaderboard.csv"
 """What tests make that are about training: figures and report take longer than all trainings."""
 REPORTING = {
-    *("evaluate", "select", "collect", "overlap", "uncertainty", "stability"),
+    *("evaluate", "select", "collect", "uncertainty", "stability"),
     *("table", "leaderboard", "selection", "checks", "figures", "report", "communication", "all"),
 }
 

@@ -75,10 +75,12 @@ rule train:
         " > {log} 2>&1"
 
 
+# And what else the comparison reads of the runs: how scores went, and how orthogonal adapters became at that rate.
 rule select:
     input:
         metrics=plan.of_runs("metrics.parquet"),
         counts=plan.of_runs("validation_counts.parquet"),
+        states=plan.of_runs("state.safetensors"),
         runs=plan.of_runs("run.json"),
         code=lambda wildcards: plan.sources(
             "benchmark.evaluation.select", tasks=[plan.task(wildcards.federation)]
@@ -86,6 +88,7 @@ rule select:
     output:
         selected=plan.selected,
         gathered=plan.gathered,
+        overlaps=plan.overlap,
     log:
         plan.log("select/{federation}/{method}"),
     wildcard_constraints:
@@ -101,7 +104,8 @@ rule select:
         "Select the rate of {wildcards.method} on {wildcards.federation}"
     shell:
         "python -m benchmark.evaluation.select {params.runs} --rates {params.rates} --seeds {params.seeds}"
-        " --last-rounds {params.last_rounds} --output {output.selected} --gathered {output.gathered} > {log} 2>&1"
+        " --last-rounds {params.last_rounds} --output {output.selected} --gathered {output.gathered}"
+        " --overlaps {output.overlaps} > {log} 2>&1"
 
 
 # Opens the test split, for the selected rate only. No rule but this one, `appendix_predictions` and `show` does; `outside`
@@ -191,31 +195,7 @@ rule show:
         " --backbone $(dirname {input.backbone}) --output {output} --device {resources.device} > {log} 2>&1"
 
 
-# How orthogonal global and personal adapters became, at the selected rate.
-rule overlap:
-    input:
-        states=plan.of_runs("state.safetensors"),
-        selected=plan.selected,
-        code=plan.sources("benchmark.evaluation.overlap"),
-    output:
-        plan.overlap,
-    log:
-        plan.log("overlap/{federation}/{method}"),
-    wildcard_constraints:
-        federation=plan.where_trained,
-    conda:
-        "../../environment.yml"
-    params:
-        runs=lambda wildcards: plan.runs.format(**wildcards),
-        seeds=plan.config.seeds,
-    message:
-        "Measure the overlap of adapters of {wildcards.method} on {wildcards.federation}"
-    shell:
-        "python -m benchmark.evaluation.overlap {params.runs} --selected {input.selected} --seeds {params.seeds}"
-        " --output {output} > {log} 2>&1"
-
-
-# In place of the last four for rows that may be taken from the reference. Where one was made from other images or
+# In place of training, selection and test for rows that may be taken from the reference. Where one was made from other images or
 # weights, which is known once both are here, this job trains it. The archive is no input: a rule makes it, from rows such
 # as this one.
 rule baseline:
