@@ -10,10 +10,12 @@ from benchmark import last_run
 from benchmark.config import ConfigError
 from benchmark.plan import Plan
 from benchmark.preserve import preserve
+from benchmark.scheduling import look_once
 from benchmark.stale import unlock
 
 min_version("9.0")
 preserve()  # A job that fails takes no result away.
+look_once()  # The scheduler leaves the cores to the jobs.
 try:
     plan = Plan.of(config)
 except ConfigError as error:

@@ -492,6 +492,11 @@ class Plan:
         )
 
     @property
+    def kept_figures(self) -> list[str]:
+        """The figures that are committed of this comparison."""
+        return [name for name in self.figure_names if name in gallery.KEPT]
+
+    @property
     def drawn_from_results(self) -> list[str]:
         """The figures that one job draws, from results alone."""
         return [name for name in self.figure_names if name not in gallery.FROM_IMAGES]

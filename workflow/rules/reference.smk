@@ -32,6 +32,7 @@ rule reference:
             kind=["csv", "md"],
         ),
         leaderboard=multiext(plan.places.of("leaderboard"), ".csv", ".md"),
+        figures=expand(f"{plan.figures}/{{figure}}.svg", figure=plan.kept_figures),
         kept=plan.every(plan.kept),
         code=plan.sources("benchmark.reporting.reference", tasks=plan.tasks),
     output:
@@ -39,6 +40,10 @@ rule reference:
         selected=f"results/reference/{plan.config.name}/selected.csv",
         runs=f"results/reference/{plan.config.name}/runs.csv",
         about=f"results/reference/{plan.config.name}/about.json",
+        figures=expand(
+            f"figures/reference/{plan.config.name}/{{figure}}.svg",
+            figure=plan.kept_figures,
+        ),
     log:
         plan.log("reference"),
     conda:
@@ -46,30 +51,29 @@ rule reference:
     params:
         command=f"snakemake --cores 8 all --configfile config/{plan.config.name}.yaml",
     message:
-        "Write the reference's numbers"
+        "Write the reference's numbers and figures"
     shell:
         "python -m benchmark.reporting.reference {input.comparison} --command {params.command:q}"
         " --output $(dirname {output.about}) > {log} 2>&1"
+        " && cp {input.figures} $(dirname {output.figures[0]})"
 
 
-# The README's table and figures, from the quickstart's.
+# The README's table and examples of images, from the quickstart's.
 rule readme:
     input:
         comparison=plan.places.of("comparison.json"),
         rows=plan.places.of("rows.json"),
         leaderboard=plan.places.of("leaderboard.md"),
-        clients=f"{plan.figures}/clients.svg",
         examples=f"{plan.figures}/examples.png",
         code=plan.sources("benchmark.reporting.readme"),
     output:
-        clients=f"figures/reference/{plan.config.name}/clients.svg",
         examples=f"figures/reference/{plan.config.name}/examples.png",
     log:
         plan.log("readme"),
     conda:
         "../../environment.yml"
     message:
-        "Write the README's table and figures"
+        "Write the README's table and examples"
     shell:
         "python -m benchmark.reporting.readme {input.comparison} --readme README.md > {log} 2>&1"
-        " && cp {input.clients} {output.clients} && cp {input.examples} {output.examples}"
+        " && cp {input.examples} {output.examples}"
