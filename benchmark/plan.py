@@ -493,8 +493,8 @@ class Plan:
 
     @property
     def kept_figures(self) -> list[str]:
-        """The figures that are committed of this comparison."""
-        return [name for name in self.figure_names if name in gallery.KEPT]
+        """The files of the figures that are committed of this comparison."""
+        return [f"{name}.{kind}" for name, kind in gallery.KEPT.items() if name in self.figure_names]
 
     @property
     def drawn_from_results(self) -> list[str]:

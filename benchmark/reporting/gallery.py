@@ -20,8 +20,14 @@ OF_TASKS = "Tasks"
 FROM_IMAGES = ("examples", "overlays", "overlays_outside")
 """The figures that show images, and are no drawing of results alone: each has a job of its own."""
 
-KEPT = ("clients", "bytes", "overlays", *OF_OUTSIDE)
-"""The figures that are committed with a comparison's numbers, where it has them."""
+KEPT = {
+    "clients": "svg",
+    "bytes": "svg",
+    "overlays": "jpg",
+    "transfer": "svg",
+    "overlays_outside": "jpg",
+}
+"""The figures that are committed with a comparison's numbers, where it has them, and as which kind of file."""
 
 
 def names(of_tasks: Iterable[Sequence[str]], *, experts: bool = False, pictured: bool = False) -> list[str]:

@@ -109,7 +109,7 @@ def drawn(results: Results, sheets: Mapping[str, Sheet]) -> tuple[Figure, pd.Dat
     return figure, pd.concat([sheet.table for sheet in sheets.values()], ignore_index=True)
 
 
-def main(comparison: GivenPath, pdf: Path, svg: Path, csv: Path, shown: tuple[Path, ...] = ()) -> None:
+def main(comparison: GivenPath, pdf: Path, svg: Path, csv: Path, jpg: Path, shown: tuple[Path, ...] = ()) -> None:
     """Draw the overlays.
 
     Args:
@@ -117,6 +117,7 @@ def main(comparison: GivenPath, pdf: Path, svg: Path, csv: Path, shown: tuple[Pa
         pdf: Where the figure goes as PDF.
         svg: Where it goes as SVG.
         csv: Where its numbers go.
+        jpg: Where it goes as JPEG.
         shown: What every row's model makes of the cases, as `benchmark.evaluation.show` writes it.
     """
     results = load(comparison)
@@ -131,7 +132,7 @@ def main(comparison: GivenPath, pdf: Path, svg: Path, csv: Path, shown: tuple[Pa
     }
     with rc_context(style.RC):
         figure, numbers = draw(results, held)
-        style.save(figure, numbers, pdf=pdf, svg=svg, csv=csv)
+        style.save(figure, numbers, pdf=pdf, svg=svg, csv=csv, jpg=jpg)
 
 
 def _scored(results: Results, federation: str, held: Sequence[Shown]) -> pd.DataFrame:
@@ -183,7 +184,8 @@ def _outline(axes: Axes, labels: npt.NDArray[Any]) -> None:
         mask = np.kron(labels == label, np.ones((4, 4)))
         places = (np.arange(len(mask)) + 0.5) / 4 - 0.5
         if mask.any() and not mask.all():
-            axes.contour(places, places, mask, levels=[0.5], colors=[_colour(label)], linewidths=0.9)
+            drawn = axes.contour(places, places, mask, levels=[0.5], colors=[_colour(label)], linewidths=0.7)
+            drawn.set_rasterized(True)  # Of vessels, outlines as paths take a hundred times as much.
 
 
 def _colour(label: int) -> str:

@@ -53,7 +53,7 @@ def sheet(results: Results, federation: str) -> Sheet:
     return Sheet(held, titles, sites, table, "adaptation", note)
 
 
-def main(comparison: GivenPath, pdf: Path, svg: Path, csv: Path) -> None:
+def main(comparison: GivenPath, pdf: Path, svg: Path, csv: Path, jpg: Path) -> None:
     """Draw the overlays of hospitals outside.
 
     Args:
@@ -61,11 +61,12 @@ def main(comparison: GivenPath, pdf: Path, svg: Path, csv: Path) -> None:
         pdf: Where the figure goes as PDF.
         svg: Where it goes as SVG.
         csv: Where its numbers go.
+        jpg: Where it goes as JPEG.
     """
     results = load(comparison)
     with rc_context(style.RC):
         figure, numbers = drawn(results, {name: sheet(results, name) for name in results.pictured})
-        style.save(figure, numbers, pdf=pdf, svg=svg, csv=csv)
+        style.save(figure, numbers, pdf=pdf, svg=svg, csv=csv, jpg=jpg)
 
 
 def _read(path: str) -> dict[str, npt.NDArray[Any]]:

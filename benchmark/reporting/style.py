@@ -143,10 +143,16 @@ def legend(figure: Figure, looks: Sequence[tuple[str, Look]]) -> None:
     figure.legend(handles=handles(looks), loc="outside lower center", ncols=columns)
 
 
-def save(figure: Figure, numbers: pd.DataFrame, *, pdf: Path, svg: Path, csv: Path) -> None:
-    """Save a figure and the numbers that it shows. Equal figures give equal files: no dates are written."""
+def save(figure: Figure, numbers: pd.DataFrame, *, pdf: Path, svg: Path, csv: Path, jpg: Path | None = None) -> None:
+    """Save a figure and the numbers that it shows. Equal figures give equal files: no dates are written.
+
+    `jpg` is for figures of many images, a tenth of the SVG file's size.
+    """
     with atomic(pdf) as temporary:
         figure.savefig(temporary, format="pdf", metadata={"CreationDate": None})
     with atomic(svg) as temporary:
         figure.savefig(temporary, format="svg", metadata={"Date": None})
+    if jpg is not None:
+        with atomic(jpg) as temporary:
+            figure.savefig(temporary, format="jpg", dpi=110, pil_kwargs={"quality": 80})
     write_text(csv, numbers.to_csv(index=False))

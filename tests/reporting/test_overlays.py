@@ -144,11 +144,13 @@ def test_overlays_show_the_outlines_that_were_predicted(results: Results, tmp_pa
     assert [axes.get_title() for axes in grid[0]][:2] == ["image", "target"]
     row = numbers.iloc[0]
     assert grid[0, 2].get_xlabel() == f"{row['value']:.2f}"
+    assert all(outline.get_rasterized() for axes in grid.flat for outline in axes.collections)
 
-    output = {kind: tmp_path / f"overlays.{kind}" for kind in ("pdf", "svg", "csv")}
+    output = {kind: tmp_path / f"overlays.{kind}" for kind in ("pdf", "svg", "csv", "jpg")}
     options = [part for kind, path in output.items() for part in (f"--{kind}", str(path))]
     assert run(overlays.main, [folder, *options, "--shown", *map(str, paths)]) == 0
     pd.testing.assert_frame_equal(pd.read_csv(output["csv"], dtype={"client": str}), numbers)
+    assert output["jpg"].read_bytes().startswith(b"\xff\xd8\xff")
     assert run(overlays.main, [folder, *options]) == 0
     assert "All rows are taken from the reference" in output["svg"].read_text()
     assert pd.read_csv(output["csv"]).empty
@@ -180,7 +182,7 @@ def test_overlays_outside_show_what_adapting_changes(tree: synthetic.Tree, resul
                 predicted=[[maps(method)] * n, [np.zeros((SIDE, SIDE), dtype=np.uint8)] * n],
                 value=values[client] if method == best else values[client] - 0.125,
             )
-    output = {kind: tmp_path / f"overlays_outside.{kind}" for kind in ("pdf", "svg", "csv")}
+    output = {kind: tmp_path / f"overlays_outside.{kind}" for kind in ("pdf", "svg", "csv", "jpg")}
     options = [part for kind, path in output.items() for part in (f"--{kind}", str(path))]
     assert run(overlays_outside.main, [str(path), *options]) == 0
     numbers = pd.read_csv(output["csv"], dtype=str)

@@ -311,6 +311,7 @@ rule overlays:
             labels={"figure": "overlays"},
         ),
         csv=f"{plan.figures}/overlays.csv",
+        jpg=f"{plan.figures}/overlays.jpg",
     log:
         plan.log("overlays"),
     conda:
@@ -321,7 +322,7 @@ rule overlays:
         "Draw what every method outlines"
     shell:
         "python -m benchmark.reporting.overlays {input.comparison} {params.shown}"
-        " --pdf {output.pdf} --svg {output.svg} --csv {output.csv} > {log} 2>&1"
+        " --pdf {output.pdf} --svg {output.svg} --csv {output.csv} --jpg {output.jpg} > {log} 2>&1"
 
 
 rule report:

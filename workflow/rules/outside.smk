@@ -166,6 +166,7 @@ rule overlays_outside:
             labels={"figure": "overlays_outside"},
         ),
         csv=f"{plan.figures}/overlays_outside.csv",
+        jpg=f"{plan.figures}/overlays_outside.jpg",
     log:
         plan.log("overlays_outside"),
     conda:
@@ -174,4 +175,4 @@ rule overlays_outside:
         "Draw what adapting changes at hospitals outside"
     shell:
         "python -m benchmark.reporting.overlays_outside {input.comparison}"
-        " --pdf {output.pdf} --svg {output.svg} --csv {output.csv} > {log} 2>&1"
+        " --pdf {output.pdf} --svg {output.svg} --csv {output.csv} --jpg {output.jpg} > {log} 2>&1"

@@ -32,7 +32,7 @@ rule reference:
             kind=["csv", "md"],
         ),
         leaderboard=multiext(plan.places.of("leaderboard"), ".csv", ".md"),
-        figures=expand(f"{plan.figures}/{{figure}}.svg", figure=plan.kept_figures),
+        figures=expand(f"{plan.figures}/{{figure}}", figure=plan.kept_figures),
         kept=plan.every(plan.kept),
         code=plan.sources("benchmark.reporting.reference", tasks=plan.tasks),
     output:
@@ -41,7 +41,7 @@ rule reference:
         runs=f"results/reference/{plan.config.name}/runs.csv",
         about=f"results/reference/{plan.config.name}/about.json",
         figures=expand(
-            f"figures/reference/{plan.config.name}/{{figure}}.svg",
+            f"figures/reference/{plan.config.name}/{{figure}}",
             figure=plan.kept_figures,
         ),
     log:
