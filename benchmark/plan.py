@@ -378,6 +378,11 @@ class Plan:
         """Pattern of the archive that keeps a row, over the wildcards `federation` and `method`."""
         return f"{self.reference}/rows/{{federation}}/{{method}}.zip"
 
+    @property
+    def every_kept(self) -> list[str]:
+        """The archives of all rows that another comparison may take: of none whose models serve hospitals outside."""
+        return _filled([row for row in self.rows if row[0] not in self.served], [self.kept])
+
     @cached_property
     def baselines(self) -> Baselines:
         """Which of the rows are taken from the reference, and which are trained here."""

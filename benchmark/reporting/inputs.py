@@ -323,9 +323,12 @@ class Results:
         return within(rank_of(ranks, method), self.statistics.interval(method, "average_rank", federation))
 
     def title(self, federation: str) -> str:
-        """The dataset's title, and the federation's own name where it has one."""
-        manifest = self.manifests[federation]
-        return str(manifest["title"]) + (f" ({federation})" if federation != manifest["dataset"] else "")
+        """The dataset's title, the federation's own name where it has one, and who is left out of it, one of several."""
+        manifest, families = self.manifests[federation], self.comparison.families
+        family = next((name for name, own in families.items() if federation in own), federation)
+        title = str(manifest["title"]) + (f" ({family})" if family != manifest["dataset"] else "")
+        left = ", ".join(self.sites(federation, outside=True).values()) if family != federation else ""
+        return f"{title} without {left}" if left else title
 
     def groups(self, federations: Iterable[str]) -> str:
         """What some federations call their groups: `lesions or patients`."""

@@ -43,6 +43,12 @@ def of(results: Results, quantity: str, client: str = MEAN) -> dict[tuple[str, s
     return {(row.method, row.adaptation): row for row in table.itertuples()}
 
 
+def test_a_federation_that_one_client_is_left_out_of_says_which(results: Results) -> None:
+    titles = [results.title(name) for name in results.federations]
+    assert titles == [f"Toy lesions without {own} Site {own}" for own in ("bcn", "vidir", "msk")]
+    assert results.title("toy_lesions") == "Toy lesions", "the family itself"
+
+
 def test_pairs_stand_by_rank_then_controls_oracles_and_who_takes_part(own: Outside, results: Results) -> None:
     grid = outside.grid(own)
     ranks = of(results, "average_rank")

@@ -33,7 +33,7 @@ rule reference:
         ),
         leaderboard=multiext(plan.places.of("leaderboard"), ".csv", ".md"),
         figures=expand(f"{plan.figures}/{{figure}}", figure=plan.kept_figures),
-        kept=plan.every(plan.kept),
+        kept=plan.every_kept,
         code=plan.sources("benchmark.reporting.reference", tasks=plan.tasks),
     output:
         clients=f"results/reference/{plan.config.name}/clients.csv",
