@@ -17,6 +17,7 @@ from benchmark.federation import costs, optimisers
 from benchmark.federation.methods import load
 from benchmark.federation.model import Images, Model
 from benchmark.federation.step import Held, Step
+from benchmark.job import run
 from benchmark.methods import method_file
 from benchmark.models import sam, unet
 from benchmark.models.network import Network
@@ -136,4 +137,4 @@ def _network(case: Case, task: Task) -> Network:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(run(main))

@@ -11,7 +11,7 @@ gradients are the same too, tests/adaptations/test_iop.py shows in float64.
 import copy
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from statistics import median
 from typing import Any
@@ -25,6 +25,7 @@ from benchmark.config import LoraSettings, LoraTarget
 from benchmark.evaluation.adapting import GATES, OUTSIDE, Bank, Mixture
 from benchmark.federation.methods import load, made
 from benchmark.federation.model import Model
+from benchmark.job import run
 from benchmark.leaf import Leaf, Leaves, belonging, pairs
 from benchmark.methods import method_file
 from benchmark.models import unet, vit
@@ -206,25 +207,46 @@ def difference(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> float:
     return max(float((a - b).abs().max() / b.abs().max()) for a, b in zip(ours, theirs, strict=True))
 
 
+def spent(steps: Sequence[Callable[[], object]], turns: int) -> list[float]:
+    """The processor seconds of each step, medians over turns in which each is run once."""
+    seconds: list[list[float]] = [[] for _ in steps]
+    for _ in range(turns):
+        for kept, step in zip(seconds, steps, strict=True):
+            tick = time.process_time()
+            step()
+            kept.append(time.process_time() - tick)
+    return [median(kept) for kept in seconds]
+
+
+def together(case: Case, hospitals: Sequence[int] = (1, 2, 4), turns: int = 7) -> list[float]:
+    """What one step for the batches of so many hospitals would gain at most over a step for each.
+
+    At most, for here these share gates and normalisation, of which each hospital learns its own.
+    """
+    steps = [both(replace(case, images=number * case.images))[0] for number in hospitals]
+    for step in steps:
+        step()
+    each = [seconds / number for seconds, number in zip(spent(steps, turns), hospitals, strict=True)]
+    return [each[0] / seconds for seconds in each]
+
+
 def main() -> None:
-    """Print a line for each case."""
+    """Print a line for each case: routing beside its naive form; then what hospitals in one step would gain."""
     torch.set_num_threads(1)
     print("network   px  images        ours       naive   ratio        ours       naive   ratio      logits apart")
     for case in CASES:
         steps = both(case)
         apart = difference(*(step()[:1] for step in steps))  # Gradients by gates nearly cancel: see them in float64.
-        seconds: list[list[float]] = [[], []]
-        for _ in range(3):
-            for kept, step in zip(seconds, steps, strict=True):
-                tick = time.process_time()
-                step()
-                kept.append(time.process_time() - tick)
-        ours, theirs = map(median, seconds)
+        ours, theirs = spent(steps, 3)
         held, more = (most_held(step) / 1e6 for step in steps)
         about = f"{case.network:8}{case.size:4}{case.images:8}"
         clock = f"{1e3 * ours:9.0f} ms{1e3 * theirs:9.0f} ms{theirs / ours:8.2f}"
         print(f"{about}{clock}{held:9.0f} MB{more:9.0f} MB{more / held:8.2f}{apart:18.1e}", flush=True)
+    print("\nnetwork   px  images of each   one step for two hospitals, for four")
+    for case in CASES[:3]:
+        _, two, four = together(case)
+        print(f"{case.network:8}{case.size:4}{case.images:16}{two:22.2f}x{four:9.2f}x", flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(run(main))

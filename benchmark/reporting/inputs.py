@@ -323,7 +323,7 @@ class Results:
         return within(rank_of(ranks, method), self.statistics.interval(method, "average_rank", federation))
 
     def title(self, federation: str) -> str:
-        """The dataset's title, the federation's own name where it has one, and who is left out of it, one of several."""
+        """The dataset's title, the federation's own name where it has one, and which client it is without."""
         manifest, families = self.manifests[federation], self.comparison.families
         family = next((name for name, own in families.items() if federation in own), federation)
         title = str(manifest["title"]) + (f" ({family})" if family != manifest["dataset"] else "")
