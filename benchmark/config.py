@@ -86,6 +86,9 @@ class FederationSettings(_Settings):
     validation: float = Field(0.15, gt=0, lt=0.5)
     """Share of the training images that is cut off for validation, grouped and stratified; without effect where the
     dataset's own split has a validation part."""
+    training_images: int | None = Field(None, ge=10)
+    """About so many training images of each client are used, validation included, in whole groups and with every class
+    in proportion; all where none are given. All test images stay."""
     split_seed: int = 0
     """Seed of every split that the project makes itself; of a protocol with folds, which fold is tested."""
     draws: int = Field(1, ge=1, le=100)

@@ -697,7 +697,8 @@ def _filled(rows: list[tuple[str, str]], patterns: Sequence[str]) -> list[str]:
 
 
 def _packing(settings: FederationSettings) -> dict[str, Any]:
-    return settings.model_dump(mode="json", include={"image_size", "resize", "protocol", "validation", "split_seed"})
+    names = {"image_size", "resize", "protocol", "validation", "training_images", "split_seed"}
+    return settings.model_dump(mode="json", include=names, exclude_none=True)
 
 
 def _json(value: Any) -> str:

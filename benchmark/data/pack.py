@@ -53,7 +53,7 @@ def pack(settings: Federation, source: Path, output: Path, threads: int | None =
     table = checked_index(dataset, root, settings.protocol, settings.split_seed)
     if fingerprint(table) != origin["fingerprint"]:
         raise DataError(f"{root}: the data has changed since it was prepared; delete {source} and run again")
-    table = _chosen(table, settings, dataset)
+    table = fewer(_chosen(table, settings, dataset), settings.training_images, settings.split_seed)
     _check_splits(table, dataset, ("train", "test"))
     with replaced(output) as new:
         manifest = _packed(table, settings, dataset, origin, root, new, threads)
@@ -105,6 +105,29 @@ def _packed(
             "run again"
         )
     return _manifest(table, strata, settings, dataset, origin, hashes)
+
+
+def fewer(table: pd.DataFrame, images: int | None, seed: int) -> pd.DataFrame:
+    """The table with fewer of every client's training images, in whole groups.
+
+    Args:
+        table: An index of N rows. Where it says itself which images are for validation, both kinds become fewer alike.
+        images: About so many of a client stay; all where it is None.
+        seed: See `splits.cut`.
+
+    Returns:
+        The rows that stay, in their order, all test images among them.
+    """
+    kept = np.ones(len(table), dtype=bool)
+    split, group = table["split"].to_numpy(), table["group"].to_numpy()
+    strata = table["label"].to_numpy() if "label" in table else np.zeros(len(table), dtype=np.int64)
+    for client in sorted(set(table["client"])) if images is not None else []:
+        own = (table["client"] == client).to_numpy() & (split != "test")
+        for kind in sorted(set(split[own])) if own.sum() > images else []:
+            rows = np.flatnonzero(own & (split == kind))
+            stay = cut(group[rows], strata[rows], images / own.sum(), seed)
+            kept[rows] = stay if stay.any() else True
+    return table[kept].reset_index(drop=True)
 
 
 def with_validation(table: pd.DataFrame, strata: npt.NDArray[np.int64], fraction: float, seed: int) -> pd.DataFrame:
@@ -251,6 +274,9 @@ def _manifest(
     """What is packed: the same on every machine, for the same data and settings."""
     found, kinds = set(table["client"]), max(len(dataset.classes), int(strata.max()) + 1)
     protocol = dataset.protocol(settings.protocol)
+    caption = dataset.protocols[protocol]
+    if settings.training_images is not None:
+        caption += f" Of each client about {settings.training_images} images are trained and validated on."
     return {
         "pack_format": PACK_FORMAT,
         "dataset": dataset.name,
@@ -272,7 +298,7 @@ def _manifest(
         "image_size": settings.image_size,
         "resize": settings.resize,
         "protocol": protocol,
-        "caption": dataset.protocols[protocol],
+        "caption": caption,
         "licence": origin["licence"],
         "homepage": dataset.homepage,
         "source": {"fingerprint": origin["fingerprint"], "samples": origin["samples"]},

@@ -44,6 +44,53 @@ def few(client: int, labels: list[int] | None = None) -> list[tuple[int, int, st
     return [*rows, (client, 0, "test", None), (client, 1, "test", None)]
 
 
+def many() -> pd.DataFrame:
+    """An index: 90 training images of client a in groups of three, 40 of client b in groups of two, tests of both."""
+    rows = [("a", "train", f"a{n // 3}", n // 3 % 3) for n in range(90)]
+    rows += [("b", "train", f"b{n // 2}", n // 2 % 2) for n in range(40)]
+    rows += [(client, "test", f"{client}t{n}", 0) for client in "ab" for n in range(50)]
+    table = pd.DataFrame(rows, columns=["client", "split", "group", "label"])
+    return table.assign(sample=[str(n) for n in range(len(table))])
+
+
+def test_fewer_training_images_are_whole_groups_with_classes_in_proportion() -> None:
+    whole = many()
+    table = module.fewer(whole, 45, 0)
+    trained = table[table["split"] == "train"]
+    assert table["split"].eq("test").sum() == 100
+    assert trained["client"].value_counts().to_dict() == {"a": 45, "b": 40}, "b has fewer than that"
+    assert set(trained["group"].value_counts()) == {2, 3}
+    assert trained.loc[trained["client"] == "a", "label"].value_counts().to_dict() == {0: 15, 1: 15, 2: 15}
+    shuffled = module.fewer(whole.sample(frac=1, random_state=0), 45, 0)
+    assert set(shuffled["sample"]) == set(table["sample"]), "the order of rows decides nothing"
+    assert set(module.fewer(whole, 45, 1)["sample"]) != set(table["sample"]), "the seed does"
+    pd.testing.assert_frame_equal(module.fewer(whole, None, 0), whole)
+
+
+def test_fewer_images_leave_something_of_each_part() -> None:
+    """A validation part of the dataset's own becomes smaller as the training part does, and a single group stays."""
+    whole = many()
+    whole.loc[60:89, "split"] = "validation"
+    kinds = module.fewer(whole, 45, 0).groupby("client")["split"].value_counts()
+    assert (kinds["a", "train"], kinds["a", "validation"]) == (27, 15), "of 60 and 30, in groups of three"
+    whole.loc[60:89, "group"] = "one"
+    kinds = module.fewer(whole, 45, 0).groupby("client")["split"].value_counts()
+    assert (kinds["a", "train"], kinds["a", "validation"]) == (30, 30)
+
+
+def test_a_pack_of_fewer_training_images_says_so(
+    packed: Callable[..., int], flamby_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    assert (
+        packed(flamby_folder([row for client in (1, 2) for row in few(client, [0, 1] * 15)]), training_images=10) == 0
+    )
+    manifest = json.loads((tmp_path / "pack/manifest.json").read_text())
+    counts = manifest["clients"]["1"]["counts"]
+    assert sum(counts["train"]) + sum(counts["validation"]) == 10
+    assert sum(counts["test"]) == 2
+    assert manifest["caption"].endswith("Of each client about 10 images are trained and validated on.")
+
+
 def test_toy_lesions_end_to_end(lesions: Path, tmp_path: Path, settings: Callable[..., str]) -> None:
     options = {"scale": 0.006, "side": 48}
     text = settings(dataset="toy_lesions", options=options, image_size=24, validation=0.2)
