@@ -6,6 +6,8 @@ import sys
 
 from snakemake.utils import min_version
 
+min_version("9.10")  # Before what follows, which reaches into the scheduler.
+
 from benchmark import last_run
 from benchmark.config import ConfigError
 from benchmark.plan import Plan
@@ -13,7 +15,6 @@ from benchmark.preserve import preserve
 from benchmark.scheduling import look_once
 from benchmark.stale import unlock
 
-min_version("9.0")
 preserve()  # A job that fails takes no result away.
 look_once()  # The scheduler leaves the cores to the jobs.
 try:
