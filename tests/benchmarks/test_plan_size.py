@@ -5,6 +5,7 @@ from pathlib import Path
 import yaml
 
 from benchmark.config import parse
+from benchmark.fitness import faults
 from benchmark.methods import discovered
 from benchmarks.plan_size import Size, copy
 
@@ -18,3 +19,9 @@ def test_a_copy_holds_as_many_methods_as_are_asked_for(tmp_path: Path) -> None:
     assert len({discovered(folder).files[name] for name in methods}) == 50
     assert len({str(settings.options) for settings in config.federations.values()}) == 3
     assert (len(config.rates), len(config.seeds)) == (2, 2)
+
+
+def test_what_is_planned_can_be_trained(tmp_path: Path) -> None:
+    """No method needs a part that the network has not."""
+    folder = copy(tmp_path / "project", Size(methods=25, federations=1, rates=1, seeds=1))
+    assert faults(parse(yaml.safe_load((folder / "config/size.yaml").read_text(encoding="utf-8")))) == []
