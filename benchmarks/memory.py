@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import torch
 
-from benchmark.config import LoraSettings, OptimiserSettings
 from benchmark.federation import costs, optimisers
 from benchmark.federation.methods import load
 from benchmark.federation.model import Images, Model
@@ -22,6 +21,7 @@ from benchmark.methods import method_file
 from benchmark.models import sam, unet
 from benchmark.models.network import Network
 from benchmark.models.vit import ViT, build
+from benchmark.settings import LoraSettings, OptimiserSettings
 from benchmark.sources import ROOT
 from benchmark.tasks.classification import Classification
 from benchmark.tasks.segmentation import Segmentation

@@ -21,7 +21,6 @@ from torch import Tensor, nn
 
 from benchmark.adaptation import COMMON, Adaptation, entropy
 from benchmark.adaptations import adaptation_file
-from benchmark.config import LoraSettings, LoraTarget
 from benchmark.evaluation.adapting import GATES, OUTSIDE, Bank, Mixture
 from benchmark.federation.methods import load, made
 from benchmark.federation.model import Model
@@ -30,6 +29,7 @@ from benchmark.leaf import Leaf, Leaves, belonging, pairs
 from benchmark.methods import method_file
 from benchmark.models import unet, vit
 from benchmark.models.dense import public
+from benchmark.settings import LoraSettings, LoraTarget
 from benchmark.sources import ROOT
 from benchmark.tasks.classification import Classification
 from benchmark.tasks.segmentation import Segmentation

@@ -10,20 +10,13 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from benchmark.config import (
-    AugmentationSettings,
-    BackboneSettings,
-    FederationSettings,
-    LoraSettings,
-    OptimiserSettings,
-    TrainingJob,
-    TrainingSettings,
-)
+from benchmark.config import FederationSettings, TrainingJob
 from benchmark.data.dataset import checked_index, find
 from benchmark.data.pack import pack
 from benchmark.data.prepare import prepare
 from benchmark.files import read_json, sha256, write_json
 from benchmark.models.vit import build
+from benchmark.settings import AugmentationSettings, BackboneSettings, LoraSettings, OptimiserSettings, TrainingSettings
 
 VIT = "vit_tiny_patch16_224"
 TARGETS = {"vit": ("qkv",), "sam": ("q", "v")}

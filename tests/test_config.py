@@ -239,6 +239,20 @@ def test_a_configuration_survives_its_own_writing() -> None:
     assert parse(yaml.safe_load(yaml.safe_dump(config.model_dump(mode="json")))) == config
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        *[("1", 1), ("-3", -3), ("0.5", 0.5), (".5", 0.5), ("1e-3", 0.001), ("2E4", 20000.0)],
+        *[("true", True), ("false", False)],
+        *[("mean", "mean"), ("1x", "1x"), ("1_000", "1_000"), ("nan", "nan"), ("", "")],
+    ],
+)
+def test_a_setting_that_reads_as_a_number_is_one(text: str, value: float | str) -> None:
+    """As `--config adaptation_settings='{iop: {passes: 1}}'` gives it, of which Snakemake makes texts."""
+    found = parse(VALID | {"adaptation_settings": {"iop": {"passes": text}}}).adaptation_settings["iop"]["passes"]
+    assert (found, type(found)) == (value, type(value))
+
+
 def test_settings_cannot_be_changed() -> None:
     """A configuration is read, never written to."""
     with pytest.raises(ValueError, match="frozen"):

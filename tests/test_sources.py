@@ -91,6 +91,8 @@ def test_what_an_error_says_changes_no_fingerprint(tmp_path: Path) -> None:
 def test_what_computes_a_lane_is_neither_its_command_nor_its_bookkeeping() -> None:
     """The round loop, the network and the task with all that they import; each file is named once."""
     found = computing("vit", "classification")
+    assert "benchmark/settings.py" in found
+    assert "benchmark/config.py" not in found, "a new setting of data, statistics or reports trains nothing again"
     rooms = {"benchmark/federation/": {"training", "engine", "client", "step", "optimisers", "exchange", "model"}}
     rooms["benchmark/"] = {"draws", "method", "leaf"}
     rooms["benchmark/models/"] = {"vit", "lora", "dense", "heads", "attention", "widened", "dropout"}

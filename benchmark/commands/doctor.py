@@ -11,13 +11,14 @@ from typing import Literal
 import pandas as pd
 
 from benchmark.commands.configured import Command, Given
-from benchmark.config import AccessSettings, BackboneSettings
+from benchmark.config import AccessSettings
 from benchmark.data.dataset import DataError, Dataset, Request, checked_index, find, fingerprint, some
 from benchmark.data.prepare import request
 from benchmark.disk import readable, used
 from benchmark.errors import one_line
 from benchmark.files import read_json, sha256
 from benchmark.plan import Plan
+from benchmark.settings import BackboneSettings
 
 _ORIGINS = {"hub": "its hub", "drawn": "the project itself"}
 """Where weights are from that are no file of the user's, by `backbone.weights`."""

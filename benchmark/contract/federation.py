@@ -8,7 +8,6 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
-from benchmark.config import AugmentationSettings, LoraSettings, TrainingSettings
 from benchmark.federation.client import ClientData, Lane, Samples
 from benchmark.federation.engine import Engine, State
 from benchmark.federation.model import Model
@@ -16,6 +15,7 @@ from benchmark.federation.rows import Rows
 from benchmark.method import Method
 from benchmark.models.network import Network
 from benchmark.models.vit import ViT, build
+from benchmark.settings import AugmentationSettings, LoraSettings, TrainingSettings
 from benchmark.tasks.classification import Classification
 from benchmark.tasks.task import Task
 

@@ -8,8 +8,8 @@ others as they were. Changes that few ask for (`benchmark.data.changes`) have a 
 import torch
 from torch import Tensor
 
-from benchmark.config import AugmentationSettings
 from benchmark.data.changes import NUMBERS, changed
+from benchmark.settings import AugmentationSettings
 
 PLAIN = 5
 """Random numbers of an image for mirroring, turning, brightness and contrast."""

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from benchmark import exact
-from benchmark.config import AugmentationSettings
 from benchmark.draws import hashed
+from benchmark.settings import AugmentationSettings
 
 KINDS = ("shear x", "shear y", "scale", "shift x", "shift y", "levels", "contrast", "brightness", "sharpness", "none")
 """Of every image `AugmentationSettings.others` of these, each once at most."""

@@ -13,7 +13,6 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from benchmark.adaptation import COMMON, Adaptation
-from benchmark.config import AugmentationSettings
 from benchmark.data.augmentation import draws, moved, to_float
 from benchmark.draws import generator, initial, normal
 from benchmark.federation import job
@@ -23,6 +22,7 @@ from benchmark.federation.rows import Rows
 from benchmark.leaf import Leaf, Leaves, belonging
 from benchmark.method import Batch, Mix, Output
 from benchmark.models.routed import Route, Weights
+from benchmark.settings import AugmentationSettings
 
 OUTSIDE = "outside"
 """The part of the network's leaves that an adaptation trains."""

@@ -8,7 +8,6 @@ from itertools import islice
 import torch
 from torch import Tensor
 
-from benchmark.config import AugmentationSettings, TrainingSettings
 from benchmark.data.augmentation import draws, to_float
 from benchmark.draws import generator
 from benchmark.federation import optimisers
@@ -18,6 +17,7 @@ from benchmark.federation.rows import Rows
 from benchmark.federation.step import Held, Step
 from benchmark.leaf import Leaves, belonging
 from benchmark.method import Phase
+from benchmark.settings import AugmentationSettings, TrainingSettings
 from benchmark.tasks.task import Task
 
 

@@ -13,7 +13,6 @@ from typing import Literal, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from benchmark.config import AugmentationSettings, TrainingSettings
 from benchmark.draws import initial
 from benchmark.federation import optimisers
 from benchmark.federation.client import ClientData, Lane, LocalTraining, Pass, Samples, Trained
@@ -25,6 +24,7 @@ from benchmark.federation.step import Held
 from benchmark.leaf import Leaf, Leaves
 from benchmark.method import Phase
 from benchmark.models.network import LEAVES
+from benchmark.settings import AugmentationSettings, TrainingSettings
 
 Found = TypeVar("Found")
 SUPPORT = 32

@@ -12,7 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from benchmark.config import OptimiserSettings
+from benchmark.settings import OptimiserSettings
 
 State = dict[str, list[Tensor]]
 """What an optimiser remembers, by kind; of each kind a tensor for every leaf."""

@@ -8,7 +8,6 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from benchmark.config import BackboneSettings, InitialisationSettings, LoraSettings
 from benchmark.leaf import Leaf, Leaves, lora_name
 from benchmark.method import Mix, Output
 from benchmark.models import lora
@@ -16,6 +15,7 @@ from benchmark.models.dense import Dense, public
 from benchmark.models.heads import Head, weighted
 from benchmark.models.network import LEAVES, Network
 from benchmark.models.routed import Route, replaced
+from benchmark.settings import BackboneSettings, InitialisationSettings, LoraSettings
 
 
 @dataclass(frozen=True)

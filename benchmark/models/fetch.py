@@ -12,10 +12,10 @@ from typing import Annotated
 import torch
 from safetensors.torch import save_file
 
-from benchmark.config import BackboneSettings
 from benchmark.files import atomic, sha256, write_json
 from benchmark.job import as_json, run
 from benchmark.models.network import find
+from benchmark.settings import BackboneSettings
 
 
 def fetch(settings: Annotated[BackboneSettings, as_json(BackboneSettings)], output: Path) -> None:

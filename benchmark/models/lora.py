@@ -20,11 +20,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmark.config import LoraSettings
 from benchmark.leaf import Initial, Leaf, Leaves, lora_name, offset_name
 from benchmark.method import Mix
 from benchmark.models.dropout import dropped
 from benchmark.models.routed import Route, replaced
+from benchmark.settings import LoraSettings
 
 LAYERS: Mapping[str, Mapping[str, tuple[int, int]]] = {
     "attn.qkv": {"q": (0, 3), "k": (1, 3), "v": (2, 3), "qkv": (0, 1)},

@@ -17,12 +17,12 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
-from benchmark.config import BackboneSettings, InitialisationSettings, LoraSettings
 from benchmark.defined import the_one
 from benchmark.leaf import Leaf, Leaves
 from benchmark.method import Mix, Output
 from benchmark.models.routed import Route
 from benchmark.models.sides import uncovered
+from benchmark.settings import BackboneSettings, InitialisationSettings, LoraSettings
 from benchmark.tasks.task import Task
 
 LEAVES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}

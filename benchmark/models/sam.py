@@ -34,7 +34,6 @@ from transformers.models.sam.modeling_sam import (
     SamVisionEncoder,
 )
 
-from benchmark.config import InitialisationSettings, LoraSettings
 from benchmark.leaf import Initial, Leaf, Leaves
 from benchmark.method import Mix
 from benchmark.models import lora, peft, tiny_vit
@@ -43,6 +42,7 @@ from benchmark.models.composed import Adapters, Composed
 from benchmark.models.dense import Dense
 from benchmark.models.heads import Upscaler, save_heads, weighted
 from benchmark.models.network import LEAVES, Setup, covered
+from benchmark.settings import InitialisationSettings, LoraSettings
 
 PATCH = 16
 """Side of the square of pixels that one place of the grid stands for."""

@@ -13,11 +13,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from benchmark.config import BackboneSettings, LoraSettings
 from benchmark.data.drawn_shapes import CLASSES, draw_shapes
 from benchmark.draws import initial
 from benchmark.leaf import Initial, Leaf
 from benchmark.models import sam
+from benchmark.settings import BackboneSettings, LoraSettings
 
 
 def pretrain(

@@ -9,12 +9,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from benchmark.config import BackboneSettings
 from benchmark.errors import one_line
 from benchmark.files import sha256
 from benchmark.models import tiny_vit
 from benchmark.models.sam import CODE, PATCH, build, fill, named
 from benchmark.models.sam_pretrain import pretrain
+from benchmark.settings import BackboneSettings
 
 _ALLOWED = "`drawn`, or the path of a safetensors file"
 _TWICE = "prompt_encoder.shared_embedding.positional_embedding"

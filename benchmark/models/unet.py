@@ -10,7 +10,6 @@ from safetensors.torch import load_file
 from safetensors.torch import save as serialised
 from torch import Tensor, nn
 
-from benchmark.config import BackboneSettings, InitialisationSettings
 from benchmark.errors import one_line
 from benchmark.files import atomic, sha256
 from benchmark.leaf import Leaf, Leaves
@@ -20,6 +19,7 @@ from benchmark.models.dense import Dense
 from benchmark.models.heads import Upscaler, save_heads
 from benchmark.models.network import Setup, covered
 from benchmark.models.sides import unit
+from benchmark.settings import BackboneSettings, InitialisationSettings
 from benchmark.tasks.task import Task
 
 _GROUPS = 8

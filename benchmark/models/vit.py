@@ -10,7 +10,6 @@ from safetensors.torch import load_file
 from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
 from torch import Tensor, nn
 
-from benchmark.config import InitialisationSettings, LoraSettings
 from benchmark.errors import one_line
 from benchmark.leaf import Leaf, Leaves
 from benchmark.method import Mix
@@ -22,6 +21,7 @@ from benchmark.models.heads import Head, Linear, Upscaler, save_heads, stages
 from benchmark.models.last_block import LastBlock
 from benchmark.models.network import Setup, covered
 from benchmark.models.widened import widen
+from benchmark.settings import InitialisationSettings, LoraSettings
 from benchmark.tasks.task import Task
 
 _KEPT = 9

@@ -14,10 +14,10 @@ from timm.models import load_state_dict
 from timm.models.vision_transformer import checkpoint_filter_fn
 from torch import Tensor
 
-from benchmark.config import BackboneSettings
 from benchmark.errors import one_line
 from benchmark.files import sha256
 from benchmark.models.vit import build
+from benchmark.settings import BackboneSettings
 
 REVISIONS = {"vit_tiny_patch16_224.augreg_in21k": "be259528f793cb777bb6b1127e95d3a85d3932e8"}
 """Of timm's repositories on the hub, by the model's name: what is pushed there later changes no result."""

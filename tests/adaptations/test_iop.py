@@ -13,12 +13,12 @@ from torch.nn.functional import pad
 
 from adaptations import iop
 from benchmark.adaptation import COMMON, Adaptation, Batch, Leaves, entropy
-from benchmark.config import LoraSettings
 from benchmark.evaluation.adapting import GATES, Bank, Mixture, batches, served
 from benchmark.federation.model import Model
 from benchmark.federation.rows import Rows
 from benchmark.models import sam
 from benchmark.models.sam_pretrain import random
+from benchmark.settings import LoraSettings
 from benchmarks.routing import EXPERTS, Case, both, difference, drawn, naive
 from tests.adaptations.test_adapting import CLOSE, adaptation, predicted
 from tests.federation.small import SIZE, engine, method

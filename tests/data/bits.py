@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 
 from benchmark import exact
-from benchmark.config import AugmentationSettings, FederationSettings
+from benchmark.config import FederationSettings
 from benchmark.data import augmentation
 from benchmark.data.changes import NUMBERS, changed
 from benchmark.data.drawn_source import draw_source
@@ -24,6 +24,7 @@ from benchmark.files import read_json
 from benchmark.leaf import Leaf
 from benchmark.models import lora
 from benchmark.models.heads import Linear
+from benchmark.settings import AugmentationSettings
 
 KEPT = Path(__file__).with_name("bits.json")
 FEDERATIONS: dict[str, dict[str, Any]] = {

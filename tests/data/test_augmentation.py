@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.config import AugmentationSettings
 from benchmark.data.augmentation import augment, draws, to_float
+from benchmark.settings import AugmentationSettings
 
 STILL = AugmentationSettings(flip=False, rotate=False, brightness=0, contrast=0)
 

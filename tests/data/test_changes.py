@@ -6,9 +6,9 @@ import torch
 from PIL import Image, ImageEnhance, ImageOps
 from torch import Tensor
 
-from benchmark.config import AugmentationSettings
 from benchmark.data.augmentation import PLAIN, augment, draws, moved
 from benchmark.data.changes import KINDS, NUMBERS, changed
+from benchmark.settings import AugmentationSettings
 from benchmark.tasks.segmentation import Segmentation
 
 SIDE = 40

@@ -6,9 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from benchmark.config import AugmentationSettings
 from benchmark.federation.client import Lane, LocalTraining
 from benchmark.method import Batch, Leaves, Method, Phase, part
+from benchmark.settings import AugmentationSettings
 from tests.federation.small import LANES, TRAINING, client, engine, method
 
 

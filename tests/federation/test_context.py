@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from benchmark.config import AugmentationSettings, ServingJob, TrainingJob
+from benchmark.config import ServingJob, TrainingJob
 from benchmark.counted import ABOUT
 from benchmark.data.augmentation import to_float
 from benchmark.data.dataset import DataError
@@ -28,6 +28,7 @@ from benchmark.files import sha256, write_json
 from benchmark.methods import method_file
 from benchmark.models.unet import build
 from benchmark.plan import Plan
+from benchmark.settings import AugmentationSettings
 from tests.federation.small import CLASSES, ROOT, SIZE, TRAINING, apart, engine, method, predictions, train
 
 LANES = [Lane("1e-1", 0), Lane("2e-2", 0)]

@@ -8,9 +8,9 @@ import timm
 import torch
 from peft import PeftModel
 
-from benchmark.config import LoraSettings
 from benchmark.data.augmentation import to_float
 from benchmark.federation.client import Lane
+from benchmark.settings import LoraSettings
 from tests.federation.small import ARGUMENTS, CLASSES, SIZE, VIT, engine, method, predictions, train, weights
 
 LANE = (Lane("1e-1", 0),)

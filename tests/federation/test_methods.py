@@ -62,6 +62,31 @@ def test_an_unknown_setting_is_an_error_that_lists_the_known_ones(tmp_path: Path
         load(written(tmp_path, GOOD), {"lambda": 1.0})
 
 
+@pytest.mark.parametrize(
+    ("kind", "value", "expected"),
+    [
+        ("int", 1.5, "a whole number"),
+        ("int", "many", "a whole number"),
+        ("int", True, "a whole number"),
+        ("float", "much", "a number"),
+        ("float", True, "a number"),
+        ("bool", 1, "true or false"),
+        ("str", 2, "a text"),
+    ],
+)
+def test_a_setting_of_another_type_is_an_error_that_says_what_is_allowed(
+    tmp_path: Path, kind: str, value: float | str, expected: str
+) -> None:
+    """With the place in the configuration, and before anything is computed."""
+    path = written(tmp_path, GOOD.replace("strength: float", f"strength: {kind}"))
+    with pytest.raises(ValueError, match=rf"^method_settings.mine.strength: allowed is {expected} \(got {value!r}\)$"):
+        load(path, {"strength": value})
+
+
+def test_a_whole_number_is_a_number(tmp_path: Path) -> None:
+    assert load(written(tmp_path, GOOD), {"strength": 2}).strength == 2
+
+
 def test_a_file_that_is_absent_is_an_error_that_names_it(tmp_path: Path) -> None:
     """Also where it is a folder."""
     for path in (tmp_path / "absent.py", tmp_path):

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmark.config import OptimiserSettings
 from benchmark.federation import optimisers
 from benchmark.federation.client import Lane
+from benchmark.settings import OptimiserSettings
 from tests.federation.small import TRAINING, apart, client, clients, engine, method, same, train
 
 RATES = (0.1, 0.003, 1.0)

@@ -12,10 +12,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmark.config import AugmentationSettings, LoraSettings, OptimiserSettings, TrainingSettings
 from benchmark.federation.client import Lane
 from benchmark.federation.engine import DRAWN, SUPPORT, Engine
 from benchmark.models.network import LEAVES
+from benchmark.settings import AugmentationSettings, LoraSettings, OptimiserSettings, TrainingSettings
 from benchmark.tasks.classification import Classification
 from tests.federation.small import (
     ARGUMENTS,

@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 import torch
 
-from benchmark.config import AugmentationSettings, LoraSettings, TrainingJob, TrainingSettings
+from benchmark.config import TrainingJob
 from benchmark.federation.client import ClientData
 from benchmark.federation.job import _clients
+from benchmark.settings import AugmentationSettings, LoraSettings, TrainingSettings
 
 CLIENTS = ("north", "east", "south")
 

@@ -7,9 +7,9 @@ from typing import get_args
 import pytest
 
 from benchmark import method
-from benchmark.config import LoraSettings, LoraTarget
 from benchmark.method import Method
 from benchmark.methods import method_file
+from benchmark.settings import LoraSettings, LoraTarget
 from tests.federation.small import ROOT, engine
 
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmark.config import LoraSettings
 from benchmark.federation.client import Lane
 from benchmark.federation.engine import Engine, State
 from benchmark.federation.model import Images
 from benchmark.method import similarity
+from benchmark.settings import LoraSettings
 from tests.federation.small import TRAINING, apart, clients, engine, method, predictions, same, train
 
 LANES = (Lane("1e-1", 0), Lane("2e-2", 1))

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import pytest
 
-from benchmark.config import LoraSettings
 from benchmark.contract.another import once
 from benchmark.contract.federation import engine
 from benchmark.contract.rules import RULES, Rule
@@ -15,6 +14,7 @@ from benchmark.methods import discovered
 from benchmark.models import sam
 from benchmark.models.sam import Sam
 from benchmark.models.sam_pretrain import random
+from benchmark.settings import LoraSettings
 from tests.federation.small import SIZE
 from tests.methods.test_masks import TASK, hospitals
 

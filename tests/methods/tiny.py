@@ -14,7 +14,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from benchmark.config import AugmentationSettings, OptimiserSettings, TrainingSettings
 from benchmark.federation.client import ClientData, Lane, Samples
 from benchmark.federation.engine import Engine, State
 from benchmark.federation.model import Model
@@ -24,6 +23,7 @@ from benchmark.method import Method, Mix, Output
 from benchmark.models import lora
 from benchmark.models.heads import Linear, weighted
 from benchmark.models.network import Network, Setup
+from benchmark.settings import AugmentationSettings, OptimiserSettings, TrainingSettings
 from benchmark.tasks.classification import Classification
 
 Array = npt.NDArray[np.float64]

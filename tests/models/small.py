@@ -8,11 +8,11 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
-from benchmark.config import InitialisationSettings, LoraSettings
 from benchmark.leaf import Leaves
 from benchmark.method import Mix
 from benchmark.models.network import Setup
 from benchmark.models.vit import ViT
+from benchmark.settings import InitialisationSettings, LoraSettings
 from benchmark.tasks.classification import Classification
 
 TASK = Classification(("one", "other"))

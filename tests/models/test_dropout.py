@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmark.config import LoraSettings
 from benchmark.federation.client import Lane
 from benchmark.models.dropout import dropped
+from benchmark.settings import LoraSettings
 from tests.federation.small import TRAINING, apart, engine, method, same, train
 
 ONES = torch.ones(50, 40, 30, dtype=torch.float64)

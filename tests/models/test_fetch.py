@@ -10,10 +10,10 @@ import timm
 import torch
 from safetensors.torch import load_file, save_file
 
-from benchmark.config import BackboneSettings
 from benchmark.job import run
 from benchmark.models import fetch as module
 from benchmark.models.vit import build
+from benchmark.settings import BackboneSettings
 from tests.federation.small import ROOT
 from tests.models.small import features, loaded
 

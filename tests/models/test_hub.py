@@ -12,8 +12,8 @@ import timm
 import torch
 from safetensors.torch import load_file, save
 
-from benchmark.config import BackboneSettings
 from benchmark.models.vit_weights import REVISIONS
+from benchmark.settings import BackboneSettings
 from tests.data.server import Answer, Request, Server, running
 from tests.federation.small import ROOT
 

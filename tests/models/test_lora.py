@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmark.config import LoraSettings
 from benchmark.leaf import Leaves, lora_name
 from benchmark.method import Mix
 from benchmark.models.lora import AdaptedLinear, adapt
 from benchmark.models.vit import ViT
+from benchmark.settings import LoraSettings
 from tests.federation.small import transformer
 from tests.models.small import features, network
 

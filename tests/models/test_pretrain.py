@@ -10,13 +10,13 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from benchmark.config import BackboneSettings
 from benchmark.data.drawn_source import SHAPES, TEXTURES, draw_source
 from benchmark.files import read_json
 from benchmark.job import run
 from benchmark.models import fetch as module
 from benchmark.models.pretrain import pretrain
 from benchmark.models.vit_weights import DRAWN, DRAWN_ARGUMENTS, DRAWN_NAME, DRAWN_SIZE
+from benchmark.settings import BackboneSettings
 from tests.models.small import features, loaded
 
 

@@ -16,13 +16,13 @@ from timm.models.tiny_vit import TinyVit
 from torch import Tensor, nn
 from transformers import SamModel
 
-from benchmark.config import BackboneSettings, InitialisationSettings, LoraSettings
 from benchmark.data.drawn_shapes import draw_shapes
 from benchmark.leaf import Leaves
 from benchmark.models import lora, sam, tiny_vit
 from benchmark.models.network import Setup
 from benchmark.models.sam import Sam
 from benchmark.models.sam_pretrain import pretrain
+from benchmark.settings import BackboneSettings, InitialisationSettings, LoraSettings
 from benchmark.tasks.segmentation import Segmentation
 
 SIZE, CLASSES = 64, 4

@@ -6,9 +6,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from benchmark.config import BackboneSettings, InitialisationSettings, LoraSettings
 from benchmark.models.network import Setup
 from benchmark.models.unet import Body, UNet, build
+from benchmark.settings import BackboneSettings, InitialisationSettings, LoraSettings
 from benchmark.tasks.segmentation import Segmentation
 
 TASK = Segmentation(("background", "organ", "lesion"))

@@ -8,8 +8,8 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from benchmark.config import LoraSettings
 from benchmark.models.vit import build
+from benchmark.settings import LoraSettings
 from tests.federation.small import ARGUMENTS, SIZE, VIT, transformer, weights
 from tests.models.small import features, loaded, network
 

@@ -8,13 +8,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from benchmark.config import BackboneSettings, InitialisationSettings
 from benchmark.leaf import Leaf, Leaves
 from benchmark.method import Mix
 from benchmark.models.composed import Composed
 from benchmark.models.dense import Dense
 from benchmark.models.heads import Linear, weighted
 from benchmark.models.network import Setup
+from benchmark.settings import BackboneSettings, InitialisationSettings
 from benchmark.tasks.task import Task
 
 WIDTH = 8

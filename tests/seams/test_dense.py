@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from peft import PeftModel
 from torch import Tensor, nn
 
-from benchmark.config import OptimiserSettings
 from benchmark.data.augmentation import augment, draws, to_float
 from benchmark.draws import generator, initial
 from benchmark.federation import costs
@@ -18,6 +17,7 @@ from benchmark.federation.client import Lane
 from benchmark.federation.engine import Engine, State
 from benchmark.method import Batch, Leaves, Method
 from benchmark.models.heads import Linear
+from benchmark.settings import OptimiserSettings
 from benchmark.tasks.classification import Classification
 from tests.federation.small import (
     ARGUMENTS,

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from monai.metrics import compute_dice, compute_hausdorff_distance
 from PIL import Image
 
-from benchmark.config import AugmentationSettings
 from benchmark.data.picture import fit
+from benchmark.settings import AugmentationSettings
 from benchmark.tasks.segmentation import PREDICTED, SMOOTH, TRUE, Segmentation, dice, surface_distance
 
 CLASSES = ("background", "organ", "lesion")
