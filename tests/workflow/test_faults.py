@@ -115,7 +115,7 @@ STEPS = (
     ("leaderboard.csv", "checks.csv", "tables/toy_lesions.csv", "../../figures/small/clients.svg"),
     ("intervals.parquet", "stability.csv", "selection.csv"),
     ("clients.parquet", "../../figures/small/examples.svg", "tables/communication.csv"),
-    ("test/toy_lesions/fedit/seed=0/counts.parquet", "overlap/toy_lesions/fedit.csv", "comparison.json"),
+    ("test/toy_lesions/fedit/seed=0/counts.parquet", "comparison.json"),
     ("selected/toy_lesions/fedit.json",),
     ("runs/toy_lesions/fedit/lr=1e-3/seed=0/run.json",),
     ("packs", "backbones"),
