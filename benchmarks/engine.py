@@ -54,7 +54,7 @@ def main() -> None:
     workload = Workload.read(arguments.workload)
     training, evaluation = Clock(), Clock()
     Engine.round = training.around(Engine.round)  # type: ignore[method-assign]
-    Engine.validate = evaluation.around(Engine.validate)  # type: ignore[method-assign]
+    Engine.validated = evaluation.around(Engine.validated)  # type: ignore[method-assign]
     options = {
         "settings": workload.job().model_dump_json(),
         "method": ROOT / method_file(workload.method),
