@@ -118,15 +118,19 @@ def fewer(table: pd.DataFrame, images: int | None, seed: int) -> pd.DataFrame:
     Returns:
         The rows that stay, in their order, all test images among them.
     """
+    if images is None:
+        return table
     kept = np.ones(len(table), dtype=bool)
     split, group = table["split"].to_numpy(), table["group"].to_numpy()
     strata = table["label"].to_numpy() if "label" in table else np.zeros(len(table), dtype=np.int64)
-    for client in sorted(set(table["client"])) if images is not None else []:
+    for client in sorted(set(table["client"])):
         own = (table["client"] == client).to_numpy() & (split != "test")
-        for kind in sorted(set(split[own])) if own.sum() > images else []:
+        if own.sum() <= images:
+            continue
+        for kind in sorted(set(split[own])):
             rows = np.flatnonzero(own & (split == kind))
             stay = cut(group[rows], strata[rows], images / own.sum(), seed)
-            kept[rows] = stay if stay.any() else True
+            kept[rows] = stay if stay.any() else True  # A single group is never cut.
     return table[kept].reset_index(drop=True)
 
 

@@ -146,7 +146,7 @@ def legend(figure: Figure, looks: Sequence[tuple[str, Look]]) -> None:
 def save(figure: Figure, numbers: pd.DataFrame, *, pdf: Path, svg: Path, csv: Path, jpg: Path | None = None) -> None:
     """Save a figure and the numbers that it shows. Equal figures give equal files: no dates are written.
 
-    `jpg` is for figures of many images, a tenth of the SVG file's size.
+    `jpg` is for figures of many images, where it is a fifth of the SVG file's size.
     """
     with atomic(pdf) as temporary:
         figure.savefig(temporary, format="pdf", metadata={"CreationDate": None})
