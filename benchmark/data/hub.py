@@ -13,15 +13,11 @@ ENDPOINT = constants.ENDPOINT
 def listed(repository: str, revision: str, folder: str, suffix: str) -> dict[str, Wanted]:
     """The files in a folder of a repository, `owner/name`, whose names have a suffix, for `download`, in order.
 
-    By path: the file's address, its size and, where the hub keeps it, its SHA-256. The revision is a commit, or how one
-    begins: the hub itself knows no abbreviations. A DataError says that the hub does not answer, or has no such
-    revision or file.
+    By path: the file's address, its size and, where the hub keeps it, its SHA-256. The revision is a commit in full,
+    for the hub knows no abbreviations. A DataError says that the hub does not answer, or has no such revision or file.
     """
     api = HfApi(ENDPOINT, token=False)
     try:
-        if len(revision) < 40:
-            commits = [c.commit_id for c in api.list_repo_commits(repository, repo_type="dataset")]
-            revision = next((c for c in commits if c.startswith(revision)), revision)
         tree = api.list_repo_tree(repository, folder, revision=revision, repo_type="dataset", recursive=True)
         files = [entry for entry in tree if isinstance(entry, RepoFile) and entry.path.endswith(suffix)]
     except Exception as error:  # The hub's client raises many kinds; all of them mean: no list.

@@ -56,34 +56,31 @@ def main() -> None:
 
 
 def measure(split: Path, folder: Path, data: Path) -> None:
-    """Every step as a process of its own: this one stays small, since a child's peak begins with its parent's."""
+    """Write both formats, and run every job on them."""
     print("| step | seconds | peak memory |\n| :--- | ---: | ---: |")
     for title, name in (("Fed-ISIC2019's format", "lesions"), ("Camelyon17-WILDS' format", "patches")):
         write = [sys.executable, __file__, "--split", str(split.resolve()), "--folder", str(folder), "--write", name]
-        _measure(f"write {title}", write)
+        measured(f"write {title}", write)
     plan = Plan.of(read(CONFIG, [f"data_root={data}"]))
     settings = ["--configfile", str(CONFIG), "--config", f"data_root={data}"]
     doctor = [sys.executable, "-m", "benchmark", "doctor", *settings]
-    _measure("doctor: both unverified", doctor, 1)
+    measured("doctor: both unverified", doctor, 1)
     for name, federation in plan.folders.items():
         command = ["--federation", plan.dataset(federation), "--settings", plan.preparation(name)]
         target = ["--folder", str(data / name), "--output", str(data / name / "source.json")]
-        _measure(f"adopt {name}", [sys.executable, "-m", "benchmark.data.prepare", *command, *target])
+        measured(f"adopt {name}", [sys.executable, "-m", "benchmark.data.prepare", *command, *target])
     packed = 0
     for name, federation in plan.packs.items():
         output = folder / "packs" / name
         source = data / plan.data_folder(federation) / "source.json"
         command = ["--settings", plan.packing(name), "--source", str(source), "--output", str(output)]
-        _measure(f"pack {name}", [sys.executable, "-m", "benchmark.data.pack", *command])
+        measured(f"pack {name}", [sys.executable, "-m", "benchmark.data.pack", *command])
         packed += sum(path.stat().st_size for path in output.iterdir())
-    print(_measure("doctor: both present", doctor, 1).stdout)
-    _measure("snakemake -n of config/paper.yaml", ["snakemake", "-n", "--quiet", "all", *settings])
+    print(measured("doctor: both present", doctor, 1).stdout)
+    measured("snakemake -n of config/paper.yaml", ["snakemake", "-n", "--quiet", "all", *settings])
     disk = subprocess.run(["du", "-sk", str(data)], capture_output=True, text=True, check=True).stdout.split()[0]
     print(f"\nOn disk: {int(disk) * 1024 / 1e9:.1f} GB as written (with hard links), {packed / 1e9:.1f} GB packed.")
-    from benchmark import provenance  # It imports torch, which would weigh on every measurement above.
-
-    versions = ", ".join(f"{package} {version}" for package, version in provenance.versions().items())
-    print(f"{provenance.processor()}, {cores()} cores; {versions}; commit {provenance.commit()}")
+    print(machine())
 
 
 def write_lesions(split: Path, root: Path) -> None:
@@ -130,8 +127,11 @@ def write_patches(root: Path) -> None:
     (root / RELEASE).touch()
 
 
-def _measure(title: str, command: Sequence[str], allowed: int = 0) -> subprocess.CompletedProcess[str]:
-    """Run a command, and print how long it took and the most memory that it held."""
+def measured(title: str, command: Sequence[str], allowed: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run a command as a process of its own, and print how long it took and the most memory that it held.
+
+    A child's peak begins with its parent's: what calls this stays small. The command may end with 0 or `allowed`.
+    """
     began = time.perf_counter()
     report = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     said = report.stdout.read() if report.stdout else ""
@@ -141,6 +141,14 @@ def _measure(title: str, command: Sequence[str], allowed: int = 0) -> subprocess
         raise SystemExit(f"{title} failed with {code}:\n{said}")
     print(f"| {title} | {time.perf_counter() - began:.0f} | {usage.ru_maxrss / 1024:.0f} MiB |", flush=True)
     return subprocess.CompletedProcess(command, code, said)
+
+
+def machine() -> str:
+    """Processor, versions and commit; to be asked last, as it imports torch, which would weigh on measurements."""
+    from benchmark import provenance
+
+    versions = ", ".join(f"{package} {version}" for package, version in provenance.versions().items())
+    return f"{provenance.processor()}, {cores()} cores; {versions}; commit {provenance.commit()}"
 
 
 if __name__ == "__main__":

@@ -22,8 +22,8 @@ SPLIT = "thresholded_sites.csv"
 PACKAGED = f"flamby/datasets/fed_kits19/metadata/{SPLIT}"
 SPLIT_HASH = "bc30414fe1fcb53dcc74cc8bf4904c3bea381df77c7afcab4233eb9edc9855d3"
 
-IMAGES, REVISION = "neheller/KiTS-Challenge-Imaging", "65f1f295"
-"""The challenge's repository of images on the hub, and how its commit begins."""
+IMAGES, REVISION = "neheller/KiTS-Challenge-Imaging", "65f1f295873a326230153c7e1de0c7dba10f0b29"
+"""The challenge's repository of images on the hub, and its commit."""
 MASKS = "https://raw.githubusercontent.com/neheller/kits19/456b293435b25303bbc7995f094f83a0afdff0eb/data"
 
 MEANING = {0: 0, 1: 1, 2: 2}

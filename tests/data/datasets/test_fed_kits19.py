@@ -5,6 +5,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -154,9 +155,9 @@ def test_doctor_can_say_what_waits(tmp_path: Path) -> None:
 
 
 def test_a_download_is_resumed_and_read(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From a hub and a repository on this machine; the commit is looked up by how it begins."""
-    own, commit = kits(tmp_path / "own"), fed_kits19.REVISION + "0" * 32
-    api, listed = f"/api/datasets/{fed_kits19.IMAGES}", []
+    """From a hub and a repository on this machine."""
+    own, commit = kits(tmp_path / "own"), fed_kits19.REVISION
+    listed: list[dict[str, Any]] = []
     split = (own / "thresholded_sites.csv").read_bytes()
     server.answers[f"/{fed_kits19.PACKAGED}"] = serve(split)
     for name in kits_split()["case_ids"]:
@@ -167,9 +168,7 @@ def test_a_download_is_resumed_and_read(server: Server, tmp_path: Path, monkeypa
         listed.append(
             {"type": "file", "oid": "0" * 40, "size": len(image), "path": f"images/{name}.nii.gz", "lfs": pointer}
         )
-    commits = [{"id": commit, "title": "", "message": "", "authors": [], "date": "2026-01-01T00:00:00.000Z"}]
-    server.answers[f"{api}/commits/main"] = serve(json.dumps(commits).encode(), kind="application/json")
-    tree = f"{api}/tree/{commit}/images?recursive=true&expand=false"
+    tree = f"/api/datasets/{fed_kits19.IMAGES}/tree/{commit}/images?recursive=true&expand=false"
     server.answers[tree] = serve(json.dumps(listed).encode(), kind="application/json")
     monkeypatch.setattr("benchmark.data.hub.ENDPOINT", server.address(""))
     monkeypatch.setattr(fed_kits19, "MASKS", server.address("/masks"))
