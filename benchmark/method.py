@@ -350,18 +350,20 @@ def mean_over_clients(sent: Leaves, weights: Tensor) -> dict[str, Tensor]:
     return {name: torch.tensordot(weights.to(leaf.dtype), leaf, dims=1) for name, leaf in sent.items()}
 
 
-def mean_of_products(sent: Leaves, weights: Tensor) -> dict[str, Tensor]:
+def mean_of_products(sent: Leaves, weights: Tensor, scaled: Literal["A", "B"] = "B") -> dict[str, Tensor]:
     """The weighted mean over clients, of adapters' products and of all other leaves.
 
     Args:
         sent: Leaves (K, ...), `global` among their adapters.
         weights: Shape (K,), summing to one.
+        scaled: Which factor of a pair takes the singular values; see `truncated`.
 
     Returns:
         Leaves (...). Each pair's product is the best approximation of `sum_k weights_k B_k A_k` of the pair's rank.
     """
     ranks = {site: pair.B.shape[-1] for site, pair in pairs(sent, "global").items()}
-    found = named({site: truncated(pair, ranks[site]) for site, pair in stacked(sent, weights).items()}, "global")
+    cut = {site: truncated(pair, ranks[site], scaled) for site, pair in stacked(sent, weights).items()}
+    found = named(cut, "global")
     return {**mean_over_clients({name: leaf for name, leaf in sent.items() if name not in found}, weights), **found}
 
 
@@ -398,22 +400,34 @@ def stacked(sent: Leaves, weights: Tensor, adapter: str = "global") -> dict[str,
     }
 
 
-def truncated(pair: Pair, rank: int) -> Pair:
-    """The best approximation of a product by one of a lower rank, by singular value decomposition.
+def truncated(pair: Pair, rank: int, scaled: Literal["A", "B"] = "B") -> Pair:
+    """The best approximation of a product by one of a lower rank, by singular value decomposition in float64.
 
-    Of A (m, in) and B (out, m): A (rank, in) and B (out, rank), NaN where an entry is not finite. Of U S V^T, B is U S
-    and A is V^T; signs are fixed by the largest entry of each column of B. Both factors are taken apart first (QR), so
-    that no matrix of the size of the frozen weight is decomposed.
+    Both factors are taken apart first (QR), so that no matrix of the size of the frozen weight is decomposed.
+
+    Args:
+        pair: A (m, in) and B (out, m).
+        rank: Of the approximation.
+        scaled: Of U S V^T, the factor that takes S: with "B", B is U S and A is V^T; with "A", B is U and A is S V^T.
+            The product is the same, but not how training goes on from there.
+
+    Returns:
+        A (rank, in) and B (out, rank), in the dtype of `pair`: NaN where an entry is not finite, and with zeros where
+        the product has no more singular values than its shorter side. Signs are fixed by the largest entry of each
+        column of B.
     """
     finite = torch.isfinite(pair.A).all() & torch.isfinite(pair.B).all()
-    A, B = (torch.where(finite, factor, torch.zeros_like(factor)) for factor in pair)
+    A, B = (torch.where(finite, factor, torch.zeros_like(factor)).double() for factor in pair)
     (left, upper), (right, lower) = torch.linalg.qr(B), torch.linalg.qr(A.mT)
-    U, S, Vt = torch.linalg.svd(upper @ lower.mT)
-    found = Pair(Vt[:rank] @ right.mT, left @ U[:, :rank] * S[:rank])
-    largest = found.B.gather(0, found.B.abs().argmax(0, keepdim=True))
-    sign = torch.where(largest < 0, -1.0, 1.0).to(A.dtype)  # (1, rank)
-    nothing = torch.full((), torch.nan, dtype=A.dtype, device=A.device)
-    return Pair(torch.where(finite, found.A * sign.mT, nothing), torch.where(finite, found.B * sign, nothing))
+    U, S, Vt = torch.linalg.svd(upper @ lower.mT, full_matrices=False)
+    U, S, Vt = left @ U[:, :rank], S[:rank], Vt[:rank] @ right.mT
+    largest = U.gather(0, U.abs().argmax(0, keepdim=True))
+    sign = torch.where(largest < 0, -1.0, 1.0).to(S.dtype)[0]  # (rank,)
+    of_a, of_b = (S, torch.ones_like(S)) if scaled == "A" else (torch.ones_like(S), S)
+    found = Pair((sign * of_a)[:, None] * Vt, U * (sign * of_b))
+    lacking = rank - len(S)
+    whole = Pair(F.pad(found.A, (0, 0, 0, lacking)), F.pad(found.B, (0, lacking)))
+    return Pair(*(torch.where(finite, own, torch.nan).to(pair.A.dtype) for own in whole))
 
 
 def _norm(pair: Pair) -> Tensor:

@@ -13,8 +13,8 @@ class FLAPSAM(Method):
     """Adapters, tokens, upscaler and hyper-networks are trained and averaged (arXiv 2407.21739).
 
     Attributes:
-        average: What is averaged of adapters: `products` B A, cut to the adapter's rank, as in the authors' code; or
-            `factors`, A and B apart. Everything else is averaged as it is.
+        average: What is averaged of adapters: `products` B A, cut to the adapter's rank, A taking the singular values,
+            as in the authors' code; or `factors`, A and B apart. Everything else is averaged as it is.
     """
 
     average: Literal["products", "factors"] = "products"
@@ -26,7 +26,9 @@ class FLAPSAM(Method):
 
     def server(self, sent: Leaves, start: Leaves, weights: Tensor) -> Leaves:
         """The weighted mean."""
-        return mean_of_products(sent, weights) if self.average == "products" else mean_over_clients(sent, weights)
+        if self.average == "factors":
+            return mean_over_clients(sent, weights)
+        return mean_of_products(sent, weights, scaled="A")
 
     def measure(self, sent: Leaves, start: Leaves, weights: Tensor, received: Leaves) -> Leaves:
         """What the average of adapters loses."""

@@ -1,6 +1,7 @@
 """How methods relate: what one leaves of another where a setting vanishes, a client is alone, or averaging is exact."""
 
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -165,6 +166,15 @@ def test_truncation_is_the_best_of_its_rank() -> None:
     assert found.A.shape == (3, 9)
     assert np.abs(found.product.numpy() - best).max() < 1e-12
     assert (found.A @ found.A.T - torch.eye(3)).abs().max() < 1e-12
+    other = truncated(Pair(A, B), 3, "A")
+    assert (other.B.T @ other.B - torch.eye(3)).abs().max() < 1e-12
+    assert (other.product - found.product).abs().max() < 1e-12
+    assert (other.B.abs().amax(0) == other.B.amax(0)).all()
+    assert (found.B.norm(dim=0) - other.A.norm(dim=1)).abs().max() < 1e-12
+    wide = truncated(Pair(A, B), 9, "A")
+    assert wide.A.shape == (9, 9)
+    assert wide.B.shape == (7, 9)
+    assert (wide.product - B @ A).abs().max() < 1e-12
     lost = torch.vmap(lambda a, b: truncated(Pair(a, b), 3))(
         torch.stack([A, A]), torch.stack([B, B.new_full(B.shape, torch.inf)])
     )
@@ -222,6 +232,29 @@ def test_the_error_of_averaging_is_zero_where_it_must_be() -> None:
     assert float(aggregation_error(frozen, third, mean_over_clients(frozen, third))) < 1e-13
     lost = {name: torch.full_like(leaf, torch.nan) for name, leaf in frozen.items()}
     assert aggregation_error(lost, third, mean_of_products(lost, third)).isnan()
+
+
+@pytest.mark.parametrize("scaled", ["A", "B"])
+def test_products_do_not_depend_on_how_clients_factor_them(scaled: Literal["A", "B"]) -> None:
+    """Any client may hold B M and M^-1 A for an invertible M: the server's adapter stays the same."""
+    sent, weights = adapters(3), torch.tensor([0.2, 0.3, 0.5], dtype=torch.float64)
+    source = torch.Generator().manual_seed(5)
+    M = torch.randn(3, 2, 2, generator=source, dtype=torch.float64) + 3 * torch.eye(2, dtype=torch.float64)
+    turned = named({s: Pair(torch.linalg.solve(M, A), B @ M) for s, (A, B) in pairs(sent, "global").items()}, "global")
+    found, other = (mean_of_products(own, weights, scaled) for own in (sent, turned))
+    for name, leaf in found.items():
+        assert (leaf - other[name]).abs().max() < 1e-12, name
+
+
+def test_averages_are_decomposed_as_published() -> None:
+    """FLAP-SAM's code takes B = U and A = S V^T of the mean product, FlexLoRA B = U S and A = V^T."""
+    sent, weights = adapters(3), torch.tensor([0.2, 0.3, 0.5], dtype=torch.float64)
+    unit = {"flap_sam": "B", "sam_lora": "B", "sam_lora_decoder": "B", "flexlora": "A"}
+    for name, factor in unit.items():
+        received = method(name).server(sent, sent, weights)
+        for A, B in pairs(received, "global").values():
+            gram = B.T @ B if factor == "B" else A @ A.T
+            assert (gram - torch.eye(2)).abs().max() < 1e-12, name
 
 
 def test_a_stack_is_the_weighted_sum_of_products() -> None:
