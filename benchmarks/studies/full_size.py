@@ -66,7 +66,7 @@ def measure(split: Path, folder: Path, data: Path) -> None:
     doctor = [sys.executable, "-m", "benchmark", "doctor", *settings]
     measured("doctor: both unverified", doctor, 1)
     for name, federation in plan.folders.items():
-        command = ["--federation", plan.dataset(federation), "--settings", plan.preparation(name)]
+        command = ["--dataset", plan.dataset(federation), "--settings", plan.preparation(name)]
         target = ["--folder", str(data / name), "--output", str(data / name / "source.json")]
         measured(f"adopt {name}", [sys.executable, "-m", "benchmark.data.prepare", *command, *target])
     packed = 0

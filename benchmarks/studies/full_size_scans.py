@@ -4,7 +4,8 @@
 
 FILE is FLamby's split file, `thresholded_sites.csv`; DIR needs about 9 GB, and may be deleted afterwards. Written are
 96 volumes in the layout of the challenge's own repository, of 512x512 pixels and with as many slices as a site's
-patients have in the mean; those of equal depth are hard links to one. Then, with `config/flap_sam.yaml` and without a
+patients have in the mean (real ones differ, and memory grows with the longest: one of 1,000 slices is measured by
+itself); those of equal depth are hard links to one. Then, with `config/flap_sam.yaml` and without a
 download: the doctor, the job that adopts the volumes and cuts them into slices, and the job that packs those. Printed
 are the seconds, the most memory of any one process, and the bytes on disk.
 """
@@ -19,14 +20,15 @@ import nibabel as nib
 import numpy as np
 
 from benchmark.config import read
-from benchmark.data.datasets.fed_kits19 import DATASET, SPLIT
+from benchmark.data import volumes
+from benchmark.data.datasets.fed_kits19 import DATASET, MEANING, SPLIT
 from benchmark.data.parallel import cores, in_batches
 from benchmark.plan import Plan
 from benchmarks.studies.full_size import ROOT, machine, measured
 
 CONFIG = ROOT / "config" / "flap_sam.yaml"
 NAME = "fed_kits19"
-SIDE = 512
+SIDE, LONGEST = 512, 1000
 AIR, TISSUE, NOISE = -1000, 40, 12  # Hounsfield units; a scanner's noise is most of what a file holds
 
 
@@ -36,10 +38,15 @@ def main() -> None:
     parser.add_argument("--split", required=True, type=Path, help="FLamby's split file, thresholded_sites.csv")
     parser.add_argument("--folder", required=True, type=Path, help="where to write; about 9 GB")
     parser.add_argument("--write", action="store_true", help="do nothing but write the volumes")
+    parser.add_argument("--longest", action="store_true", help="do nothing but cut one long volume")
     given = parser.parse_args()
     data = given.folder.resolve() / "data"
+    longest = given.folder.resolve() / "longest"
     if given.write:
         write(given.split, data / NAME / "kits19")
+        save(scan(LONGEST), longest / "case_longest")
+    elif given.longest:
+        volumes.cut(volumes.kits(longest, MEANING), longest, cores())
     else:
         measure(given.split.resolve(), given.folder.resolve(), data)
 
@@ -59,9 +66,10 @@ def measure(split: Path, folder: Path, data: Path) -> None:
     job = [sys.executable, "-m", "benchmark.data.pack", "--settings", plan.packing(pack), "--source", str(source)]
     measured("pack at 224 px", [*job, "--output", str(folder / "packs")])
     measured("doctor: present", doctor, 1)
-    sizes = [size(data / NAME / "kits19"), *map(size, (data / NAME).glob("slices-*")), size(folder / "packs")]
-    volumes, slices, packed = (f"{value / 1e9:.1f} GB" for value in sizes)
-    print(f"\nOn disk: {volumes} of volumes (every link counted), {slices} of slices, {packed} packed.")
+    measured(f"cut one volume of {LONGEST} slices", [*here, "--longest"])
+    written, packed = size(data / NAME / "kits19") / 1e9, size(folder / "packs") / 1e9
+    slices = sum(size(place) for place in (data / NAME).glob("slices-*")) / 1e9
+    print(f"\nOn disk: {written:.1f} GB of volumes (each link counted), {slices:.1f} of slices, {packed:.1f} packed.")
     print(machine())
 
 
@@ -80,17 +88,26 @@ def write(split: Path, place: Path) -> None:
 
     def one(depth: int) -> None:
         first, *others = links[depth]
-        for folder in links[depth]:
+        files = save(scan(depth), first)
+        for folder in others:
             folder.mkdir(parents=True, exist_ok=True)
-        for name, values in zip(("imaging.nii.gz", "segmentation.nii.gz"), scan(depth), strict=True):
-            # Stored (slice, row, column), as the challenge does: head to feet, then front to back, then left to right.
-            affine = np.array([[0, 0, -0.8, 0], [0, -0.8, 0, 0], [-3.0, 0, 0, 0], [0, 0, 0, 1]])
-            nib.save(nib.Nifti1Image(values, affine), first / name)
-            for folder in others:
-                os.link(first / name, folder / name)
+            for file in files:
+                (folder / file.name).unlink(missing_ok=True)
+                os.link(file, folder / file.name)
 
     for _ in in_batches(one, list(links), cores(), len(links), "write"):
         pass
+
+
+def save(content: tuple[np.ndarray, np.ndarray], folder: Path) -> list[Path]:
+    """Image and labels of one patient, as the challenge names and stores them: (slice, row, column)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = [folder / "imaging.nii.gz", folder / "segmentation.nii.gz"]
+    # Head to feet, then front to back, then left to right.
+    affine = np.array([[0, 0, -0.8, 0], [0, -0.8, 0, 0], [-3.0, 0, 0, 0], [0, 0, 0, 1]])
+    for file, values in zip(files, content, strict=True):
+        nib.save(nib.Nifti1Image(values, affine), file)
+    return files
 
 
 def scan(depth: int) -> tuple[np.ndarray, np.ndarray]:
