@@ -14,15 +14,18 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from benchmark.adaptations import adaptation_file
-from benchmark.config import ServingJob
+from benchmark.config import ServingJob, TrainingJob
 from benchmark.evaluation import adapt, outside
+from benchmark.evaluation.adapting import Bank
 from benchmark.evaluation.reading import DESCRIBED
+from benchmark.federation.client import Lane
+from benchmark.federation.job import Inputs, Job
 from benchmark.files import read_json, sha256, write_json
 from benchmark.job import run
 from benchmark.methods import method_file
 from benchmark.plan import Plan
 from tests.federation.jobs import CONFIGURATION, Workplace, workplace
-from tests.federation.small import ROOT
+from tests.federation.small import ROOT, same
 
 INSIDE = {"hospitals": {"dataset": "toy_lesions", "image_size": 32, "clients": ["north", "south"], "outside": ["east"]}}
 CHANGES: dict[str, Any] = {"federations": INSIDE, "rates": ["1e-1"], "seeds": [0], "rounds": 2, "methods": ["fedit"]}
@@ -211,6 +214,30 @@ def test_the_common_model_is_that_before_clients_train_for_themselves(served: Se
     assert any((leaf[0] != common[name]).any() for name, leaf in state.items())
     assert served.place.train(tmp_path / "runs", store=served.runs / "store", **CHANGES) == 0
     assert not list((tmp_path / "runs").rglob("common.safetensors")), "only where it is asked for"
+
+
+@pytest.mark.parametrize("method", ["iop_fl", "fedper"])
+def test_experts_are_those_of_the_last_round(tmp_path: Path, method: str) -> None:
+    """What a run's files hold is what an engine that is stepped has after two rounds, to the bit, and not after one.
+
+    The released code of IOP-FL picks each client's expert by hand, from rounds 50 to 99 of 500.
+    """
+    there = trained(tmp_path, method)
+    inputs = Inputs(
+        TrainingJob.model_validate_json(there.settings), there.place.method, there.pack, tmp_path / "backbone"
+    )
+    engine, lanes = Job.of(inputs, "cpu").engine, [Lane("1e-1", 0)]
+    read = Bank.read(there.runs / "lr=1e-1/seed=0", engine.model, inputs.settings.clients, torch.device("cpu"))
+    state, stepped = engine.start(lanes), list[Bank]()
+    for _ in range(2):
+        state, _ = engine.round(state, lanes)
+        stepped.append(Bank.of(engine, state))
+    first, last = stepped
+    assert list(read.experts) == ["north", "south", "common"]
+    for name, leaves in read.experts.items():
+        assert same(leaves, last.experts[name])
+        assert not same(leaves, first.experts[name])
+        assert all(not same(leaves, other) for own, other in read.experts.items() if own != name)
 
 
 def test_what_is_there_is_left_and_what_is_damaged_is_made_anew(served: Served, tmp_path: Path) -> None:
