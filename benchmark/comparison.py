@@ -19,6 +19,15 @@ NAME = "comparison.json"
 """The file's name in the folder of the results."""
 
 
+def run_path(rate: str, seed: int | str, file: str = "") -> str:
+    """Where a run stands in the folder of its row's runs, or a file in it: `lr=1e-3/seed=0`."""
+    return f"lr={rate}/seed={seed}{f'/{file}' if file else ''}"
+
+
+EVERY_RUN = run_path("*", "*")
+"""A pattern of the runs in that folder."""
+
+
 @dataclass(frozen=True)
 class Places:
     """Where the results of one configuration stand. Names may be those of wildcards, `{federation}`.
@@ -39,7 +48,7 @@ class Places:
 
     def run(self, federation: str, method: str, rate: str, seed: int | str, file: str = "") -> str:
         """The folder of a run, or a file in it: `run.json`, `metrics.parquet`, `state.safetensors`."""
-        return f"{self.runs(federation, method)}/lr={rate}/seed={seed}{f'/{file}' if file else ''}"
+        return f"{self.runs(federation, method)}/{run_path(rate, seed, file)}"
 
     def selected(self, federation: str, method: str) -> str:
         """A row's selection."""

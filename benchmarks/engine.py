@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import torch
 
+from benchmark.comparison import run_path
 from benchmark.config import RunningSettings
 from benchmark.federation import train
 from benchmark.federation.engine import Engine
@@ -76,7 +77,7 @@ def main() -> None:
         "evaluation": evaluation.seconds,
         "memory": peak_memory(torch.device(arguments.device)),
         "losses": {
-            f"{rate}/{seed}": _losses(arguments.runs / "runs" / f"lr={rate}" / f"seed={seed}" / "metrics.parquet")
+            f"{rate}/{seed}": _losses(arguments.runs / "runs" / run_path(rate, seed, "metrics.parquet"))
             for rate in workload.rates
             for seed in workload.seeds
         },

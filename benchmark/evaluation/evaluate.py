@@ -17,12 +17,13 @@ import pandas as pd
 import torch
 from tyro.conf import OmitArgPrefixes
 
+from benchmark.comparison import run_path
 from benchmark.counted import ABOUT, frame
 from benchmark.data.packed import Split, open_test
 from benchmark.evaluation import counts
 from benchmark.evaluation.testing import every_client
 from benchmark.federation import fault
-from benchmark.federation.job import Inputs, Job
+from benchmark.federation.job import STATE, Inputs, Job
 from benchmark.files import atomic, digest, read_json, write_json, write_text
 from benchmark.job import GivenPath, JobError, run
 from benchmark.tasks.task import Floats
@@ -119,7 +120,7 @@ def _test(job: Job, test: Split, runs: Path, rate: str, output: Path) -> None:
 
 
 def _state(runs: Path, rate: str, seed: int) -> Path:
-    return runs / f"lr={rate}" / f"seed={seed}" / "state.safetensors"
+    return runs / run_path(rate, seed, STATE)
 
 
 if __name__ == "__main__":

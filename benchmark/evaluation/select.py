@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from benchmark.comparison import EVERY_RUN, run_path
 from benchmark.evaluation import choice, overlap
 from benchmark.evaluation.gathered import write
 from benchmark.evaluation.merit import DIGITS, merit
@@ -55,7 +56,7 @@ def scores_by_round(run: Mapping[str, Any], scores: pd.DataFrame) -> pd.DataFram
     Raises:
         ValueError: The scores do not reach the run's last round, or lack a client.
     """
-    place = f"{run['federation']}/{run['method']['name']}/lr={run['rate']}/seed={run['seed']}"
+    place = f"{run['federation']}/{run['method']['name']}/{run_path(run['rate'], run['seed'])}"
     clients = [str(client) for client in run["clients"]]
     table = scores.pivot(index="round", columns="client", values="value").sort_index()
     if run["diverged_round"] is not None:
@@ -159,12 +160,11 @@ def of_folder(folder: Path, rates: Sequence[str] = (), seeds: Sequence[int] = ()
     Rates, as the configuration writes them, and seeds are those that count; all where none is named. A ValueError says
     that there is no run of these.
     """
-    found = [read_run(path) for path in sorted(folder.glob("lr=*/seed=*/run.json"))]
+    found = [read_run(path) for path in sorted(folder.glob(f"{EVERY_RUN}/run.json"))]
     chosen = [r for r in found if (not rates or r["rate"] in rates) and (not seeds or r["seed"] in seeds)]
     if not chosen:
-        raise ValueError(
-            f"{folder}: holds no run lr=RATE/seed=SEED/run.json of these rates and seeds; train them first"
-        )
+        place = run_path("RATE", "SEED", "run.json")
+        raise ValueError(f"{folder}: holds no run {place} of these rates and seeds; train them first")
     return chosen
 
 

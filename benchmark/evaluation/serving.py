@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from benchmark.adaptation import Adaptation
+from benchmark.comparison import run_path
 from benchmark.config import ServingJob, TrainingJob
 from benchmark.data.packed import open_images
 from benchmark.evaluation.adapting import Bank
@@ -101,7 +102,8 @@ class Outside:
         model: Network and method.
         device: Where they compute.
         pack: The folder of the packed images.
-        runs: The folder of the runs at the selected rate.
+        runs: The folder of the row's runs.
+        rate: The selected rate.
         depends: A hash of what all that is served depends on, but for banks and adaptations.
     """
 
@@ -111,6 +113,7 @@ class Outside:
     device: torch.device
     pack: Path
     runs: Path
+    rate: str
     depends: str
 
     @classmethod
@@ -140,7 +143,7 @@ class Outside:
             fingerprint([inputs.method]),
         ]
         rate = read_json(selected)["rate"]
-        return cls(settings, serving, model, where, inputs.pack, runs / f"lr={rate}", digest(parts))
+        return cls(settings, serving, model, where, inputs.pack, runs, rate, digest(parts))
 
     def adaptation(self, file: str) -> Adaptation:
         """What a file defines, with its settings."""
@@ -148,11 +151,11 @@ class Outside:
 
     def bank(self, seed: int) -> Bank:
         """The experts of one seed."""
-        return Bank.read(self.runs / f"seed={seed}", self.model, self.settings.clients, self.device)
+        return Bank.read(self._run(seed), self.model, self.settings.clients, self.device)
 
     def hashed(self, seed: int) -> list[str]:
         """The hashes of the files of one seed's experts."""
-        return [sha256(self.runs / f"seed={seed}" / name) for name in (job.STATE, job.COMMON)]
+        return [sha256(self._run(seed) / name) for name in (job.STATE, job.COMMON)]
 
     def key(self, file: str, seed: int, experts: Sequence[str]) -> str:
         """The hash of all that an adaptation's result depends on; `experts` are these of `hashed`."""
@@ -173,6 +176,10 @@ class Outside:
     def tested(self) -> Pictures:
         """The images that are predicted."""
         return self._pictures(SPLITS if self.serving.adapting == "transductive" else ("test",))
+
+    def _run(self, seed: int) -> Path:
+        """The folder of a run at the selected rate."""
+        return self.runs / run_path(self.rate, seed)
 
     def _pictures(self, splits: tuple[str, ...]) -> Pictures:
         parts, tables, places = list[Rows](), list[pd.DataFrame](), dict[str, npt.NDArray[np.intp]]()

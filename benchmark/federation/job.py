@@ -18,6 +18,7 @@ from safetensors import safe_open
 from safetensors.torch import save
 
 from benchmark import provenance
+from benchmark.comparison import run_path
 from benchmark.config import TrainingJob
 from benchmark.counted import ABOUT, frame
 from benchmark.data.neighbours import neighbours
@@ -183,7 +184,7 @@ class Job:
 
     def write(self, folder: Path, result: Result, *, common: bool = False) -> None:
         """Write one lane's files; `common.safetensors`, the model that all clients made, where it is asked for."""
-        run = folder / f"lr={result.lane.rate}" / f"seed={result.lane.seed}"
+        run = folder / run_path(result.lane.rate, result.lane.seed)
         model = self.engine.model
         state = result.record.state.map(lambda tensor: tensor.to(self.engine.device))
         lanes = self.engine.deployed(state)

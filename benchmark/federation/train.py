@@ -20,6 +20,7 @@ from typing import Annotated, Any
 import torch
 from tyro.conf import OmitArgPrefixes
 
+from benchmark.comparison import EVERY_RUN
 from benchmark.config import RunningSettings
 from benchmark.federation import fault
 from benchmark.federation.client import Lane
@@ -63,7 +64,7 @@ def train(
             job = _told_how(Job.of(inputs, running.device), running)
             limit = None if running.lanes == "auto" else int(running.lanes)
             said, elsewhere = dict[str, dict[str, Any]](), told(output)
-            with replaced(output, "lr=*/seed=*") as new:
+            with replaced(output, EVERY_RUN) as new:
                 for result in job.results(lanes, Store(store), limit, running.checkpoint_every, progress):
                     key = job.key(result.lane)
                     if shard:

@@ -211,7 +211,8 @@ def test_a_hospital_outside_is_read_in_context(tmp_path: Path, adapting: Literal
     """Its slices see their neighbours, also where it adapts to both splits' images at once."""
     made = job(tmp_path)
     serving = ServingJob(client="north", adapting=adapting, adaptations={}, code="")
-    there = Outside(made.settings, serving, made.engine.model, made.engine.device, tmp_path / "pack", tmp_path, "")
+    model, device = made.engine.model, made.engine.device
+    there = Outside(made.settings, serving, model, device, tmp_path / "pack", tmp_path, "1e-3", "")
     images, table = slices("north", SIDE)
     beside = neighbours(table, [-1, 0, 1, 0, -2])
     written = np.concatenate([images.numpy()[beside[:, place]] for place in range(5)], -1)
