@@ -42,25 +42,25 @@ def atomic(path: Path, durable: bool = True) -> Iterator[Path]:
 
 
 @contextmanager
-def replaced(folder: Path, pattern: str = "*") -> Iterator[Path]:
-    """A new folder in `folder`, whose content moves to `folder` once the block ends without an error.
+def replaced(folder: Path, *patterns: str, new: str = ".new") -> Iterator[Path]:
+    """A folder `new` in `folder`, whose content moves to `folder` once the block ends without an error.
 
-    What in it matches the pattern takes the place of what has the same name, whole: a file, or a folder with all it
-    holds.
+    What in it matches one of the patterns, or stands in it where none is given, takes the place of what has the same
+    name, whole: a file, or a folder with all it holds.
     """
-    new = folder / ".new"
-    shutil.rmtree(new, ignore_errors=True)
-    new.mkdir(parents=True)
+    written = folder / new
+    shutil.rmtree(written, ignore_errors=True)
+    written.mkdir(parents=True)
     try:
-        yield new
-        for path in sorted(new.glob(pattern)):
-            place = folder / path.relative_to(new)
+        yield written
+        for path in sorted({path for pattern in patterns or ("*",) for path in written.glob(pattern)}):
+            place = folder / path.relative_to(written)
             place.parent.mkdir(parents=True, exist_ok=True)
             if path.is_dir():
                 shutil.rmtree(place, ignore_errors=True)
             path.replace(place)
     finally:
-        shutil.rmtree(new, ignore_errors=True)
+        shutil.rmtree(written, ignore_errors=True)
 
 
 def sweep(folder: Path) -> None:

@@ -59,6 +59,11 @@ def test_a_folders_files_are_replaced_together_or_not_at_all(tmp_path: Path) -> 
         write_text(new / "a/3/x", "new")
         assert before.items() <= held(tmp_path).items()
     assert held(tmp_path) == {"a/1/x": "new", "a/2/x": "old", "a/3/x": "new", "z": "old"}
+    with replaced(tmp_path, "a/*", "b/x", new=".of a job") as new:
+        assert new.name == ".of a job"
+        for name in ("a/2/x", "b/x", "b/y"):
+            write_text(new / name, "newer")
+    assert held(tmp_path) == {"a/1/x": "new", "a/2/x": "newer", "a/3/x": "new", "b/x": "newer", "z": "old"}
 
 
 def test_equal_values_are_equal_files(tmp_path: Path) -> None:
