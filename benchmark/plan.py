@@ -37,8 +37,10 @@ _ROW = ("{federation}", "{method}")
 """A row in patterns of paths."""
 _SERVED = ("{federation}", "{client}", "{method}")
 """A row and a hospital outside, likewise."""
-_OWN = ("federation", "clients", "context", "method", "variant", "method_settings", "task", "head", "trains")
-"""What of a training a row has of its own."""
+_OF_FEDERATION = ("federation", "clients", "context", "task")
+"""What of a training is its federation's."""
+_OF_METHOD = ("method", "variant", "method_settings", "head", "trains")
+"""What is its method's."""
 
 
 @dataclass(frozen=True)
@@ -594,20 +596,35 @@ class Plan:
     @property
     def protocol(self) -> str:
         """What of a training all rows have, as JSON."""
-        return _json({k: v for k, v in json.loads(self.training(*self.rows[0])).items() if k not in _OWN})
+        training = json.loads(self.training(*self.rows[0]))
+        return _json({k: v for k, v in training.items() if k not in (*_OF_FEDERATION, *_OF_METHOD)})
 
     @property
-    def row_by_row(self) -> str:
-        """What each row has of its own, as JSON: a list of `reporting.communication.Row`."""
+    def each_federation(self) -> str:
+        """What each federation has of its own, as JSON: a list of `reporting.communication.Federation`."""
+        method = self.methods[0]
         return _json(
             [
                 {
-                    "own": {k: v for k, v in json.loads(self.training(*row)).items() if k in _OWN},
-                    "method": self.method_file(row[1]),
-                    "dataset": self.dataset(row[0]),
-                    "image_size": self.config.federations[row[0]].image_size,
+                    "own": {k: v for k, v in json.loads(self.training(name, method)).items() if k in _OF_FEDERATION},
+                    "dataset": self.dataset(name),
+                    "image_size": self.config.federations[name].image_size,
                 }
-                for row in self.rows
+                for name in self.federations
+            ]
+        )
+
+    @property
+    def each_method(self) -> str:
+        """What each method has of its own on every federation, as JSON: a list of `reporting.communication.Method`."""
+        federation = self.federations[0]
+        return _json(
+            [
+                {
+                    "own": {k: v for k, v in json.loads(self.training(federation, name)).items() if k in _OF_METHOD},
+                    "file": self.method_file(name),
+                }
+                for name in self.methods
             ]
         )
 

@@ -63,7 +63,8 @@ def lesions(**settings: Any) -> dict[str, Any]:
 def test_one_draw_is_no_setting() -> None:
     """No path changes, and nothing that a job is given."""
     one, none = Plan.of(lesions(draws=1)), Plan.of(lesions())
-    for name in ("targets", "packs", "folders", "described", "packed_at", "protocol", "row_by_row", "wanted"):
+    names = ("targets", "packs", "folders", "described", "packed_at", "protocol", "each_federation", "each_method")
+    for name in (*names, "wanted"):
         assert getattr(one, name) == getattr(none, name), name
     row = ("toy_lesions", "fedit")
     assert one.training(*row) == none.training(*row)
@@ -269,10 +270,21 @@ def test_the_leaves_of_every_method_are_trained_alone_too() -> None:
     assert jobs["local"]["trains"] == jobs["flap_sam"]["trains"] == ["lora", "head"]
     assert ours.method_file("local_all") == "methods/controls/local.py"
     assert json.loads(ours.described)["alone"] == ours.alone
-    assert [row["own"]["trains"] for row in json.loads(ours.row_by_row)] == [
+    assert [method["own"]["trains"] for method in json.loads(ours.each_method)] == [
         jobs[row]["trains"] for row in ours.methods
     ]
     assert "trains" not in json.loads(ours.protocol)
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("config/*.yaml")), ids=lambda path: path.stem)
+def test_what_a_row_trains_is_its_federations_its_methods_or_all_rows(path: Path) -> None:
+    """So that the table of communication is given federations and methods, and not their many rows."""
+    ours = Plan.of(yaml.safe_load(path.read_text(encoding="utf-8")))
+    federations, methods = json.loads(ours.each_federation), json.loads(ours.each_method)
+    crossed = [{**json.loads(ours.protocol), **f["own"], **m["own"]} for f in federations for m in methods]
+    assert crossed == [json.loads(ours.training(*row)) for row in ours.rows]
+    assert [f["dataset"] for f in federations] == [ours.dataset(name) for name in ours.federations]
+    assert [m["file"] for m in methods] == [ours.method_file(name) for name in ours.methods]
 
 
 @pytest.mark.usefixtures("own")

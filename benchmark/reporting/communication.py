@@ -11,6 +11,7 @@ The CSV table has one row for each row of the comparison:
 """
 
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 from statistics import mean
 from typing import Annotated, Any
@@ -21,7 +22,8 @@ from pydantic import BaseModel
 
 from benchmark.config import TrainingJob
 from benchmark.data import dataset as datasets
-from benchmark.federation import costs, methods
+from benchmark.federation import costs
+from benchmark.federation.methods import load
 from benchmark.federation.model import Model
 from benchmark.files import write_text
 from benchmark.job import AnyJson, as_json, run
@@ -29,31 +31,41 @@ from benchmark.models import network as networks
 from benchmark.tasks import task as tasks
 
 
-class Row(BaseModel):
-    """A row of the comparison.
+class Federation(BaseModel):
+    """A federation of the comparison.
 
     Attributes:
-        own: What of a `TrainingJob` is the row's own: federation and method, their settings, what
-            is trained, the policy for the head.
-        method: The method's Python file.
-        dataset: The federation's dataset.
+        own: What of a `TrainingJob` is the federation's: its name, its clients, settings of its task.
+        dataset: Its dataset.
         image_size: Side of its images, in pixels.
     """
 
     own: dict[str, Any]
-    method: Path
     dataset: str
     image_size: int
 
 
-def counted(protocol: Mapping[str, Any], row: Row) -> dict[str, Any]:
-    """What a row's method trains and sends."""
-    job, data = TrainingJob.model_validate({**protocol, **row.own}), datasets.find(row.dataset)
+class Method(BaseModel):
+    """A method of the comparison, or a variant of one: a row of every federation.
+
+    Attributes:
+        own: What of a `TrainingJob` is the method's: the row's name, settings, what is trained, whose the head is.
+        file: The method's Python file.
+    """
+
+    own: dict[str, Any]
+    file: Path
+
+
+def counted(protocol: Mapping[str, Any], federation: Federation, given: Method) -> dict[str, Any]:
+    """What a method trains and sends on a federation."""
+    job = TrainingJob.model_validate({**protocol, **federation.own, **given.own})
+    data = datasets.find(federation.dataset)
     learned = tasks.of({"task": data.task, "classes": data.classes}, job.task)
-    method = methods.load(row.method, job.method_settings)
+    method = load(given.file, job.method_settings)
     clients = len(job.clients or data.clients)
     with torch.device("meta"):  # Tensors with shapes and without values.
-        size, initialisation = row.image_size, job.initialisation
+        size, initialisation = federation.image_size, job.initialisation
         setup = networks.Setup(None, job.backbone, job.arguments, learned, size, job.lora, initialisation)
         network = networks.find(job.network).load(setup)
     model = Model.of(network, learned, method, job.trains)
@@ -72,15 +84,24 @@ def counted(protocol: Mapping[str, Any], row: Row) -> dict[str, Any]:
     }
 
 
-def write(protocol: AnyJson, rows: Annotated[tuple[Row, ...], as_json(tuple[Row, ...])], output: Path) -> None:
+def write(
+    protocol: AnyJson,
+    federations: Annotated[tuple[Federation, ...], as_json(tuple[Federation, ...])],
+    methods: Annotated[tuple[Method, ...], as_json(tuple[Method, ...])],
+    output: Path,
+) -> None:
     """Write the table.
+
+    Federations and methods are given once each and crossed here: of a leaderboard's size, the rows would be longer than
+    Linux lets an argument be.
 
     Args:
         protocol: What of a `TrainingJob` all rows have.
-        rows: The rows of the comparison.
+        federations: The federations of the comparison.
+        methods: The methods of the comparison, each of which is a row of every federation.
         output: The CSV file.
     """
-    table = pd.DataFrame([counted(protocol, row) for row in rows])
+    table = pd.DataFrame([counted(protocol, *row) for row in product(federations, methods)])
     for column, total in (("times_less", "total_bytes"), ("times_less_as_printed", "as_printed")):
         most = table.groupby("federation")[total].transform("max")
         table[column] = (most / table[total].where(table[total] > 0)).round(2)

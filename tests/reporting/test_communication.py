@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from benchmark.plan import Plan
-from benchmark.reporting.communication import Row, write
+from benchmark.reporting.communication import Federation, Method, write
 from benchmark.sources import ROOT
 
 PRINTED = {
@@ -28,7 +28,9 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     kits = {"fed_kits19": values["federations"]["fed_kits19"]}
     plan = Plan.of({**values, "federations": kits, "methods": ["sam", "fedsa_lora", "pooled"], "own": []})
     output = tmp_path_factory.mktemp("tables") / "communication.csv"
-    write(json.loads(plan.protocol), tuple(Row.model_validate(row) for row in json.loads(plan.row_by_row)), output)
+    federations = tuple(map(Federation.model_validate, json.loads(plan.each_federation)))
+    methods = tuple(map(Method.model_validate, json.loads(plan.each_method)))
+    write(json.loads(plan.protocol), federations, methods, output)
     return pd.read_csv(output).set_index("method")
 
 

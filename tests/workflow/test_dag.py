@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 from benchmark.plan import Plan
+from benchmarks.plan_size import Size, copy
 from tests.workflow.conftest import SMALL, Project, copy_code
 
 pytestmark = pytest.mark.workflow
@@ -245,6 +247,27 @@ def test_what_sam_sends_is_counted_without_data_weights_or_licences(tmp_path: Pa
     assert "Train flap_sam on prostate" in clone.snakemake("all", "-n", config="flap_sam")
     said = clone.snakemake("data/fed_kits19/source.json", ok=False, config="flap_sam")
     assert "add 'kits19' to `licences_accepted`" in said
+
+
+LONGEST = 128 << 10
+"""Bytes of one argument, its end included, on Linux; a job's command is one, which bash is given."""
+
+
+def test_commands_of_a_leaderboard_are_no_longer_than_linux_allows(tmp_path: Path) -> None:
+    """Those of all jobs of 480 rows, half of them of volumes, which are drawn row by row, and none of them kept."""
+    clone = Project(copy(tmp_path / "project", Size(methods=40, federations=12, rates=1, seeds=1)))
+    path = clone.folder / "config/size.yaml"
+    values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for own in list(values["federations"].values())[::2]:
+        own["dataset"] = "toy_volumes"
+    path.write_text(yaml.safe_dump(values), encoding="utf-8")
+    printed = clone.snakemake("all", "-n", "-p", "--config", "baselines=reference", config="size")
+    commands = {line for line in printed.splitlines() if line.startswith("Shell command: ")}
+    assert sum("benchmark.federation.train" in line for line in commands) == 480
+    for job in ("data.comparison", "reporting.communication", "reporting.overlays"):
+        assert sum(f"python -m benchmark.{job} " in line for line in commands) == 1, job
+    # Snakemake puts a few words before a command, and the folder of an environment.
+    assert {line[:60]: len(line) for line in commands if len(line.encode()) > LONGEST - 1024} == {}
 
 
 def test_nothing_is_fetched_before_every_licence_is_accepted(finished: Project) -> None:

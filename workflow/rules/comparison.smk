@@ -156,12 +156,13 @@ rule communication:
         "../../environment.yml"
     params:
         protocol=plan.protocol,
-        rows=plan.row_by_row,
+        federations=plan.each_federation,
+        methods=plan.each_method,
     message:
         "Count what every method trains and sends"
     shell:
-        "python -m benchmark.reporting.communication --protocol {params.protocol:q} --rows {params.rows:q}"
-        " --output {output} > {log} 2>&1"
+        "python -m benchmark.reporting.communication --protocol {params.protocol:q}"
+        " --federations {params.federations:q} --methods {params.methods:q} --output {output} > {log} 2>&1"
 
 
 rule leaderboard:
