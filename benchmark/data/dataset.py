@@ -21,7 +21,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from benchmark.disk import readable
-from benchmark.errors import one_line
+from benchmark.errors import of_another_type, one_line
 
 Option = int | float | str
 
@@ -229,9 +229,8 @@ class Dataset(ABC):
             if key not in self.options:
                 allowed = ", ".join(self.options) or "none"
                 raise DataError(f"{self.name}: there is no option {key!r}; there are: {allowed}")
-            kind = type(self.options[key])
-            if not isinstance(value, kind) and not (kind is float and isinstance(value, int)):
-                raise DataError(f"{self.name}: option {key} is {value!r}, but must be of type {kind.__name__}")
+            if fault := of_another_type(type(self.options[key]), value):
+                raise DataError(f"{self.name}: options.{key}{fault}")
         return {key: type(default)(options.get(key, default)) for key, default in self.options.items()}
 
 

@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from statistics import mean
 from typing import Annotated, Any
@@ -68,9 +69,9 @@ class Inputs:
     pack: Path
     backbone: Path
 
-    @property
-    def manifest(self) -> dict[str, Any]:
-        """What the pack says of itself."""
+    @cached_property
+    def manifest(self) -> Mapping[str, Any]:
+        """What the pack says of itself, read once."""
         return dict(read_json(self.pack / "manifest.json"))
 
     @property

@@ -5,9 +5,10 @@ import importlib.util
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from benchmark.defined import the_one
+from benchmark.errors import of_another_type
 from benchmark.method import Method
 
 Kind = TypeVar("Kind")
@@ -68,22 +69,6 @@ def made(path: Path, base: type[Kind], word: str, settings: Mapping[str, float |
             raise ValueError(
                 f"{word}_settings.{path.stem}.{name}: allowed are {', '.join(map(str, allowed_values))} (got {value!r})"
             )
-        if expected := _of_another_type(kinds[name], value):
-            raise ValueError(f"{word}_settings.{path.stem}.{name}: allowed is {expected} (got {value!r})")
+        if fault := of_another_type(kinds[name], value):
+            raise ValueError(f"{word}_settings.{path.stem}.{name}{fault}")
     return found(**settings)
-
-
-_TYPES: dict[type, tuple[str, tuple[type, ...]]] = {
-    bool: ("true or false", (bool,)),
-    int: ("a whole number", (int,)),
-    float: ("a number", (int, float)),
-    str: ("a text", (str,)),
-}
-"""By a field's type, what it is called and what may be given."""
-
-
-def _of_another_type(kind: Any, value: float | bool | str) -> str:
-    """What is allowed in a field of this type where the value is something else; empty where it fits."""
-    name, allowed = _TYPES.get(kind, ("", (object,)))
-    fits = isinstance(value, allowed) and (kind is bool or kind not in _TYPES or not isinstance(value, bool))
-    return "" if fits else name

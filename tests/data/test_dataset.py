@@ -132,8 +132,13 @@ def test_unknown_protocol_and_options() -> None:
     assert Fixed().chosen_options({"scale": 1}) == {"scale": 1.0, "side": 8}
     with pytest.raises(DataError, match="no option 'scail'; there are: scale, side"):
         Fixed().chosen_options({"scail": 1})
-    with pytest.raises(DataError, match=r"option side is 8\.5"):
-        Fixed().chosen_options({"side": 8.5})
+    for key, value, allowed in (
+        ("side", 8.5, "a whole number"),
+        ("side", True, "a whole number"),
+        ("scale", "a", "a number"),
+    ):
+        with pytest.raises(DataError, match=rf"options\.{key}: allowed is {allowed} \(got {value!r}\)$"):
+            Fixed().chosen_options({key: value})
 
 
 def test_fingerprint_sees_labels_but_neither_order_nor_split() -> None:

@@ -226,6 +226,16 @@ def test_a_hospital_outside_is_read_in_context(tmp_path: Path, adapting: Literal
         )
 
 
+def test_a_packs_manifest_is_read_once(tmp_path: Path) -> None:
+    """A job sees one manifest from its beginning to its end."""
+    made = job(tmp_path)
+    inputs = Inputs(made.settings, ROOT / method_file("fedavg_ft"), tmp_path / "pack", tmp_path / "weights")
+    before = inputs.manifest
+    (tmp_path / "pack/manifest.json").unlink()
+    assert inputs.manifest == before
+    assert before["task"] == "segmentation"
+
+
 def test_what_no_context_can_be_had_of_is_refused_in_a_line(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="the index has no `position`"):
         job(tmp_path / "a", drop=["position"])
