@@ -80,8 +80,9 @@ class FederationSettings(Settings):
     """Share of the training images that is cut off for validation, grouped and stratified; without effect where the
     dataset's own split has a validation part."""
     training_images: int | None = Field(None, ge=10)
-    """About so many training images of each client are used, validation included, in whole groups and with every class
-    in proportion; all where none are given. All test images stay."""
+    """About so many training images of each client are used, validation included, in whole groups; all where none are
+    given. Every class stays in proportion where the dataset's index has labels; masks are not looked at for it. All
+    test images stay."""
     split_seed: int = 0
     """Seed of every split that the project makes itself; of a protocol with folds, which fold is tested."""
     draws: int = Field(1, ge=1, le=100)
