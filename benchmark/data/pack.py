@@ -21,6 +21,7 @@ from benchmark.data.parallel import cores, in_batches
 from benchmark.data.picture import decode, fit
 from benchmark.data.prepare import Federation
 from benchmark.data.splits import cut
+from benchmark.errors import one_line
 from benchmark.files import atomic, read_json, replaced, sha256, write_json
 from benchmark.job import run
 from benchmark.tasks import task as tasks
@@ -79,12 +80,16 @@ def _packed(
     parts = {"train": np.flatnonzero(~of_test), "test": np.flatnonzero(of_test)}
     hashes: dict[str, str] = {}
 
-    target = partial(_target, task, dataset, {str(name): table[name].to_numpy() for name in table}, root, settings)
+    columns, faults = {str(name): table[name].to_numpy() for name in table}, dict[int, str]()
+    target = partial(_target, task, dataset, columns, root, settings, faults)
     strata = np.zeros(len(table), dtype=np.int64)
     for name, rows in parts.items():
         targets = output / f"{name}.targets.npy"
-        hashes[targets.name], _ = _write(targets, target, rows.tolist(), threads, batch)
-        strata[rows] = task.strata(np.load(targets, mmap_mode="r"))
+        hashes[targets.name], without = _write(targets, target, rows.tolist(), threads, batch)
+        if not without:
+            strata[rows] = task.strata(np.load(targets, mmap_mode="r"))
+    if faults:
+        raise DataError(_unusable(dataset, table, faults))
     table = with_validation(table, strata, settings.validation, settings.split_seed)
     _check_splits(table, dataset, SPLITS)
 
@@ -109,6 +114,8 @@ def _packed(
 
 def fewer(table: pd.DataFrame, images: int | None, seed: int) -> pd.DataFrame:
     """The table with fewer of every client's training images, in whole groups.
+
+    Classes stay in proportion where the index has labels; masks are not read yet when images are chosen.
 
     Args:
         table: An index of N rows. Where it says itself which images are for validation, both kinds become fewer alike.
@@ -187,9 +194,10 @@ def _target(
     columns: Mapping[str, npt.NDArray[Any]],
     root: Path,
     settings: FederationSettings,
+    faults: dict[int, str],
     number: int,
-) -> npt.NDArray[Any]:
-    """The target of the row of that number; `columns` are the index's."""
+) -> npt.NDArray[Any] | None:
+    """The target of the row of that number, by the index's `columns`; None, and an entry in `faults`, without one."""
     row = {name: values[number] for name, values in columns.items()}
     fitted = partial(fit, image=root / row["path"], size=settings.image_size, resize=settings.resize)
     try:
@@ -197,7 +205,17 @@ def _target(
     except KeyError as error:
         raise DataError(f"{dataset.name}: index() returned no column {error}, which {task.name} learns") from None
     except (OSError, ValueError, SyntaxError) as error:
-        raise DataError(f"{dataset.name}: the target of {row['sample']} cannot be used: {error}") from None
+        faults[number] = one_line(error, 300)
+        return None
+
+
+def _unusable(dataset: Dataset, table: pd.DataFrame, faults: Mapping[int, str]) -> str:
+    """What is wrong with targets, by the numbers of their rows: one line that names some and counts all."""
+    found = [(table["sample"].iloc[row], faults[row]) for row in sorted(faults)]
+    if len(found) == 1:
+        return f"{dataset.name}: the target of {found[0][0]} cannot be used: {found[0][1]}"
+    shown = some([f"{sample} ({fault})" for sample, fault in found])
+    return f"{dataset.name}: {len(found)} of {len(table)} targets cannot be used: {shown}"
 
 
 def _write(

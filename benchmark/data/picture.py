@@ -28,7 +28,8 @@ def fit(picture: Image.Image, image: Path, size: int, resize: Resize) -> npt.NDA
     """Bring a picture (a mask, say) that belongs to an image to the very pixels of the packed image.
 
     No new values are made. Returns (size, size) for a picture of one channel, (size, size, channels) otherwise, in the
-    picture's dtype. A DataError says that it has other proportions than the image of this file.
+    picture's dtype. A DataError says that it has other proportions than the image of this file; which file it is of
+    itself, the caller knows.
     """
     with Image.open(image) as opened:
         whole = opened.size
@@ -36,7 +37,8 @@ def fit(picture: Image.Image, image: Path, size: int, resize: Resize) -> npt.NDA
         like = opened.size
     # A pixel more or less is rounding.
     if abs(picture.width * whole[1] - picture.height * whole[0]) > max(whole):
-        raise DataError(f"{image}: {whole} pixels, but a picture that belongs to it has {picture.size}")
+        ours, theirs = (f"{width} x {height}" for width, height in (picture.size, whole))
+        raise DataError(f"has {ours} pixels, and its image {image} {theirs}; bring both to the same proportions")
     return _fitted(picture, like, size, resize, Image.Resampling.NEAREST)
 
 

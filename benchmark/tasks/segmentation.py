@@ -75,20 +75,26 @@ class Segmentation(Task):
         with Image.open(path) as picture:
             values = np.asarray(picture)
         if values.ndim != 2:
-            raise ValueError(f"{path}: has {values.shape[-1]} channels, and a mask has one: a class for each pixel")
+            raise ValueError(
+                f"{path}: has {values.shape[-1]} channels, and a mask has one, a class for each pixel; write it anew "
+                "as docs/datasets.md says"
+            )
         found = np.unique(values)
         known = set(range(len(self.classes))) | ({255} if len(self.classes) == 2 else set())
         if unknown := sorted(set(found.tolist()) - known):
             raise ValueError(
-                f"{path}: holds the value {unknown[0]}; a mask of {len(self.classes)} classes holds "
-                f"{', '.join(map(str, sorted(known)))}"
+                f"{path}: holds the value {unknown[0]}, but a mask of {len(self.classes)} classes holds "
+                f"{', '.join(map(str, sorted(known)))}; write it anew as docs/datasets.md says"
             )
         if not found.any() and not row.get("empty", False):
             raise ValueError(
                 f"{path}: is empty, all background; leave the image out, or let the index say `empty` of it"
             )
         labels = np.where(values == 255, 1, values).astype(np.uint8)
-        return fit(Image.fromarray(labels))
+        try:
+            return fit(Image.fromarray(labels))
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
 
     def strata(self, targets: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
         """The last class that an image shows: images of the rarer kind are kept in proportion."""

@@ -65,5 +65,5 @@ def test_a_mask_lies_on_the_pixels_of_its_image(tmp_path: Path, name: str, resiz
 def test_a_mask_of_other_proportions_is_refused(tmp_path: Path) -> None:
     Image.new("RGB", (40, 20)).save(tmp_path / "image.png")
     assert fit(Image.new("L", (80, 40)), tmp_path / "image.png", 16, "crop").shape == (16, 16)
-    with pytest.raises(DataError, match=r"image\.png: \(40, 20\) pixels, but a picture .* has \(40, 30\)"):
+    with pytest.raises(DataError, match=r"has 40 x 30 pixels, and its image .*image\.png 40 x 20; bring both"):
         fit(Image.new("L", (40, 30)), tmp_path / "image.png", 16, "crop")

@@ -118,8 +118,7 @@ def test_masks_lie_on_their_images_and_volumes_stay_whole(folder: Callable[[], i
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"mask": "absent.png"}, "the target of 02-0 cannot be used"),
-        ({"mask": "00-0.tif"}, "the target of 02-0 cannot be used"),
+        ({"mask": "absent.png"}, "60 of 60 targets cannot be used: 00-0 ([Errno 2] No such file or directory: '"),
         ({}, "index() returned no column 'mask', which outline learns"),
     ],
 )
@@ -141,6 +140,39 @@ def test_a_target_that_cannot_be_made_is_named(
     said = capsys.readouterr().err.splitlines()[-1]
     assert said.startswith("pack: volumes: ")
     assert message in said
+
+
+@pytest.mark.parametrize(
+    ("masks", "message"),
+    [
+        (("05-0",), "the target of 05-0 cannot be used: has 24 x 30 pixels, and its image DATA/05-0.png 32 x 24; "),
+        (("00-1", "05-0", "11-2"), "3 of 60 targets cannot be used: 00-1 (has 24 x 30 pixels, and its image "),
+        (("00-1", "05-0", "11-2", "19-0"), "4 of 60 targets cannot be used: 00-1 ("),
+    ],
+)
+def test_all_targets_that_cannot_be_made_are_counted_in_one_run(
+    folder: Callable[[], int],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    masks: tuple[str, ...],
+    message: str,
+) -> None:
+    """Those of test images too (00, 11), and three of them are named."""
+    whole = Volumes.prepare
+
+    def prepare(self: Volumes, request: Request) -> Path:
+        root = whole(self, request)
+        for name in masks:
+            Image.new("L", (24, 30)).save(root / f"{name}-mask.png")
+        return root
+
+    monkeypatch.setattr(Volumes, "prepare", prepare)
+    assert folder() == 1
+    said = capsys.readouterr().err.splitlines()[-1].replace(str(tmp_path / "data"), "DATA")
+    assert said.startswith(f"pack: volumes: {message}")
+    assert [name for name in masks if f"DATA/{name}.png" in said] == list(masks[:3])
+    assert list((tmp_path / "pack").iterdir()) == []
 
 
 def test_targets_of_several_shapes_are_refused(

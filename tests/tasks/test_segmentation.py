@@ -82,16 +82,16 @@ def test_masks_of_one_class_may_be_written_in_black_and_white(
 
 def test_a_mask_that_cannot_be_used_is_named_in_one_line(target: Callable[..., np.ndarray]) -> None:
     read = {
-        r"mask\.png: holds the value 3; a mask of 3 classes holds 0, 1, 2": Image.new("L", (24, 16), 3),
+        r"mask\.png: holds the value 3, but a mask of 3 .* holds 0, 1, 2; write it anew": Image.new("L", (24, 16), 3),
         r"mask\.png: is empty, all background; leave the image out, or": Image.new("L", (24, 16)),
-        r"mask\.png: has 3 channels, and a mask has one": Image.new("RGB", (24, 16), (1, 1, 1)),
-        r"image\.png: .*but a picture that belongs to it has \(24, 10\)": Image.new("L", (24, 10), 1),
+        r"mask\.png: has 3 channels, and .* pixel; write it anew": Image.new("RGB", (24, 16), (1, 1, 1)),
+        r"mask\.png: has 24 x 10 pixels, and its image .*image\.png 24 x 16; bring both": Image.new("L", (24, 10), 1),
     }
     for said, mask in read.items():
         with pytest.raises(ValueError, match=said) as error:
             target(mask)
         assert "\n" not in str(error.value)
-    with pytest.raises(ValueError, match="holds the value 255; a mask of 3 classes"):
+    with pytest.raises(ValueError, match="holds the value 255, but a mask of 3 classes"):
         target(Image.new("L", (24, 16), 255))
     assert not target(Image.new("L", (24, 16)), empty=True).any(), "slices of a volume may show nothing"
 
