@@ -22,11 +22,12 @@ from markupsafe import Markup, escape
 from benchmark.evaluation.checks import SEVERITIES
 from benchmark.evaluation.select import RULE
 from benchmark.files import write_text
+from benchmark.gallery import EACH, FOR_CLINICIANS, GROUPS, OF_OUTSIDE, OF_TASKS, names
 from benchmark.job import GivenPath, run
 from benchmark.reporting import appendix, confidence, costs, leaderboard, outside, page, selection, tables, verdict
-from benchmark.reporting.gallery import EACH, FOR_CLINICIANS, GROUPS, OF_OUTSIDE, OF_TASKS, names
 from benchmark.reporting.grid import Grid
 from benchmark.reporting.inputs import Results, load
+from benchmark.reporting.published import read_published
 from benchmark.reporting.tested import client_tests
 from benchmark.sources import ROOT
 
@@ -217,7 +218,7 @@ def main(
     content = render(
         results,
         title=held.title,
-        published=tables.read_published(published),
+        published=read_published(published),
         checks=pd.read_csv(held.places.of("checks.csv"), dtype=str, keep_default_na=False),
         figures=pictures(figures, names(of_tasks, experts=EACH in held.adaptations, pictured=bool(results.pictured))),
         all_rates=appendix.read_scores(held) if held.appendix else None,

@@ -2,8 +2,7 @@
 
 Draws of one federation have a table each, and one together, which is of the test samples of all of them.
 
-Published values stand in a CSV file: federation, method, quantity (`mean`, `average_rank` or `client:ID`), value,
-source. A published value of a single client is a note, not a cell: papers number clients in their own ways.
+Published values stand beside ours. One of a single client is a note, no cell: papers number clients in their own ways.
 """
 
 import math
@@ -23,6 +22,7 @@ from benchmark.reporting.grid import Cell, Column, Grid, latex, markdown, measur
 from benchmark.reporting.inputs import MethodInfo, Results, load
 from benchmark.reporting.measure import Measure
 from benchmark.reporting.origin import mark, origin_notes
+from benchmark.reporting.published import COMMUNICATION, read_published
 
 EDGE_NOTE = "† The chosen rate is the smallest or largest of the grid: a better one may lie outside."
 PLACES = (
@@ -115,11 +115,6 @@ def _fewer(title: str, groups: list[int]) -> str:
     least, most = min(groups), max(groups)
     has = f"{len(groups)} clients of {title} have" if len(groups) > 1 else f"1 client of {title} has"
     return f"{has} fewer ({least if least == most else f'{least} to {most}'})"
-
-
-def read_published(path: Path) -> pd.DataFrame:
-    """Published values, as text, so that `3.50` stays `3.50`."""
-    return pd.read_csv(path, dtype=str)
 
 
 def rows(results: Results, federation: str, published: pd.DataFrame) -> list[Row]:
@@ -299,6 +294,7 @@ def _notes(results: Results, federation: str, found: list[Row], published: pd.Da
             f" {counted}."
         )
     here = published[(published["federation"] == federation) & published["method"].isin(results.methods)]
+    here = here[here["quantity"] != COMMUNICATION]
     if len(here):
         notes.append(f"published: {'; '.join(here['source'].unique())}.")
     for value in here[here["quantity"].str.startswith("client:")].itertuples():

@@ -10,9 +10,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmark.reporting import figures, gallery, report, selection
+from benchmark import gallery
+from benchmark.reporting import figures, report, selection
 from benchmark.reporting.inputs import Results
-from benchmark.reporting.tables import read_published
+from benchmark.reporting.published import read_published
 from benchmark.tasks.classification import Classification
 from tests.reporting import synthetic
 

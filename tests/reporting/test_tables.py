@@ -11,6 +11,7 @@ from scipy.stats import rankdata
 from benchmark.evaluation.statistics import Statistics
 from benchmark.reporting import leaderboard, tables
 from benchmark.reporting.inputs import Results, load
+from benchmark.reporting.published import read_published
 from tests.reporting import synthetic
 
 NOTHING = pd.DataFrame(columns=["federation", "method", "quantity", "value", "source"])
@@ -168,6 +169,7 @@ def test_published_values_stand_beside_ours_as_they_were_printed(results: Result
             ("toy_lesions", "fedpal", "average_rank", "3.50", "a paper"),
             ("toy_lesions", "fedpal", "client:2?", "0.931", "a paper"),
             ("toy_lesions", "unknown", "mean", "0.5", "another paper"),
+            ("toy_lesions", "fedpal", "communication", "1.38", "a fourth paper"),
             ("toy_slides", "fedpal", "mean", "0.726", "a third paper"),
         ],
         columns=NOTHING.columns,
@@ -177,14 +179,14 @@ def test_published_values_stand_beside_ours_as_they_were_printed(results: Result
     assert [column.head for column in grid.columns][-5:] == heads
     beside = {row[0].text: row[-3].text for row in [*grid.rows, *grid.controls]}
     assert beside == {"FedPAL": "3.50", "FedIT": "", "FedOPAL-R": "", "Local": ""}
-    assert "published: a paper." in grid.notes
+    assert "published: a paper." in grid.notes, "and not what another table shows"
     (note,) = [note for note in grid.notes if "0.931" in note]
     assert "client 2: 0.931 (the paper's numbering is not known" in note
     assert not any("0.931" in cell.text for row in grid.rows for cell in row)
 
 
 def test_the_committed_values_are_those_of_average_ranks(published: Path) -> None:
-    table = tables.read_published(published)
+    table = read_published(published)
     assert not table.isna().any(axis=None)
     assert not table.duplicated(["federation", "method", "quantity"]).any()
     # A mean of ranks over n clients is a whole number of n-ths, ties of two methods aside (halves of n-ths).

@@ -142,6 +142,7 @@ rule table:
 rule communication:
     input:
         methods=[plan.method_file(name) for name in plan.methods],
+        published="results/reference/published.csv",
         code=plan.sources(
             "benchmark.reporting.communication",
             f"benchmark.models.{plan.config.backbone.network}",
@@ -162,7 +163,8 @@ rule communication:
         "Count what every method trains and sends"
     shell:
         "python -m benchmark.reporting.communication --protocol {params.protocol:q}"
-        " --federations {params.federations:q} --methods {params.methods:q} --output {output} > {log} 2>&1"
+        " --federations {params.federations:q} --methods {params.methods:q}"
+        " --published {input.published} --output {output} > {log} 2>&1"
 
 
 rule leaderboard:
