@@ -94,14 +94,15 @@ def configuration(plan: Plan, manifests: Mapping[str, Mapping[str, Any]]) -> str
     """The configuration as it was resolved: every default, all methods and splits by name, no path of one machine."""
     settings = plan.config.model_dump(mode="json", exclude=_OWN) | {"methods": plan.plain, "own": []}
     settings["adaptations"] = list(plan.adaptations) or None
+    places = own.given(plan.config)
     for name, federation in settings["federations"].items():
         if federation["source"]:
-            federation["source"] = own.given(federation["source"])
+            federation["source"] = places[federation["source"]]
         # A kept row is found by the protocol's name as the configuration has it.
         if plan.config.baselines != "reference":
             federation["protocol"] = manifests[name]["protocol"]
-    if settings["backbone"]["weights"] not in ("hub", "drawn"):
-        settings["backbone"]["weights"] = own.given(settings["backbone"]["weights"])
+    weights = settings["backbone"]["weights"]
+    settings["backbone"]["weights"] = places.get(weights, weights)
     return yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
 
 

@@ -2,8 +2,10 @@
 
 import subprocess
 from collections.abc import Iterable
+from itertools import chain, count
 from pathlib import Path
 
+from benchmark.config import Config
 from benchmark.sources import ROOT
 
 FOLDER = "project"
@@ -40,10 +42,22 @@ def files(used: Iterable[str]) -> dict[str, bytes]:
     return {f"{FOLDER}/{path}": (ROOT / path).read_bytes() for path in sorted({*kept, *used})}
 
 
-def given(path: str) -> str:
-    """Where a file of the user's stands below `local_files` of who reproduces it: as here, or by its name alone."""
-    place = Path(path).expanduser()
-    return place.name if place.is_absolute() or ".." in place.parts else place.as_posix()
+def given(config: Config) -> dict[str, str]:
+    """Where the user's images and weights stand below `local_files` of who reproduces it, by their paths here.
+
+    A path below `local_files` stays as it is; of another its last name is left, numbered where that is taken.
+    """
+    sources = [federation.source for federation in config.federations.values() if federation.source]
+    weights = config.backbone.weights
+    paths = {path: Path(path).expanduser() for path in [*sources, *([] if weights in ("hub", "drawn") else [weights])]}
+    stay = {path for path in paths.values() if not path.is_absolute() and ".." not in path.parts}
+    places, names = {path: path.as_posix() for path in stay}, {path.parts[0] for path in stay if path.parts}
+    for path in paths.values():
+        if path not in places:
+            numbered = (f"{path.stem}-{number}{path.suffix}" for number in count(2))
+            places[path] = next(name for name in chain([path.name], numbered) if name not in names)
+            names.add(places[path])
+    return {given: places[path] for given, path in paths.items()}
 
 
 def _word(path: str, state: str) -> str:

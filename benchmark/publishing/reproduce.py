@@ -91,10 +91,10 @@ def _commands(plan: Plan, commit: str, uncommitted: Mapping[str, str] | None) ->
 
 def _local(plan: Plan) -> dict[str, str]:
     """What whoever reproduces it must give: names of the user's files below `local_files`, and what they are."""
-    config = plan.config
-    found = {own.given(f.source): f"images of {name}" for name, f in config.federations.items() if f.source}
-    if config.backbone.weights not in ("hub", "drawn"):
-        found[own.given(config.backbone.weights)] = "weights"
+    config, places = plan.config, own.given(plan.config)
+    found = {places[f.source]: f"images of {name}" for name, f in config.federations.items() if f.source}
+    if config.backbone.weights in places:
+        found[places[config.backbone.weights]] = "weights"
     return found
 
 

@@ -2,9 +2,11 @@
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from benchmark.config import parse
 from benchmark.publishing import own
 
 
@@ -55,9 +57,31 @@ def test_without_a_repository_all_code_is_kept(project: Path) -> None:
     }
 
 
+REST: dict[str, Any] = {"methods": ["fedit"], "rates": ["1e-3"], "rounds": 1}
+
+
+def placed(*sources: str, weights: str = "hub") -> dict[str, str]:
+    """Where a configuration's own files stand, by their paths."""
+    federations = {f"of_{number}": {"dataset": "toy_lesions", "source": path} for number, path in enumerate(sources)}
+    backbone = {"weights": weights, "name": "vit_tiny_patch16_224"}
+    return own.given(parse({"name": "own", "federations": federations, "backbone": backbone, **REST}, "here"))
+
+
 @pytest.mark.parametrize(
     ("path", "place"),
     [("a/b", "a/b"), ("./a", "a"), ("/data/clinics", "clinics"), ("../clinics", "clinics"), ("~/clinics", "clinics")],
 )
 def test_files_of_ones_own_stand_below_one_folder(path: str, place: str) -> None:
-    assert own.given(path) == place
+    assert placed(path) == {path: place}
+
+
+def test_different_files_keep_different_places() -> None:
+    """Whatever their last names are, and whether one would lie in another; what is one stays one."""
+    assert placed("/a/images", "/b/images", "/a/images") == {"/a/images": "images", "/b/images": "images-2"}
+    assert placed("/a//images", "/a/images") == dict.fromkeys(["/a//images", "/a/images"], "images")
+    assert placed("/b/images", "images/clinics", "images-2") == {
+        **{"images/clinics": "images/clinics", "images-2": "images-2"},
+        "/b/images": "images-3",
+    }
+    weights = placed("/a/w.safetensors", weights="/b/w.safetensors")
+    assert weights == {"/a/w.safetensors": "w.safetensors", "/b/w.safetensors": "w-2.safetensors"}

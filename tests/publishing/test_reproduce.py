@@ -3,8 +3,10 @@
 from typing import Any
 
 import pytest
+import yaml
 
 from benchmark.plan import Plan
+from benchmark.publishing.gather import configuration
 from benchmark.publishing.reproduce import text
 
 COMMIT = "0123456789abcdef"
@@ -81,6 +83,18 @@ def test_what_the_user_must_give_is_named() -> None:
     assert "--config local_files=FOLDER_OF_YOUR_FILES licences_accepted='[isic2019]'" in said
     assert "/home/me" not in said
     assert "* `clinics`: images of toy_lesions; index `f1`\n* `w/mine.safetensors`: weights; SHA-256 `5e`\n" in said
+
+
+def test_folders_of_one_name_are_two() -> None:
+    """In the configuration that is published: neither dataset is read as the other."""
+    own = {"toy_lesions": {"source": "/a/images"}, "toy_slides": {"source": "/b/images"}}
+    values = {"name": "small", "federations": own, "methods": ["fedit"], "rates": ["1e-3"], "rounds": 1}
+    manifests = {name: {"protocol": "by_patient"} for name in own}
+    published = yaml.safe_load(configuration(Plan.of(values), manifests))["federations"]
+    assert {name: federation["source"] for name, federation in published.items()} == {
+        "toy_lesions": "images",
+        "toy_slides": "images-2",
+    }
 
 
 def test_rows_from_the_reference_are_listed() -> None:
