@@ -1,6 +1,7 @@
 """One client's local training."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ import torch.nn.functional as F
 from benchmark.federation.client import Lane, LocalTraining
 from benchmark.method import Batch, Leaves, Method, Phase, part
 from benchmark.settings import AugmentationSettings
+from benchmark.tasks.classification import Classification
 from tests.federation.small import LANES, TRAINING, client, engine, method
 
 
@@ -41,6 +43,39 @@ def test_batches_are_keyed_by_seed_client_and_pass() -> None:
     for k, key in enumerate(keys):
         for other in keys[:k]:
             assert not torch.equal(drawn(key), drawn(other))
+
+
+class Unchanged(Classification):
+    """In place of changed images it gives the random numbers that would have changed them."""
+
+    def augment(
+        self, images: torch.Tensor, targets: torch.Tensor, settings: Any, draws: torch.Tensor, dtype: torch.dtype
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        return draws, targets
+
+
+def test_the_numbers_that_change_images_are_uniform_and_independent() -> None:
+    """Of every image five in [0, 1), as training draws them: of variance 1/12, and none is known from another.
+
+    Means, variances, shares and correlations stay within so many of their standard deviations as so many of them reach.
+    Numbers are compared within an image, with those of the next image, and between clients, passes and seeds.
+    """
+    model, hospital, epochs = engine(method("fedit")).model, client("north", 40), 100
+    model = replace(model, task=Unchanged(["a", "b"]))
+    local = LocalTraining(model, TRAINING, AugmentationSettings(), torch.float64)
+    keys = [(hospital, 0, "a"), (hospital, 0, "b"), (hospital, 1, "a"), (replace(hospital, name="east"), 0, "a")]
+    found = [torch.cat([numbers for numbers, _ in local._batches(*key, epochs)]) for key in keys]
+    n = 40 * epochs
+    assert all(own.shape == (n, 5) and own.dtype == torch.float64 for own in found)
+    numbers = torch.cat(found, 1)
+    assert 0 <= numbers.min() < 0.001
+    assert 0.999 < numbers.max() < 1
+    assert ((numbers.mean(0) - 1 / 2).abs() < 4 * (12 * n) ** -0.5).all()
+    assert ((numbers.var(0) - 1 / 12).abs() < 4 * ((1 / 80 - 1 / 144) / n) ** 0.5).all()
+    tenths = torch.stack([torch.histc(own, 10, 0, 1) for own in numbers.T]) / n
+    assert ((tenths - 0.1).abs() < 4.5 * (0.09 / n) ** 0.5).all()
+    correlations = torch.corrcoef(torch.cat([numbers[:-1], numbers[1:]], 1).T).fill_diagonal_(0)
+    assert correlations.abs().max() < 5 * n**-0.5
 
 
 def test_further_changes_leave_order_and_mirroring_as_they_were() -> None:

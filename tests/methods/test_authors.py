@@ -10,6 +10,7 @@ import torch
 
 from benchmark.federation.costs import traffic
 from benchmark.federation.engine import DRAWN, SUPPORT, Engine
+from benchmark.method import Output
 from tests.federation.small import method
 from tests.methods.tiny import (
     CLASSES,
@@ -285,6 +286,97 @@ def test_feddpas_weight_has_both_readings(name: str, weighting: str) -> None:
         expected.append(twin.forward(p, weights, HEAD)[1][-1])
     found = ours.predictions(hospital, hospital.validation.images, ours.deployed(state)[1])
     assert np.abs(torch.cat([own for _, own in found], 1)[0].numpy() - np.array(expected)).max() < CLOSE
+
+
+# FedOPAL-R: arXiv 2510.12741. Loss + lambda * the mean over layers and batch of |cos(z_g, z_p)|; z are the outputs of
+# the two adapters. What it does at z = 0, where an adapter begins, is not printed: here each norm is at least `eps`.
+
+
+def overlap(layers: list[tuple[np.ndarray, np.ndarray]], eps: float) -> float:
+    """The penalty of the two adapters' outputs (n, tokens, out) of every layer."""
+    found = []
+    for common, own in layers:
+        cosines = [
+            abs(float(g @ p)) / (max(float(np.sqrt(g @ g)), eps) * max(float(np.sqrt(p @ p)), eps))
+            for g, p in zip(common.reshape(-1, common.shape[-1]), own.reshape(-1, own.shape[-1]), strict=True)
+        ]
+        found.append(sum(cosines) / len(cosines))
+    return sum(found) / len(found)
+
+
+class Outputs:
+    """A batch whose adapters' outputs are the leaves themselves, and whose loss is the sum of all."""
+
+    def __call__(self, params: dict[str, torch.Tensor], mix: None = None, *, trace: bool = False) -> Output:
+        adapters = {a: [z for name, z in params.items() if name.startswith(a)] for a in ("global", "personal")}
+        everything = torch.cat([z.flatten() for z in params.values()])
+        return Output(everything, everything, adapters if trace else {}, {})
+
+    def task_loss(self, output: Output) -> torch.Tensor:
+        return output.prediction.sum()
+
+
+@pytest.mark.parametrize("size", [1.0, 1e-3], ids=["above the floor", "below it"])
+def test_fedopal_r_penalises_the_cosine_of_outputs(size: float) -> None:
+    """Three layers of other widths, four images, five tokens: the value, and by differences the gradient."""
+    source, strength, eps, step = np.random.default_rng(0), 0.7, 1e-2, 1e-6
+    ours = method("fedopal_r", strength=strength, eps=eps)
+    shapes = {f"{a}/{k}": (4, 5, width) for a in ("global", "personal") for k, width in enumerate((2, 6, 3))}
+    z = {name: size * source.normal(0, 1, shape) for name, shape in shapes.items()}
+
+    def loss(z: dict[str, np.ndarray]) -> float:
+        layers = [(z[f"global/{k}"], z[f"personal/{k}"]) for k in range(3)]
+        return sum(float(own.sum()) for own in z.values()) + strength * overlap(layers, eps)
+
+    params = {name: torch.from_numpy(own.copy()).requires_grad_() for name, own in z.items()}
+    found = ours.loss(Outputs(), params, params, {})
+    assert found.item() == pytest.approx(loss(z), rel=1e-12)
+    gradients = torch.autograd.grad(found, list(params.values()))
+    for (name, own), gradient in zip(z.items(), gradients, strict=True):
+        for place in [tuple(source.integers(own.shape)) for _ in range(12)]:
+            beside = []
+            for sign in (1, -1):
+                moved = {**z, name: own.copy()}
+                moved[name][place] += sign * step * size
+                beside.append(loss(moved))
+            expected = (beside[0] - beside[1]) / (2 * step * size)
+            assert float(gradient[place]) - 1 == pytest.approx(expected - 1, rel=1e-4, abs=1e-5 * strength), name
+
+
+def overlap_gradient(twin: Twin, p: Params, strength: float, eps: float) -> Params:
+    """Of lambda times the penalty on the tiny network: by the factors of both adapters, by hand."""
+    held = {a: (p[f"{a}/{SITE}.A"], p[f"{a}/{SITE}.B"]) for a in ("global", "personal")}
+    z = {a: SCALE * twin.x @ A_.T @ B_.T for a, (A_, B_) in held.items()}
+    norm = {a: np.linalg.norm(own, axis=1, keepdims=True) for a, own in z.items()}
+    floored = {a: np.maximum(own, eps) for a, own in norm.items()}
+    product = (z["global"] * z["personal"]).sum(1, keepdims=True)
+    found: Params = {}
+    for a, other in (("global", "personal"), ("personal", "global")):
+        A_, B_ = held[a]
+        both = floored[a] * floored[other]
+        away = np.where(norm[a] > eps, product / np.maximum(norm[a], eps) ** 2, 0.0)
+        dz = strength / twin.size * np.sign(product) * (z[other] - away * z[a]) / both
+        found[f"{a}/{SITE}.A"] = SCALE * B_.T @ dz.T @ twin.x
+        found[f"{a}/{SITE}.B"] = SCALE * dz.T @ (twin.x @ A_.T)
+    return found
+
+
+def test_fedopal_r_trains_both_adapters_against_their_overlap() -> None:
+    """From outputs of zero: head and global adapter are averaged by images, the personal one stays."""
+    ours, strength, eps = engine(method("fedopal_r", strength=3.0, eps=0.3)), 3.0, 0.3
+    twins, clients = begun(ours)
+    names, both = leaves("global", "personal", "head"), {"global": 1.0, "personal": 1.0}
+    sizes = []
+    for _ in range(ROUNDS):
+        for twin, p in zip(twins, clients, strict=True):
+            sgd = Momentum()
+            for _ in range(EPOCHS):
+                g, own = twin.gradients(p, both, HEAD), overlap_gradient(twin, p, strength, eps)
+                sgd.step(p, {name: g[name] + own.get(name, 0.0) for name in names}, names)
+                sizes += list(np.linalg.norm(SCALE * twin.x @ p[A].T @ p[B].T, axis=1))
+        average(clients, leaves("global", "head"))
+    assert min(sizes) < eps < max(sizes), "on both sides of the floor"
+    expect(ours, clients, names)
 
 
 # IOP-FL: federated/client.py and fl_api.py of med-air/IOP-FL: T <- alpha T + (1 - alpha) w after a client's pass, over

@@ -71,17 +71,21 @@ class Tiny(Network):
         found += lora.offsets(site) if offset else []
         return found + [leaf for name in heads for leaf in self._head.leaves(name)]
 
-    def __call__(self, images: Tensor, params: Leaves, heads: Mix, adapters: Mix, **options: Any) -> Output:
-        """Features, and logits of them."""
+    def __call__(
+        self, images: Tensor, params: Leaves, heads: Mix, adapters: Mix, *, trace: bool = False, **options: Any
+    ) -> Output:
+        """Features, and logits of them; what each adapter adds, where it is traced."""
         x = images.flatten(1)
-        features = x @ torch.from_numpy(W0).T
+        features, traced = x @ torch.from_numpy(W0).T, {}
         for name, weight in adapters.items():
             A, B = params[f"{name}/{SITE}.A"], params[f"{name}/{SITE}.B"]
             own = SCALE * (x @ A.T @ B.T)
+            traced[name] = [own]
             features = features + (weight.reshape(-1, 1) if isinstance(weight, Tensor) else weight) * own
         if offset_name(SITE) in params:
             features = features + SCALE * (x @ params[offset_name(SITE)].T)
-        return Output(weighted(lambda name: self._head(params, name, features), heads), features, {}, {})
+        prediction = weighted(lambda name: self._head(params, name, features), heads)
+        return Output(prediction, features, traced if trace else {}, {})
 
     def pretrained(self, leaf: Leaf) -> Tensor:
         """No leaf is."""
