@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from benchmark import adaptations, federations, fitness
+from benchmark import adaptations, federations, fitness, gallery
 from benchmark.baselines.match import found
 from benchmark.baselines.rows import Baselines, hashes
 from benchmark.comparison import LOCAL, NONE, Places
@@ -30,7 +30,6 @@ from benchmark.config import (
 from benchmark.federation import shard
 from benchmark.files import digest
 from benchmark.methods import method_file
-from benchmark.reporting import gallery
 from benchmark.sources import ROOT, closure, code, fetching
 
 _ROW = ("{federation}", "{method}")

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from benchmark.adaptation import COMMON, Adaptation, entropy
 from benchmark.adaptations import adaptation_file
-from benchmark.evaluation.adapting import GATES, OUTSIDE, Bank, Mixture
+from benchmark.federation.adapting import GATES, OUTSIDE, Bank, Mixture
 from benchmark.federation.methods import load, made
 from benchmark.federation.model import Model
 from benchmark.job import run

@@ -13,7 +13,7 @@ from benchmark.contract.federation import engine, train
 from benchmark.contract.rules import Rule
 from benchmark.contract.written import fits, imports_alone
 from benchmark.draws import generator, normal
-from benchmark.evaluation.adapting import OUTSIDE, Bank, Mixture, served
+from benchmark.federation.adapting import OUTSIDE, Bank, Mixture, served
 from benchmark.federation.client import Lane
 from benchmark.federation.engine import Engine
 from benchmark.federation.methods import made

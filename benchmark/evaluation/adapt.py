@@ -14,9 +14,9 @@ import torch
 from tyro.conf import OmitArgPrefixes
 
 from benchmark.config import ServingJob
-from benchmark.evaluation.adapting import Bank, DivergedError, mixed
 from benchmark.evaluation.serving import Learned, Outside, Pictures, file_of
 from benchmark.federation import fault
+from benchmark.federation.adapting import Bank, DivergedError, mixed
 from benchmark.federation.job import Inputs
 from benchmark.job import GivenPath, JobError, as_json, run
 from benchmark.leaf import Leaves

@@ -34,7 +34,6 @@ from benchmark.config import ServingJob
 from benchmark.counted import ABOUT, frame
 from benchmark.data.packed import Split, open_test, open_training
 from benchmark.evaluation.adapt import ADAPTED
-from benchmark.evaluation.adapting import Bank, Mixture, at_once, mixed
 from benchmark.evaluation.counts import FILE, KEPT
 from benchmark.evaluation.pictured import Case, chosen, scored
 from benchmark.evaluation.reading import DESCRIBED
@@ -42,6 +41,7 @@ from benchmark.evaluation.serving import Learned, Outside, Pictures, file_of
 from benchmark.federation import fault
 from benchmark.federation.job import Inputs
 from benchmark.files import atomic, write_json
+from benchmark.federation.adapting import Bank, Mixture, at_once, mixed
 from benchmark.job import GivenPath, JobError, as_json, run
 from benchmark.tasks.task import Floats, Task
 

@@ -20,8 +20,8 @@ from benchmark.adaptation import Adaptation
 from benchmark.comparison import run_path
 from benchmark.config import ServingJob, TrainingJob
 from benchmark.data.packed import open_images
-from benchmark.evaluation.adapting import Bank
 from benchmark.federation import job
+from benchmark.federation.adapting import Bank
 from benchmark.federation.methods import made
 from benchmark.federation.model import Model
 from benchmark.federation.rows import Rows

@@ -16,7 +16,7 @@ from benchmark.adaptations import adaptation_file, discovered
 from benchmark.config import ConfigError
 from benchmark.contract.adaptation import RULES, Serving
 from benchmark.contract.rules import Outcome, outcomes
-from benchmark.evaluation.adapting import OUTSIDE, Bank, Mixture, served
+from benchmark.federation.adapting import OUTSIDE, Bank, Mixture, served
 from benchmark.federation.client import ClientData
 from benchmark.federation.engine import Engine
 from benchmark.federation.methods import made

@@ -13,7 +13,7 @@ from torch.nn.functional import pad
 
 from adaptations import iop
 from benchmark.adaptation import COMMON, Adaptation, Batch, Leaves, entropy
-from benchmark.evaluation.adapting import GATES, Bank, Mixture, batches, served
+from benchmark.federation.adapting import GATES, Bank, Mixture, batches, served
 from benchmark.federation.model import Model
 from benchmark.federation.rows import Rows
 from benchmark.models import sam

@@ -16,9 +16,9 @@ from safetensors.torch import load_file, save_file
 from benchmark.adaptations import adaptation_file
 from benchmark.config import ServingJob, TrainingJob
 from benchmark.evaluation import adapt, outside
-from benchmark.evaluation.adapting import Bank
 from benchmark.evaluation.reading import DESCRIBED
 from benchmark.federation.client import Lane
+from benchmark.federation.adapting import Bank
 from benchmark.federation.job import Inputs, Job
 from benchmark.files import read_json, sha256, write_json
 from benchmark.job import run

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.reporting import gallery
+from benchmark import gallery
 from benchmark.reporting.inputs import Results, load
 from benchmark.tasks.classification import Classification
 from tests.reporting import synthetic

@@ -8,8 +8,9 @@ import pytest
 from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from benchmark import gallery
 from benchmark.evaluation.ranks import federation_ranks, overall_ranks
-from benchmark.reporting import figures, gallery, style
+from benchmark.reporting import figures, style
 from benchmark.reporting.drawings import traffic
 from benchmark.reporting.inputs import Results, load
 from benchmark.tasks import task as tasks

@@ -8,8 +8,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from benchmark import gallery
 from benchmark.evaluation.statistics import ALL, MEAN
-from benchmark.reporting import figures, gallery, outside
+from benchmark.reporting import figures, outside
 from benchmark.reporting.inputs import Results, load
 from benchmark.reporting.outside import Outside
 from benchmark.tasks.classification import Classification

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmark import gallery
 from benchmark.evaluation import counts
 from benchmark.evaluation.ranks import best_ranked
-from benchmark.reporting import gallery
 from benchmark.reporting.drawings.reliability import reliability
 from benchmark.reporting.inputs import Results, load
 from benchmark.reporting.tested import stated

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 
 import benchmark.tasks
+from benchmark import gallery
 from benchmark.counted import ABOUT, frame
 from benchmark.evaluation import counts
 from benchmark.files import read_json, write_json
-from benchmark.reporting import gallery
 from benchmark.reporting.inputs import load
 from benchmark.tasks import task as tasks
 from tests.evaluation import distance

@@ -1,4 +1,4 @@
-"""The names of all figures, and the headings below which they stand. What draws them is in `figures`."""
+"""The names of all figures, and the headings below which they stand. `reporting.figures` draws them."""
 
 from collections.abc import Iterable, Sequence
 
