@@ -10,7 +10,7 @@ from benchmark.federation.client import ClientData, Samples
 from benchmark.federation.engine import Engine
 from benchmark.federation.methods import load
 from benchmark.federation.model import Model
-from benchmark.federation.rows import Rows
+from benchmark.federation.packed_images import PackedImages
 from benchmark.methods import method_file
 from benchmark.models.vit import ViT, build
 from benchmark.sources import ROOT
@@ -52,7 +52,7 @@ def engine(config: Config, method: str, images: int, side: int, device: str, cli
     source = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 256, (images, side, side, 3), dtype=torch.uint8, generator=source)
     labels = torch.randint(TASK.outputs, (images,), generator=source)
-    own = Samples(Rows.of(pixels.to(device)), labels.to(device))
+    own = Samples(PackedImages.of(pixels.to(device)), labels.to(device))
     return Engine(
         Model.of(network, TASK, loaded, config.trains),
         [ClientData(str(number), own, own) for number in range(clients)],

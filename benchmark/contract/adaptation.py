@@ -17,7 +17,7 @@ from benchmark.federation.adapting import OUTSIDE, Bank, Mixture, served
 from benchmark.federation.client import Lane
 from benchmark.federation.engine import Engine
 from benchmark.federation.methods import made
-from benchmark.federation.rows import Rows
+from benchmark.federation.packed_images import PackedImages
 from benchmark.method import Method
 from benchmark.methods import method_file
 from benchmark.sources import ROOT
@@ -52,7 +52,7 @@ class Serving:
         everybody = build(made(ROOT / method_file(method), Method, "method", {}), None)
         *inside, outside = everybody.clients
         self.engine = build(everybody.model.method, inside)
-        self.images: Rows = outside.training.images
+        self.images: PackedImages = outside.training.images
 
     @cached_property
     def bank(self) -> Bank:

@@ -11,7 +11,7 @@ from torch import Tensor
 from benchmark.federation.client import ClientData, Lane, Samples
 from benchmark.federation.engine import Engine, State
 from benchmark.federation.model import Model
-from benchmark.federation.rows import Rows
+from benchmark.federation.packed_images import PackedImages
 from benchmark.method import Method
 from benchmark.models.network import Network
 from benchmark.models.vit import ViT, build
@@ -36,7 +36,9 @@ def client(name: str, count: int) -> ClientData:
     images = 100 * torch.rand(shown, SIZE, SIZE, 3, generator=source) + 25 * labels.view(-1, 1, 1, 1) + tint
     images = images.clamp(0, 255).to(torch.uint8)
     return ClientData(
-        name, Samples(Rows.of(images[:count]), labels[:count]), Samples(Rows.of(images[count:]), labels[count:])
+        name,
+        Samples(PackedImages.of(images[:count]), labels[:count]),
+        Samples(PackedImages.of(images[count:]), labels[count:]),
     )
 
 

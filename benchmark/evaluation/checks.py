@@ -22,11 +22,11 @@ from benchmark.job import GivenPath, run
 
 SEVERITIES = ["error", "warning", "note"]
 MOST = 4
-"""Findings of one severity, check and federation that stand alone; more are gathered into one."""
+"""Findings of one severity, check and federation that stand alone; more are merged into one."""
 
 # Settings that differ from run to run, and say nothing of the configuration.
 _PER_RUN = frozenset({"federation", "clients", "method", "method_settings"})
-# What a gathered finding says, by check.
+# What a merged finding says, by check.
 _SAME = {
     "edge of grid": "the chosen rate is at the edge of the grid, and a better one may lie outside",
     "diverged": "a rate diverged",
@@ -89,7 +89,7 @@ def _outside(comparison: Comparison, higher_is_better: Mapping[str, bool]) -> It
         yield from findings.surer_and_worse(own, higher)
 
 
-def gathered(made: Sequence[Finding]) -> list[Finding]:
+def merged(made: Sequence[Finding]) -> list[Finding]:
     """Findings that say the same of many methods or clients of a federation, as one.
 
     Args:
@@ -153,7 +153,7 @@ def main(comparison: GivenPath, output: Path, reference: Path | None = None) -> 
         output: The findings, CSV.
         reference: The folder of committed numbers of the same configuration; where it is absent, nothing is compared.
     """
-    table = pd.DataFrame(gathered(found(Comparison.read(comparison), reference)), columns=COLUMNS)
+    table = pd.DataFrame(merged(found(Comparison.read(comparison), reference)), columns=COLUMNS)
     table = table.sort_values("severity", key=lambda s: s.map(SEVERITIES.index), kind="stable")
     write_text(output, table.to_csv(index=False))
 

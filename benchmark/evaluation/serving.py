@@ -24,7 +24,7 @@ from benchmark.federation import job
 from benchmark.federation.adapting import Bank
 from benchmark.federation.methods import made
 from benchmark.federation.model import Model
-from benchmark.federation.rows import Rows
+from benchmark.federation.packed_images import PackedImages
 from benchmark.files import atomic, digest, read_json, sha256
 from benchmark.leaf import Leaves
 from benchmark.sources import fingerprint
@@ -43,7 +43,7 @@ class Pictures:
         places: By the pack's array, which of its rows they are, (m,); one array after the other.
     """
 
-    images: Rows
+    images: PackedImages
     table: pd.DataFrame
     places: Mapping[str, npt.NDArray[np.intp]]
 
@@ -182,7 +182,7 @@ class Outside:
         return self.runs / run_path(self.rate, seed)
 
     def _pictures(self, splits: tuple[str, ...]) -> Pictures:
-        parts, tables, places = list[Rows](), list[pd.DataFrame](), dict[str, npt.NDArray[np.intp]]()
+        parts, tables, places = list[PackedImages](), list[pd.DataFrame](), dict[str, npt.NDArray[np.intp]]()
         for split in splits:
             images, table = open_images(self.pack, split)
             own = table[table["client"] == self.serving.client]
@@ -190,7 +190,7 @@ class Outside:
             every = job.in_context(job.as_tensor(images), table, self.settings.context)
             parts.append(every.only(torch.from_numpy(places[split])))
             tables.append(own)
-        return Pictures(Rows.joined(parts), pd.concat(tables, ignore_index=True), places)
+        return Pictures(PackedImages.joined(parts), pd.concat(tables, ignore_index=True), places)
 
 
 def file_of(output: Path, adaptation: str, seed: int, name: str) -> Path:

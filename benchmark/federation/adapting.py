@@ -18,7 +18,7 @@ from benchmark.draws import generator, initial, normal
 from benchmark.federation import job
 from benchmark.federation.engine import CHUNK, Engine, State
 from benchmark.federation.model import Model
-from benchmark.federation.rows import Rows
+from benchmark.federation.packed_images import PackedImages
 from benchmark.leaf import Leaf, Leaves, belonging
 from benchmark.method import Batch, Mix, Output
 from benchmark.models.routed import Route, Weights
@@ -141,7 +141,9 @@ class Mixture:
         some = next(iter(self.params.values()))
         return Unlabelled(self, to_float(images.to(some.device), some.dtype), generator("view", *key))
 
-    def adapted(self, adaptation: Adaptation, images: Rows, seed: int, cases: Tensor | None = None) -> "Mixture":
+    def adapted(
+        self, adaptation: Adaptation, images: PackedImages, seed: int, cases: Tensor | None = None
+    ) -> "Mixture":
         """The mixture after an adaptation's passes over a hospital's images; see `served`.
 
         The order of images, or that of batches where cases are told, is drawn from the seed. It is a `DivergedError`
@@ -237,7 +239,7 @@ class Mixture:
         return route
 
     def predictions(
-        self, images: Rows, chunk: int = CHUNK, cases: Tensor | None = None
+        self, images: PackedImages, chunk: int = CHUNK, cases: Tensor | None = None
     ) -> Iterator[tuple[slice, Tensor]]:
         """Chunk by chunk, which of the images, and what is predicted for them, (k, outputs, ...)."""
         for which in batches(images, chunk, cases):
@@ -245,7 +247,7 @@ class Mixture:
                 yield which, self.images(images[which])(self.params).prediction
 
 
-def batches(images: Rows, size: int, cases: Tensor | None = None) -> list[slice]:
+def batches(images: PackedImages, size: int, cases: Tensor | None = None) -> list[slice]:
     """Images that are read together, in their order: so many at most, and of one case where cases are told.
 
     `cases` are those of the whole pack, (N,). A ValueError says that images of one case do not stand side by side.
@@ -345,10 +347,10 @@ def served(
     adaptation: Adaptation,
     model: Model,
     bank: Bank,
-    images: Rows,
+    images: PackedImages,
     seed: int,
     *,
-    learned: Rows | None = None,
+    learned: PackedImages | None = None,
     cases: Tensor | None = None,
 ) -> Iterator[tuple[str, Iterator[tuple[slice, Tensor]]]]:
     """The models that an adaptation serves a hospital with, by their names, and what each predicts, chunk by chunk.

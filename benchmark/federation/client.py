@@ -12,8 +12,8 @@ from benchmark.data.augmentation import draws, to_float
 from benchmark.draws import generator
 from benchmark.federation import optimisers
 from benchmark.federation.model import Model
+from benchmark.federation.packed_images import PackedImages
 from benchmark.federation.recorded import Recorded, Recorder, kind
-from benchmark.federation.rows import Rows
 from benchmark.federation.step import Held, Step
 from benchmark.leaf import Leaves, belonging
 from benchmark.method import Phase
@@ -46,7 +46,7 @@ class Samples:
             stands alone.
     """
 
-    images: Rows
+    images: PackedImages
     targets: Tensor
     cases: Tensor | None = None
     stacks: Tensor | None = None

@@ -18,8 +18,8 @@ from benchmark.federation import optimisers
 from benchmark.federation.client import ClientData, Lane, LocalTraining, Pass, Samples, Trained
 from benchmark.federation.exchange import Exchange
 from benchmark.federation.model import Model, predict
+from benchmark.federation.packed_images import PackedImages
 from benchmark.federation.recorded import Recorder
-from benchmark.federation.rows import Rows
 from benchmark.federation.step import Held
 from benchmark.leaf import Leaf, Leaves
 from benchmark.method import Phase
@@ -226,7 +226,7 @@ class Engine:
 
         return self._side_by_side(measure, [len(client.validation) for client in self.clients])
 
-    def predictions(self, client: ClientData, images: Rows, params: Leaves) -> Iterator[tuple[slice, Tensor]]:
+    def predictions(self, client: ClientData, images: PackedImages, params: Leaves) -> Iterator[tuple[slice, Tensor]]:
         """What a client's model makes of images, some at a time.
 
         Args:
@@ -341,7 +341,7 @@ def _pooled(clients: Sequence[ClientData]) -> ClientData:
 
 def _joined(parts: Sequence[Samples]) -> Samples:
     """All samples, one part after the other."""
-    images, targets = Rows.joined([part.images for part in parts]), torch.cat([part.targets for part in parts])
+    images, targets = PackedImages.joined([part.images for part in parts]), torch.cat([part.targets for part in parts])
     firsts = accumulate([len(part) for part in parts], initial=0)
     stacks = [part.stacks + first for part, first in zip(parts, firsts, strict=False) if part.stacks is not None]
     return Samples(images, targets, stacks=torch.cat(stacks) if stacks else None)

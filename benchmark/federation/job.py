@@ -30,8 +30,8 @@ from benchmark.federation.engine import Engine
 from benchmark.federation.key import key
 from benchmark.federation.lanes import groups
 from benchmark.federation.model import Model
+from benchmark.federation.packed_images import PackedImages
 from benchmark.federation.progress import Progress
-from benchmark.federation.rows import Rows
 from benchmark.federation.store import Store
 from benchmark.federation.training import History, Record, Training
 from benchmark.files import atomic, read_json, write_json
@@ -373,7 +373,7 @@ def read_states(path: Path, device: torch.device) -> dict[str, dict[str, torch.T
     return {client: {name: leaf[k] for name, leaf in leaves.items()} for k, client in enumerate(names)}
 
 
-def in_context(images: torch.Tensor, table: pd.DataFrame, context: Sequence[int]) -> Rows:
+def in_context(images: torch.Tensor, table: pd.DataFrame, context: Sequence[int]) -> PackedImages:
     """All images of a pack, their channels being the slices at these distances; as they are where there are none.
 
     Args:
@@ -390,7 +390,7 @@ def in_context(images: torch.Tensor, table: pd.DataFrame, context: Sequence[int]
     if context and images.shape[-1] != 1:
         raise ValueError(f"`context` takes a channel from each grey slice, but images have {images.shape[-1]} channels")
     beside = torch.from_numpy(neighbours(table, context)).to(images.device) if context else None
-    return replace(Rows.of(images), beside=beside)
+    return replace(PackedImages.of(images), beside=beside)
 
 
 def as_tensor(images: Any) -> torch.Tensor:

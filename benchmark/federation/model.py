@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from benchmark.data.augmentation import to_float
-from benchmark.federation.rows import Rows
+from benchmark.federation.packed_images import PackedImages
 from benchmark.leaf import Initial, Leaf, Leaves
 from benchmark.method import Batch, Method, Mix, Output, Phase
 from benchmark.models.network import Network
@@ -140,7 +140,7 @@ class Images(Batch):
 
 
 def predict(
-    model: Model, images: Rows, support: Tensor, drawn: Tensor, params: Leaves, chunk: int
+    model: Model, images: PackedImages, support: Tensor, drawn: Tensor, params: Leaves, chunk: int
 ) -> Iterator[tuple[slice, Tensor]]:
     """Predict one client's images in every lane, some at a time: no more predictions than these are held.
 

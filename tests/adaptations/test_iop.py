@@ -15,7 +15,7 @@ from adaptations import iop
 from benchmark.adaptation import COMMON, Adaptation, Batch, Leaves, entropy
 from benchmark.federation.adapting import GATES, Bank, Mixture, batches, served
 from benchmark.federation.model import Model
-from benchmark.federation.rows import Rows
+from benchmark.federation.packed_images import PackedImages
 from benchmark.models import sam
 from benchmark.models.sam_pretrain import random
 from benchmark.settings import LoraSettings
@@ -42,9 +42,9 @@ class Fixed(iop.IOP):
         return torch.tensor(self.weights).to(pooled).expand(len(pooled), -1)
 
 
-def pictures(count: int, side: int = SIZE, seed: int = 0) -> Rows:
+def pictures(count: int, side: int = SIZE, seed: int = 0) -> PackedImages:
     source = torch.Generator().manual_seed(seed)
-    return Rows.of(torch.randint(256, (count, side, side, 3), generator=source, dtype=torch.uint8))
+    return PackedImages.of(torch.randint(256, (count, side, side, 3), generator=source, dtype=torch.uint8))
 
 
 @cache
@@ -299,7 +299,7 @@ class Killed(iop.IOP):
         return super().loss(batch, params)
 
 
-def outcome(network: str, of: Adaptation, images: Rows, seed: int = 0, **options: Any) -> Tensor:
+def outcome(network: str, of: Adaptation, images: PackedImages, seed: int = 0, **options: Any) -> Tensor:
     ((_, chunks),) = served(of, model(network), bank(network), images, seed, **options)
     return torch.cat([own for _, own in chunks])
 
@@ -326,7 +326,7 @@ def test_a_hospital_with_one_image_is_served(network: str) -> None:
 def test_an_image_depends_on_its_neighbours_by_batch_statistics_alone_and_then_on_those_of_its_case() -> None:
     """The released code's volumes meet in a batch: what is predicted for one depends on which stands before it."""
     images, cases = pictures(6), torch.tensor([0, 0, 0, 1, 1, 1])
-    other = Rows.of(torch.cat([pictures(3, seed=9)[:], images[:][3:]]))
+    other = PackedImages.of(torch.cat([pictures(3, seed=9)[:], images[:][3:]]))
     last = slice(3, 6)
     for settings, told, same in [
         ({"batch_statistics": False}, None, True),
@@ -342,16 +342,16 @@ def test_batches_are_of_one_case_whose_images_stand_side_by_side() -> None:
     images, cases = pictures(6), torch.tensor([7, 7, 7, 2, 5, 5])
     assert batches(images, 2) == [slice(0, 2), slice(2, 4), slice(4, 6)]
     assert batches(images, 2, cases) == [slice(0, 2), slice(2, 3), slice(3, 4), slice(4, 6)]
-    part = Rows(images.pack, torch.tensor([1, 2, 4]))
+    part = PackedImages(images.pack, torch.tensor([1, 2, 4]))
     assert batches(part, 5, cases) == [slice(0, 2), slice(2, 3)]
     with pytest.raises(ValueError, match="images of one case must stand side by side"):
-        batches(Rows(images.pack, torch.tensor([0, 4, 1])), 5, cases)
+        batches(PackedImages(images.pack, torch.tensor([0, 4, 1])), 5, cases)
 
 
 def test_with_a_split_no_image_that_is_predicted_is_learned_from() -> None:
     """The released code adapts to the very images that it is scored on: here that is one of two ways."""
     images, learned = pictures(4), pictures(5, seed=3)
-    other = Rows.of(torch.cat([images[:][:1], pictures(3, seed=8)[:]]))
+    other = PackedImages.of(torch.cat([images[:][:1], pictures(3, seed=8)[:]]))
     of = adaptation("iop", passes=2, **STILL)
     split = [outcome("unet", of, own, learned=learned)[0] for own in (images, other)]
     assert float((split[0] - split[1]).abs().max()) < CLOSE

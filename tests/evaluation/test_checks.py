@@ -30,10 +30,10 @@ def test_many_findings_of_one_kind_become_one() -> None:
     names = [f"m{place}" for place in range(checks.MOST + 1)]
     table = cells({"local": [0.9], **{name: [0.1] for name in names}})
     many = worse_than_local(table)
-    (one,) = checks.gathered(many)
+    (one,) = checks.merged(many)
     assert one["message"].startswith(f"the mean is worse than that of training alone ({len(names)} times): m0 (0.1), ")
     assert (one["severity"], one["check"], one["federation"]) == ("warning", "worse than local", "d")
-    assert checks.gathered(many[:-1]) == many[:-1]
+    assert checks.merged(many[:-1]) == many[:-1]
 
 
 def test_the_job_compares_with_what_is_committed(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from benchmark.evaluation.testing import every_client
 from benchmark.federation.client import ClientData, Lane, Samples
 from benchmark.federation.engine import Engine
 from benchmark.federation.job import Inputs, Job, in_context
-from benchmark.federation.rows import Rows
+from benchmark.federation.packed_images import PackedImages
 from benchmark.files import sha256, write_json
 from benchmark.methods import method_file
 from benchmark.models.unet import build
@@ -53,15 +53,15 @@ def hospitals(context: Sequence[int] = (), stack: int = 1, *, written: bool = Fa
         labels = torch.randint(len(CLASSES), (len(table),), generator=torch.Generator().manual_seed(1))
         beside = torch.from_numpy(neighbours(table, context)) if context else None
         stacks = torch.from_numpy(neighbours(table, range(-(stack // 2), stack // 2 + 1))) if stack > 1 else None
-        rows = Rows.of(images)
+        shown = PackedImages.of(images)
         if written and beside is not None:
-            rows = Rows.of(torch.cat([images[beside[:, place]] for place in range(len(context))], -1))
+            shown = PackedImages.of(torch.cat([images[beside[:, place]] for place in range(len(context))], -1))
         elif beside is not None:
-            rows = in_context(images, table, context)
-        own = Samples(rows, labels, stacks=stacks)
+            shown = in_context(images, table, context)
+        own = Samples(shown, labels, stacks=stacks)
         if written and stacks is not None:
-            own = Samples(Rows.of(images[stacks.flatten()]), labels[stacks.flatten()])
-        found.append(ClientData(name, own, Samples(rows, labels)))
+            own = Samples(PackedImages.of(images[stacks.flatten()]), labels[stacks.flatten()])
+        found.append(ClientData(name, own, Samples(shown, labels)))
     return found
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from benchmark.federation.client import ClientData, Lane, Samples
 from benchmark.federation.engine import Engine, State
 from benchmark.federation.model import Model
-from benchmark.federation.rows import Rows
+from benchmark.federation.packed_images import PackedImages
 from benchmark.leaf import Leaf, Leaves, offset_name
 from benchmark.method import Method, Mix, Output
 from benchmark.models import lora
@@ -117,7 +117,9 @@ def hospitals() -> list[ClientData]:
         own, unseen = slice(count), slice(count, None)
         found.append(
             ClientData(
-                name, Samples(Rows.of(images[own]), labels[own]), Samples(Rows.of(images[unseen]), labels[unseen])
+                name,
+                Samples(PackedImages.of(images[own]), labels[own]),
+                Samples(PackedImages.of(images[unseen]), labels[unseen]),
             )
         )
     return found

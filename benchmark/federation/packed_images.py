@@ -1,4 +1,4 @@
-"""Images of a pack that belong together: named by their rows, and read when they are asked for."""
+"""Images of a pack that belong together: named by their places in it, and read when they are asked for."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Rows:
+class PackedImages:
     """Some of a pack's images. A memory-mapped pack stays on the disk, and no client has a copy of a resident one.
 
     Attributes:
@@ -23,12 +23,12 @@ class Rows:
     beside: Tensor | None = None
 
     @classmethod
-    def of(cls, images: Tensor) -> "Rows":
+    def of(cls, images: Tensor) -> "PackedImages":
         """All of these images (n, size, size, 3)."""
         return cls(images, torch.arange(len(images), device=images.device))
 
     @classmethod
-    def joined(cls, parts: Sequence["Rows"]) -> "Rows":
+    def joined(cls, parts: Sequence["PackedImages"]) -> "PackedImages":
         """One after the other; parts of one pack are not copied."""
         first = parts[0]
         if all(part.pack is first.pack and part.beside is first.beside for part in parts):
@@ -40,7 +40,7 @@ class Rows:
         """Of an image."""
         return self.pack.shape[-1] if self.beside is None else self.beside.shape[1]
 
-    def only(self, chosen: Tensor) -> "Rows":
+    def only(self, chosen: Tensor) -> "PackedImages":
         """Some of these images, by their numbers among them."""
         return replace(self, own=self.own[chosen.to(self.own.device)])
 
@@ -49,8 +49,8 @@ class Rows:
 
     def __getitem__(self, chosen: Tensor | slice) -> Tensor:
         """Some of these images, (k, size, size, channels), uint8."""
-        rows = self.own[chosen]
+        places = self.own[chosen]
         if self.beside is None:
-            return self.pack[rows]
+            return self.pack[places]
         # In memory channel by channel, as grey images are: what is computed of equal channels rounds as of a grey one.
-        return self.pack[self.beside[rows]].squeeze(-1).movedim(1, -1)
+        return self.pack[self.beside[places]].squeeze(-1).movedim(1, -1)
