@@ -55,6 +55,22 @@ def test_what_was_probably_run_differs_from_the_papers_protocol_in_three_setting
     assert likely["tasks"] == {"classification": {"loss": "weighted"}}
 
 
+def test_the_full_size_of_the_real_hospitals_differs_in_size_alone() -> None:
+    """Images, rates, seeds and rounds; what the small one was found with is not lost in the large one."""
+    small, full = (
+        yaml.safe_load((ROOT / f"config/{name}.yaml").read_text(encoding="utf-8"))
+        for name in ("fed_ham10000", "fed_ham10000_gpu")
+    )
+    assert set(small["rates"]) < set(full["rates"])
+    assert len(full["rates"]) == 5
+    assert (full["federations"]["fed_ham10000"]["image_size"], full["seeds"], full["rounds"]) == (224, [0, 1, 2], 50)
+    small["federations"]["fed_ham10000"]["image_size"] = 224
+    sized = {key: full[key] for key in ("name", "title", "rates", "seeds", "rounds", "checkpoint_every")}
+    assert small | sized == full
+    job = json.loads(Plan.of(full).training("fed_ham10000", "fedopal_r"))
+    assert (job["training"]["optimiser"]["name"], job["task"]) == ("adamw", {"loss": "weighted"})
+
+
 def lesions(**settings: Any) -> dict[str, Any]:
     """A configuration of toy lesions with these settings of its federation."""
     return {**VALUES, "methods": ["fedit"], "federations": {"toy_lesions": {"options": {"scale": 0.1}, **settings}}}
@@ -285,6 +301,21 @@ def test_what_a_row_trains_is_its_federations_its_methods_or_all_rows(path: Path
     assert crossed == [json.loads(ours.training(*row)) for row in ours.rows]
     assert [f["dataset"] for f in federations] == [ours.dataset(name) for name in ours.federations]
     assert [m["file"] for m in methods] == [ours.method_file(name) for name in ours.methods]
+
+
+@pytest.mark.usefixtures("own")
+@pytest.mark.parametrize("name", ["flap_sam", "sam_lesions"])
+def test_comparisons_of_sam_say_what_each_part_gains(name: str) -> None:
+    """Over the same part trained alone, one row for each; no control is one of these rows again."""
+    ours = Plan.of({**yaml.safe_load((ROOT / f"config/{name}.yaml").read_text(encoding="utf-8")), "own": []})
+    partners = {
+        **{"sam_full": "local_all", "sam_attention": "local_attention_head", "sam_decoder": "local_decoder_head"},
+        **{"sam_head": "local_head", "sam_lora": "local_lora", "sam_lora_decoder": "local_decoder_head_lora"},
+        **{"flap_sam": "local", "fedsa_lora": "local", "ditto": "local"},
+    }
+    assert {row: ours.alone[row] for row in partners} == partners
+    controls = {row for row in ours.methods if row not in ours.alone}
+    assert controls == {*ours.alone.values(), "pooled"}
 
 
 @pytest.mark.usefixtures("own")

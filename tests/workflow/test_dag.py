@@ -240,9 +240,12 @@ def test_what_sam_sends_is_counted_without_data_weights_or_licences(tmp_path: Pa
     """In an empty clone; all the rest of the configuration is planned, and its data asks for consent."""
     copy_code(tmp_path)
     table, clone = "results/flap_sam/tables/communication.csv", Project(tmp_path)
-    clone.snakemake(table, "--config", "methods=[flap_sam, sam_full]", config="flap_sam")
+    clone.snakemake(table, "--config", "methods=[flap_sam, sam_full, local]", config="flap_sam")
     counted = pd.read_csv(tmp_path / table).set_index(["federation", "method"])
-    assert counted.loc["fed_kits19", "as_printed"].to_dict() == {"sam_full": 67.45, "flap_sam": 1.38}
+    assert counted.loc["fed_kits19", "as_printed"].to_dict() == {
+        **{"sam_full": 67.45, "flap_sam": 1.38},
+        **{"local": 0, "local_all": 0},
+    }
     assert not (tmp_path / "data").exists()
     assert "Train flap_sam on prostate" in clone.snakemake("all", "-n", config="flap_sam")
     said = clone.snakemake("data/fed_kits19/source.json", ok=False, config="flap_sam")
