@@ -64,6 +64,16 @@ class Counts:
         return _added(below, self.unit_groups, len(self.groups))
 
     @property
+    def support(self) -> npt.NDArray[np.int64]:
+        """How many of the groups show each of P parts, (P,): of a task whose targets show nothing, have it at all."""
+        if not len(self._tested):
+            return np.zeros(0, dtype=np.int64)
+        found = self.task.appearances(self._tested)
+        if found is None:
+            return (self.weights > 0).sum(axis=0)
+        return (_added(found[0].astype(np.float64), self.unit_groups, len(self.groups)) > 0).sum(axis=0)
+
+    @property
     def chance(self) -> float | None:
         """The score of a prediction that looks at no image; None where unknown."""
         return self.task.chance(self._tested) if len(self._tested) else None

@@ -44,7 +44,7 @@ class Site:
         scores: The methods' scores, and how they covary.
         chance: The score of a prediction that looks at no image; None where unknown.
         groups: How many groups its test set has.
-        fewest: How many groups show the part (class) that the fewest show.
+        fewest: How many groups show the part (class) of the score that the fewest show.
         rarest: That part.
         ranks: The ranked methods' ranks averaged over seeds, (B + 1, R); row 0 is observed, the others are drawn. NaN
             where a cell is missing; a model that diverged has the last rank.
@@ -145,9 +145,9 @@ def standings(
     chosen = [place for place, method in enumerate(methods) if method not in controls]
     sites = {}
     for client in counts:
-        found, held = of_client(client), (client.weights > 0).sum(axis=0)
-        shown = np.flatnonzero(held)
-        rarest = int(shown[held[shown].argmin()]) if len(shown) else None
+        found, held = of_client(client), client.support
+        scored = np.flatnonzero(client.weights.any(axis=0))
+        rarest = int(scored[held[scored].argmin()]) if len(scored) else None
         sites[client.federation, client.client] = Site(
             client.task,
             found,

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from benchmark.tasks.task import Floats, Metric, Parts, Task
+from benchmark.tasks.task import Bools, Floats, Metric, Parts, Task
 
 if TYPE_CHECKING:
     import torch
@@ -133,9 +133,13 @@ class Classification(Task):
         present = int((counts[..., TRUE].sum(0) > 0).sum())
         return 1 / present if present > 1 else None
 
+    def appearances(self, counts: Floats) -> tuple[Bools, Bools]:
+        """Whether an image is of each class, and whether one is taken for it."""
+        return counts[..., TRUE] > 0, counts[..., PREDICTED] > 0
+
     def support(self, counts: Floats) -> npt.NDArray[np.int64]:
         """How many units show each class."""
-        return (counts[..., TRUE] > 0).sum(0)
+        return self.appearances(counts)[0].sum(0)
 
     def confusion(self, counts: Floats) -> Floats:
         """Images of each class by the class that they were taken for. A diverged model takes an image for none."""

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from benchmark.tasks.task import Floats, Metric, Parts, Task
+from benchmark.tasks.task import Bools, Floats, Metric, Parts, Task
 
 if TYPE_CHECKING:
     import torch
@@ -172,6 +172,10 @@ class Segmentation(Task):
         """Of background everywhere: how many cases show nothing of a class; None where no case shows anything."""
         empty = counts[..., 1:, TRUE] == 0
         return None if empty.all() else float(empty.mean())
+
+    def appearances(self, counts: Floats) -> tuple[Bools, Bools]:
+        """Whether a pixel is of each class of the foreground, and whether one is taken for it."""
+        return counts[..., 1:, TRUE] > 0, counts[..., 1:, PREDICTED] > 0
 
     def kept(self, prediction: "Tensor", target: "Tensor") -> dict[str, npt.NDArray[Any]]:
         """Of every image, the 95 % surface distance of each class of the foreground, which no counts give."""

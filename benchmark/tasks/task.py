@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 Metric = tuple[str, float, int]
 """A metric's name, its value, and the number of samples that it was measured on."""
 
@@ -239,6 +240,18 @@ class Task(ABC):
         """What is kept of predictions beside their counts, by column; each of n entries.
 
         Args:
+    def appearances(self, counts: Floats) -> tuple[Bools, Bools] | None:
+        """Which units show each part of the score: in their targets, and in their predictions.
+
+        Args:
+            counts: The units' counts, (..., U, C, F).
+
+        Returns:
+            Shape (..., U, P) each, in the order of `part_names`; None where parts are nothing that can be shown. Of a
+            prediction that is not finite, False.
+        """
+        return None
+
             prediction: Of n samples in one lane, (n, outputs, ...).
             target: Their targets, (n, ...).
 

@@ -13,6 +13,7 @@ from benchmark.evaluation.ranks import client_ranks, overall_ranks
 from benchmark.evaluation.standings import drawn_together, places, rank_differences, rank_interval, standings
 from benchmark.evaluation.statistics import ALL
 from benchmark.tasks.classification import Classification
+from benchmark.tasks.segmentation import Segmentation
 from tests.evaluation import hand
 from tests.evaluation.distance import Distance
 from tests.evaluation.given import client, counted, lost
@@ -155,6 +156,22 @@ def test_the_rarest_class_is_named() -> None:
     totals = np.eye(3)[[0, 0, 0, 1, 1]]
     site = standings([counted(np.ones((3, 1, 5, 3)) * totals, totals)], [], B).sites["d", "x"]
     assert (site.groups, site.fewest, site.rarest) == (5, 2, "class 1")
+
+
+def test_a_class_is_counted_where_targets_show_it_though_every_case_has_a_score_of_it() -> None:
+    """Six cases of five patients: all show the organ, two cases of one patient the lesion, and none the cyst."""
+    values = np.zeros((3, 1, 6, 4, 3))
+    values[..., 1, 2], values[..., :2, 2, 2] = 7, 5
+    task = Segmentation(("background", "organ", "lesion", "cyst"))
+    patients, of = list("pqrst"), np.array([0, 0, 1, 2, 3, 4])
+    held = Counts("d", "x", task, patients, of, list(METHODS), [0], values, np.zeros((3, 1), dtype=bool))
+    assert (held.weights > 0).all(), "every case counts in every class"
+    assert held.support.tolist() == [5, 1, 0]
+    site = standings([held], [], B).sites["d", "x"]
+    assert (site.groups, site.fewest, site.rarest) == (5, 0, "cyst")
+    two = replace(held, task=Segmentation(task.classes[:3]), values=values[..., :3, :])
+    site = standings([two], [], B).sites["d", "x"]
+    assert (site.groups, site.fewest, site.rarest) == (5, 1, "lesion")
 
 
 def test_ranks_of_a_draw_are_those_of_its_scores() -> None:

@@ -207,6 +207,16 @@ def test_lanes_are_counted_apart_and_one_that_diverged_spreads_to_no_other() -> 
     assert np.isnan(TASK.score(counts[:, [0, 1, 3]])).tolist() == [False, False]
 
 
+def test_what_targets_and_predictions_show_is_told_class_by_class_of_the_foreground() -> None:
+    """The first image shows an organ that is not seen; in the second a lesion is seen where there is none."""
+    y, z = np.zeros((3, SIDE, SIDE), dtype=np.uint8), np.zeros((3, 3, SIDE, SIDE))
+    y[0, 2:6, 2:6], z[:, 0], z[1, 2, 3, 3] = 1, 1, 9
+    z[2, 0, 0, 0] = np.nan
+    true, predicted = TASK.appearances(TASK.counts(torch.from_numpy(z), torch.from_numpy(y)).numpy())
+    assert true.tolist() == [[True, False], [False, False], [False, False]]
+    assert predicted.tolist() == [[False, False], [False, True], [False, False]]
+
+
 # What stands beside the score.
 
 

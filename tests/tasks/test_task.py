@@ -183,3 +183,6 @@ def test_a_report_is_told_what_was_taken_for_what_and_how_many_show_each_class()
     np.testing.assert_array_equal(TASK.confusion(counts), expected)
     assert TASK.support(counts).tolist() == [2, 0, 0, 2]
     assert TASK.support(counts[:2].sum(0, keepdims=True)).tolist() == [1, 0, 0, 0], "one unit of two images"
+    true, predicted = TASK.appearances(counts)
+    assert true.tolist() == (np.eye(4)[[0, 0, 3, 3]] == 1).tolist()
+    assert predicted.tolist() == [*(np.eye(4)[[0, 1, 3]] == 1).tolist(), [False] * 4]
