@@ -556,7 +556,7 @@ class Plan:
         settings = self.config.backbone
         if settings.weights not in ("hub", "drawn"):
             settings = settings.model_copy(update={"weights": self._local(settings.weights)})
-        return settings.model_dump_json()
+        return settings.model_dump_json(exclude=None if settings.revision else {"revision"})
 
     @property
     def fetching_modules(self) -> list[str]:

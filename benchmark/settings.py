@@ -30,6 +30,17 @@ Scalar = Annotated[bool | int | float | str, BeforeValidator(_scalar)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
+def _revision(value: Any) -> str:
+    """A commit in full: what a name of a branch, or the first digits, stand for may change."""
+    if isinstance(value, str) and re.fullmatch(_COMMIT, value):
+        return value
+    raise ValueError("a revision is a commit in full, 40 digits from 0-9 and a-f (in quotes), or empty")
+
+
+_COMMIT = r"^([0-9a-f]{40})?$"
+Revision = Annotated[str, BeforeValidator(_revision, json_schema_input_type=Annotated[str, Field(pattern=_COMMIT)])]
+
+
 class Settings(BaseModel):
     """Settings are immutable, and a key that does not exist is an error rather than a setting without effect."""
 
@@ -49,12 +60,24 @@ class BackboneSettings(Settings):
     """Of `vit`: `hub` fetches the tag from timm's hub once, `drawn` takes the project's own small transformer,
     pretrained on drawn images (quickstart), anything else is the path of a file, relative to `local_files`. Of `unet`:
     `drawn` are random weights. Of `sam`: `hub` fetches `facebook/sam-vit-base`, `drawn` pretrains on drawn shapes."""
+    revision: Revision = ""
+    """Of `vit` with `weights: hub`: which commit of timm's repository, all its 40 digits. Without one, FedOPAL's
+    ViT-Tiny is of the commit that the project knows, and any other the newest when it is fetched."""
     arguments: dict[str, Scalar] = {}
     """Of `vit`: passed to `timm.create_model`, such as a smaller depth or patch size. Of `unet`: `channels` of its
     first stage (16), `levels` (4), `norm` (`batch` or `group`) and `inputs`, channels of the images (3). Of `sam`:
     `normalisation` (`sam`, or `published` as in FLAP-SAM's code) and sizes, see the class."""
     seed: int = 0
     """Of `unet`: seed of random weights; of `sam`, where they are drawn, of the drawing and the training too."""
+
+    @model_validator(mode="after")
+    def _revisions_are_of_timms_hub(self) -> "BackboneSettings":
+        if self.revision and (self.network, self.weights) != ("vit", "hub"):
+            raise ValueError(
+                f"`revision` is a commit of timm's weights on the hub, and these are of `{self.network}` from "
+                f"`{self.weights}`: leave it out, or set `network: vit` and `weights: hub`"
+            )
+        return self
 
 
 class LoraSettings(Settings):

@@ -46,8 +46,9 @@ def fetch(settings: BackboneSettings) -> tuple[dict[str, Tensor], dict[str, Any]
 
 
 def _from_hub(settings: BackboneSettings) -> tuple[torch.nn.Module, dict[str, str]]:
-    """The model with timm's weights, and their repository and revision: the known one, else the newest."""
-    repository, revision = str(timm.get_pretrained_cfg(settings.name).hf_hub_id), REVISIONS.get(settings.name, "")
+    """The model with timm's weights, and their repository and revision: the one asked for, else known, else newest."""
+    repository = str(timm.get_pretrained_cfg(settings.name).hf_hub_id)
+    revision = settings.revision or REVISIONS.get(settings.name, "")
     overlay = {"hf_hub_id": f"{repository}@{revision}"} if revision else None
     vit = timm.create_model(
         settings.name, pretrained=True, num_classes=0, pretrained_cfg_overlay=overlay, **settings.arguments

@@ -73,7 +73,7 @@ def content(plan: Plan, *, predictions: bool) -> dict[str, bytes]:
         **own.files(used(plan)),
         "requirements.lock": (ROOT / "requirements.lock").read_bytes(),
         "clients.csv": clients(plan).to_csv(index=False, lineterminator="\n").encode(),
-        "config.yaml": configuration(plan, manifests).encode(),
+        "config.yaml": configuration(plan, manifests, about["backbone"]["origin"]).encode(),
         "provenance.json": json_bytes(about),
         "REPRODUCE.md": reproduce.text(plan, about, manifests).encode(),
     }
@@ -90,8 +90,11 @@ def used(plan: Plan) -> list[str]:
     ]
 
 
-def configuration(plan: Plan, manifests: Mapping[str, Mapping[str, Any]]) -> str:
-    """The configuration as it was resolved: every default, all methods and splits by name, no path of one machine."""
+def configuration(plan: Plan, manifests: Mapping[str, Mapping[str, Any]], backbone: Mapping[str, str]) -> str:
+    """The configuration as it was resolved: every default, all methods and splits by name, no path of one machine.
+
+    Manifests are of the federations, by name; `backbone` is where its weights are from, as `backbone.json` has it.
+    """
     settings = plan.config.model_dump(mode="json", exclude=_OWN) | {"methods": plan.plain, "own": []}
     settings["adaptations"] = list(plan.adaptations) or None
     places = own.given(plan.config)
@@ -103,6 +106,8 @@ def configuration(plan: Plan, manifests: Mapping[str, Mapping[str, Any]]) -> str
             federation["protocol"] = manifests[name]["protocol"]
     weights = settings["backbone"]["weights"]
     settings["backbone"]["weights"] = places.get(weights, weights)
+    if (plan.config.backbone.network, weights) == ("vit", "hub"):  # The commit that came, whichever is the newest then.
+        settings["backbone"]["revision"] = backbone.get("revision", "")
     return yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
 
 

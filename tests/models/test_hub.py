@@ -8,11 +8,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import timm
 import torch
 from safetensors.torch import load_file, save
 
+from benchmark.config import ConfigError, parse
 from benchmark.models.vit_weights import REVISIONS
+from benchmark.plan import Plan
 from benchmark.settings import BackboneSettings
 from tests.data.server import Answer, Request, Server, running
 from tests.federation.small import ROOT
@@ -20,6 +23,7 @@ from tests.federation.small import ROOT
 NAME = "vit_tiny_patch16_224.augreg_in21k"
 OTHER = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
 COMMIT = "1" * 40
+ASKED = "2b" * 20
 ARGUMENTS: dict[str, Any] = {"patch_size": 32, "embed_dim": 48, "depth": 2, "num_heads": 3}
 
 
@@ -44,9 +48,11 @@ def hub(server: Server, name: str, revision: str, files: dict[str, bytes]) -> No
         server.answers[f"/timm/{name}/resolve/{revision}/{file}"] = answer(files.get(file))
 
 
-def fetch(server: Server, tmp_path: Path, output: str, name: str = NAME) -> subprocess.CompletedProcess[str]:
+def fetch(
+    server: Server, tmp_path: Path, output: str, name: str = NAME, revision: str = ""
+) -> subprocess.CompletedProcess[str]:
     """Run the job in a process of its own: the hub's address is read when its client is imported."""
-    settings = BackboneSettings(name=name, weights="hub", arguments=ARGUMENTS).model_dump_json()
+    settings = BackboneSettings(name=name, weights="hub", arguments=ARGUMENTS, revision=revision).model_dump_json()
     command = [sys.executable, "-m", "benchmark.models.fetch", "--settings", settings]
     environment = {**os.environ, "HF_ENDPOINT": server.address(""), "HF_HOME": str(tmp_path / "hub")}
     return subprocess.run(
@@ -86,6 +92,50 @@ def test_the_revision_of_other_weights_is_noted(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     about = json.loads((tmp_path / "out" / "backbone.json").read_text())
     assert about["origin"] == {"weights": "hub", "source": f"timm/{OTHER}", "revision": COMMIT}
+
+
+@pytest.mark.parametrize("name", [NAME, OTHER])
+def test_a_revision_is_fetched_that_is_asked_for(tmp_path: Path, name: str) -> None:
+    """Whatever is newest meanwhile, and whether the project knows another one; it is noted."""
+    states = []
+    with running() as server:
+        for seed, revision in enumerate(("main", REVISIONS[NAME], ASKED)):
+            torch.manual_seed(seed)
+            states.append(timm.create_model(name, num_classes=10, **ARGUMENTS).state_dict())
+            hub(server, name, revision, {"model.safetensors": save(states[-1])})
+        done = fetch(server, tmp_path, "out", name, ASKED)
+    assert done.returncode == 0, done.stderr
+    stored = load_file(tmp_path / "out" / "model.safetensors")
+    assert all(torch.equal(stored[leaf], states[-1][leaf]) for leaf in stored)
+    about = json.loads((tmp_path / "out" / "backbone.json").read_text())
+    assert about["origin"] == {"weights": "hub", "source": f"timm/{name}", "revision": ASKED}
+
+
+def test_a_revision_is_part_of_what_is_fetched() -> None:
+    """Another one is another backbone; none leaves its place as it was before there was such a setting."""
+    values = {"name": "x", "federations": {"toy_lesions": {}}, "rates": ["1e-3"], "rounds": 1}
+    plain, asked = (Plan.of({**values, "backbone": {"weights": "hub", **own}}) for own in ({}, {"revision": ASKED}))
+    assert plain.backbone != asked.backbone
+    assert "revision" not in json.loads(plain.fetching())
+    assert json.loads(asked.fetching())["revision"] == ASKED
+    assert plain.training("toy_lesions", "fedit") == asked.training("toy_lesions", "fedit")
+
+
+@pytest.mark.parametrize(
+    ("backbone", "said"),
+    [
+        ({"revision": "main"}, "backbone.revision: a revision is a commit in full, 40 digits from 0-9 and a-f"),
+        ({"revision": 11}, "(got 11)"),
+        ({"weights": "drawn", "revision": ASKED}, "and these are of `vit` from `drawn`: leave it out, or set"),
+        ({"network": "sam", "name": "sam_vit_base", "revision": ASKED}, "these are of `sam` from `hub`"),
+    ],
+)
+def test_a_revision_that_decides_nothing_is_refused(backbone: dict[str, Any], said: str) -> None:
+    values = {"name": "x", "federations": {"toy_lesions": {}}, "rates": ["1e-3"], "rounds": 1, "backbone": backbone}
+    with pytest.raises(ConfigError) as caught:
+        parse(values, "x.yaml")
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_hub_that_has_no_such_weights(tmp_path: Path) -> None:

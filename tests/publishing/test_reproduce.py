@@ -90,11 +90,21 @@ def test_folders_of_one_name_are_two() -> None:
     own = {"toy_lesions": {"source": "/a/images"}, "toy_slides": {"source": "/b/images"}}
     values = {"name": "small", "federations": own, "methods": ["fedit"], "rates": ["1e-3"], "rounds": 1}
     manifests = {name: {"protocol": "by_patient"} for name in own}
-    published = yaml.safe_load(configuration(Plan.of(values), manifests))["federations"]
+    published = yaml.safe_load(configuration(Plan.of(values), manifests, {}))["federations"]
     assert {name: federation["source"] for name, federation in published.items()} == {
         "toy_lesions": "images",
         "toy_slides": "images-2",
     }
+
+
+def test_the_commit_of_weights_from_the_hub_is_published() -> None:
+    """Whether it was asked for or was the newest: the published configuration asks for it."""
+    values = {"name": "small", "federations": {"toy_lesions": {}}, "rates": ["1e-3"], "rounds": 1}
+    manifests, came = {"toy_lesions": {"protocol": "by_patient"}}, {"weights": "hub", "revision": "ab" * 20}
+    published = yaml.safe_load(configuration(Plan.of({**values, "backbone": {"weights": "hub"}}), manifests, came))
+    assert Plan.of(published).config.backbone.revision == "ab" * 20
+    drawn = yaml.safe_load(configuration(Plan.of({**values, "backbone": {"weights": "drawn"}}), manifests, {}))
+    assert Plan.of(drawn).config.backbone.revision == ""
 
 
 def test_rows_from_the_reference_are_listed() -> None:
