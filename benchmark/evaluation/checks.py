@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from benchmark.comparison import Comparison
-from benchmark.evaluation import findings
+from benchmark.evaluation import counts, findings
 from benchmark.evaluation.findings import COLUMNS, Finding, finding, listed
 from benchmark.evaluation.ranks import expected_cells
 from benchmark.evaluation.reading import controls_of, read_choices, read_metrics, read_outside, read_runs
@@ -59,6 +59,7 @@ def found(comparison: Comparison, reference: Path | None = None) -> list[Finding
     all_cells, controls = expected_cells(metrics, runs, comparison.draw_of), controls_of(runs)
     # Of scores, what draws say together is said once.
     cells, federations = all_cells[~all_cells["federation"].isin(comparison.draw_of)], comparison.counted
+    groups = {name: comparison.manifest(name)["group_name"] for name in federations}
     made = [
         *findings.missing_cells(all_cells),
         *findings.missing_clients(comparison.manifests),
@@ -70,7 +71,8 @@ def found(comparison: Comparison, reference: Path | None = None) -> list[Finding
         *findings.same_rows(cells),
         *findings.seed_spread(cells, controls),
         *findings.within_noise(statistics, [*federations, ALL] if len(federations) > 1 else federations),
-        *findings.few_groups(statistics, {name: comparison.manifest(name)["group_name"] for name in federations}),
+        *findings.few_groups(statistics, groups),
+        *findings.never_predicted(counts.read(comparison, cells), groups),
         *findings.reference_rows(runs, comparison.unused),
         *_outside(comparison, {run["federation"]: run["task"]["higher_is_better"] for run in runs}),
     ]

@@ -4,11 +4,13 @@ A finding has a severity (error, warning or note), the check that made it, and a
 a federation, a method, a client and a value.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from benchmark.evaluation.counts import Counts
 from benchmark.evaluation.merit import merit
 from benchmark.evaluation.ranks import client_ranks, federation_ranks
 from benchmark.evaluation.statistics import FEW_GROUPS, MEAN, Statistics
@@ -344,6 +346,37 @@ def same_rows(cells: pd.DataFrame) -> list[Finding]:
     return findings
 
 
+def never_predicted(counts: Sequence[Counts], names: Mapping[str, str]) -> list[Finding]:
+    """Parts of the score (classes, mostly) that rows predict nowhere at a client whose test images show them.
+
+    Args:
+        counts: Of every client. Where the task says of no part that it can be shown, nothing is found.
+        names: What every federation calls its groups: lesions, patients, ...
+
+    Returns:
+        A warning for each federation, which counts the rows by part and client, the most of them first. The value is
+        their largest number. With several seeds no model of a row predicts the part; rows of which one diverged are
+        passed over.
+    """
+    findings = []
+    for federation, name in names.items():
+        cases = [(own, *case) for own in counts if own.federation == federation for case in _unpredicted(own)]
+        cases.sort(key=lambda case: -len(case[2]))
+        if not cases:
+            continue
+        about = [
+            f"{own.task.part_names[part]} at client {own.client} ({name} that show it: {own.support[part]}) by "
+            + (rows[0] if len(rows) == 1 else f"{len(rows)} of {tested} rows")
+            for own, part, rows, tested in cases
+        ]
+        (first, _, most, _), every = cases[0], {row for _, _, rows, _ in cases for row in rows}
+        alone = len(cases) == 1
+        message = f"never predicted: {listed(about)}" + (f": {listed(most)}" if alone and len(most) > 1 else "")
+        where = (federation, most[0] if len(every) == 1 else "", first.client if alone else "")
+        findings.append(finding("warning", "never predicted", message, *where, value=len(most)))
+    return findings
+
+
 def worse_than_common(outside: pd.DataFrame, higher_is_better: bool) -> list[Finding]:
     """Adaptations that make a method reliably worse at hospitals outside than the common model as it is.
 
@@ -457,6 +490,17 @@ def finding(
     severity: str,
     check: str,
     message: str,
+def _unpredicted(own: Counts) -> Iterator[tuple[int, list[str], int]]:
+    """Parts that targets show and some rows never predict: the part's place, these rows, and how many were tested."""
+    whole = ~own.missing.any(axis=1) & ~np.isnan(own.values).any(axis=(1, 2, 3, 4))
+    shown = own.task.appearances(own.values[whole]) if whole.any() else None
+    if shown is not None:
+        methods = np.array(own.methods, dtype=object)[whole]
+        true, predicted = (np.asarray(one.any(axis=(1, 2))) for one in shown)  # (methods, parts)
+        for part in np.flatnonzero((true & ~predicted).any(axis=0)):
+            yield int(part), methods[~predicted[:, part]].tolist(), len(methods)
+
+
     federation: Any = "",
     method: Any = "",
     client: Any = "",

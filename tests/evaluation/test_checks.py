@@ -54,6 +54,12 @@ def test_the_job_writes_errors_first(tmp_path: Path) -> None:
     table = pd.read_parquet(tree.clients)
     lost = (table["federation"] == "toy_slides") & (table["method"] == "fedit") & (table["client"] == "1")
     table[~lost].to_parquet(tree.clients)
+    for folder in tree.tests:
+        counts = pd.read_parquet(folder / "counts.parquet")
+        blind = (counts["client"] == "0") & (counts["class"] == 1) & (folder.parent.name == "local")
+        counts.assign(**{name: counts[name].where(~blind, 0) for name in ("hit", "predicted")}).to_parquet(
+            folder / "counts.parquet"
+        )
     assert tree.job("evaluation.checks", "--output", tmp_path / "checks.csv") == 0
     found = pd.read_csv(tmp_path / "checks.csv", dtype={"client": str})
     assert list(found.columns) == checks.COLUMNS
@@ -61,3 +67,6 @@ def test_the_job_writes_errors_first(tmp_path: Path) -> None:
     assert places == sorted(places)
     assert set(found.loc[found["severity"] == "error", "client"]) == {"1"}
     assert set(found["check"]) >= {"missing cell", "diverged", "edge of grid", "not used"}
+    never = found[found["check"] == "never predicted"].set_index("federation")
+    assert "at client 0 (" in never.loc["toy_slides", "message"]
+    assert never.loc["toy_slides", "message"].endswith("by local")

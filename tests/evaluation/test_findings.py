@@ -1,15 +1,20 @@
 """Findings, each on results that deserve one and on results that do not."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from benchmark.evaluation import findings
+from benchmark.evaluation.counts import Counts
 from benchmark.evaluation.ranks import CELLS
 from benchmark.evaluation.reading import OUTSIDE_COLUMNS
 from benchmark.evaluation.statistics import COMPARISONS, INTERVALS, Statistics
+from benchmark.tasks.classification import Classification
+from tests.evaluation.distance import Distance
 
 
 def cells(values: dict[str, list[float]]) -> pd.DataFrame:
@@ -170,6 +175,67 @@ def test_rows_that_are_equal_on_every_client_are_a_warning() -> None:
     assert finding["message"].startswith("equal on every client: a, b, c, e: they cannot")
     other_seed = table.assign(seed=1, value=table["value"] + (table["method"] == "a") * 0.1)
     assert findings.same_rows(pd.concat([table, other_seed])) == []
+
+
+def seen(client: str, predicted: dict[str, list[str]], shown: str = "abb", federation: str = "d") -> Counts:
+    """A client of classes a to d, with images of those in `shown`: what every seed's model of a row takes them for.
+
+    A letter that is no class is a model that diverged.
+    """
+    names, images = list("abcd"), list(shown)
+    eye = np.array([[name == one for name in names] for one in images], dtype=float)
+    rows = [[[[letter == name for name in names] for letter in line] for line in lines] for lines in predicted.values()]
+    taken = np.array(rows, dtype=float)
+    taken[~taken.any(axis=-1)] = np.nan
+    values = np.stack([taken * eye, taken, np.broadcast_to(eye, taken.shape)], axis=-1)
+    task, seeds = Classification(names), list(range(values.shape[1]))
+    groups = [str(image) for image in range(len(images))]
+    there = np.zeros(values.shape[:2], dtype=bool)
+    return Counts(federation, client, task, groups, np.arange(len(images)), list(predicted), seeds, values, there)
+
+
+LESIONS = {"d": "lesions", "e": "patients"}
+
+
+def test_a_class_that_no_image_is_taken_for_although_some_show_it() -> None:
+    """Neither c nor d, of which there is no image, counts; nor does a class that one of two seeds predicts."""
+    one = seen("0", {"fedit": ["aaa", "aac"], "local": ["aaa", "aba"], "other": ["abb", "abb"]})
+    (finding,) = findings.never_predicted([one], LESIONS)
+    assert (finding["severity"], finding["check"], finding["federation"]) == ("warning", "never predicted", "d")
+    assert (finding["method"], finding["client"], finding["value"]) == ("fedit", "0", 1)
+    assert finding["message"] == "never predicted: b at client 0 (lesions that show it: 2) by fedit"
+    assert findings.never_predicted([seen("0", {"fedit": ["baa"]})], LESIONS) == []
+
+
+def test_rows_that_never_predict_a_class_are_counted_and_named_where_there_is_one_class() -> None:
+    """A row that diverged is passed over, and one that is not there too."""
+    rows = {"fedit": ["aaa"], "fedper": ["aaa"], "local": ["abb"], "lost": ["aax"], "gone": ["aaa"]}
+    one = seen("0", rows)
+    one = replace(one, missing=np.array([[name == "gone"] for name in rows]))
+    (finding,) = findings.never_predicted([one], LESIONS)
+    assert (finding["method"], finding["client"], finding["value"]) == ("", "0", 2)
+    assert finding["message"].endswith("b at client 0 (lesions that show it: 2) by 2 of 3 rows: fedit, fedper")
+    assert findings.never_predicted([seen("0", {"lost": ["xxx"]})], LESIONS) == []
+
+
+def test_what_is_never_predicted_is_one_line_for_each_federation_with_the_most_rows_first() -> None:
+    first = seen("0", {"fedit": ["aaa"], "local": ["abb"]})
+    second = seen("1", {"fedit": ["aaa"], "local": ["aaa"]}, "abd")
+    third = seen("0", {"fedit": ["bbb"]}, federation="e")
+    found = findings.never_predicted([first, second, third], LESIONS)
+    assert [(one["federation"], one["method"], one["client"], one["value"]) for one in found] == [
+        ("d", "", "", 2),
+        ("e", "fedit", "0", 1),
+    ]
+    assert found[0]["message"] == (
+        "never predicted: b at client 1 (lesions that show it: 1) by 2 of 2 rows,"
+        " d at client 1 (lesions that show it: 1) by 2 of 2 rows, b at client 0 (lesions that show it: 2) by fedit"
+    )
+
+
+def test_where_targets_show_nothing_nothing_is_found_missing() -> None:
+    own = replace(seen("0", {"fedit": ["aaa"]}), task=Distance(["e"]), values=np.ones((1, 1, 3, 1, 1)))
+    assert findings.never_predicted([own], LESIONS) == []
 
 
 def test_committed_numbers_of_other_settings_are_not_compared_and_a_note_says_so() -> None:

@@ -193,7 +193,7 @@ rule checks:
     input:
         **plan.collected,
         statistics=plan.statistics,
-        code=plan.sources("benchmark.evaluation.checks"),
+        code=plan.sources("benchmark.evaluation.checks", tasks=plan.tasks),
     output:
         report(
             plan.places.of("checks.csv"),
