@@ -8,6 +8,7 @@ from the reference has no model here, and no column.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,10 @@ from benchmark.reporting.inputs import Results, load
 
 _SIDE = 1.05
 """Of a picture, in inches."""
+_LETTERS = 15
+"""Of a column's title, as many as a picture is wide."""
+_LINE = 0.13
+"""Of a title of several lines, in inches."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,17 @@ class Sheet:
     by: str
     note: str
 
+    @property
+    def heads(self) -> list[str]:
+        """The titles of all columns, in lines that are no wider than a picture."""
+        return [fill(title, _LETTERS, break_on_hyphens=False) for title in ("image", "target", *self.titles)]
+
+    @property
+    def height(self) -> float:
+        """Of all pictures with what stands above and below them, in inches."""
+        lines = 1 + max(head.count("\n") for head in self.heads)
+        return 0.7 + _LINE * (lines - 1) + (_SIDE + 0.12) * self.table["sample"].nunique()
+
 
 def draw(results: Results, held: Mapping[str, Sequence[Shown]]) -> tuple[Figure, pd.DataFrame]:
     """One part per federation.
@@ -101,7 +117,7 @@ def draw(results: Results, held: Mapping[str, Sequence[Shown]]) -> tuple[Figure,
 
 def drawn(results: Results, sheets: Mapping[str, Sheet]) -> tuple[Figure, pd.DataFrame]:
     """The sheets of federations below each other, and their tables, one after the other."""
-    heights = [0.7 + (_SIDE + 0.12) * sheet.table["sample"].nunique() for sheet in sheets.values()]
+    heights = [sheet.height for sheet in sheets.values()]
     width = 1.1 + _SIDE * (2 + max(len(sheet.held) for sheet in sheets.values()))
     figure, parts = stacked(results, heights, max(width, 6.0), list(sheets))
     for name, part in parts.items():
@@ -162,8 +178,8 @@ def _panels(part: SubFigure, sheet: Sheet, classes: Sequence[str]) -> None:
         for axes, one in zip(line[2:], held, strict=True):
             _outline(axes, one.predicted[one.samples.index(sample)])
             axes.set_xlabel(f"{scored[one.name]:.2f}", fontsize=7, labelpad=1)
-    for axes, title in zip(grid[0], ["image", "target", *sheet.titles], strict=True):
-        axes.set_title(title, fontsize=7.5, fontweight="normal")
+    for axes, head in zip(grid[0], sheet.heads, strict=True):
+        axes.set_title(head, fontsize=7.5, fontweight="normal")
     handles = [Line2D([], [], color=_colour(label), label=name) for label, name in enumerate(classes[1:], 1)]
     part.legend(handles=handles, loc="outside upper right", ncols=len(handles), fontsize=7.5, facecolor="#888888")
     part.supxlabel(sheet.note, fontsize=7.5)

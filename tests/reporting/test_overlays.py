@@ -1,17 +1,19 @@
 """Cases that are shown: chosen by rule from drawn results, scored one by one, and pictured."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib import rc_context
 
 from benchmark.comparison import Comparison
 from benchmark.counted import frame
 from benchmark.evaluation import cases, counts
 from benchmark.files import read_json, write_json
 from benchmark.job import run
-from benchmark.reporting import figures, overlays, overlays_outside, page, verdict
+from benchmark.reporting import figures, overlays, overlays_outside, page, style, verdict
 from benchmark.reporting.inputs import Results, load
 from benchmark.reporting.tested import client_tests
 from benchmark.tasks.segmentation import Segmentation
@@ -154,6 +156,27 @@ def test_overlays_show_the_outlines_that_were_predicted(results: Results, tmp_pa
     assert run(overlays.main, [folder, *options]) == 0
     assert "All rows are taken from the reference" in output["svg"].read_text()
     assert pd.read_csv(output["csv"]).empty
+
+
+def test_titles_of_neighbouring_columns_do_not_collide(results: Results) -> None:
+    """As drawn: each ends before the next begins, and the pictures keep their size below titles of three lines."""
+    titles = ["Head alone, personal", "Head alone, shared", "FedAvg + fine-tuning (personal head)", "FedIT"]
+    pictures = np.zeros((1, SIDE, SIDE), dtype=np.uint8)
+    held = [overlays.Shown(title, ["one"], pictures[..., None], pictures, pictures) for title in titles]
+    rows = [("0", "worst", "one", title, 0.5) for title in titles]
+    table = pd.DataFrame(rows, columns=["client", "place", "sample", "method", "value"])
+    sides = []
+    for names in (titles, ["a", "b", "c", "d"]):
+        sheet = overlays.Sheet(held, names, {"0": "north"}, table, "method", "Dice")
+        with rc_context(style.RC):
+            figure, _ = overlays.drawn(results, {"toy_volumes": sheet})
+            figure.draw_without_rendering()
+        heads = [axes.title if axes.title.get_text() else axes._left_title for axes in figure.axes]
+        assert [head.get_text().replace("\n", " ") for head in heads] == ["image", "target", *names]
+        boxes = [head.get_window_extent() for head in heads]
+        assert all(one.x1 < other.x0 for one, other in pairwise(boxes)), names
+        sides.append(figure.axes[0].get_window_extent().height)
+    assert sides[0] > 0.95 * sides[1]
 
 
 def test_overlays_outside_show_what_adapting_changes(tree: synthetic.Tree, results: Results, tmp_path: Path) -> None:
