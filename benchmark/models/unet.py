@@ -1,5 +1,6 @@
 """A two-dimensional U-Net (arXiv 1505.04597), trained whole: what federated segmentation is mostly tried on."""
 
+import math
 from collections.abc import Collection, Mapping
 from math import gcd
 from pathlib import Path
@@ -166,8 +167,27 @@ def build(arguments: Mapping[str, Any], seed: int = 0) -> Body:
     if chosen["norm"] not in ("batch", "group"):
         raise ValueError(f"backbone.arguments: norm is {chosen['norm']!r}; allowed: batch, group")
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return Body(**chosen)
+        body = Body(**chosen)
+    _draw(body, torch.Generator().manual_seed(seed))
+    return body
+
+
+def _draw(body: Body, source: torch.Generator) -> None:
+    """Fill the convolutions as torch itself does at first: uniform, within 1 / sqrt(inputs) of zero.
+
+    torch scales random numbers in float32, which takes one rounding on a CPU that multiplies and adds at once, and two
+    on others. In float64 the product is exact: all CPUs draw what torch draws on the former.
+    """
+    gain = nn.init.calculate_gain("leaky_relu", math.sqrt(5))
+    for layer in body.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            inputs = layer.weight[0].numel()
+            bounds = math.sqrt(3) * (gain / math.sqrt(inputs)), 1 / math.sqrt(inputs)
+            for values, bound in zip((layer.weight, layer.bias), bounds, strict=True):
+                if values is not None:
+                    least, most = torch.tensor([-bound, bound])
+                    drawn = torch.rand(values.shape, generator=source).double()
+                    values.data.copy_(drawn * (most - least).double() + least.double())
 
 
 def _role(name: str) -> str:

@@ -16,13 +16,14 @@ from benchmark import exact
 from benchmark.config import FederationSettings
 from benchmark.data import augmentation
 from benchmark.data.changes import NUMBERS, changed
+from benchmark.data.drawn_shapes import draw_shapes
 from benchmark.data.drawn_source import draw_source
 from benchmark.data.pack import pack
 from benchmark.data.prepare import prepare
 from benchmark.draws import generator, initial
 from benchmark.files import read_json
 from benchmark.leaf import Leaf
-from benchmark.models import lora
+from benchmark.models import lora, unet
 from benchmark.models.heads import Linear
 from benchmark.settings import AugmentationSettings
 
@@ -65,6 +66,15 @@ def training() -> Iterator[tuple[str, Any]]:
     yield "dropout", torch.randint(2**62, (1000,), generator=generator(0, "dropout")).numpy()
 
 
+def networks() -> Iterator[tuple[str, Any]]:
+    """What networks begin with that are not pretrained, and what a small SAM is pretrained on."""
+    for norm in ("batch", "group"):
+        body = unet.build({"channels": 8, "levels": 3, "norm": norm}, seed=1)
+        weights = [values.flatten() for _, values in sorted(body.state_dict().items())]
+        yield f"unet {norm}", torch.cat([values.float() for values in weights]).numpy()
+    yield from zip(("shapes", "shapes masks"), draw_shapes(40, 64, 0), strict=True)
+
+
 def packs(folder: Path) -> Iterator[tuple[str, str]]:
     """Of each federation the arrays' hashes and the tables, drawn, read and packed as in a comparison."""
     for name, settings in FEDERATIONS.items():
@@ -82,7 +92,8 @@ def packs(folder: Path) -> Iterator[tuple[str, str]]:
 
 def found() -> dict[str, str]:
     """All hashes, by what they are of."""
-    arrays = [*arithmetic(), *training(), *zip(("source images", "source labels"), draw_source(60, 48, 0), strict=True)]
+    source = zip(("source images", "source labels"), draw_source(60, 48, 0), strict=True)
+    arrays = [*arithmetic(), *training(), *networks(), *source]
     hashes = {name: hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest() for name, array in arrays}
     with tempfile.TemporaryDirectory() as folder:
         return {**hashes, **dict(packs(Path(folder)))}
