@@ -1,4 +1,7 @@
-"""Every method keeps the contract where masks are predicted: by a vision transformer's patches, and by a U-Net."""
+"""Methods keep the contract where masks are predicted: by a vision transformer's patches, and by a U-Net.
+
+Methods of every kind are held to all of its rules; the others train for one round on the transformer.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -6,10 +9,10 @@ from dataclasses import replace
 import pytest
 
 from benchmark.contract.another import once
-from benchmark.contract.federation import clients, engine, transformer
+from benchmark.contract.federation import clients, engine, predictions, train, transformer
 from benchmark.contract.rules import RULES, Rule
 from benchmark.federation import methods
-from benchmark.federation.client import ClientData, Samples
+from benchmark.federation.client import ClientData, Lane, Samples
 from benchmark.federation.engine import Engine
 from benchmark.method import Method
 from benchmark.methods import method_file
@@ -64,7 +67,7 @@ KINDS = [
     "pooled",
     "iop_fl",
 ]
-"""Methods of every kind: the others differ from these in arithmetic, and not in what they ask of a network."""
+"""Methods of every kind: the others differ from these in arithmetic, and hardly in what they ask of a network."""
 CASES = [*(("patches", name) for name in KINDS), *(("unet", name) for name in KINDS if whole(name))]
 
 
@@ -76,6 +79,22 @@ def test_a_method_keeps_the_contract(build: str, name: str, rule: Rule) -> None:
     if remark is not None:
         assert remark.word == "skipped", remark.text
         pytest.skip(remark.text)
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if name not in KINDS])
+def test_every_other_method_trains_and_predicts_masks(name: str) -> None:
+    """One round at one rate, with the passes that close a training: it changes what every hospital predicts."""
+    ours, lanes = patches(methods.load(ROOT / method_file(name), BRIEF.get(name, {})), None), [Lane("1e-1", 0)]
+    untrained = predictions(ours, ours.start(lanes))
+    for own, before, after in zip(ours.clients, untrained, predictions(ours, train(ours, lanes, 1)), strict=True):
+        assert after.shape == (1, len(own.validation), len(TASK.classes), SIZE, SIZE)
+        assert after.isfinite().all()
+        assert not after.allclose(before), own.name
+
+
+def test_the_kinds_are_methods_that_there_are() -> None:
+    """Of which a transformer trains all."""
+    assert {*KINDS} < {*METHODS}
 
 
 def test_most_methods_train_a_unet() -> None:
