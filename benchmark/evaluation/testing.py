@@ -1,4 +1,7 @@
-"""What opens the test split: all that touches it, the engine's model included, is in this file."""
+"""What the models of a row make of a test split, client by client.
+
+`evaluate` and `show` open the split and hand it over here; `outside` opens and tests that of hospitals outside.
+"""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
