@@ -486,10 +486,6 @@ def reference_rows(runs: Iterable[Mapping[str, Any]], unused: Iterable[Sequence[
     ]
 
 
-def finding(
-    severity: str,
-    check: str,
-    message: str,
 def _unpredicted(own: Counts) -> Iterator[tuple[int, list[str], int]]:
     """Parts that targets show and some rows never predict: the part's place, these rows, and how many were tested."""
     whole = ~own.missing.any(axis=1) & ~np.isnan(own.values).any(axis=(1, 2, 3, 4))
@@ -501,6 +497,10 @@ def _unpredicted(own: Counts) -> Iterator[tuple[int, list[str], int]]:
             yield int(part), methods[~predicted[:, part]].tolist(), len(methods)
 
 
+def finding(
+    severity: str,
+    check: str,
+    message: str,
     federation: Any = "",
     method: Any = "",
     client: Any = "",

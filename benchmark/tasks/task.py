@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
 Metric = tuple[str, float, int]
 """A metric's name, its value, and the number of samples that it was measured on."""
 
@@ -225,6 +225,18 @@ class Task(ABC):
         """The score of a prediction that looks at no image, from the units' counts (U, C, F); None where unknown."""
         return None
 
+    def appearances(self, counts: Floats) -> tuple[Bools, Bools] | None:
+        """Which units show each part of the score: in their targets, and in their predictions.
+
+        Args:
+            counts: The units' counts, (..., U, C, F).
+
+        Returns:
+            Shape (..., U, P) each, in the order of `part_names`; None where parts are nothing that can be shown. Of a
+            prediction that is not finite, False.
+        """
+        return None
+
     def support(self, counts: Floats) -> npt.NDArray[np.int64] | None:
         """How many units show each part, (C,), from the units' counts (U, C, F); None where the score has no parts."""
         return None
@@ -240,18 +252,6 @@ class Task(ABC):
         """What is kept of predictions beside their counts, by column; each of n entries.
 
         Args:
-    def appearances(self, counts: Floats) -> tuple[Bools, Bools] | None:
-        """Which units show each part of the score: in their targets, and in their predictions.
-
-        Args:
-            counts: The units' counts, (..., U, C, F).
-
-        Returns:
-            Shape (..., U, P) each, in the order of `part_names`; None where parts are nothing that can be shown. Of a
-            prediction that is not finite, False.
-        """
-        return None
-
             prediction: Of n samples in one lane, (n, outputs, ...).
             target: Their targets, (n, ...).
 
