@@ -163,19 +163,27 @@ class Outside:
 
     @property
     def adapted_to(self) -> Pictures:
-        """The images that are learned from; a ValueError says that there are too few of them."""
+        """The images that are learned from; a ValueError says that there are too few of them, or none to test."""
         found = self._pictures(SPLITS if self.serving.adapting == "transductive" else ("train",))
         if len(found.images) < 2:
             raise ValueError(
                 f"federations.{self.settings.federation}.outside: {self.serving.client} has {len(found.images)} "
                 f"image(s) to adapt to ({self.serving.adapting}) in {self.pack}; it needs two: leave it out"
             )
+        if self.serving.adapting == "split":
+            _ = self.tested  # Better told before adapting than after it.
         return found
 
     @property
     def tested(self) -> Pictures:
-        """The images that are predicted."""
-        return self._pictures(SPLITS if self.serving.adapting == "transductive" else ("test",))
+        """The images that are predicted; a ValueError says that there is none."""
+        found = self._pictures(SPLITS if self.serving.adapting == "transductive" else ("test",))
+        if not len(found.images):
+            raise ValueError(
+                f"federations.{self.settings.federation}.outside: {self.serving.client} has no image to test "
+                f"({self.serving.adapting}) in {self.pack}; leave it out, or set `adapting: transductive`"
+            )
+        return found
 
     def _run(self, seed: int) -> Path:
         """The folder of a run at the selected rate."""

@@ -365,6 +365,23 @@ def test_what_cannot_be_served_is_one_line(
     assert said in line
 
 
+def test_a_split_without_test_images_is_one_line_before_anything_is_adapted(
+    served: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def untested(pack: Path) -> None:
+        table = pd.read_parquet(pack / "test.parquet")
+        table.assign(client=table["client"].replace("east", "north")).to_parquet(pack / "test.parquet")
+
+    there = served.with_pack(tmp_path / "pack", untested)
+    for work in (adapt.main, outside.main):
+        assert there.job(work, tmp_path / "out", "split", norm=TENT) == 1
+        (line,) = capsys.readouterr().err.strip().splitlines()
+        assert "federations.hospitals.outside: east has no image to test (split) in " in line
+        assert line.endswith("; leave it out, or set `adapting: transductive`")
+    assert not list(tmp_path.rglob(adapt.ADAPTED))
+    assert there.job(adapt.main, tmp_path / "all", norm=TENT) == 0, "all of its images are in the training part"
+
+
 def test_a_fault_in_an_adaptation_names_its_line(
     served: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
