@@ -12,9 +12,11 @@ by `quantity`:
 * `effect` of an adaptation, with the method `all`: the mean over ranked methods; the difference is from `none`, and
   `apart` says whether it is not 0 with all adaptations compared at once;
 * `inside`: a method's score on the client where this takes part, the mean over the family's other federations;
-* `published`: what papers report in place of the score, as the task says;
-* `entropy` of predictions after adapting; the difference is from before. `one_class`: the largest share of predictions
-  that one class has.
+* `published`: what papers report in place of the score, as the task says; of a pair, and of a method where the client
+  takes part, as `inside` is;
+* `entropy` of predictions after adapting; the difference is from before its first step, and not from `none`: an
+  adaptation may normalise by statistics of batches before it has learned anything. `one_class`: the largest share of
+  predictions that one class has.
 
 The client `mean` stands for all outside clients of a family, each with the same weight.
 """
@@ -137,13 +139,18 @@ class Family:
             for own in counts.assembled(self.name, self.task, [site[1]], names, seeds, paths, models):
                 yield replace(own, client=name)
 
+    def trained(self, client: str) -> list[tuple[str, int]]:
+        """The trainings of the family's federations in which a client takes part: federation and seed."""
+        held = self.comparison
+        joined = [own for own in self.federations if client in held.manifest(own)["clients"]]
+        # Other federations are other trainings, as other seeds are.
+        return [(federation, seed) for federation in joined for seed in held.seeds]
+
     def inside(self) -> dict[str, Estimate]:
         """How methods do on those of the clients that take part in other federations of the family."""
         held, methods, found = self.comparison, self.comparison.methods, dict[str, Estimate]()
         for name, (_, client) in self.sites.items():
-            joined = [own for own in self.federations if client in held.manifest(own)["clients"]]
-            # Other federations are other trainings, as other seeds are.
-            trained = [(federation, seed) for federation in joined for seed in held.seeds]
+            trained = self.trained(client)
             paths = {
                 (m, s): held.tests(federation, method, seed, counts.FILE)
                 for m, method in enumerate(methods)
@@ -178,6 +185,7 @@ def table(family: Family, draws: int = DRAWS) -> pd.DataFrame:
             _standing(family, held, estimates),
             *(_effect(family, client, own) for client, own in estimates.items()),
             *(_inside(family, client, own) for client, own in inside.items()),
+            _averaged(family, (row for client in inside if client != MEAN for row in _joined(family, client))),
             _averaged(family, (row for client in family.sites for row in _best(family, client, estimates[client]))),
             _averaged(family, (row for client in family.sites for row in _told(family, client))),
         ],
@@ -284,16 +292,34 @@ def _told(family: Family, client: str) -> Iterator[dict[str, Any]]:
 
 def _published(family: Family, client: str, served: Served) -> Iterator[dict[str, Any]]:
     """What papers report of a model, the mean over seeds and draws; nothing where the task knows of no such number."""
-    task, files = family.task, family.files(family.sites[client], served, counts.FILE)
+    task, site = family.task, family.sites[client]
     if task.published_as:
-        paths = [path for of_seed in files for path in of_seed]
-        found = [task.published(own) for path in paths for *_, own in counts.of_clients([path], task, served.model)]
-        yield {**vars(served), "client": client, "quantity": "published", "value": float(np.mean(found))}
+        paths = [path for of_seed in family.files(site, served, counts.FILE) for path in of_seed]
+        value = _mean_published(task, paths, site[1], served.model)
+        yield {**vars(served), "client": client, "quantity": "published", "value": value}
+
+
+def _joined(family: Family, client: str) -> Iterator[dict[str, Any]]:
+    """What papers report of methods where a client takes part, the mean over those trainings and their draws."""
+    held, own = family.comparison, family.sites[client][1]
+    for method in held.methods if family.task.published_as else ():
+        trained = family.trained(own)
+        paths = [path for name, seed in trained for path in held.tests(name, method, seed, counts.FILE)]
+        about = {"client": client, "method": method, "adaptation": "", "model": "", "quantity": "published"}
+        if all(path.is_file() for path in paths):
+            yield {**about, "value": _mean_published(family.task, paths, own)}
+
+
+def _mean_published(task: Task, paths: Iterable[Path], client: str, model: str = "") -> float:
+    """The mean over files of what papers report of a client."""
+    there = (counts.of_clients([path], task, model) for path in paths)
+    return float(np.mean([task.published(own) for found in there for name, _, own in found if name == client]))
 
 
 def _averaged(family: Family, rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
     """Rows of clients, and below them the means over all clients, whichever model of an oracle serves them."""
     found = pd.DataFrame(rows, columns=["client", "method", "adaptation", "model", "quantity", "value", "difference"])
+    found = found.astype({"value": "float64", "difference": "float64"})  # Where there is no row, too.
     grouped = found.groupby(["method", "adaptation", "quantity"], sort=False)
     means = grouped[["value", "difference"]].mean(skipna=False)[grouped.size() == len(family.sites)]
     return pd.concat([found, means.reset_index().assign(client=MEAN)])

@@ -149,6 +149,7 @@ def frame(outside: Outside) -> pd.DataFrame:
             measures[f"less none {client}"] = outside.less_none(pair, client)
             measures[f"inside {client}"] = outside.number("inside", (pair[0], ""), client)
             measures[f"published {client}"] = outside.number("published", pair, client)
+            measures[f"published inside {client}"] = outside.number("published", (pair[0], ""), client)
         measures |= {name: outside.number(name, pair) for name in ("average_rank", "place", "entropy", "one_class")}
         for name, measure in measures.items():
             row |= measure.columns(name, empty=measure.missing)
@@ -196,7 +197,8 @@ def grid(outside: Outside) -> Grid:
 
     def taking_part(method: str) -> list[Cell]:
         scores = [_dashed(outside.number("inside", (method, ""), client)) for client in outside.clients]
-        own = [Cell(f"{results.methods[method].title} · takes part"), Cell("—"), measured(joined[method])]
+        own = [Cell(f"{results.methods[method].title} · takes part"), Cell("—"), measured(joined[method]), Cell("—")]
+        own += [_dashed(outside.number("published", (method, "")))] if published else []
         return [*own, *[Cell("—")] * (len(columns) - len(own) - len(scores)), *scores]
 
     return Grid(
@@ -222,7 +224,8 @@ def caption(outside: Outside) -> str:
         " mean over the federations in which they do"
         if left_out
         else "",
-        f"{task.published_as}: as published (arXiv 2204.08467), over images that show some of the foreground"
+        f"{task.published_as}: as published (arXiv 2204.08467), over images that show some of the foreground, of who"
+        " takes part too"
         if task.published_as
         else "",
         f"Average rank: over clients, among the {len(outside.ranked)} pairs of a ranked method and an adaptation, 1"

@@ -227,6 +227,9 @@ def test_what_papers_report_stands_beside_the_score(comparison: Comparison, monk
             assert [published[client, pair, ""] for client in (*CLIENTS, MEAN)] == [*right, sum(right) / 3]
     assert [published[key] for key in (("x", "a/each", "y"), ("y", "a/each", "z"), ("z", "a/each", "x"))] == [10, 6, 4]
     assert published[MEAN, "a/each", ""] == pytest.approx(20 / 3)
+    # Where a client takes part, the mean over both federations in which it does.
+    for method, right in INSIDE.items():
+        assert [published[client, f"{method}/", ""] for client in (*CLIENTS, MEAN)] == [sum(right) / 2] * 4
 
 
 def test_the_order_of_clients_changes_the_order_of_rows_alone(found: pd.DataFrame, tmp_path: Path) -> None:

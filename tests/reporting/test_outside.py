@@ -92,11 +92,21 @@ def test_what_papers_report_is_a_second_column(own: Outside, monkeypatch: pytest
     monkeypatch.setattr(Classification, "published_as", "As printed")
     means = own.table[own.table["quantity"].isin(["mean", "best"]) & (own.table["model"] == "")]
     printed = means.assign(quantity="published", value=2 * means["value"])
-    grid = outside.grid(replace(own, table=pd.concat([own.table, printed])))
+    inside = own.table[(own.table["quantity"] == "inside") & (own.table["client"] == MEAN)]
+    printed = pd.concat([printed, inside.assign(quantity="published", value=2 * inside["value"])])
+    printed_too = replace(own, table=pd.concat([own.table, printed]))
+    grid = outside.grid(printed_too)
     place = [column.head for column in grid.columns].index("As printed")
     assert place > [column.head for column in grid.columns].index("Mean outside"), "ours leads"
     assert all(row[place].value == pytest.approx(2 * row[1].value, abs=2e-3) for row in grid.rows)  # type: ignore[operator]
     assert "As printed: as published (arXiv 2204.08467)" in grid.caption
+    joined = [row for row in grid.controls if row[0].text.endswith("takes part")]
+    assert [row[place].value for row in joined] == pytest.approx([2 * (row[2].value or 0) for row in joined], abs=2e-3)
+    assert len({row[place].value for row in joined}) == 3
+    assert all(len(row) == len(grid.columns) for row in joined)
+    numbers = outside.frame(printed_too).drop_duplicates("method").set_index("method")
+    for row in inside.itertuples():
+        assert numbers.loc[row.method, "published inside mean"] == pytest.approx(2 * row.value)
 
 
 def test_the_job_writes_three_files(tree: synthetic.Tree, results: Results, tmp_path: Path) -> None:
