@@ -6,9 +6,9 @@ writes, into `OUTPUT/{adaptation}/seed={seed}/`:
 * `counts.parquet` and `predictions.parquet`, as `benchmark.evaluation.evaluate` does for clients, with one more column:
   `model`, the mixture that predicts. An adaptation has one, an oracle several.
 * `adapted.json`: title, paper and settings of the adaptation, whether it is an oracle; images adapted to and tested;
-  seconds of adapting; and of every model the weights of its experts, whether it diverged, and its `entropy` (see
-  `benchmark.adaptation.entropy`) and the share of images, or pixels, predicted as each class (`predicted`), both
-  `before` and `after` adapting. What is no number, or unknown to the task, is null.
+  seconds of adapting; and of every model the weights of its experts, whether it diverged, and what the task says that
+  predictions are for (`benchmark.tasks.task.Decided`): their `entropy` and the share of images, or pixels, predicted as
+  each class (`predicted`), both `before` and `after` adapting. What is no number, or unknown to the task, is null.
 
 Where the task pictures predictions, `OUTPUT/shown.npz` holds the n cases that `benchmark.evaluation.pictured` chooses
 with `none` and the first seed, as each of A adaptations that are no oracle serves them: `place`, `case`, `sample`,
@@ -28,7 +28,6 @@ import pandas as pd
 import torch
 from tyro.conf import OmitArgPrefixes
 
-from benchmark.adaptation import entropy
 from benchmark.comparison import NONE
 from benchmark.config import ServingJob
 from benchmark.counted import ABOUT, frame
@@ -39,11 +38,11 @@ from benchmark.evaluation.pictured import Case, chosen, scored
 from benchmark.evaluation.reading import DESCRIBED
 from benchmark.evaluation.serving import Learned, Outside, Pictures, file_of
 from benchmark.federation import fault
+from benchmark.federation.adapting import Bank, Mixture, at_once, mixed
 from benchmark.federation.job import Inputs
 from benchmark.files import atomic, write_json
-from benchmark.federation.adapting import Bank, Mixture, at_once, mixed
 from benchmark.job import GivenPath, JobError, as_json, run
-from benchmark.tasks.task import Floats, Task
+from benchmark.tasks.task import Decided, Floats, Task
 
 SHOWN = "shown.npz"
 
@@ -55,7 +54,7 @@ class Predicted:
     Attributes:
         counts: What every prediction is worth, (n, C, F).
         kept: What the task keeps of predictions beside, n values for each column.
-        entropy: Their mean entropy; None where it is no number, or the task has no classes.
+        entropy: Their mean entropy; None where it is no number, or the task knows of none.
         shares: The share of images or pixels predicted as each class, by its name; None likewise.
         shown: What pictures show of the predictions that were asked for, k arrays, in the order of their images.
     """
@@ -83,24 +82,24 @@ def predict(
         What the predictions are worth, and how decided they are.
     """
     task, counts, kept = mixture.model.task, list[Floats](), list[dict[str, npt.NDArray[Any]]]()
-    undecided, classes, shown = 0.0, torch.zeros(len(task.classes), dtype=torch.float64), list[npt.NDArray[Any]]()
+    decided, shown = list[tuple[float, Decided]](), list[npt.NDArray[Any]]()
     for which, prediction in mixture.predictions(pictures.images, chunk, pictures.cases):
         own = targets[which].to(prediction.device)
         counts.append(task.counts(prediction, own).cpu().numpy())
         kept.append(task.kept(prediction, own))
         if wanted[which].any():
             shown.extend(task.shown(prediction)[wanted[which]])
-        if task.classes:
-            share = (which.stop - which.start) / len(pictures.images)
-            undecided += share * float(entropy(prediction.double()))
-            found = torch.bincount(prediction.argmax(1).flatten().cpu(), minlength=len(task.classes))
-            classes += share * found / found.sum()
-    known = bool(task.classes) and math.isfinite(undecided)
+        if (found := task.decided(prediction)) is not None:
+            decided.append(((which.stop - which.start) / len(pictures.images), found))
+    entropy = sum(weight * own.entropy for weight, own in decided)
+    known = bool(decided) and math.isfinite(entropy)
+    names = decided[0][1].shares if known else ()
+    shares = {name: sum(weight * own.shares[name] for weight, own in decided) for name in names}
     return Predicted(
         np.concatenate(counts),
         {name: np.concatenate([part[name] for part in kept]) for name in kept[0]},
-        undecided if known else None,
-        dict(zip(task.classes, classes.tolist(), strict=True)) if known else None,
+        entropy if known else None,
+        shares if known else None,
         shown,
     )
 

@@ -288,15 +288,18 @@ class Unlabelled(Batch):
         )
 
     def view(self, noise: float) -> tuple["Unlabelled", Callable[[Tensor], Tensor]]:
-        """See `benchmark.adaptation.Batch`; pixels of a noisy image may leave [0, 1]."""
-        n, _, height, width = self.pixels.shape
+        """See `benchmark.adaptation.Batch`; pixels of a noisy image may leave [0, 1].
+
+        Where the task predicts pixels, predictions are mirrored and turned back; those of whole images stay.
+        """
+        (n, _, height, width), predicts = self.pixels.shape, self.mixture.model.task.predicts
         spread = noise * self.pixels.std((1, 2, 3), keepdim=True)
         noisy = self.pixels + spread * normal(self.pixels.shape, self.source).to(self.pixels)
         places = torch.arange(height * width).reshape(1, height, width, 1).expand(n, -1, -1, -1)
         turned = moved(places, AugmentationSettings(), draws(n, self.source)).reshape(n, -1).to(noisy.device)
 
         def back(prediction: Tensor) -> Tensor:
-            return _picked(prediction, turned.argsort(1)) if prediction.dim() == 4 else prediction
+            return _picked(prediction, turned.argsort(1)) if predicts == "pixels" else prediction
 
         return replace(self, pixels=_picked(noisy, turned)), back
 

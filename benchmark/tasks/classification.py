@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from benchmark.tasks.task import Bools, Floats, Metric, Parts, Task
+from benchmark.tasks.task import Bools, Decided, Floats, Metric, Parts, Task, among
 
 if TYPE_CHECKING:
     import torch
@@ -150,6 +150,10 @@ class Classification(Task):
         """The predicted probabilities, for metrics that no counts give."""
         probabilities = prediction.softmax(-1).float().cpu().numpy()
         return {f"probability_{c}": probabilities[:, c] for c in range(probabilities.shape[1])}
+
+    def decided(self, prediction: "Tensor") -> Decided:
+        """The classes of images."""
+        return among(self.classes, prediction)
 
     def metrics(self, counts: Floats, kept: pd.DataFrame) -> list[Metric]:
         """Accuracy, cross-entropy, calibration, every present class's recall, and the mean area under the ROC curve."""

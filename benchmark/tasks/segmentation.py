@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from benchmark.tasks.task import Bools, Floats, Metric, Parts, Task
+from benchmark.tasks.task import Bools, Decided, Floats, Metric, Parts, Task, among
 
 if TYPE_CHECKING:
     import torch
@@ -187,6 +187,10 @@ class Segmentation(Task):
             )
             for c in range(1, len(self.classes))
         }
+
+    def decided(self, prediction: "Tensor") -> Decided:
+        """The classes of pixels."""
+        return among(self.classes, prediction)
 
     def pictured(self, counts: Floats) -> int:
         """The slice with the most pixels that are not background."""

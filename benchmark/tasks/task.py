@@ -11,6 +11,7 @@ is follows from counts alone.
 Reports know tasks too and should not wait for torch: a task's module imports it where it is used.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -49,6 +50,20 @@ class Parts:
     metric: str
     title: str
     share: bool
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What predictions are for, and how sure they are of it.
+
+    Attributes:
+        shares: Of each class, by its name, the share of images, or of their pixels, that are predicted as it.
+        entropy: The mean over them of -sum_c p_c log p_c / ln C: 1 where all C classes are equally likely, 0 where one
+            is certain. NaN where a prediction is not finite.
+    """
+
+    shares: Mapping[str, float]
+    entropy: float
 
 
 @dataclass(frozen=True)
@@ -260,6 +275,14 @@ class Task(ABC):
         """
         return {}
 
+    def decided(self, prediction: "Tensor") -> Decided | None:
+        """What predictions (n, outputs, ...) of n samples in one lane are for, which needs no target.
+
+        Returns:
+            By default None: nothing is told apart, or it is not known how. `among` is what classes' logits say.
+        """
+        return None
+
     def pictured(self, counts: Floats) -> int:
         """Which of a case's samples a picture shows, from their counts (n, C, F): by default that in the middle."""
         return len(counts) // 2
@@ -291,6 +314,14 @@ class Task(ABC):
             The number; NaN where there is none.
         """
         return float("nan")
+
+
+def among(classes: Sequence[str], logits: "Tensor") -> Decided:
+    """What logits (n, C, ...) of C classes decide for."""
+    logs = logits.double().log_softmax(1)
+    entropy = -(logs.exp() * logs).sum(1).mean() / math.log(len(classes))
+    found = logits.argmax(1).flatten().bincount(minlength=len(classes)).double()
+    return Decided(dict(zip(classes, (found / found.sum()).tolist(), strict=True)), float(entropy))
 
 
 def names() -> list[str]:

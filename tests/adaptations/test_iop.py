@@ -267,8 +267,9 @@ def test_a_view_turned_back_is_the_image_and_its_noise() -> None:
     noise = (back(noisy.pixels) - batch.pixels) / batch.pixels.std((1, 2, 3), keepdim=True)
     assert float(noise.std()) == pytest.approx(0.5, rel=0.02)
     assert abs(float(noise.mean())) < 0.02
+    whole = Mixture.of(model("lora"), bank("lora"), {COMMON: 1.0}).images(images[:], "view")
     logits = torch.rand(40, 3)
-    assert back(logits) is logits
+    assert whole.view(0.5)[1](logits) is logits, "what is predicted of whole images"
 
 
 def seen(image: Tensor, mirrored: bool, turned: int) -> Tensor:

@@ -4,13 +4,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
+from benchmark.adaptation import COMMON
 from benchmark.contract.another import once
 from benchmark.contract.federation import clients, engine, transformer
 from benchmark.contract.rules import RULES, Rule
+from benchmark.evaluation.outside import predict
+from benchmark.evaluation.serving import Pictures
 from benchmark.federation import methods
+from benchmark.federation.adapting import Bank, Mixture
 from benchmark.federation.client import ClientData, Lane
 from benchmark.federation.engine import Engine
 from benchmark.federation.job import _check_passes
@@ -110,6 +115,21 @@ def test_less_error_is_better_and_is_what_is_measured() -> None:
         found = torch.cat([p for _, p in ours.predictions(own, own.validation.images, params)], 1)[0, :, 0]
         assert error == pytest.approx(float((found - own.validation.targets).abs().mean()), abs=1e-12)
     assert TRAINING.precision == "float64"
+
+
+def test_a_task_without_classes_is_tested_outside_and_nothing_is_said_to_be_decided() -> None:
+    """The error of every image of a hospital, by NumPy; neither entropy nor shares of classes."""
+    everybody = hospitals()
+    ours = both(methods.load(ROOT / method_file("fedit"), {}), everybody[:2])
+    lanes, held = [Lane("3e-1", 0)], everybody[2].training
+    state, _ = ours.round(ours.start(lanes), lanes)
+    mixture = Mixture.of(ours.model, Bank.of(ours, state), {COMMON: 1.0})
+    table = pd.DataFrame({"case": [str(n) for n in range(len(held.images))]})
+    found = predict(mixture, Pictures(held.images, table, {}), held.targets, 3, np.zeros(len(table), dtype=np.bool_))
+    predicted = torch.cat([own for _, own in mixture.predictions(held.images)])[:, 0]
+    np.testing.assert_allclose(found.counts[:, 0, 0], (predicted - held.targets).abs().numpy(), atol=1e-12)
+    assert ours.model.task.decided(predicted[:, None]) is None
+    assert (found.entropy, found.shares) == (None, None)
 
 
 def test_a_pass_that_trains_nothing_is_refused_before_anything_is_trained() -> None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score
 
+from benchmark.adaptation import entropy
 from benchmark.tasks import task as tasks
 from benchmark.tasks.classification import HIT, LOSSES, PREDICTED, TRUE, Classification
 from benchmark.tasks.task import Floats
@@ -145,6 +146,25 @@ def test_what_is_kept_are_probabilities() -> None:
     kept = TASK.kept(torch.from_numpy(z), torch.from_numpy(LABELS))
     assert list(kept) == [f"probability_{c}" for c in range(4)]
     np.testing.assert_allclose(np.stack(list(kept.values()), 1), np.exp(log_softmax(z)), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", tasks.names())
+@pytest.mark.parametrize("places", [(), (3, 4)])
+def test_what_is_decided_is_told_of_logits_alone(name: str, places: tuple[int, ...]) -> None:
+    """Of every task: by NumPy, image by image and pixel by pixel; the entropy is that which adaptations minimise."""
+    task = tasks.find(name)(CLASSES)
+    z = np.random.default_rng(0).normal(scale=2, size=(5, len(CLASSES), *places))
+    decided = task.decided(torch.from_numpy(z))
+    assert decided is not None
+    guesses = z.argmax(1)
+    assert dict(decided.shares) == pytest.approx({own: (guesses == c).mean() for c, own in enumerate(CLASSES)})
+    log_p = z - np.log(np.exp(z).sum(1, keepdims=True))
+    assert decided.entropy == pytest.approx(-(np.exp(log_p) * log_p).sum(1).mean() / math.log(4), rel=1e-12)
+    assert decided.entropy == pytest.approx(float(entropy(torch.from_numpy(z))), rel=1e-12)
+    z[2] = np.nan
+    broken = task.decided(torch.from_numpy(z))
+    assert broken is not None
+    assert math.isnan(broken.entropy)
 
 
 # What there is.
