@@ -5,10 +5,11 @@ writes, into `OUTPUT/{adaptation}/seed={seed}/`:
 
 * `counts.parquet` and `predictions.parquet`, as `benchmark.evaluation.evaluate` does for clients, with one more column:
   `model`, the mixture that predicts. An adaptation has one, an oracle several.
-* `adapted.json`: title, paper and settings of the adaptation, whether it is an oracle; images adapted to and tested;
-  seconds of adapting; and of every model the weights of its experts, whether it diverged, and what the task says that
-  predictions are for (`benchmark.tasks.task.Decided`): their `entropy` and the share of images, or pixels, predicted as
-  each class (`predicted`), both `before` and `after` adapting. What is no number, or unknown to the task, is null.
+* `adapted.json`: title, paper and all settings of the adaptation as they were in force, `batch_size` and `rate` among
+  them, whoever set them; whether it is an oracle; images adapted to and tested; seconds of adapting; and of every model
+  the weights of its experts, whether it diverged, and what the task says that predictions are for
+  (`benchmark.tasks.task.Decided`): their `entropy` and the share of images, or pixels, predicted as each class
+  (`predicted`), both `before` and `after` adapting. What is no number, or unknown to the task, is null.
 
 Where the task pictures predictions, `OUTPUT/shown.npz` holds the n cases that `benchmark.evaluation.pictured` chooses
 with `none` and the first seed, as each of A adaptations that are no oracle serves them: `place`, `case`, `sample`,
@@ -18,7 +19,7 @@ case's score, `value`, (A, n). No other prediction is kept. Without `none` there
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -28,6 +29,7 @@ import pandas as pd
 import torch
 from tyro.conf import OmitArgPrefixes
 
+from benchmark.adaptation import Adaptation
 from benchmark.comparison import NONE
 from benchmark.config import ServingJob
 from benchmark.counted import ABOUT, frame
@@ -45,6 +47,8 @@ from benchmark.job import GivenPath, JobError, as_json, run
 from benchmark.tasks.task import Decided, Floats, Task
 
 SHOWN = "shown.npz"
+OF_ALL = ("batch_statistics", "passes", "rate", "batch_size")
+"""The settings that every adaptation has, be they fields of its own or not."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,12 @@ def predict(
     )
 
 
+def in_force(adaptation: Adaptation) -> dict[str, Any]:
+    """All settings of an adaptation, by name: those that every adaptation has, and the fields of its own class."""
+    own: list[str] = [one.name for one in fields(adaptation)] if is_dataclass(adaptation) else []
+    return {name: getattr(adaptation, name) for name in dict.fromkeys((*OF_ALL, *own))}
+
+
 def of_adaptation(
     outside: Outside,
     file: str,
@@ -153,7 +163,7 @@ def of_adaptation(
             "title": adaptation.title,
             "paper": adaptation.paper,
             "oracle": adaptation.oracle,
-            "settings": outside.serving.adaptations[file],
+            "settings": in_force(adaptation),
         },
         "adapting": outside.serving.adapting,
         "images": {"adapted": learned.about["images"] if adaptation.passes else 0, "tested": len(about)},

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, get_origin
 
 import numpy as np
 import pandas as pd
@@ -13,13 +13,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from benchmark.adaptation import Adaptation
 from benchmark.adaptations import adaptation_file
 from benchmark.config import ServingJob, TrainingJob
 from benchmark.evaluation import adapt, outside
 from benchmark.evaluation.reading import DESCRIBED
-from benchmark.federation.client import Lane
 from benchmark.federation.adapting import Bank
+from benchmark.federation.client import Lane
 from benchmark.federation.job import Inputs, Job
+from benchmark.federation.methods import made
 from benchmark.files import read_json, sha256, write_json
 from benchmark.job import run
 from benchmark.methods import method_file
@@ -184,7 +186,19 @@ def test_what_is_tested_is_told(served: Served, tmp_path: Path) -> None:
     shares = np.bincount(kept.argmax(1), minlength=4) / len(kept)
     assert list(model["predicted"]["after"].values()) == pytest.approx(shares.tolist())
     assert told["images"] == {"adapted": len(hospital), "tested": len(hospital)}
-    assert told["adaptation"]["settings"] == TENT
+    assert told["adaptation"]["settings"] == {**TENT, "batch_statistics": True}
+    assert read_json(tmp_path / "none/seed=0" / DESCRIBED)["adaptation"]["settings"]["passes"] == 0
+
+
+def test_settings_are_told_as_they_are_in_force() -> None:
+    """Whether the configuration gives one or the file does; all that a step depends on."""
+    given = made(ROOT / adaptation_file("iop"), Adaptation, "adaptation", {"passes": 1})
+    assert outside.in_force(given) == {
+        **{"batch_statistics": True, "passes": 1, "rate": 1e-3, "batch_size": 5},
+        **{"gate": "softmax", "router": "two_layers", "noise": 0.5},
+    }
+    said = {name for name, kind in Adaptation.__annotations__.items() if get_origin(kind) is not ClassVar}
+    assert set(outside.OF_ALL) == said
 
 
 def test_split_adapts_to_one_part_and_tests_the_other(served: Served, tmp_path: Path) -> None:
