@@ -1,6 +1,6 @@
 """Drawn volumes in the formats of the real datasets, for tests."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import nibabel as nib
@@ -82,10 +82,16 @@ def ixi(folder: Path) -> Path:
     return folder
 
 
-def prostate(folder: Path) -> Path:
-    """A folder that `prostate` reads: three patients of each site, one to test on; two sites have zones."""
-    sites = {"RUNMC": (3, 4, 5), "ISBI_1.5": (8, 9, 10), "I2CVB": (13, 1, 2), "UCL": (1, 2, 3), "BIDMC": (0, 1, 2)}
-    for site, numbers in {**sites, "HK": (36, 37, 38)}.items():
+PROSTATES = {
+    **{"RUNMC": (3, 4, 5), "ISBI_1.5": (8, 9, 10), "I2CVB": (13, 1, 2)},
+    **{"UCL": (1, 2, 3), "BIDMC": (0, 1, 2), "HK": (36, 37, 38)},
+}
+"""Patients of each site that are drawn, one of whom FLAP-SAM tests on."""
+
+
+def prostate(folder: Path, sites: Mapping[str, Sequence[int]] = PROSTATES) -> Path:
+    """A folder that `prostate` reads; two sites have zones."""
+    for site, numbers in sites.items():
         for number in numbers:
             image, labels = volume(number)
             zones = labels if site in ("RUNMC", "ISBI_1.5") else labels.clip(max=1)

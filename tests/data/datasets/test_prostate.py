@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from benchmark.data.dataset import DataError, Request, checked_index, find
+from benchmark.data.datasets.prostate import IOP_FL
 from tests.data.scanned import prostate, save, volume
 
 DATASET = find("prostate")
@@ -35,6 +36,53 @@ def test_zones_are_one_gland_and_sites_and_splits_are_as_published(tmp_path: Pat
     for row in table[table["case"].isin(["RUNMC/Case04", "UCL/Case02"])].to_dict("records"):
         labels = volume(int(row["case"][-2:]))[1][..., int(row["sample"][-3:])]
         np.testing.assert_array_equal(np.asarray(Image.open(root / row["target"])), (labels > 0)[:, ::-1].T)
+
+
+def test_lists_of_iop_fl_name_every_patient_once() -> None:
+    """116 patients; as many to train, to validate and to test on as the lists' files have lines."""
+    for lists, count, sizes in zip(
+        IOP_FL,
+        (30, 30, 19, 13, 12, 12),
+        ((19, 5, 6), (19, 5, 6), (12, 3, 4), (8, 2, 3), (7, 2, 3), (7, 2, 3)),
+        strict=True,
+    ):
+        assert tuple(lists) == ("train", "validation", "test")
+        assert tuple(map(len, lists.values())) == sizes
+        assert len({number for numbers in lists.values() for number in numbers}) == count == sum(sizes)
+    assert {number for numbers in IOP_FL[4].values() for number in numbers} == {0, *range(2, 13)}
+    assert {number for numbers in IOP_FL[5].values() for number in numbers} == {*range(38, 50)}
+
+
+def test_the_protocol_of_iop_fl_divides_patients_as_its_lists_do(tmp_path: Path) -> None:
+    """In all three parts; with the other protocol the same slices are divided otherwise, and a stranger is named."""
+    drawn = {
+        **{"ISBI": (0, 2, 4, 8), "BMC": (0, 7, 3), "I2CVB": (0, 2, 6, 8)},
+        **{"UCL": (1, 32, 33), "BIDMC": (0, 7, 3), "HK": (39, 38, 45)},
+    }
+    own = prostate(tmp_path / "own", drawn)
+    root = DATASET.prepare(Request(tmp_path / "data", own))
+    table = checked_index(DATASET, root, "iop_fl", 0)
+    parts = {split: set(rows["case"]) for split, rows in table.groupby("split")}
+    assert parts["validation"] == {
+        "RUNMC/Case02",
+        "BMC/Case07",
+        "I2CVB/Case02",
+        "UCL/Case32",
+        "BIDMC/Case07",
+        "HK/Case38",
+    }
+    assert parts["test"] == {"RUNMC/Case04", "BMC/Case03", "I2CVB/Case06", "UCL/Case33", "BIDMC/Case03", "HK/Case45"}
+    assert parts["train"] == set(table["case"]) - parts["validation"] - parts["test"]
+    assert {"RUNMC/Case00", "RUNMC/Case08", "HK/Case39"} <= parts["train"]
+    other = checked_index(DATASET, root, "flap_sam", 0)
+    assert set(other["split"]) == {"train", "test"}
+    assert "HK/Case38" in set(other.loc[other["split"] == "test", "case"])
+
+    for word in ("", "_segmentation"):
+        (own / f"HK/Case39{word}.nii.gz").rename(own / f"HK/Case11{word}.nii.gz")
+    root = DATASET.prepare(Request(tmp_path / "data", own))
+    with pytest.raises(DataError, match=r"^prostate: IOP-FL's lists do not name 1 cases: HK/Case11; number cases as "):
+        checked_index(DATASET, root, "iop_fl", 0)
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
