@@ -146,8 +146,10 @@ class Mixture:
     ) -> "Mixture":
         """The mixture after an adaptation's passes over a hospital's images; see `served`.
 
-        The order of images, or that of batches where cases are told, is drawn from the seed. It is a `DivergedError`
-        where the loss of a step is no number.
+        The order of images, or that of batches where cases are told, is drawn from the seed over their places in
+        `images`: in another order of these, other images meet in a step, and other leaves are learned. A pack sorts
+        images by client and sample, so that no order of files or of an index decides anything; names do. It is a
+        `DivergedError` where the loss of a step is no number.
         """
         if not adaptation.passes and not adaptation.gates(1, len(self.experts)):
             return self

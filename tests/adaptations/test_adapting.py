@@ -21,7 +21,7 @@ from benchmark.federation.client import ClientData
 from benchmark.federation.engine import Engine
 from benchmark.federation.methods import made
 from benchmark.method import Method
-from tests.federation.small import LANES, ROOT, engine, method, train
+from tests.federation.small import BRIEF, CLASSES, LANES, METHODS, ROOT, clients, engine, method, train
 from tests.methods import tiny
 from tests.methods.test_masks import unet
 
@@ -64,6 +64,28 @@ def test_an_expert_alone_predicts_as_its_client_does(network: str, name: str) ->
         expected = torch.cat([part for _, part in ours.predictions(client, images, own)], 1)[0]
         found = predicted(Mixture.of(ours.model, bank, {client.name: 1.0}), images)
         assert float((found - expected).abs().max()) < CLOSE
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_serves_a_hospital_outside(name: str) -> None:
+    """With its common model as it is, and with the mean of its experts: a prediction of every image, all finite.
+
+    What `none` serves is what the network says with the common leaves; but for what a method does image by image.
+    """
+    *inside, outside = clients()
+    ours = engine(method(name, **BRIEF.get(name, {})), inside)
+    bank, images = Bank.of(ours, train(ours, LANES[:1], 1)), outside.validation.images
+    assert list(bank.experts) == [*(own.name for own in inside), COMMON]
+    found: dict[str, Tensor] = {}
+    for way in ("none", "mean"):
+        ((_, chunks),) = served(adaptation(way), ours.model, bank, images, 0)
+        found[way] = torch.cat([own for _, own in chunks])
+        assert found[way].shape == (len(images), len(CLASSES))
+        assert found[way].isfinite().all()
+    if type(ours.model.method).predict is Method.predict:
+        common = {leaf: own[None] for leaf, own in bank.experts[COMMON].items()}
+        expected = torch.cat([own for _, own in ours.predictions(inside[0], images, common)], 1)[0]
+        assert float((found["none"] - expected).abs().max()) < CLOSE
 
 
 def test_the_common_model_is_what_all_hold_or_the_mean_of_what_they_keep() -> None:
@@ -165,6 +187,27 @@ def test_tent_moves_normalisation_alone_and_decides(network: str) -> None:
         # A U-Net of one round has hardly begun to decide.
         assert 1 - float(entropy(predicted(after, images))) > 1.2 * (1 - float(entropy(still)))
     assert not torch.equal(predicted(after, images), predicted(before.adapted(tent, images, seed=1), images))
+
+
+@pytest.mark.parametrize("network", BUILDS)
+def test_the_order_of_images_decides_which_meet_in_a_step_and_nothing_else(network: str) -> None:
+    """A step over all images learns the same, however they are listed; in smaller ones others meet.
+
+    Steps are drawn over places, and likewise the order of cases. A pack sorts its images by name, so that the order of
+    files decides nothing (`tests/data/test_dataset.py`).
+    """
+    ours = build(network, method("iop_fl"))
+    bank, images = Bank.of(ours, train(ours, LANES[:1], 1)), ours.clients[2].training.images
+    count = len(images)
+    turned, halves = images.only(torch.arange(count).flip(0)), torch.zeros(len(images.pack), dtype=torch.int64)
+    halves[images.own[count // 2 :]] = 1
+    before = Mixture.of(ours.model, bank, {COMMON: 1.0}, batch_statistics=True)
+    for size, cases, same in ((count, None, True), (count // 2, None, False), (count, halves, False)):
+        tent = adaptation("norm", passes=2, batch_size=size)
+        one, other = (before.adapted(tent, own, 0, cases).params for own in (images, turned))
+        added = one.keys() - before.params.keys()
+        apart = max(float((one[leaf] - other[leaf]).abs().max()) for leaf in added)
+        assert apart < 1e-9 if same else apart > 1e-6
 
 
 def test_a_hospital_outside_has_neither_targets_nor_support() -> None:

@@ -141,6 +141,13 @@ def test_unknown_protocol_and_options() -> None:
             Fixed().chosen_options({key: value})
 
 
+def test_the_order_of_an_index_decides_nothing(tmp_path: Path) -> None:
+    """Images are packed, and hospitals outside learned from, in the order of clients and names."""
+    table = checked_index(Fixed(GOOD.iloc[[2, 0, 1]]), tmp_path, "own", 0)
+    pd.testing.assert_frame_equal(table, checked_index(Fixed(), tmp_path, "own", 0))
+    assert table["sample"].tolist() == ["a", "b", "c"]
+
+
 def test_fingerprint_sees_labels_but_neither_order_nor_split() -> None:
     same = GOOD.iloc[::-1].assign(split="train", path="elsewhere")
     assert fingerprint(same) == fingerprint(GOOD)
