@@ -58,7 +58,7 @@ class IOP(Adaptation):
     router: Literal["two_layers", "affine"] = "two_layers"
     noise: float = 0.5
 
-    title = "IOP-FL"
+    title = "IOP-FL routing"
     paper = "arXiv:2204.08467"
     adds = ("norm",)
 

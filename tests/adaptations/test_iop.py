@@ -383,5 +383,5 @@ def test_gates_that_cannot_be_are_one_line() -> None:
         predicted(mixture, pictures(2))
     ours = tiny.engine(method("iop_fl"))
     alone = Mixture.of(ours.model, Bank.of(ours, tiny.run(ours, 1)), {COMMON: 1.0})
-    with pytest.raises(ValueError, match=r"^IOP-FL: it has gates, but the network tiny has no place for one$"):
+    with pytest.raises(ValueError, match=r"^IOP-FL routing: it has gates, but the network tiny has no place for one$"):
         alone.widened(adaptation("iop"))
