@@ -34,9 +34,12 @@ class IOP(Adaptation):
     * It shows the best of ten passes, which labels tell: here the last one predicts.
     * Images come in their order, and volumes meet in a batch: here the order is drawn, and a batch is of one case
       where cases are told.
+    * It predicts each batch in every pass right after that batch's own step, with what the batches before it have made
+      of gates and norms: here all images are predicted after the last step, with what is there then.
 
-    And in these, which are settings: noise is in standard deviations of an image, whatever its scale; the last layer of
-    a gate begins at zero, so that without a pass all experts count the same; `softmax` replaces the sigmoid.
+    And in these, which we chose: noise is in standard deviations of an image, whatever its scale (`noise`, 0.5 of the
+    pixels' own unit in the released code); the last layer of a gate begins at zero, so that without a pass all experts
+    count the same in every layer with a gate; and `gate` is a softmax, not a sigmoid.
 
     Attributes:
         passes: Runs over the hospital's images.

@@ -6,7 +6,7 @@ from benchmark.adaptation import Adaptation
 
 
 class Mean(Adaptation):
-    """The uniform mixture of all clients' models and the common one: where IOP-FL's routing begins."""
+    """The uniform mixture of all clients' models and the common one: where IOP-FL's layers with a gate begin."""
 
     title = "Mean of experts"
     paper = "control"

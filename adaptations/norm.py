@@ -12,7 +12,8 @@ class Norm(Adaptation):
     """Minimise the entropy of predictions over scales and shifts of normalisation (arXiv 2006.10726, equation 1).
 
     Where it normalises over the batch, the batch's own statistics are used, as published: then what is predicted for an
-    image depends on its neighbours.
+    image depends on its neighbours. All images are predicted after the last step, as in the paper's offline adaptation;
+    online, each batch is predicted as it comes, by the very pass whose entropy its step minimises.
 
     Attributes:
         passes: Runs over the hospital's images.

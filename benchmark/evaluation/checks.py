@@ -38,7 +38,7 @@ _SAME = {
     "adapters hardly moved": "what these rows show is their heads: adapters change the weights by very little",
     "worse outside": "at clients outside reliably worse than the common model as it is",
     "one class": "all that is predicted at a client outside is one class",
-    "surer and worse": "predictions at a client outside became surer, and worse",
+    "surer and worse": "predictions at a client outside became surer in adapting, and are worse than the common ones",
     "missing client": "its data was not found, so nothing was trained on it",
     "reference row": "taken from the committed reference, not trained here",
     "not used": "trained here, since its committed row was not made by this code or these settings",

@@ -432,7 +432,11 @@ def one_class(outside: pd.DataFrame) -> list[Finding]:
 
 
 def surer_and_worse(outside: pd.DataFrame, higher_is_better: bool) -> list[Finding]:
-    """Adaptations that made predictions surer while they made them worse: what is minimised is no score.
+    """Adaptations whose predictions became surer, and are worse than `none`'s: what is minimised is no score.
+
+    Both entropies are of the adaptation's own model, before its first step and after its last one: where it normalises
+    by statistics of batches, both do. The score is compared with that of the common model as it is, which normalises by
+    running statistics, so that what is worse may be these statistics and not the steps.
 
     Args:
         outside: As in `worse_than_common`.
@@ -451,8 +455,8 @@ def surer_and_worse(outside: pd.DataFrame, higher_is_better: bool) -> list[Findi
         finding(
             "note",
             "surer and worse",
-            f"the entropy of its predictions fell from {row.before:.3f} to {row.value:.3f}, and the"
-            f" score changed by {row.score:+.3f}",
+            f"in adapting, the entropy of its predictions fell from {row.before:.3f} to {row.value:.3f}; its score"
+            f" less that of the common model as it is: {row.score:+.3f}",
             row.family,
             _pair(row),
             row.client,
