@@ -28,7 +28,8 @@ SMALL = {
     "decoder_mlp": 8,
     "decoder_heads": 2,
 }
-OTHERS = ["feddpa_t", "fedopal_r"]
+OTHERS = ["feddpa_t", "fedopal_r", "fedrep", "scaffold", "fedex_lora"]
+"""Methods of `config/flap_sam.yaml` beside SAM's own that differ most in what they train, keep and send."""
 
 
 def build(method: Method, own: Sequence[ClientData] | None) -> Engine:
