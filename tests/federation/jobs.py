@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from benchmark.federation.train import train
 from benchmark.files import read_json, sha256, write_json
 from benchmark.job import run
+from benchmark.models.unet import build
 from benchmark.plan import Plan
 from tests.federation.small import ARGUMENTS, CLASSES, SIZE, VIT, clients, weights
 
@@ -71,8 +72,17 @@ class Workplace:
         os._exit(run(train, command))
 
 
-def workplace(folder: Path, method: Path) -> Workplace:
-    """Write the small federation's pack and backbone."""
+UNET: dict[str, Any] = {
+    "federations": {"hospitals": {"dataset": "toy_volumes", "image_size": SIZE}},
+    "backbone": {"network": "unet", "name": "unet", "weights": "drawn", "arguments": {"channels": 2, "levels": 2}},
+    "methods": ["fedavg_ft"],
+    "trains": ["all"],
+}
+"""What of the configuration is another one where a U-Net, with batch normalisation, outlines bright pixels."""
+
+
+def workplace(folder: Path, method: Path, *, masks: bool = False) -> Workplace:
+    """Write the small federation's pack and backbone: the transformer, or where `masks` are learned the U-Net."""
     pack, backbone = folder / "pack", folder / "backbone"
     for made in (pack, backbone):
         made.mkdir(parents=True)
@@ -87,14 +97,14 @@ def workplace(folder: Path, method: Path) -> Workplace:
             rows += [{"client": client.name, "label": label, "split": split} for label in labels.tolist()]
     np.save(pack / "train.npy", np.concatenate(images))
     table = pd.DataFrame(rows)
-    np.save(pack / "train.targets.npy", table["label"].to_numpy())
+    outlined = (np.concatenate(images).mean(-1) > 110).astype(np.uint8)
+    np.save(pack / "train.targets.npy", outlined if masks else table["label"].to_numpy())
     table.assign(sample=table.index.astype(str), group=table.index.astype(str)).to_parquet(pack / "train.parquet")
     hashes = {name: sha256(pack / name) for name in ("train.npy", "train.targets.npy", "train.parquet")}
-    write_json(
-        pack / "manifest.json",
-        {"task": "classification", "image_size": SIZE, "classes": list(CLASSES), "hashes": hashes},
-    )
-    save_file(weights(), backbone / "model.safetensors")
+    task, classes = ("segmentation", ["background", "bright"]) if masks else ("classification", list(CLASSES))
+    write_json(pack / "manifest.json", {"task": task, "image_size": SIZE, "classes": classes, "hashes": hashes})
+    body = dict(build(UNET["backbone"]["arguments"]).state_dict()) if masks else weights()
+    save_file(body, backbone / "model.safetensors")
     write_json(backbone / "backbone.json", {"sha256": sha256(backbone / "model.safetensors")})
     return Workplace(folder, method)
 

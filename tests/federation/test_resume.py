@@ -4,12 +4,17 @@ import os
 import random
 import signal
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+from safetensors.torch import load_file
 
+from benchmark.federation.store import Store
+from benchmark.federation.training import Record
 from benchmark.methods import method_file
-from tests.federation.jobs import Workplace, assert_equal_runs, origins, workplace
+from tests.federation.jobs import UNET, Workplace, assert_equal_runs, origins, workplace
 from tests.federation.small import ROOT
 
 CHANGES = {"rates": ["1e-1", "5e-2", "2e-2"], "seeds": [0, 1], "lanes": 2}
@@ -72,6 +77,51 @@ def test_random_kills_change_nothing(place: Workplace, whole: Path, longest: flo
             time.sleep(0.002)
         assert_equal_runs(output, whole)
         assert not list(output.rglob("*.partial-*")), "what killed writers left is swept away"
+
+
+ADAM = {"name": "adam", "amsgrad": True, "state": "kept", "schedule": "cosine"}
+DENSE: dict[str, dict[str, Any]] = {
+    "norm and Adam": {"trains": ["lora", "norm", "head"], "training": {"batch_size": 8, "optimiser": ADAM}},
+    "buffers": UNET,
+}
+"""What else a lane consists of: weights of the network with an optimiser that is kept, running means and variances."""
+KEPT = {
+    "norm and Adam": ("params:global/norm.weight", "optimiser:mean:global/norm.weight", "optimiser:steps:head/bias"),
+    "buffers": ("params:global/encoder.0.1.running_mean", "params:global/encoder.0.1.weight"),
+}
+"""Some of what checkpoints then hold."""
+
+
+@pytest.mark.parametrize("leaves", DENSE)
+def test_a_kill_after_any_round_loses_no_weight_buffer_or_optimiser(
+    leaves: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed after its first round and again after its third, a training ends as one that is not, to the bit.
+
+    All leaves are trained once more at the close, from what the last round left.
+    """
+    place = workplace(tmp_path / "place", ROOT / method_file("fedavg_ft"), masks=leaves == "buffers")
+    changes = {**DENSE[leaves], "rates": ["1e-2", "1e-3"]}
+    assert place.train(tmp_path / "whole", **changes) == 0
+    checkpoint = Store.checkpoint
+    for last in (1, 3):
+
+        def kill(store: Store, records: Mapping[str, Record], last: int = last) -> None:
+            checkpoint(store, records)
+            if {record.state.round for record in records.values()} == {last}:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Store, "checkpoint", kill)
+            _, status = os.waitpid(place.start(tmp_path / "runs", **changes), 0)
+        assert os.WIFSIGNALED(status)
+        held = [path.stem for path in sorted((tmp_path / "runs/store").rglob("*.safetensors"))]
+        assert held == [f"round={n:06d}" for n in range(max(1, last - 1), last + 1)] * 2
+    newest = load_file(next((tmp_path / "runs/store").rglob("round=000003.safetensors")))
+    assert [name for name in KEPT[leaves] if name not in newest] == []
+    assert place.train(tmp_path / "runs", **changes) == 0
+    assert set(origins(tmp_path / "runs").values()) == {"resumed"}
+    assert_equal_runs(tmp_path / "runs", tmp_path / "whole")
 
 
 def test_lanes_that_stand_at_different_rounds_go_on_together(
