@@ -29,7 +29,7 @@ WIDTH = 192
 """Of the square field of view, in millimetres."""
 HEIGHT = 60
 """Of what is scanned."""
-TISSUES = (0, 400, 700, 550)
+TISSUES = (0, 400, 700, 1000)
 """Intensities of air, body, organ and lesion."""
 CLASSES = ("background", "organ", "lesion")
 SLICES = "slices.csv"
@@ -150,7 +150,7 @@ def _scan(site: Site, side: int, key: Sequence[object]) -> tuple[Volume, Volume]
     sizes = [around(30, 6), around(24, 5), around(20, 4)]
     organ = body & ellipsoid(at, sizes)
     within = [c + around(0, size // 3) for c, size in zip(at, sizes, strict=True)]
-    lesion = organ & ellipsoid(within, [around(12, 3), around(12, 3), around(9, 2)])
+    lesion = organ & ellipsoid(within, [around(17, 3), around(17, 3), around(13, 2)])
     if draws.below(4) == 0:
         lesion = np.zeros_like(lesion)
 
