@@ -16,7 +16,7 @@ from benchmark.adaptations import adaptation_file, discovered
 from benchmark.config import ConfigError
 from benchmark.contract.adaptation import RULES, Serving
 from benchmark.contract.rules import Outcome, outcomes
-from benchmark.federation.adapting import OUTSIDE, Bank, Mixture, served
+from benchmark.federation.adapting import OUTSIDE, Bank, Mixture, mixed, served
 from benchmark.federation.client import ClientData
 from benchmark.federation.engine import Engine
 from benchmark.federation.methods import made
@@ -187,6 +187,24 @@ def test_tent_moves_normalisation_alone_and_decides(network: str) -> None:
         # A U-Net of one round has hardly begun to decide.
         assert 1 - float(entropy(predicted(after, images))) > 1.2 * (1 - float(entropy(still)))
     assert not torch.equal(predicted(after, images), predicted(before.adapted(tent, images, seed=1), images))
+
+
+@pytest.mark.parametrize("network", BUILDS)
+def test_statistics_are_what_tent_does_before_it_learns(network: str) -> None:
+    """A prediction then depends on the images beside it where they are normalised together, and only there."""
+    ours = build(network, method("iop_fl"))
+    bank, images = Bank.of(ours, train(ours, LANES[:1], 1)), ours.clients[2].training.images
+
+    def served_by(name: str, images: Any, **settings: float) -> Tensor:
+        (mixture,) = mixed(adaptation(name, **settings), ours.model, bank).values()
+        return predicted(mixture, images)
+
+    found = served_by("statistics", images)
+    assert torch.equal(found, served_by("norm", images, passes=0))
+    together = network == "unet"
+    for other, same in (("none", images), ("statistics", images[:2])):
+        apart = (found[: len(same)] - served_by(other, same)).abs().max()
+        assert (apart > 1e-3) if together else (apart < CLOSE), other
 
 
 @pytest.mark.parametrize("network", BUILDS)
