@@ -83,10 +83,10 @@ def ixi(folder: Path) -> Path:
 
 
 PROSTATES = {
-    **{"RUNMC": (3, 4, 5), "ISBI_1.5": (8, 9, 10), "I2CVB": (13, 1, 2)},
-    **{"UCL": (1, 2, 3), "BIDMC": (0, 1, 2), "HK": (36, 37, 38)},
+    **{"RUNMC": (3, 4, 6), "ISBI_1.5": (8, 9, 16), "I2CVB": (13, 1, 6)},
+    **{"UCL": (1, 26, 33), "BIDMC": (0, 2, 3), "HK": (38, 39, 45)},
 }
-"""Patients of each site that are drawn, one of whom FLAP-SAM tests on."""
+"""Patients of each site that are drawn: some to train and some to test on, in FLAP-SAM's lists and in IOP-FL's."""
 
 
 def prostate(folder: Path, sites: Mapping[str, Sequence[int]] = PROSTATES) -> Path:

@@ -1,4 +1,4 @@
-"""The six prostate sites: zones merged, both spellings of file names, the test patients that FLAP-SAM's code lists."""
+"""The six prostate sites: zones merged, both spellings of file names, the patients that released codes list."""
 
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def test_zones_are_one_gland_and_sites_and_splits_are_as_published(tmp_path: Pat
         "BIDMC": "4",
         "HK": "5",
     }
-    for row in table[table["case"].isin(["RUNMC/Case04", "UCL/Case02"])].to_dict("records"):
+    for row in table[table["case"].isin(["RUNMC/Case04", "UCL/Case26"])].to_dict("records"):
         labels = volume(int(row["case"][-2:]))[1][..., int(row["sample"][-3:])]
         np.testing.assert_array_equal(np.asarray(Image.open(root / row["target"])), (labels > 0)[:, ::-1].T)
 
@@ -87,15 +87,15 @@ def test_the_protocol_of_iop_fl_divides_patients_as_its_lists_do(tmp_path: Path)
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
     own = prostate(tmp_path / "own")
-    (own / "UCL/Case02_Segmentation.nii.gz").unlink()
-    with pytest.raises(DataError, match=r"1 volumes have no labels: .*UCL/Case02_segmentation\.nii\.gz; complete"):
+    (own / "UCL/Case26_Segmentation.nii.gz").unlink()
+    with pytest.raises(DataError, match=r"1 volumes have no labels: .*UCL/Case26_segmentation\.nii\.gz; complete"):
         DATASET.prepare(Request(tmp_path / "data", own))
-    save(own / "UCL/Case02_Segmentation.nii.gz", volume(2)[1], "LPS")
+    save(own / "UCL/Case26_Segmentation.nii.gz", volume(26)[1], "LPS")
     for file in own.glob("BIDMC/Case00*"):
         file.unlink()
     with pytest.raises(DataError, match="BIDMC: holds 2 of 12 cases, none to train or none to test on"):
         DATASET.prepare(Request(tmp_path / "data", own))
-    (own / "HK/Case36.nii.gz").rename(own / "HK/Old.nii.gz")
+    (own / "HK/Case39.nii.gz").rename(own / "HK/Old.nii.gz")
     (own / "BIDMC").rename(tmp_path / "BIDMC")
     with pytest.raises(DataError, match="HK: holds Old; expected Case and a number"):
         DATASET.prepare(Request(tmp_path / "data", own))
