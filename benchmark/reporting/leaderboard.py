@@ -247,7 +247,9 @@ def _cells(results: Results, entry: Entry) -> list[Cell]:
     """An entry as a row of text."""
     control, sizes = entry.method.control, sorted(entry.bytes_per_round.values())
     worst = measured(replace(entry.worst, sd=nan))
-    named = Cell(f"{worst.text} ({entry.worst_client})", worst.value) if entry.worst_client else worst
+    # Its federation is named where there are several.
+    client = entry.worst_client if len(results.counted) > 1 else entry.worst_client.rpartition(" ")[2]
+    named = Cell(f"{worst.text} ({client})", worst.value) if client else worst
     texts = list(dict.fromkeys(readable(size) for size in sizes))
     return [
         Cell("" if entry.place is None else str(entry.place)),

@@ -1,5 +1,6 @@
 """All federations in one table."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -130,6 +131,14 @@ def test_controls_alone_make_a_leaderboard_without_ranks(tmp_path: Path) -> None
     results = load(synthetic.write(tmp_path, methods=["local", "pooled"], diverged=()).comparison)
     assert list(leaderboard.frame(results)["method"]) == ["local", "pooled"]
     assert leaderboard.grid(results).rows == []
+
+
+def test_the_worst_client_is_named_with_its_federation_where_there_are_several(results: Results) -> None:
+    alone = replace(results, runs=[run for run in results.runs if run["federation"] == "toy_lesions"])
+    for found, named in ((results, r"toy_(lesions|slides) \w+"), (alone, r"\w+")):
+        (column,) = [n for n, column in enumerate(leaderboard.grid(found).columns) if column.head == "Worst client"]
+        for row in leaderboard.grid(found).rows[:2]:
+            assert re.fullmatch(rf"0\.\d{{3}} \({named}\)", row[column].text), row[column].text
 
 
 @pytest.mark.parametrize(("count", "text"), [(0, "0 B"), (999, "999 B"), (294_912, "295 kB"), (1_180_000, "1.18 MB")])
