@@ -64,6 +64,11 @@ def test_a_fault_of_the_table_names_value_and_place(tmp_path: Path, old: str, ne
     assert said(tmp_path, lambda text: text.replace(old, new)) == line
 
 
+def test_the_example_with_masks_names_the_line_too(tmp_path: Path) -> None:
+    found = said(tmp_path, lambda text: text.replace(",south,", ",South,"), documented("my_outlines", tmp_path))
+    assert found == "DATA/own/images.csv, line 22 and 19 more: site is 'South', expected one of north, south, west"
+
+
 def test_a_table_that_is_absent_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"images\.csv: cannot be read as CSV: .*No such file"):
         checked_index(documented("my_clinics", tmp_path), tmp_path, "published", 0)
