@@ -44,27 +44,42 @@ def value(config: Config, path: str) -> Any:
 
 CONFIGS = {
     name: Config.model_validate(yaml.safe_load((ROOT / f"config/{name}.yaml").read_text(encoding="utf-8")))
-    for name in ("paper", "paper_likely")
+    for name in ("paper", "paper_likely", "flap_sam")
 }
+FLAP_SAM = "## FLAP-SAM's protocol"
+TABLES = {
+    **dict.fromkeys(("## Data", "## Model", "## Federation and optimisation", "## Selection and tables"), "paper"),
+    FLAP_SAM: "flap_sam",
+}
+"""By the heading that a table stands under, the configuration whose values it says."""
 SETTINGS = [
-    (path, row[1])
-    for heading in ("## Data", "## Model", "## Federation and optimisation", "## Selection and tables")
+    (config, path, row[1])
+    for heading, config in TABLES.items()
     for row in rows(heading)
     for path in re.findall(r"`([^`]+)`", row[0].partition("=")[0])
 ]
 
 
-@pytest.mark.parametrize(("path", "said"), SETTINGS, ids=[path for path, _ in SETTINGS])
-def test_every_setting_that_is_named_exists_with_the_value_that_is_named(path: str, said: str) -> None:
-    """The value, or the first of several settings' values, is that of config/paper.yaml or its default."""
+@pytest.mark.parametrize(("config", "path", "said"), SETTINGS, ids=[f"{config}:{path}" for config, path, _ in SETTINGS])
+def test_every_setting_that_is_named_exists_with_the_value_that_is_named(config: str, path: str, said: str) -> None:
+    """The value, or the first of several settings' values, is that of the configuration or its default."""
     group = path.rpartition(".")[0]
     full = path if path.split(".")[0] in Config.model_fields else f"training.optimiser.{path}"
-    found = value(CONFIGS["paper"], full)
+    found = value(CONFIGS[config], full)
     if isinstance(found, str):
         assert found in re.sub(r"\s", " ", said), (group, found)
     elif isinstance(found, int | float) and not isinstance(found, bool):
         numbers = [float(number) for number in re.findall(r"(?<![\w.])\d+(?:\.\d+)?(?:e-?\d+)?", said)]
         assert not numbers or float(found) in numbers or round(100 * found) in numbers, (path, found, said)
+
+
+@pytest.mark.parametrize("heading", TABLES)
+def test_every_value_is_published_of_the_code_or_chosen(heading: str) -> None:
+    """One of the three words, or two where parts of a value are from here and from there."""
+    for row in rows(heading):
+        assert len(row) == 4, row
+        words = set(re.findall(r"\b(published|code|chosen)\b", row[2]))
+        assert 1 <= len(words) <= 2, row
 
 
 def test_the_likely_settings_are_those_of_the_two_files() -> None:
