@@ -28,7 +28,7 @@ from benchmark.config import (
     parse,
 )
 from benchmark.federation import shard
-from benchmark.files import digest
+from benchmark.files import digest, sha256
 from benchmark.methods import method_file
 from benchmark.sources import ROOT, closure, code, fetching
 
@@ -520,19 +520,37 @@ class Plan:
     @property
     def all_cases(self) -> list[str]:
         """The same of every federation whose task has overlays."""
-        return [self.places.cases(name) for name in self.federations if "overlays" in fitness.figures(self.task(name))]
+        return [self.places.cases(name) for name in self._overlaid]
 
     @property
     def all_shown(self) -> list[str]:
         """The same of every row whose task has overlays, and which is trained here: others keep no model."""
-        pictured = [row for row in self.baselines.trained if "overlays" in fitness.figures(self.task(row[0]))]
-        return _filled(pictured, [self.shown])
+        return _filled([row for row in self.baselines.trained if row[0] in self._overlaid], [self.shown])
+
+    def shown_after(self, cases: Any) -> Callable[[Any], list[str]]:
+        """All of them for a rule's input, asked for after Snakemake's checkpoint `cases` has chosen what is shown."""
+
+        def asked(wildcards: Any) -> list[str]:
+            for federation in self._overlaid:
+                cases.get(federation=federation)
+            return self.all_shown
+
+        return asked
+
+    def chosen(self, federation: str) -> str:
+        """A hash of which cases of a federation are shown; empty before they are chosen."""
+        path = Path(self.places.cases(federation))
+        return sha256(path) if path.is_file() else ""
 
     @property
     def where_shown(self) -> str:
         """What the wildcard `federation` matches in their paths."""
-        names = [name for name in self.federations if "overlays" in fitness.figures(self.task(name))]
-        return "|".join(names) or "(?!)"
+        return "|".join(self._overlaid) or "(?!)"
+
+    @cached_property
+    def _overlaid(self) -> list[str]:
+        """The federations whose task has overlays."""
+        return [name for name in self.federations if "overlays" in fitness.figures(self.task(name))]
 
     @property
     def templates(self) -> list[str]:

@@ -49,7 +49,7 @@ def test_a_jobs_declared_sources_are_what_it_imports(job: str, loaded: dict[str,
 
 def test_every_job_of_a_rule_declares_its_sources() -> None:
     """Each `python -m benchmark.x` of a rule stands in the same rule's input, but the wrapper that leases a device."""
-    for rule in re.split(r"^rule ", RULES, flags=re.MULTILINE)[1:]:
+    for rule in re.split(r"^(?:rule|checkpoint) ", RULES, flags=re.MULTILINE)[1:]:
         run = set(re.findall(r"python -m ([\w.]+)", rule)) - {"benchmark.device"}
         assert run == set(re.findall(r'plan\.(?:sources|of_model)\(\s*"([\w.]+)"', rule)), rule.partition(":")[0]
 

@@ -76,9 +76,9 @@ class Project:
         assert (done.returncode == 0) is ok, printed
         return printed
 
-    def planned(self, *arguments: str) -> set[tuple[str, ...]]:
+    def planned(self, *arguments: str, config: str = "small") -> set[tuple[str, ...]]:
         """The jobs that a run would do now: rule, and for training and testing the federation and the method."""
-        printed = self.snakemake("all", "-n", *arguments)
+        printed = self.snakemake("all", *arguments, "-n", config=config)
         counted = re.search(r"^Job stats:\njob +count\n[- ]+\n((?:\w+ +\d+\n)+)", printed, re.MULTILINE)
         rules = {(line.split()[0],) for line in counted[1].splitlines()} - {("total",)} if counted else set()
         named = re.findall(r"^Job \d+: (Train|Test) (\w+) on (\w+);", printed, re.MULTILINE)
@@ -139,6 +139,31 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return project
 
 
+VALIDATED = "results/two_tasks/develop/leaderboard.md"
+"""How methods compare on validation images, which is no part of `all`."""
+
+
+@pytest.fixture(scope="session")
+def two_tasks(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project whose configuration `two_tasks` has been run to the end; tests leave it as they found it.
+
+    To the classification that is there already it adds volumes to segment, of which one hospital takes no part: slices
+    are read with their neighbours as channels.
+    """
+    folder = tmp_path_factory.mktemp("two_tasks") / "project"
+    shutil.copytree(finished.folder, folder, copy_function=shutil.copy2)
+    project = Project(folder)
+    volumes = {
+        **{"image_size": 24, "options": {"scale": 0.3, "side": 32}, "validation": 0.3, "context": [-1, 0, 1]},
+        **{"clients": ["0", "1"], "outside": ["2"]},
+    }
+    changed = {"name": "two_tasks", "federations": {**SMALL["federations"], "toy_volumes": volumes}}
+    values = {**SMALL, **changed, "adaptations": ["each", "mean", "none"]}
+    (folder / "config/two_tasks.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+    project.snakemake("all", VALIDATED, config="two_tasks")
+    return project
+
+
 @pytest.fixture
 def project(finished: Project, tmp_path: Path) -> Project:
     """A copy of the finished project, with all its metadata and times, that a test may change and run."""
@@ -152,3 +177,14 @@ def untrained(project: Project) -> Project:
     """A project with its data and backbone, in which nothing is trained."""
     project.forget()
     return project
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> Path:
+    """A folder whose `python` fails, whatever it is to do but to look for licences."""
+    folder = tmp_path / "broken"
+    folder.mkdir()
+    script = f'#!/bin/sh\ncase "$*" in *benchmark.data.licences*) exec {sys.executable} "$@";; esac\nexit 1\n'
+    (folder / "python").write_text(script)
+    (folder / "python").chmod(0o755)
+    return folder

@@ -186,7 +186,7 @@ def test_a_crash_in_retraining_leaves_no_stale_leaderboard(project: Project) -> 
 def test_only_what_follows_the_selection_asks_for_the_test_split(finished: Project) -> None:
     """Tests, the appendix, pictures of a few cases, and hospitals outside, each after the selection; no other rule."""
     text = "\n\n".join(path.read_text() for path in (finished.folder / "workflow/rules").glob("*.smk"))
-    rules = re.split(r"^rule (\w+):\n", text, flags=re.MULTILINE)
+    rules = re.split(r"^(?:rule|checkpoint) (\w+):\n", text, flags=re.MULTILINE)
     asking = {name: text for name, text in zip(rules[1::2], rules[2::2], strict=True) if "test.npy" in text}
     assert set(asking) == {"evaluate", "show", "adapt", "outside"}
     assert all("selected=plan.selected," in text for text in asking.values())

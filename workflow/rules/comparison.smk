@@ -282,8 +282,9 @@ rule examples:
         " --pdf {output.pdf} --svg {output.svg} --csv {output.csv} --png {output.png} > {log} 2>&1"
 
 
-# Which test cases are shown, by rule: the median and the worst one of the best ranked method.
-rule cases:
+# Which test cases are shown, by rule: the median and the worst one of the best ranked method. Every row has a say in who
+# that is, but mostly another row changes nothing: only once they are chosen is it known which models must predict anew.
+checkpoint cases:
     input:
         **plan.collected,
         code=plan.sources("benchmark.evaluation.cases", tasks=plan.tasks),
@@ -303,7 +304,7 @@ rule overlays:
     input:
         **plan.collected,
         cases=plan.all_cases,
-        shown=plan.all_shown,
+        shown=plan.shown_after(checkpoints.cases),
         code=plan.sources("benchmark.reporting.overlays", tasks=plan.tasks),
     output:
         pdf=f"{plan.figures}/overlays.pdf",

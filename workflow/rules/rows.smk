@@ -165,7 +165,8 @@ rule show:
     input:
         # Its other rows, which may change, predict nothing.
         comparison=ancient(plan.places.of("comparison.json")),
-        cases=plan.cases,
+        # What they are is a param: chosen again, they are mostly the same.
+        cases=ancient(plan.cases),
         selected=plan.selected,
         method=lambda wildcards: plan.method_file(wildcards.method),
         images=plan.packed("train.npy"),
@@ -187,6 +188,7 @@ rule show:
         device=plan.config.device,
     params:
         settings=lambda wildcards: plan.training(wildcards.federation, wildcards.method),
+        cases=lambda wildcards: plan.chosen(wildcards.federation),
     message:
         "Predict the shown cases of {wildcards.federation} with {wildcards.method}"
     shell:
