@@ -1,11 +1,12 @@
-"""Job: what is committed of a comparison: numbers and where they are from; no images, no weights."""
+"""Job: what is committed of a comparison: numbers, where they are from, and figures; no weights."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from benchmark.files import write_json, write_text
+from benchmark.files import replaced, write_json, write_text
 from benchmark.job import GivenPath, run
 from benchmark.reporting import selection
 from benchmark.reporting.inputs import Results, load
@@ -46,8 +47,10 @@ def about(results: Results, command: str) -> dict[str, Any]:
     }
 
 
-def main(comparison: GivenPath, command: str, output: Path) -> None:
-    """Write what is committed of a comparison: numbers and where they are from; no images, no weights.
+def main(comparison: GivenPath, command: str, output: Path, figures: tuple[Path, ...], drawn: Path) -> None:
+    """Write what is committed of a comparison: numbers, where they are from, and figures; no weights.
+
+    All of it replaces what is there at once, when it is whole: numbers and figures are of one run.
 
     Args:
         comparison: The comparison, `results/NAME/comparison.json`.
@@ -55,8 +58,18 @@ def main(comparison: GivenPath, command: str, output: Path) -> None:
         output: The folder that receives `clients.csv` (the tidy per-client table), `selected.csv` (every rate's
             validation score), `runs.csv` (what every run cost), `about.json` (command, hardware, versions, commit,
             settings), and copies of the leaderboard and the tables.
+        figures: The figures' files.
+        drawn: The folder that receives copies of them.
     """
     results = load(comparison)
+    with replaced(output) as numbers, replaced(drawn) as pictures:
+        _numbers(results, command, numbers)
+        for file in figures:
+            shutil.copyfile(file, pictures / file.name)
+
+
+def _numbers(results: Results, command: str, output: Path) -> None:
+    """Write all but the figures."""
     written = {"clients": results.metrics, "selected": selection.frame(results), "runs": costs(results)}
     for name, table in written.items():
         write_text(output / f"{name}.csv", table.round(_DIGITS).to_csv(index=False, lineterminator="\n"))

@@ -233,6 +233,7 @@ def manifest(federation: str, classes: Sequence[str], clients: Sequence[str]) ->
         "image_size": 32,
         "protocol": "published",
         "caption": "Drawn by a test.",
+        "source": {"samples": 540},
         "licence": {"name": "CC0"},
         "homepage": "",
     }
@@ -259,7 +260,7 @@ def run(
         "clients": list(clients),
         "task": {"name": "classification", "score": "balanced_accuracy", "higher_is_better": True},
         "settings": {"rounds": ROUNDS, "lora": {"rank": 4}},
-        "hashes": {"data": "0" * 64, "method": "1" * 64},
+        "hashes": {"data": "0" * 64, "method": "1" * 64, "backbone": "2" * 64, "engine": "3" * 64},
         "versions": {"python": "3.11", "torch": "2.0"},
         "device": "Drawn GPU",
         "commit": "abcdef0123456789",

@@ -54,8 +54,8 @@ rule reference:
         "Write the reference's numbers and figures"
     shell:
         "python -m benchmark.reporting.reference {input.comparison} --command {params.command:q}"
-        " --output $(dirname {output.about}) > {log} 2>&1"
-        " && cp {input.figures} $(dirname {output.figures[0]})"
+        " --output $(dirname {output.about}) --figures {input.figures} --drawn $(dirname {output.figures[0]})"
+        " > {log} 2>&1"
 
 
 # The README's table and examples of images, from the quickstart's.
