@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflow.conftest import Project
+from tests.workflow.conftest import VALIDATED, Project
 
 pytestmark = pytest.mark.workflow
 
@@ -124,6 +125,20 @@ STEPS = (
 """A file of every rule of `all`, those first that others need last: what they need is then as it was."""
 
 
+OUTSIDE = "outside/toy_volumes/2/fedit/none/seed=0"
+PICTURED = (
+    (
+        *("../../figures/two_tasks/overlays.svg", "../../figures/two_tasks/overlays_outside.svg"),
+        *("tables/outside.csv", "develop/leaderboard.md"),
+    ),
+    ("test/toy_volumes/fedit/shown.npz", "outside.parquet"),
+    ("cases/toy_volumes.csv", f"{OUTSIDE}/counts.parquet"),
+    (f"{OUTSIDE}/adapted.safetensors",),
+    ("runs/toy_volumes/fedit/lr=1e-3/seed=0/run.json",),
+)
+"""The same of the rules that a comparison with masks and a hospital outside has beside them."""
+
+
 def target(project: Project, name: str) -> str:
     """The path of a file of `STEPS`; what stands beside the results has a pack's or a setting's hash in its path."""
     beside = {"packs": "results/packs/*/manifest.json", "backbones": "results/backbones/*/backbone.json"}
@@ -133,28 +148,27 @@ def target(project: Project, name: str) -> str:
     return os.path.normpath(f"{RESULTS}/{name}")
 
 
-def everything(project: Project) -> dict[str, bytes]:
+def everything(project: Project, results: str = RESULTS) -> dict[str, bytes]:
     """Every file that a rule made, and what it holds."""
-    folders = (RESULTS, "figures", "data", "results/packs", "results/backbones")
+    folders = (results, "figures", "data", "results/packs", "results/backbones", "results/reference")
     files = [path for folder in folders for path in (project.folder / folder).rglob("*") if path.is_file()]
     return {str(path.relative_to(project.folder)): path.read_bytes() for path in files}
 
 
-def test_no_job_that_fails_takes_a_result_away(project: Project, tmp_path: Path) -> None:
+def failing(project: Project, broken: Path, *targets: str, config: str = "small") -> set[str]:
+    """Make files anew by jobs that fail; returns their rules, one for each file."""
+    printed = project.snakemake(*targets, "--force", ok=False, first=broken, config=config)
+    rules = set(re.findall(r"^Error in (?:rule|checkpoint) (\w+):", printed, re.MULTILINE))
+    assert len(rules) == len(targets), printed
+    return rules
+
+
+def test_no_job_that_fails_takes_a_result_away(project: Project, broken: Path) -> None:
     """Every rule fails once: all files stay as they were, all of it is planned again, and ends with the same tables."""
     before = everything(project)
-    broken = tmp_path / "broken"
-    broken.mkdir()
-    script = f'#!/bin/sh\ncase "$*" in *benchmark.data.licences*) exec {sys.executable} "$@";; esac\nexit 1\n'
-    (broken / "python").write_text(script)
-    (broken / "python").chmod(0o755)
     failed = set()
     for names in STEPS:
-        targets = [target(project, name) for name in names]
-        printed = project.snakemake(*targets, "--force", ok=False, first=broken)
-        own = set(re.findall(r"^Error in rule (\w+):", printed, re.MULTILINE))
-        assert len(own) == len(targets), printed
-        failed |= own
+        failed |= failing(project, broken, *(target(project, name) for name in names))
     rules = {line.split("\t")[2] for line in project.snakemake("all", "--summary").splitlines() if "\t" in line}
     assert failed == rules - {"rule"}
     assert everything(project) == before
@@ -165,6 +179,26 @@ def test_no_job_that_fails_takes_a_result_away(project: Project, tmp_path: Path)
     assert after.keys() == before.keys()
     for name in ("leaderboard.csv", "tables/toy_lesions.csv", "selection.csv", "clients.parquet"):
         assert after[f"{RESULTS}/{name}"] == before[f"{RESULTS}/{name}"], name
+
+
+def test_no_job_on_masks_or_outside_that_fails_takes_a_result_away(
+    two_tasks: Project, tmp_path: Path, broken: Path
+) -> None:
+    """Every rule that there is more fails once: all files stay as they were, and all of it is planned again."""
+    folder, results = tmp_path / "project", "results/two_tasks"
+    shutil.copytree(two_tasks.folder, folder, copy_function=shutil.copy2)
+    project = Project(folder)
+    before, failed = everything(project, results), set()
+    for names in PICTURED:
+        targets = [os.path.normpath(f"{results}/{name}") for name in names]
+        failed |= failing(project, broken, *targets, config="two_tasks")
+    assert failed == {
+        *("overlays", "overlays_outside", "table_outside", "validate", "show", "families", "cases"),
+        *("outside_pictured", "adapt", "train_bank"),
+    }
+    assert everything(project, results) == before
+    planned = {job[0] for job in project.planned(VALIDATED, config="two_tasks")}
+    assert planned >= failed - {"show"}, "what is shown is known once cases are chosen"
 
 
 def test_a_clock_that_jumps_trains_nothing(project: Project) -> None:
