@@ -123,6 +123,7 @@ class Comparison:
         last_rounds: See `SelectionSettings`.
         appendix: Rows whose every rate is tested for the appendix.
         unused: With `baselines: reference`, rows that are trained all the same: federation, method and why.
+        taken: Then the rows that are taken from the reference, so that no model of theirs is here.
         alone: By row, the one in which each client trains the same leaves alone; empty where nobody asks.
         manifests: What each federation holds, by its name.
         draw_of: By federations that are one draw of several: the name that these share.
@@ -141,6 +142,7 @@ class Comparison:
     last_rounds: int = 1
     appendix: Sequence[tuple[str, str]] = ()
     unused: Sequence[tuple[str, str, str]] = ()
+    taken: Sequence[tuple[str, str]] = ()
     alone: Mapping[str, str] = field(default_factory=dict)
     manifests: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     draw_of: Mapping[str, str] = field(default_factory=dict)
@@ -157,7 +159,8 @@ class Comparison:
         file = path / NAME if path.is_dir() else path
         held: dict[str, Any] = read_json(file)
         try:
-            tuples: dict[str, Any] = {key: [tuple(row) for row in held[key]] for key in ("rows", "appendix", "unused")}
+            lists = [key for key in ("rows", "appendix", "unused", "taken") if key in held]
+            tuples: dict[str, Any] = {key: [tuple(row) for row in held[key]] for key in lists}
             return cls(folder=file.parent, **{**held, **tuples})
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"{file}: not a comparison ({error}); delete it and run Snakemake again") from None

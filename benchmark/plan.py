@@ -477,6 +477,7 @@ class Plan:
                 "last_rounds": config.selection.last_rounds,
                 "appendix": self.baselines.trained if config.appendix else [],
                 "unused": [[*row, fault] for row, fault in self.baselines.unused.items()],
+                **({"taken": self.baselines.taken} if self.baselines.taken else {}),
                 "alone": self.alone,
                 "clients": {name: settings.clients for name, settings in config.federations.items()},
                 "outside": {name: settings.outside for name, settings in config.federations.items()},

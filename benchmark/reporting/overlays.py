@@ -125,8 +125,8 @@ def drawn(results: Results, sheets: Mapping[str, Sheet]) -> tuple[Figure, pd.Dat
     return figure, pd.concat([sheet.table for sheet in sheets.values()], ignore_index=True)
 
 
-def main(comparison: GivenPath, pdf: Path, svg: Path, csv: Path, jpg: Path, shown: tuple[Path, ...] = ()) -> None:
-    """Draw the overlays.
+def main(comparison: GivenPath, pdf: Path, svg: Path, csv: Path, jpg: Path) -> None:
+    """Draw the overlays, of the rows that have a model here.
 
     Args:
         comparison: The comparison, `results/NAME/comparison.json`.
@@ -134,15 +134,15 @@ def main(comparison: GivenPath, pdf: Path, svg: Path, csv: Path, jpg: Path, show
         svg: Where it goes as SVG.
         csv: Where its numbers go.
         jpg: Where it goes as JPEG.
-        shown: What every row's model makes of the cases, as `benchmark.evaluation.show` writes it.
     """
     results = load(comparison)
-    places = results.comparison.places
+    own = results.comparison
+    rows = {*own.rows} - {*own.taken}
     held = {
         federation: [
-            Shown.read(path, method)
+            Shown.read(Path(own.places.shown(federation, method)), method)
             for method in results.order
-            if (path := Path(places.shown(federation, method))) in shown
+            if (federation, method) in rows
         ]
         for federation in results.of_task("overlays")
     }

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.baselines.rows import Baselines
 from benchmark.comparison import Comparison
 from benchmark.data.comparison import describe
 from benchmark.files import write_json
@@ -44,7 +45,7 @@ def test_what_is_written_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert found == Comparison.read(output.parent)
     assert (found.name, found.title, found.rates, found.seeds) == ("two", "two", ["1e-3", "5e-4"], [0, 7])
     assert found.rows == plan.rows == found.appendix
-    assert (found.last_rounds, found.unused) == (2, [])
+    assert (found.last_rounds, found.unused, found.taken) == (2, [], ())
     assert {name: sorted(manifest["clients"]) for name, manifest in found.manifests.items()} == {
         "all": ["0", "1", "2"],
         "some": ["0", "2"],
@@ -80,3 +81,12 @@ def test_what_decides_nothing_changes_nothing() -> None:
     other = Plan.of({**VALUES, "device": "cpu", "lanes": 2, "threads": 3, "local_files": "/elsewhere"})
     assert other.described == Plan.of(VALUES).described
     assert json.loads(other.described)["clients"] == {"all": None, "some": ["2", "0"]}
+
+
+def test_it_says_which_rows_are_taken_from_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No model of theirs is here, so that nothing is pictured; where none are asked for, nothing is said."""
+    monkeypatch.setattr(Baselines, "unused", {("all", "fedit"): "the engine has changed"})
+    described = json.loads(Plan.of({**VALUES, "baselines": "reference"}).described)
+    assert described["taken"] == [["all", "local"], ["some", "fedit"], ["some", "local"]]
+    assert described["unused"] == [["all", "fedit", "the engine has changed"]]
+    assert "taken" not in json.loads(Plan.of(VALUES).described)

@@ -320,12 +320,10 @@ rule overlays:
         plan.log("overlays"),
     conda:
         "../../environment.yml"
-    params:
-        shown=lambda wildcards, input: ["--shown", *input.shown] if input.shown else "",
     message:
         "Draw what every method outlines"
     shell:
-        "python -m benchmark.reporting.overlays {input.comparison} {params.shown}"
+        "python -m benchmark.reporting.overlays {input.comparison}"
         " --pdf {output.pdf} --svg {output.svg} --csv {output.csv} --jpg {output.jpg} > {log} 2>&1"
 
 
