@@ -1,0 +1,109 @@
+"""SAM's weights from the hub, through the hub's own code, against a server on this machine."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save
+from torch import Tensor
+from transformers import SamModel
+
+from benchmark.models import sam
+from benchmark.settings import BackboneSettings
+from tests.data.server import Request, Server, running
+from tests.federation.small import ROOT
+
+NAME = "sam_vit_base"
+REPOSITORY, REVISION = sam.VARIANTS[NAME].hub or ("", "")
+SMALL: dict[str, Any] = {
+    **{"encoder_width": 8, "encoder_depth": 2, "encoder_heads": 2, "global_every": 2, "window": 2},
+    **{"width": 64, "decoder_mlp": 8, "decoder_heads": 2},
+}
+
+
+def checkpoint() -> dict[str, Tensor]:
+    """A small SAM's, in the library's own names; its code of positions stands there twice, as in the hub's file."""
+    torch.manual_seed(0)
+    model = SamModel(sam.configured(SMALL, 4, 64))
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def hub(server: Server, content: bytes, revision: str = REVISION) -> None:
+    """What the hub answers for the repository's file at a revision."""
+
+    def answered(request: Request) -> None:
+        request.send_response(200)
+        request.send_header("Content-Length", str(len(content)))
+        request.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
+        request.send_header("X-Repo-Commit", revision)
+        request.end_headers()
+        if request.command == "GET":
+            request.wfile.write(content)
+
+    server.answers[f"/{REPOSITORY}/resolve/{revision}/model.safetensors"] = answered
+
+
+def fetch(server: Server, tmp_path: Path, output: str, name: str = NAME) -> subprocess.CompletedProcess[str]:
+    """Run the job in a process of its own: the hub's address is read when its client is imported."""
+    arguments = SMALL if name == NAME else {}
+    settings = BackboneSettings(network="sam", name=name, weights="hub", arguments=arguments).model_dump_json()
+    command = [sys.executable, "-m", "benchmark.models.fetch", "--settings", settings]
+    environment = {**os.environ, "HF_ENDPOINT": server.address(""), "HF_HOME": str(tmp_path / "hub")}
+    return subprocess.run(
+        [*command, "--output", str(tmp_path / output)], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+
+
+def test_weights_are_fetched_once(tmp_path: Path) -> None:
+    """They arrive to the bit from the pinned revision, their hash is noted, and a later run needs no network."""
+    state = checkpoint()
+    content = save(state)
+    with running() as server:
+        hub(server, content)
+        hub(server, save({name: tensor + 1 for name, tensor in state.items()}), "main")
+        done = fetch(server, tmp_path, "first")
+        assert done.returncode == 0, done.stderr
+    stored = load_file(tmp_path / "first" / "model.safetensors")
+    assert stored.keys() == state.keys() - {"prompt_encoder.shared_embedding.positional_embedding"}
+    assert all(torch.equal(stored[name], state[name]) for name in stored)
+    about = json.loads((tmp_path / "first" / "backbone.json").read_text())
+    source = {"weights": "hub", "source": REPOSITORY, "revision": REVISION}
+    assert about["origin"] == {**source, "source_sha256": hashlib.sha256(content).hexdigest()}
+    written = (tmp_path / "first" / "model.safetensors").read_bytes()
+    assert about["sha256"] == hashlib.sha256(written).hexdigest()
+    again = fetch(server, tmp_path, "second")
+    assert again.returncode == 0, again.stderr
+    assert (tmp_path / "second" / "model.safetensors").read_bytes() == written
+
+
+def test_the_pinned_revision_is_a_whole_commit() -> None:
+    """The hub takes no shorter one, and a branch's name would be whatever is newest."""
+    assert len(REVISION) == 40
+    assert set(REVISION) <= set("0123456789abcdef")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        (NAME, None, f"backbone.weights: could not fetch {REPOSITORY} at {REVISION[:7]} ("),
+        (NAME, b"<html>", "not a safetensors file that can be read ("),
+        (NAME, save({"more": torch.ones(1)}), "not a checkpoint of sam_vit_base: there is no "),
+        ("mobile_sam", None, "backbone.weights: no hub has mobile_sam; allowed: `drawn`, or the path of a safetensors"),
+    ],
+    ids=["absent", "no weights", "another network's", "of no hub"],
+)
+def test_weights_that_cannot_be_had(tmp_path: Path, name: str, content: bytes | None, said: str) -> None:
+    """One line, and no folder."""
+    with running() as server:
+        if content is not None:
+            hub(server, content)
+        done = fetch(server, tmp_path, "out", name)
+    assert done.returncode == 1
+    assert said in done.stderr.splitlines()[-1]
+    assert not (tmp_path / "out").exists()
