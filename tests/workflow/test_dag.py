@@ -112,18 +112,20 @@ COSMETIC = [
 
 
 def test_edits_of_messages_progress_and_locks_train_no_lane_and_one_of_a_formula_all(project: Project) -> None:
-    """The job reruns, for its code is an input; what names a lane is the code that computes."""
-    run = "results/small/runs/toy_lesions/fedit/lr=1e-3/seed=0/run.json"
+    """The job reruns, for its code is an input; what names a lane, of each method and rate, is what computes it."""
+    methods, rates = SMALL["methods"], SMALL["rates"]
+    runs = [f"results/small/runs/toy_lesions/{method}/lr={rates[0]}/seed=0/run.json" for method in methods]
+    lanes = [(method, rate) for method in methods for rate in rates]
     with ExitStack() as edits:
         for file, old, new in COSMETIC:
             edits.enter_context(project.edited(file, old, new))
-        assert trained(project.planned()) == {"fedit", "local"}
-        project.snakemake(run)
-        assert project.run("fedit", "1e-3")["origin"] == "store"
+        assert trained(project.planned()) == {*methods}
+        project.snakemake(*runs)
+        assert {lane: project.run(*lane)["origin"] for lane in lanes} == dict.fromkeys(lanes, "store")
     formula = ("torch._foreach_mul(gradients, rates)", "torch._foreach_mul(torch._foreach_mul(gradients, 2.0), rates)")
     with project.edited("benchmark/federation/optimisers.py", *formula):
-        project.snakemake(run)
-        assert project.run("fedit", "1e-3")["origin"] == "trained"
+        project.snakemake(*runs)
+        assert {lane: project.run(*lane)["origin"] for lane in lanes} == dict.fromkeys(lanes, "trained")
 
 
 def test_how_a_job_runs_and_where_data_is_from_are_no_reasons_to_run_it(finished: Project) -> None:
@@ -202,16 +204,19 @@ def test_without_metadata_a_fresh_clone_keeps_the_published_numbers(finished: Pr
     assert str(published) not in made
 
 
-def test_snakemakes_own_report_is_made(finished: Project, tmp_path: Path) -> None:
-    """With every table and figure, each above its own caption."""
-    finished.snakemake("--report", str(tmp_path / "report.html"))
+def test_snakemakes_own_report_is_made(two_tasks: Project, tmp_path: Path) -> None:
+    """With every table and figure, each above its own caption: of both tasks, and of a hospital outside."""
+    two_tasks.snakemake("--report", str(tmp_path / "report.html"), config="two_tasks")
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    plan = Plan.of(SMALL)
-    for name in ("leaderboard.md", "checks.csv", "toy_lesions.md", *(f"{figure}.svg" for figure in plan.figure_names)):
+    plan = Plan.of(yaml.safe_load((two_tasks.folder / "config/two_tasks.yaml").read_text(encoding="utf-8")))
+    captions = {path.stem for path in (two_tasks.folder / "report").glob("*.rst")} - {"workflow"}
+    tables = {"leaderboard.md", "checks.csv", *(f"{name}.md" for name in plan.tables)}
+    for name in (*tables, *(f"{figure}.svg" for figure in plan.figure_names)):
         assert f'"{name}"' in page, name
-    for figure in plan.figure_names:
-        caption = (finished.folder / f"report/{figure}.rst").read_text(encoding="utf-8").strip()
-        assert re.split(r"[`*&'\"<]", caption)[0] in page, figure
+    assert captions == {*plan.figure_names, "table", "outside", "leaderboard", "checks", "report"}
+    for name in captions:
+        caption = (two_tasks.folder / f"report/{name}.rst").read_text(encoding="utf-8").strip()
+        assert re.split(r"[`*&'\"<{\n]", caption)[0] in page, name
 
 
 def test_the_console_is_readable(finished: Project) -> None:
