@@ -93,7 +93,8 @@ def _dataset(plan: Plan, folder: str, federation: str, command: Command) -> Find
         return Finding(
             folder, "partial" if remains else "missing", _of(0, expected), used(place), licence, remains, mend
         )
-    lacking = partial(_lacking, dataset, clients, root)
+    fewer = [said for client, said in dataset.incomplete(wanted).items() if clients is None or client in clients]
+    lacking = partial(_lacking, dataset, clients, root, fewer)
     if raw := dataset.raw(wanted):
         note = lacking(raw.clients)
         said = "; ".join(filter(None, [note or str(root), raw.wait, dataset.remains(wanted)]))
@@ -113,11 +114,15 @@ def _dataset(plan: Plan, folder: str, federation: str, command: Command) -> Find
     return Finding(folder, state, _of(len(held), expected), size, licence, note, "" if state == "present" else mend)
 
 
-def _lacking(dataset: Dataset, clients: Sequence[str] | None, root: Path, held: Iterable[str]) -> str:
-    """Which of the wanted clients have no image, where these have some; "" where none lacks."""
+def _lacking(
+    dataset: Dataset, clients: Sequence[str] | None, root: Path, fewer: Sequence[str], held: Iterable[str]
+) -> str:
+    """Which of the wanted clients have no image, where these have some, or not all patients; "" where none lacks."""
     there = set(held)
     absent = [c.id for c in dataset.clients if c.id not in there and c.id in (clients or [c.id])]
-    return f"{root}: no image of clients {some(absent, 99)}; a run goes without them" if absent else ""
+    lack = [f"no image of clients {some(absent, 99)}; a run goes without them"] if absent else []
+    lack += [f"{', '.join(fewer)}; a run goes without the others"] if fewer else []
+    return f"{root}: {'; '.join(lack)}" if lack else ""
 
 
 def _backbone(plan: Plan, command: Command) -> Finding:

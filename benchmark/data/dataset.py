@@ -188,6 +188,10 @@ class Dataset(ABC):
         """What `prepare` has yet to make images of, where that is all here and `index` has nothing to read so far."""
         return None
 
+    def incomplete(self, request: Request) -> dict[str, str]:
+        """What of each client there is, by client, where a run goes on with some of its patients."""
+        return {}
+
     def fetches(self, request: Request) -> bool:
         """Whether `prepare` would download anything, so that the licence counts; most datasets never do."""
         return False

@@ -74,7 +74,6 @@ def _packed(
     """Write the eight files of a pack; what its manifest says."""
     task = tasks.of({"task": dataset.task, "classes": dataset.classes})
     pixels = dataset.channels * settings.image_size**2
-    require_space(output, pixels * len(table), f"the pack of {dataset.name}")
     batch = max(BATCH // pixels, threads)
     of_test = (table["split"] == "test").to_numpy()
     parts = {"train": np.flatnonzero(~of_test), "test": np.flatnonzero(of_test)}
@@ -82,6 +81,9 @@ def _packed(
 
     columns, faults = {str(name): table[name].to_numpy() for name in table}, dict[int, str]()
     target = partial(_target, task, dataset, columns, root, settings, faults)
+    first = target(0)  # All are of one shape; where this one cannot be made, its fault is told with all others.
+    each = pixels + (0 if first is None else first.nbytes)
+    require_space(output, each * len(table), f"the pack of {dataset.name}")
     strata = np.zeros(len(table), dtype=np.int64)
     for name, rows in parts.items():
         targets = output / f"{name}.targets.npy"

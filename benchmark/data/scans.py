@@ -4,17 +4,21 @@ Slices stand in a folder of the project's own; the volumes stay where they are a
 costs one case. The folder's name tells which files it was cut from, by what code: other volumes are cut anew.
 """
 
+import math
 import shutil
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+import nibabel as nib
 import pandas as pd
 
 from benchmark.data import volumes
 from benchmark.data.dataset import DataError, Dataset, Raw, Request, present, some
+from benchmark.data.disk import require_space
 from benchmark.data.volumes import Case
 from benchmark.files import digest, write_text
 from benchmark.lock import held
@@ -22,6 +26,8 @@ from benchmark.sources import fingerprint
 
 TABLE = "slices.csv"
 """Of every slice, what the index says of it."""
+PER_VOXEL = 0.55
+"""Bytes that a voxel takes as PNG, its label included: what was measured of a drawn tomography (docs/data.md)."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,8 @@ class Scans(Dataset):
     task: ClassVar[str] = "segmentation"
     channels: ClassVar[int] = 1
     group_name: ClassVar[str] = "patients"
+    patients: ClassVar[Mapping[str, int]] = {}
+    """By client, of how many patients a complete copy has volumes, where no table names them."""
 
     @abstractmethod
     def scans(self, place: Path) -> Sequence[Scan]:
@@ -100,10 +108,22 @@ class Scans(Dataset):
         clients = frozenset(scan.client for scan in scans)
         return Raw(clients, f"{len(scans)} volumes", "not yet cut into slices, which a run does")
 
+    def incomplete(self, request: Request) -> dict[str, str]:
+        """Clients of which the copy has fewer patients than there are."""
+        try:
+            place = self.place(request) if self.patients else None
+            return self._fewer(self.scans(place)) if place else {}
+        except DataError:
+            return {}  # `index` says what is wrong with it.
+
     def prepare(self, request: Request) -> Path:
         """Cut the volumes of `source`, or those that are downloaded, unless that is done."""
         self.chosen_options(request.options)
-        scans = self.scans(self.place(request) or self.fetch(request))
+        place = self.place(request) or self.fetch(request)
+        scans = self.scans(place)
+        if fewer := self._fewer(scans):
+            told = f"{place} is not complete: {', '.join(fewer.values())}"
+            print(f"{self.name}: {told}; the run goes without the others", flush=True)
         root = self._root(request, scans)
         root.parent.mkdir(parents=True, exist_ok=True)
         with held(root.with_name(f".{root.name}.lock"), f"the slices of {self.name}"):
@@ -146,6 +166,15 @@ class Scans(Dataset):
             raise DataError(f"{self.name}: {len(bare)} volumes have no labels: {some(bare)}; complete the copy")
         return held
 
+    def _fewer(self, scans: Sequence[Scan]) -> dict[str, str]:
+        """What of the patients of each client there is, by client, where some but not all are there."""
+        there = Counter(scan.client for scan in scans)
+        return {
+            client.id: f"{there[client.id]} of {self.patients[client.id]} patients of client {client.id}, {client.name}"
+            for client in self.clients
+            if 0 < there[client.id] < self.patients.get(client.id, 0)
+        }
+
     def _root(self, request: Request, scans: Sequence[Scan]) -> Path:
         """The folder of the slices, named after the files and the code that decide them."""
         known = []
@@ -157,6 +186,9 @@ class Scans(Dataset):
     def _cut(self, scans: Sequence[Scan], root: Path, threads: int) -> None:
         """Cut every volume that an earlier call has not cut, and give the folder its name once all are."""
         unfinished = root.with_name(f".{root.name}.unfinished")
+        left = [scan.case for scan in scans if not (unfinished / f"cases/{scan.case.name}.csv").is_file()]
+        needed = int(PER_VOXEL * sum(map(_voxels, left)))
+        require_space(root.parent, needed, f"cutting {len(left)} volumes of {self.name} into slices")
         tables = []
         for number, scan in enumerate(scans, start=1):
             file = unfinished / f"cases/{scan.case.name}.csv"
@@ -170,3 +202,11 @@ class Scans(Dataset):
         write_text(unfinished / TABLE, pd.concat(tables).to_csv(index=False))
         shutil.rmtree(unfinished / "cases")
         unfinished.replace(root)
+
+
+def _voxels(case: Case) -> int:
+    """Of a volume, as its header says; none where that cannot be read, which is told when it is cut."""
+    try:
+        return math.prod(nib.load(case.image).shape)
+    except Exception:  # nibabel, gzip and zlib raise many kinds.
+        return 0

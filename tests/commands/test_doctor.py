@@ -14,6 +14,7 @@ from torch import Tensor
 
 from benchmark.__main__ import main
 from benchmark.commands.configured import Command
+from benchmark.data.dataset import Request, find
 from benchmark.data.flamby import IMAGES
 from benchmark.data.prepare import prepare
 from benchmark.disk import readable
@@ -22,7 +23,7 @@ from benchmark.job import run
 from benchmark.models.sam import CODE
 from benchmark.models.sam_pretrain import random
 from benchmark.plan import Plan
-from tests.data.scanned import kits
+from tests.data.scanned import kits, prostate
 from tests.methods.test_sam import SMALL
 from tests.models.test_fetch import ARGUMENTS, checkpoint
 
@@ -155,6 +156,23 @@ def test_volumes_that_are_not_yet_cut(doctor: Callable[..., tuple[int, str]], tm
     assert state(said, "fed_kits19") == "partial"
     assert "? of 30081" in said
     assert "1 volumes of client 1 are missing" in said
+
+
+def test_sites_of_which_a_copy_has_some_patients(doctor: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
+    """Before volumes are cut and afterwards; of clients that take no part nothing is said."""
+    drawn = {"RUNMC": range(28), "ISBI_1.5": range(30), "I2CVB": range(19), "UCL": (*range(1, 12), 32, 34)}
+    own = prostate(tmp_path / "own", {**drawn, "BIDMC": range(12), "HK": range(36, 48)})
+    federation = {"source": str(own)}
+    plan = Plan.of({"name": "x", "federations": {"prostate": federation}, "rates": ["1e-3"], "rounds": 1})
+    for images in ("114 volumes", "342"):
+        status, said = doctor({"prostate": federation})
+        assert (status, state(said, "prostate")) == (1, "partial")
+        assert images in said
+        assert "28 of 30 patients of client 0, RUNMC; a run goes without the others" in said
+        find("prostate").prepare(Request(tmp_path / "data" / plan.data_folder("prostate"), own))
+    _, said = doctor({"prostate": {**federation, "clients": ["1", "2"]}})
+    assert state(said, "prostate") == "unverified"
+    assert "patients of" not in said
 
 
 def test_source_that_does_not_exist(doctor: Callable[..., tuple[int, str]]) -> None:

@@ -20,6 +20,7 @@ from benchmark.data.picture import decode
 from benchmark.data.prepare import prepare
 from benchmark.files import sha256
 from benchmark.job import run
+from tests.data.scanned import prostate
 
 
 @pytest.fixture
@@ -260,6 +261,20 @@ def test_disk_that_is_too_small_is_found_before_decoding(
     assert packed(flamby_folder(few(0))) == 1
     assert "the pack of fed_isic2019 needs" in capsys.readouterr().err
     assert list((tmp_path / "pack").iterdir()) == []
+
+
+def test_maps_of_labels_count_in_the_room_that_a_pack_needs(
+    settings: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """54 grey slices of 16 x 16 pixels, and as many bytes of labels."""
+    own = ["--settings", settings(dataset="prostate", source=str(prostate(tmp_path / "own")), image_size=16)]
+    source = tmp_path / "source.json"
+    given = ["--dataset", "prostate", *own, "--folder", str(tmp_path / "data"), "--output", str(source)]
+    assert run(prepare, given) == 0
+    usage = shutil.disk_usage("/")._replace(free=20_000)
+    monkeypatch.setattr("benchmark.disk.shutil.disk_usage", lambda _: usage)
+    assert run(pack, [*own, "--source", str(source), "--output", str(tmp_path / "pack")]) == 1
+    assert "the pack of prostate needs 27.6 kB, but only 20 kB are free" in capsys.readouterr().err
 
 
 def test_validation_is_cut_for_clients_that_have_none() -> None:

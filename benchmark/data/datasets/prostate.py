@@ -60,6 +60,7 @@ class Prostate(Scans):
         "prostate", "by source (NCI-ISBI 2013, I2CVB, PROMISE12): research use", "https://liuquande.github.io/SAML/"
     )
     homepage: ClassVar[str] = "https://liuquande.github.io/SAML/"
+    patients: ClassVar[Mapping[str, int]] = {str(n): count for n, count in enumerate(CASES)}
     protocols: ClassVar[Mapping[str, str]] = {
         "flap_sam": "By patient, the test patients that FLAP-SAM's released code lists; validation patients are cut "
         "off the training patients, where that code takes them from the test patients.",

@@ -1,13 +1,18 @@
 """The six prostate sites: zones merged, both spellings of file names, the patients that released codes list."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
+from benchmark.data import volumes
 from benchmark.data.dataset import DataError, Request, checked_index, find
 from benchmark.data.datasets.prostate import IOP_FL
+from benchmark.data.scans import PER_VOXEL
 from tests.data.scanned import prostate, save, volume
 
 DATASET = find("prostate")
@@ -103,3 +108,43 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
         DataError, match=r"nothing is downloaded: set `federations\.prostate\.source` to a folder of RUNMC"
     ):
         DATASET.prepare(Request(tmp_path / "data"))
+
+
+def test_a_copy_with_fewer_patients_is_used_and_said_to_be_incomplete(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line, which names the sites that lack some; a site that is whole is not named, nor one that is absent."""
+    own = prostate(tmp_path / "own", {"RUNMC": range(28), "UCL": (1, 2, 3), "HK": range(36, 48)})
+    request = Request(tmp_path / "data", own)
+    told = {"0": "28 of 30 patients of client 0, RUNMC", "3": "3 of 13 patients of client 3, UCL"}
+    assert DATASET.incomplete(request) == told
+    assert len(checked_index(DATASET, DATASET.prepare(request), "flap_sam", 0)["case"].unique()) == 43
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first == f"prostate: {own} is not complete: {', '.join(told.values())}; the run goes without the others"
+    assert DATASET.incomplete(Request(tmp_path / "data")) == {}
+
+
+def test_room_for_the_slices_is_asked_for_before_any_volume_is_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the volumes that are left: 18, then those that an interrupted run had not cut."""
+    request = Request(tmp_path / "data", prostate(tmp_path / "own"))
+    voxels, free, done = 14 * 12 * 3, [100], list[str]()
+    monkeypatch.setattr("benchmark.data.disk.free", lambda folder: free[0])
+    with pytest.raises(DataError, match=r"^cutting 18 volumes of prostate into slices needs 4\.99 kB, but only 100 B"):
+        DATASET.prepare(request)
+    assert not list((tmp_path / "data").rglob("*.png"))
+
+    def interrupted(cases: Sequence[volumes.Case], *given: Any) -> pd.DataFrame:
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        done.append(cases[0].name)
+        return cut(cases, *given)
+
+    free[0], cut = round(18 * voxels * PER_VOXEL), volumes.cut
+    monkeypatch.setattr(volumes, "cut", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        DATASET.prepare(request)
+    monkeypatch.setattr(volumes, "cut", cut)
+    free[0] = round(16 * voxels * PER_VOXEL)
+    assert len(checked_index(DATASET, DATASET.prepare(request), "flap_sam", 0)) == 18 * 3
