@@ -1,6 +1,7 @@
 """`baselines: reference`: a new method is compared with kept rows, which are used only while nothing has changed."""
 
 import shutil
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -9,6 +10,7 @@ import pytest
 from benchmark.files import read_json, write_json
 from tests.workflow.conftest import Project
 from tests.workflow.test_dag import trained
+from tests.workflow.test_faults import everything, failing
 
 pytestmark = pytest.mark.workflow
 
@@ -16,13 +18,24 @@ ROWS = "results/reference/small/rows/toy_lesions"
 TARGETS = ("results/small/leaderboard.md", "results/small/tables/toy_lesions.md", "results/small/checks.csv")
 
 
+def copied(project: Project, folder: Path) -> Project:
+    """A copy of a project, with all its metadata and times."""
+    shutil.copytree(project.folder, folder, copy_function=shutil.copy2)
+    return Project(folder)
+
+
 @pytest.fixture(scope="module")
-def compared(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project that has kept its rows, with a new method that was compared with them."""
-    folder = tmp_path_factory.mktemp("compared") / "project"
-    shutil.copytree(finished.folder, folder, copy_function=shutil.copy2)
-    project = Project(folder)
+def keeping(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project that has kept its rows."""
+    project = copied(finished, tmp_path_factory.mktemp("keeping") / "project")
     project.snakemake("reference")
+    return project
+
+
+@pytest.fixture(scope="module")
+def compared(keeping: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The same with a new method that was compared with them."""
+    project = copied(keeping, tmp_path_factory.mktemp("compared") / "project")
     shutil.copy(project.folder / "methods/_template.py", project.folder / "methods/mine.py")
     project.configure(baselines="reference")
     project.snakemake(*TARGETS)
@@ -77,6 +90,24 @@ def test_what_has_changed_is_trained_and_said(compared: Project) -> None:
     with compared.edited("benchmark/federation/engine.py", "SUPPORT = 32", "SUPPORT = 33"):
         assert trained(compared.planned()) == {"fedit", "local", "mine"}
         assert f"fedit on toy_lesions is trained: the engine {changed}" in said(compared)[0]
+
+
+def test_no_job_that_fails_takes_a_kept_row_away(
+    keeping: Project, compared: Project, tmp_path: Path, broken: Path
+) -> None:
+    """Neither the one that takes it, nor those that keep it and write what is committed."""
+    taking = copied(compared, tmp_path / "taking")
+    before = everything(taking)
+    assert failing(taking, broken, "results/small/selected/toy_lesions/fedit.json") == {"baseline"}
+    assert everything(taking) == before
+    assert ("baseline",) in taking.planned()
+
+    own = copied(keeping, tmp_path / "own")
+    before = everything(own)
+    assert failing(own, broken, "results/reference/small/about.json") == {"reference"}
+    assert failing(own, broken, f"{ROWS}/fedit.zip") == {"keep"}
+    assert everything(own) == before
+    assert {("keep",), ("reference",)} <= own.planned("reference")
 
 
 def test_a_row_that_was_made_from_other_images_is_trained(compared: Project) -> None:
