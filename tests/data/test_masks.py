@@ -1,5 +1,6 @@
 """Real masks: those of HAM10000 and of the retinal vessels, where a developer has them; archives; what is wrong."""
 
+import re
 import shutil
 import tarfile
 from collections.abc import Callable
@@ -9,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from benchmark.data.dataset import DataError, Request, checked_index, find
 from benchmark.data.datasets.fed_ham10000_lesions import MASKS
 from benchmark.data.flamby import IMAGES
 from benchmark.data.picture import decode, fit
 from benchmark.tasks.segmentation import Segmentation
-from tests.data.test_contract import hospital_patients, outline, vessels
+from tests.data.test_contract import DOCUMENT, hospital_patients, outline, vessels
 
 
 @pytest.fixture
@@ -70,6 +72,32 @@ def test_an_index_of_other_sites_or_columns_is_refused(tmp_path: Path) -> None:
         dataset.index(folder, "patient_disjoint", 0)
     with pytest.raises(DataError, match=r"nothing is downloaded: set `federations\.retinal_vessels\.source`"):
         dataset.prepare(Request(tmp_path / "none"))
+
+
+def test_masks_in_other_codes_are_rewritten_as_the_document_says(tmp_path: Path) -> None:
+    """Colours become positions of classes; one that nothing is said of becomes a value that is refused."""
+    coded = tmp_path / "clinics/coded"
+    coded.mkdir(parents=True)
+    positions = np.random.default_rng(0).integers(0, 3, (6, 8))
+    grey = np.array([0, 127, 255], dtype=np.uint8)[positions]
+    Image.fromarray(grey).save(coded / "grey.png")
+    Image.fromarray(np.stack([grey] * 3, axis=-1)).save(coded / "colours.png")
+    strange = grey.copy()
+    strange[2, 3] = 126
+    Image.fromarray(strange).save(coded / "strange.png")
+    scripts = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    (script,) = (text for text in scripts if "coded" in text)
+    exec(script.replace("/data/clinics", str(tmp_path / "clinics")), {})
+    found = {file.stem: np.asarray(Image.open(file)) for file in (tmp_path / "clinics/masks").iterdir()}
+    np.testing.assert_array_equal(found["grey"], positions)
+    np.testing.assert_array_equal(found["colours"], positions)
+    assert (found["strange"] != positions).sum() == 1
+    Image.new("RGB", (8, 6)).save(tmp_path / "image.png")
+    task = Segmentation(("background", "rim", "cup"))
+    fitted = partial(fit, image=tmp_path / "image.png", size=16, resize="crop")
+    assert np.asarray(task.target({"target": "clinics/masks/grey.png"}, tmp_path, fitted)).any()
+    with pytest.raises(ValueError, match="holds the value 254, but a mask of 3 classes holds 0, 1, 2"):
+        task.target({"target": "clinics/masks/strange.png"}, tmp_path, fitted)
 
 
 # With the real data.
