@@ -8,7 +8,7 @@ from benchmark.config import ConfigError
 from benchmark.errors import nearest
 from benchmark.sources import ROOT
 
-SHIPPED = ("each", "iop", "mean", "none", "norm")
+SHIPPED = ("each", "iop", "mean", "none", "norm", "statistics")
 """The project's; any other file is the user's own."""
 
 
