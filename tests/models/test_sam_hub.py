@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 from transformers import SamModel
 
-from benchmark.models import sam
+from benchmark.models import sam, sam_weights
 from benchmark.settings import BackboneSettings
 from tests.data.server import Request, Server, running
 from tests.federation.small import ROOT
@@ -49,10 +50,9 @@ def hub(server: Server, content: bytes, revision: str = REVISION) -> None:
     server.answers[f"/{REPOSITORY}/resolve/{revision}/model.safetensors"] = answered
 
 
-def fetch(server: Server, tmp_path: Path, output: str, name: str = NAME) -> subprocess.CompletedProcess[str]:
+def fetch(server: Server, tmp_path: Path, output: str) -> subprocess.CompletedProcess[str]:
     """Run the job in a process of its own: the hub's address is read when its client is imported."""
-    arguments = SMALL if name == NAME else {}
-    settings = BackboneSettings(network="sam", name=name, weights="hub", arguments=arguments).model_dump_json()
+    settings = BackboneSettings(network="sam", name=NAME, weights="hub", arguments=SMALL).model_dump_json()
     command = [sys.executable, "-m", "benchmark.models.fetch", "--settings", settings]
     environment = {**os.environ, "HF_ENDPOINT": server.address(""), "HF_HOME": str(tmp_path / "hub")}
     return subprocess.run(
@@ -88,22 +88,31 @@ def test_the_pinned_revision_is_a_whole_commit() -> None:
     assert set(REVISION) <= set("0123456789abcdef")
 
 
+def test_weights_that_the_hub_lacks_are_one_line(tmp_path: Path) -> None:
+    """And no folder is left."""
+    with running() as server:
+        done = fetch(server, tmp_path, "out")
+    assert done.returncode == 1
+    assert f"backbone.weights: could not fetch {REPOSITORY} at {REVISION[:7]} (" in done.stderr.splitlines()[-1]
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        (NAME, None, f"backbone.weights: could not fetch {REPOSITORY} at {REVISION[:7]} ("),
         (NAME, b"<html>", "not a safetensors file that can be read ("),
         (NAME, save({"more": torch.ones(1)}), "not a checkpoint of sam_vit_base: there is no "),
-        ("mobile_sam", None, "backbone.weights: no hub has mobile_sam; allowed: `drawn`, or the path of a safetensors"),
+        ("mobile_sam", b"", "backbone.weights: no hub has mobile_sam; allowed: `drawn`, or the path of a safetensors"),
     ],
-    ids=["absent", "no weights", "another network's", "of no hub"],
+    ids=["no weights", "another network's", "of no hub"],
 )
-def test_weights_that_cannot_be_had(tmp_path: Path, name: str, content: bytes | None, said: str) -> None:
-    """One line, and no folder."""
-    with running() as server:
-        if content is not None:
-            hub(server, content)
-        done = fetch(server, tmp_path, "out", name)
-    assert done.returncode == 1
-    assert said in done.stderr.splitlines()[-1]
-    assert not (tmp_path / "out").exists()
+def test_weights_of_the_hub_that_cannot_be_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, content: bytes, said: str
+) -> None:
+    """One line, whatever the hub gave: as of a file."""
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(content)
+    monkeypatch.setattr(sam_weights, "hf_hub_download", lambda *_, **__: str(file))
+    settings = BackboneSettings(network="sam", name=name, weights="hub", arguments=SMALL if name == NAME else {})
+    with pytest.raises(ValueError, match=re.escape(said)):
+        sam_weights.fetch(settings)
