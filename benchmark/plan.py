@@ -620,31 +620,19 @@ class Plan:
     @property
     def each_federation(self) -> str:
         """What each federation has of its own, as JSON: a list of `reporting.communication.Federation`."""
-        method = self.methods[0]
-        return _json(
-            [
-                {
-                    "own": {k: v for k, v in json.loads(self.training(name, method)).items() if k in _OF_FEDERATION},
-                    "dataset": self.dataset(name),
-                    "image_size": self.config.federations[name].image_size,
-                }
-                for name in self.federations
-            ]
-        )
+        own = {name: self._of_training(name, self.methods[0], _OF_FEDERATION) for name in self.federations}
+        sizes = {name: federation.image_size for name, federation in self.config.federations.items()}
+        return _json([{"own": own[n], "dataset": self.dataset(n), "image_size": sizes[n]} for n in self.federations])
 
     @property
     def each_method(self) -> str:
         """What each method has of its own on every federation, as JSON: a list of `reporting.communication.Method`."""
-        federation = self.federations[0]
-        return _json(
-            [
-                {
-                    "own": {k: v for k, v in json.loads(self.training(federation, name)).items() if k in _OF_METHOD},
-                    "file": self.method_file(name),
-                }
-                for name in self.methods
-            ]
-        )
+        own = {name: self._of_training(self.federations[0], name, _OF_METHOD) for name in self.methods}
+        return _json([{"own": own[name], "file": self.method_file(name)} for name in self.methods])
+
+    def _of_training(self, federation: str, method: str, names: Sequence[str]) -> dict[str, Any]:
+        """These of the settings of a row's training."""
+        return {key: value for key, value in json.loads(self.training(federation, method)).items() if key in names}
 
     # How jobs run, which decides no result: never a parameter.
 
