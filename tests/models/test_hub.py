@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,47 +15,20 @@ from benchmark.config import ConfigError, parse
 from benchmark.models.vit_weights import REVISIONS
 from benchmark.plan import Plan
 from benchmark.settings import BackboneSettings
-from tests.data.server import Answer, Request, Server, running
-from tests.federation.small import ROOT
+from tests.data.server import Server, running
+from tests.models.hub import COMMIT, fetched, hub
 
 NAME = "vit_tiny_patch16_224.augreg_in21k"
 OTHER = "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
-COMMIT = "1" * 40
 ASKED = "2b" * 20
 ARGUMENTS: dict[str, Any] = {"patch_size": 32, "embed_dim": 48, "depth": 2, "num_heads": 3}
-
-
-def hub(server: Server, name: str, revision: str, files: dict[str, bytes]) -> None:
-    """What the hub answers for a repository's weights at a revision, in whichever of its formats they are there."""
-
-    def answer(content: bytes | None) -> Answer:
-        def answered(request: Request) -> None:
-            request.send_response(404 if content is None else 200)
-            if content is None:
-                request.send_header("X-Error-Code", "EntryNotFound")
-            request.send_header("Content-Length", str(len(content or b"")))
-            request.send_header("ETag", f'"{hashlib.sha256(content or b"").hexdigest()}"')
-            request.send_header("X-Repo-Commit", COMMIT if revision == "main" else revision)
-            request.end_headers()
-            if request.command == "GET":
-                request.wfile.write(content or b"")
-
-        return answered
-
-    for file in ("model.safetensors", "pytorch_model.safetensors", "pytorch_model.bin"):
-        server.answers[f"/timm/{name}/resolve/{revision}/{file}"] = answer(files.get(file))
 
 
 def fetch(
     server: Server, tmp_path: Path, output: str, name: str = NAME, revision: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """Run the job in a process of its own: the hub's address is read when its client is imported."""
-    settings = BackboneSettings(name=name, weights="hub", arguments=ARGUMENTS, revision=revision).model_dump_json()
-    command = [sys.executable, "-m", "benchmark.models.fetch", "--settings", settings]
-    environment = {**os.environ, "HF_ENDPOINT": server.address(""), "HF_HOME": str(tmp_path / "hub")}
-    return subprocess.run(
-        [*command, "--output", str(tmp_path / output)], cwd=ROOT, env=environment, capture_output=True, text=True
-    )
+    settings = BackboneSettings(name=name, weights="hub", arguments=ARGUMENTS, revision=revision)
+    return fetched(server, tmp_path, output, settings)
 
 
 def test_weights_are_fetched_once(tmp_path: Path) -> None:
@@ -66,7 +37,7 @@ def test_weights_are_fetched_once(tmp_path: Path) -> None:
     state = timm.create_model(NAME, num_classes=21843, **ARGUMENTS).state_dict()
     torch.save(state, tmp_path / "weights.bin")
     with running() as server:
-        hub(server, NAME, REVISIONS[NAME], {"pytorch_model.bin": (tmp_path / "weights.bin").read_bytes()})
+        hub(server, f"timm/{NAME}", REVISIONS[NAME], {"pytorch_model.bin": (tmp_path / "weights.bin").read_bytes()})
         done = fetch(server, tmp_path, "first")
         assert done.returncode == 0, done.stderr
         asked = len(server.asked)
@@ -87,7 +58,7 @@ def test_the_revision_of_other_weights_is_noted(tmp_path: Path) -> None:
     """No revision is known of them, so the newest is taken."""
     state = timm.create_model(OTHER, num_classes=1000, **ARGUMENTS).state_dict()
     with running() as server:
-        hub(server, OTHER, "main", {"model.safetensors": save(state)})
+        hub(server, f"timm/{OTHER}", "main", {"model.safetensors": save(state)})
         done = fetch(server, tmp_path, "out", OTHER)
     assert done.returncode == 0, done.stderr
     about = json.loads((tmp_path / "out" / "backbone.json").read_text())
@@ -102,7 +73,7 @@ def test_a_revision_is_fetched_that_is_asked_for(tmp_path: Path, name: str) -> N
         for seed, revision in enumerate(("main", REVISIONS[NAME], ASKED)):
             torch.manual_seed(seed)
             states.append(timm.create_model(name, num_classes=10, **ARGUMENTS).state_dict())
-            hub(server, name, revision, {"model.safetensors": save(states[-1])})
+            hub(server, f"timm/{name}", revision, {"model.safetensors": save(states[-1])})
         done = fetch(server, tmp_path, "out", name, ASKED)
     assert done.returncode == 0, done.stderr
     stored = load_file(tmp_path / "out" / "model.safetensors")

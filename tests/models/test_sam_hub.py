@@ -2,10 +2,8 @@
 
 import hashlib
 import json
-import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +15,8 @@ from transformers import SamModel
 
 from benchmark.models import sam, sam_weights
 from benchmark.settings import BackboneSettings
-from tests.data.server import Request, Server, running
-from tests.federation.small import ROOT
+from tests.data.server import Server, running
+from tests.models.hub import fetched, hub
 
 NAME = "sam_vit_base"
 REPOSITORY, REVISION = sam.VARIANTS[NAME].hub or ("", "")
@@ -35,29 +33,9 @@ def checkpoint() -> dict[str, Tensor]:
     return {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
 
-def hub(server: Server, content: bytes, revision: str = REVISION) -> None:
-    """What the hub answers for the repository's file at a revision."""
-
-    def answered(request: Request) -> None:
-        request.send_response(200)
-        request.send_header("Content-Length", str(len(content)))
-        request.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
-        request.send_header("X-Repo-Commit", revision)
-        request.end_headers()
-        if request.command == "GET":
-            request.wfile.write(content)
-
-    server.answers[f"/{REPOSITORY}/resolve/{revision}/model.safetensors"] = answered
-
-
 def fetch(server: Server, tmp_path: Path, output: str) -> subprocess.CompletedProcess[str]:
-    """Run the job in a process of its own: the hub's address is read when its client is imported."""
-    settings = BackboneSettings(network="sam", name=NAME, weights="hub", arguments=SMALL).model_dump_json()
-    command = [sys.executable, "-m", "benchmark.models.fetch", "--settings", settings]
-    environment = {**os.environ, "HF_ENDPOINT": server.address(""), "HF_HOME": str(tmp_path / "hub")}
-    return subprocess.run(
-        [*command, "--output", str(tmp_path / output)], cwd=ROOT, env=environment, capture_output=True, text=True
-    )
+    settings = BackboneSettings(network="sam", name=NAME, weights="hub", arguments=SMALL)
+    return fetched(server, tmp_path, output, settings)
 
 
 def test_weights_are_fetched_once(tmp_path: Path) -> None:
@@ -65,8 +43,9 @@ def test_weights_are_fetched_once(tmp_path: Path) -> None:
     state = checkpoint()
     content = save(state)
     with running() as server:
-        hub(server, content)
-        hub(server, save({name: tensor + 1 for name, tensor in state.items()}), "main")
+        hub(server, REPOSITORY, REVISION, {"model.safetensors": content})
+        newest = save({name: tensor + 1 for name, tensor in state.items()})
+        hub(server, REPOSITORY, "main", {"model.safetensors": newest})
         done = fetch(server, tmp_path, "first")
         assert done.returncode == 0, done.stderr
     stored = load_file(tmp_path / "first" / "model.safetensors")
