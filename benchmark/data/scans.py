@@ -27,7 +27,7 @@ from benchmark.sources import fingerprint
 TABLE = "slices.csv"
 """Of every slice, what the index says of it."""
 PER_VOXEL = 0.55
-"""Bytes that a voxel takes as PNG, its label included: what was measured of a drawn tomography (docs/data.md)."""
+"""Bytes that a voxel takes as PNG, its label included: the most that a drawn tomography took (docs/data.md)."""
 
 
 @dataclass(frozen=True)
