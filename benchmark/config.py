@@ -232,7 +232,7 @@ class Config(RunningSettings, ProtocolSettings):
     backbone: BackboneSettings = BackboneSettings()
     tasks: dict[Name, dict[str, Scalar]] = {}
     """Settings of tasks, by the task's name and the setting's: `{classification: {loss: focal, gamma: 2.0},
-    segmentation: {dice_weight: 0.8}}`. `docs/protocol.md` explains the losses."""
+    segmentation: {dice_weight: 0.8, scored_images: all}}`. `docs/protocol.md` explains them."""
     selection: SelectionSettings = SelectionSettings()
     shards: int = Field(1, ge=1)
     """Jobs that share the lanes of one training, one for each GPU."""

@@ -477,11 +477,11 @@ class Plan:
                 "last_rounds": config.selection.last_rounds,
                 "appendix": self.baselines.trained if config.appendix else [],
                 "unused": [[*row, fault] for row, fault in self.baselines.unused.items()],
-                **({"taken": self.baselines.taken} if self.baselines.taken else {}),
+                "taken": self.baselines.taken,
                 "alone": self.alone,
                 "clients": {name: settings.clients for name, settings in config.federations.items()},
                 "outside": {name: settings.outside for name, settings in config.federations.items()},
-                **({"draw_of": self.draw_of} if self.draw_of else {}),
+                "draw_of": self.draw_of,
                 **({**served, "families": self.families} if self.outside else {}),
             }
         )
@@ -575,7 +575,7 @@ class Plan:
         settings = self.config.backbone
         if settings.weights not in ("hub", "drawn"):
             settings = settings.model_copy(update={"weights": self._local(settings.weights)})
-        return settings.model_dump_json(exclude=None if settings.revision else {"revision"})
+        return settings.model_dump_json()
 
     @property
     def fetching_modules(self) -> list[str]:

@@ -86,7 +86,7 @@ def test_one_draw_is_no_setting() -> None:
     assert one.training(*row) == none.training(*row)
     (pack,), (folder,) = one.packs, one.folders
     assert (one.packing(pack), one.preparation(folder)) == (none.packing(pack), none.preparation(folder))
-    assert "draw" not in one.described
+    assert json.loads(one.described)["draw_of"] == {}
 
 
 def test_draws_are_federations_over_the_same_data() -> None:

@@ -40,8 +40,8 @@ def of_model(job: Job, test: Split, state: Path) -> tuple[pd.DataFrame, pd.DataF
     counted, kept = [], []
     for tested in every_client(job, test, [state]):
         about = tested.rows[ABOUT].reset_index(drop=True)
-        counted.append(frame(about, tested.counts[0], job.engine.model.task.counted))
-        kept.append(about.assign(**tested.kept[0]))
+        counted.append(frame(about, tested.worth[0].counts, job.engine.model.task.counted))
+        kept.append(about.assign(**tested.worth[0].kept))
     return pd.concat(counted, ignore_index=True), pd.concat(kept, ignore_index=True)
 
 
@@ -54,7 +54,7 @@ def of_every_rate(job: Job, test: Split, runs: Path) -> pd.DataFrame:
     for seed in settings.seeds:
         for tested in every_client(job, test, [_state(runs, rate, seed) for rate in settings.rates]):
             about = tested.rows[ABOUT].reset_index(drop=True)
-            units: Floats = np.stack([counts.by_unit(about, lane, task) for lane in tested.counts])
+            units: Floats = np.stack([counts.by_unit(about, lane.counts, task) for lane in tested.worth])
             client = about["client"].iloc[0]
             scores = zip(settings.rates, task.score(units).tolist(), strict=True)
             found += [(settings.federation, settings.method, rate, seed, client, value) for rate, value in scores]

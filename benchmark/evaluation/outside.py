@@ -39,12 +39,13 @@ from benchmark.evaluation.counts import FILE, KEPT
 from benchmark.evaluation.pictured import Case, chosen, scored
 from benchmark.evaluation.reading import DESCRIBED
 from benchmark.evaluation.serving import Learned, Outside, Pictures, file_of
+from benchmark.evaluation.testing import Worth
 from benchmark.federation import fault
 from benchmark.federation.adapting import Bank, Mixture, at_once, mixed
 from benchmark.federation.job import Inputs
 from benchmark.files import atomic, write_json
 from benchmark.job import GivenPath, JobError, as_json, run
-from benchmark.tasks.task import Decided, Floats, Task
+from benchmark.tasks.task import Decided, Task
 
 SHOWN = "shown.npz"
 OF_ALL = ("batch_statistics", "passes", "rate", "batch_size")
@@ -56,15 +57,13 @@ class Predicted:
     """What a mixture predicts of a hospital's images.
 
     Attributes:
-        counts: What every prediction is worth, (n, C, F).
-        kept: What the task keeps of predictions beside, n values for each column.
+        worth: What every prediction is worth.
         entropy: Their mean entropy; None where it is no number, or the task knows of none.
         shares: The share of images or pixels predicted as each class, by its name; None likewise.
         shown: What pictures show of the predictions that were asked for, k arrays, in the order of their images.
     """
 
-    counts: Floats
-    kept: dict[str, npt.NDArray[Any]]
+    worth: Worth
     entropy: float | None
     shares: dict[str, float] | None
     shown: list[npt.NDArray[Any]]
@@ -85,12 +84,10 @@ def predict(
     Returns:
         What the predictions are worth, and how decided they are.
     """
-    task, counts, kept = mixture.model.task, list[Floats](), list[dict[str, npt.NDArray[Any]]]()
+    task, worth = mixture.model.task, Worth(mixture.model.task)
     decided, shown = list[tuple[float, Decided]](), list[npt.NDArray[Any]]()
     for which, prediction in mixture.predictions(pictures.images, chunk, pictures.cases):
-        own = targets[which].to(prediction.device)
-        counts.append(task.counts(prediction, own).cpu().numpy())
-        kept.append(task.kept(prediction, own))
+        worth.add(prediction, targets[which].to(prediction.device))
         if wanted[which].any():
             shown.extend(task.shown(prediction)[wanted[which]])
         if (found := task.decided(prediction)) is not None:
@@ -99,13 +96,7 @@ def predict(
     known = bool(decided) and math.isfinite(entropy)
     names = decided[0][1].shares if known else ()
     shares = {name: sum(weight * own.shares[name] for weight, own in decided) for name in names}
-    return Predicted(
-        np.concatenate(counts),
-        {name: np.concatenate([part[name] for part in kept]) for name in kept[0]},
-        entropy if known else None,
-        shares if known else None,
-        shown,
-    )
+    return Predicted(worth, entropy if known else None, shares if known else None, shown)
 
 
 def in_force(adaptation: Adaptation) -> dict[str, Any]:
@@ -149,8 +140,8 @@ def of_adaptation(
         chunk = at_once(adaptation, there)
         before = predict(mixture, pictures, targets, chunk, wanted)
         after = before if there is mixture else predict(there, pictures, targets, chunk, wanted)
-        counted.append(frame(about, after.counts, outside.model.task.counted).assign(model=name))
-        kept.append(about.assign(**after.kept, model=name))
+        counted.append(frame(about, after.worth.counts, outside.model.task.counted).assign(model=name))
+        kept.append(about.assign(**after.worth.kept, model=name))
         models[name] = {
             "weights": dict(weights[name]),
             "diverged": diverged,
@@ -203,7 +194,7 @@ class Shown:
 
     def add(self, name: str, title: str, predicted: Predicted) -> None:
         """What an adaptation's model predicts, having kept what is `wanted`."""
-        kept, scores = np.flatnonzero(self.wanted), scored(self.table, predicted.counts, self.task)
+        kept, scores = np.flatnonzero(self.wanted), scored(self.table, predicted.worth.counts, self.task)
         self.cases = self.cases or chosen(scores, self.task)
         shown = [predicted.shown[np.searchsorted(kept, row)] for row in self.rows]
         values = {one.case: one.value for one in scores}

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,30 +15,56 @@ import torch
 
 from benchmark.data.packed import Split
 from benchmark.federation.job import Job, as_tensor, in_context, read_states
-from benchmark.tasks.task import Floats
+from benchmark.tasks.task import Floats, Task
+
+
+@dataclass
+class Worth:
+    """What predictions of one model are worth, chunk by chunk; the predictions themselves are not held.
+
+    Attributes:
+        task: What is predicted.
+    """
+
+    task: Task
+    _counts: list[Floats] = field(default_factory=list)
+    _kept: list[dict[str, npt.NDArray[Any]]] = field(default_factory=list)
+
+    def add(self, prediction: torch.Tensor, targets: torch.Tensor) -> None:
+        """The predictions of the next m images, (m, outputs, ...), and their targets, (m, ...)."""
+        self._counts.append(self.task.counts(prediction, targets).cpu().numpy())
+        self._kept.append(self.task.kept(prediction, targets))
+
+    @property
+    def counts(self) -> Floats:
+        """What every prediction is worth, (n, C, F)."""
+        return np.concatenate(self._counts)
+
+    @property
+    def kept(self) -> dict[str, npt.NDArray[Any]]:
+        """What the task keeps of predictions beside their counts: n values for each column."""
+        return {name: np.concatenate([part[name] for part in self._kept]) for name in self._kept[0]}
 
 
 @dataclass(frozen=True)
 class Tested:
-    """What a client's model makes of the client's test images, in every lane.
+    """What a client's model makes of the client's test images.
 
     Attributes:
         rows: The n rows of the test split's table.
-        counts: What every prediction is worth, (L, n, C, F).
-        kept: Of every lane, what the task keeps of predictions beside their counts: n values for each column.
+        worth: Of every lane, what the predictions are worth.
         shown: Of every lane, what a picture shows of predictions, (n, ...); none where that is not asked for.
     """
 
     rows: pd.DataFrame
-    counts: Floats
-    kept: list[dict[str, npt.NDArray[Any]]]
+    worth: list[Worth]
     shown: list[npt.NDArray[Any]]
 
 
 def every_client(
     job: Job, test: Split, states: Sequence[Path], *, shown: Collection[str] | None = None
 ) -> Iterator[Tested]:
-    """Test every client; a client's predictions are never held whole.
+    """Test every client.
 
     Args:
         job: Model, method and clients.
@@ -58,14 +84,11 @@ def every_client(
         rows = wanted[wanted["client"] == client.name]
         places = rows.index.to_numpy()
         targets = torch.from_numpy(test.targets[places].copy()).to(engine.device)
-        counts: list[Floats] = []
-        kept: list[list[dict[str, npt.NDArray[Any]]]] = [[] for _ in lanes]
+        worth = [Worth(task) for _ in lanes]
         pictures: list[list[npt.NDArray[Any]]] = [[] for _ in lanes if shown is not None]
         for which, prediction in engine.predictions(client, images.only(torch.from_numpy(places)), own):
-            counts.append(task.counts(prediction, targets[which]).cpu().numpy())
-            for parts, lane in zip(kept, prediction, strict=True):
-                parts.append(task.kept(lane, targets[which]))
+            for counted, lane in zip(worth, prediction, strict=True):
+                counted.add(lane, targets[which])
             for pictured, lane in zip(pictures, prediction, strict=False):
                 pictured.append(task.shown(lane))
-        joined = [{name: np.concatenate([part[name] for part in parts]) for name in parts[0]} for parts in kept]
-        yield Tested(rows, np.concatenate(counts, axis=1), joined, [np.concatenate(parts) for parts in pictures])
+        yield Tested(rows, worth, [np.concatenate(parts) for parts in pictures])

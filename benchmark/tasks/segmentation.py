@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 HIT, PREDICTED, TRUE = range(3)
 """The places of what is counted."""
+SCORED = ("all", "foreground")
+"""Which images can be scored: all, or those whose target shows a class of the foreground."""
 BATCH = 5
 """Images that the published mean over batches takes together (arXiv 2204.08467, released code)."""
 SMOOTH = 1e-5
@@ -40,7 +42,9 @@ class Segmentation(Task):
 
     The score is the mean over cases, then over the classes of the foreground, of the Dice coefficient 2 hit /
     (predicted + true) of pixels, added up over the images of the case. A class that neither the prediction nor the
-    target shows scores 1; one that only one of them shows scores 0.
+    target shows scores 1; one that only one of them shows scores 0. With `settings["scored_images"]` = `foreground`,
+    images whose target is background alone count nothing, whatever is predicted for them: a published choice, which
+    no hospital without labels can make.
     """
 
     name = "segmentation"
@@ -52,7 +56,7 @@ class Segmentation(Task):
     figures = ("case_scores", "overlays")
     parts = Parts("dice", "Dice coefficient", share=False)
     measures: ClassVar[Mapping[str, str]] = {"jaccard": "the mean Jaccard index of cases and classes"}
-    defaults: ClassVar[Mapping[str, Any]] = {"dice_weight": 0.8}
+    defaults: ClassVar[Mapping[str, Any]] = {"dice_weight": 0.8, "scored_images": "all"}
     published_as = "Dice with background, mean over batches"
 
     def __post_init__(self) -> None:
@@ -61,6 +65,8 @@ class Segmentation(Task):
             raise ValueError(
                 f"tasks.{self.name}.dice_weight: {weight!r} is no number from 0 (cross-entropy) to 1 (soft Dice)"
             )
+        if (scored := self.setting("scored_images")) not in SCORED:
+            raise ValueError(f"tasks.{self.name}.scored_images: {scored!r} is none of {', '.join(SCORED)}")
 
     # What a target is.
 
@@ -146,7 +152,10 @@ class Segmentation(Task):
     # How good a prediction is.
 
     def counts(self, prediction: "Tensor", target: "Tensor") -> "Tensor":
-        """Of every image and class, background among them, how many pixels are hit, predicted and true."""
+        """Of every image and class, background among them, how many pixels are hit, predicted and true.
+
+        All are zero for an image that is not scored; see `scored_images`.
+        """
         import torch
 
         found = prediction.argmax(-3)  # (..., n, S, S)
@@ -156,7 +165,16 @@ class Segmentation(Task):
             predicted, true = found == c, (target == c).expand_as(found)
             sums = [kind.sum((-2, -1)).double() for kind in (predicted & true, predicted, true)]
             counts.append(torch.stack([*(own.masked_fill(broken, torch.nan) for own in sums[:TRUE]), sums[TRUE]], -1))
-        return torch.stack(counts, -2)
+        if self.setting("scored_images") == "all":
+            return torch.stack(counts, -2)
+        left_out = (target == 0).flatten(1).all(1) & ~broken  # (..., n)
+        return torch.stack(counts, -2).masked_fill(left_out[..., None, None], 0.0)
+
+    def _scored(self, counts: Floats) -> Bools:
+        """Which units are scored, (..., U), from their counts (..., U, C, 3): not those whose images are all left out."""
+        everything = self.setting("scored_images") == "all"
+        scored: Bools = counts[..., TRUE].sum(-1) > 0
+        return np.ones_like(scored) if everything else scored
 
     @property
     def part_names(self) -> Sequence[str]:
@@ -164,13 +182,13 @@ class Segmentation(Task):
         return self.classes[1:]
 
     def ratios(self, counts: Floats) -> tuple[Floats, Floats]:
-        """The Dice coefficient's mean over cases, class by class of the foreground: every case has every class."""
-        cases = dice(counts)
-        return cases, np.ones_like(cases)
+        """The Dice coefficient's mean over scored cases, class by class of the foreground: each has every class."""
+        cases, scored = dice(counts), self._scored(counts)[..., np.newaxis]
+        return np.where(scored, cases, 0.0), np.broadcast_to(scored, cases.shape).astype(np.float64)
 
     def chance(self, counts: Floats) -> float | None:
-        """Of background everywhere: how many cases show nothing of a class; None where no case shows anything."""
-        empty = counts[..., 1:, TRUE] == 0
+        """Of background everywhere: how many scored cases show nothing of a class; None where none shows anything."""
+        empty = counts[self._scored(counts)][:, 1:, TRUE] == 0
         return None if empty.all() else float(empty.mean())
 
     def appearances(self, counts: Floats) -> tuple[Bools, Bools]:
@@ -211,7 +229,7 @@ class Segmentation(Task):
         cases, places = np.unique(kept["case"].astype(str).to_numpy(dtype=str), return_inverse=True)
         added = np.zeros((len(cases), *counts.shape[1:]))
         np.add.at(added, places, counts)
-        of_cases, n = dice(added), len(counts)
+        of_cases, n = dice(added[self._scored(added)]), len(counts)
         found: list[Metric] = [("jaccard", float((of_cases / (2 - of_cases)).mean()), n)]
         for c, name in enumerate(self.classes[1:], 1):
             found.append((f"dice[{name}]", float(of_cases[:, c - 1].mean()), n))

@@ -11,7 +11,6 @@ is follows from counts alone.
 Reports know tasks too and should not wait for torch: a task's module imports it where it is used.
 """
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -318,10 +317,10 @@ class Task(ABC):
 
 def among(classes: Sequence[str], logits: "Tensor") -> Decided:
     """What logits (n, C, ...) of C classes decide for."""
-    logs = logits.double().log_softmax(1)
-    entropy = -(logs.exp() * logs).sum(1).mean() / math.log(len(classes))
+    from benchmark.adaptation import entropy
+
     found = logits.argmax(1).flatten().bincount(minlength=len(classes)).double()
-    return Decided(dict(zip(classes, (found / found.sum()).tolist(), strict=True)), float(entropy))
+    return Decided(dict(zip(classes, (found / found.sum()).tolist(), strict=True)), float(entropy(logits.double())))
 
 
 def names() -> list[str]:

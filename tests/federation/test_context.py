@@ -202,7 +202,7 @@ def test_a_job_trains_validates_and_tests_in_context(tmp_path: Path) -> None:
     for one, all_of_it in zip(shown, whole, strict=True):
         chosen = all_of_it.rows["sample"].isin(wanted).to_numpy()
         assert one.rows[ABOUT].equals(all_of_it.rows.loc[chosen, ABOUT])
-        np.testing.assert_array_equal(one.counts, all_of_it.counts[:, chosen])
+        np.testing.assert_array_equal(one.worth[0].counts, all_of_it.worth[0].counts[chosen])
         assert len(one.shown[0]) == chosen.sum()
 
 

@@ -195,6 +195,41 @@ def test_a_case_is_scored_by_its_slices_counts_and_empty_classes_by_the_rule() -
     assert task.score(lanes)[1] == pytest.approx(task.score(counts[::-1]))
 
 
+@given(count=st.integers(1, 6), seed=st.integers(0, 99))
+def test_of_scored_images_alone_the_score_is_that_of_a_data_set_without_the_others(count: int, seed: int) -> None:
+    """Whole cases of them are left out too, from the score, from chance and from what stands beside it."""
+    rng = np.random.default_rng(seed)
+    y, z = maps(count, seed) * (rng.random((count, 1, 1)) < 0.6).astype(np.uint8), logits(count, seed)
+    y[0, 0, 0] = 1
+    case = rng.integers(0, 3, count)
+    shown = (y > 0).any((1, 2))
+    some = Segmentation(CLASSES, {"scored_images": "foreground"})
+    counts = some.counts(torch.from_numpy(z), torch.from_numpy(y)).numpy()
+    rest = TASK.counts(torch.from_numpy(z[shown]), torch.from_numpy(y[shown])).numpy()
+    np.testing.assert_array_equal(counts[shown], rest)
+    assert not counts[~shown].any()
+    units = np.stack([counts[case == one].sum(0) for one in np.unique(case)])
+    others = np.stack([rest[case[shown] == one].sum(0) for one in np.unique(case[shown])])
+    assert some.score(units) == TASK.score(others)
+    assert some.chance(units) == TASK.chance(others)
+    kept = pd.DataFrame({"case": case, **some.kept(torch.from_numpy(z), torch.from_numpy(y))})
+    pairs = zip(some.metrics(counts, kept), TASK.metrics(rest, kept[shown].reset_index()), strict=True)
+    assert all(mine[:2] == theirs[:2] for mine, theirs in pairs)
+    assert some.published(counts) == TASK.published(rest)
+
+
+def test_an_image_that_is_not_scored_hides_no_divergence() -> None:
+    some = Segmentation(CLASSES, {"scored_images": "foreground"})
+    z, y = np.full((2, 3, SIDE, SIDE), np.nan), np.zeros((2, SIDE, SIDE), dtype=np.uint8)
+    y[0] = 1
+    assert np.isnan(some.score(some.counts(torch.from_numpy(z[1:]), torch.from_numpy(y[1:])).numpy()))
+
+
+def test_only_some_images_are_scored_by_a_name_that_is_known() -> None:
+    with pytest.raises(ValueError, match=r"tasks\.segmentation\.scored_images: 'prostate' is none of all, foreground"):
+        Segmentation(CLASSES, {"scored_images": "prostate"})
+
+
 def test_lanes_are_counted_apart_and_one_that_diverged_spreads_to_no_other() -> None:
     z = np.stack([logits(4, seed) for seed in range(2)])
     z[1, 2, 0, 3, 3] = np.nan
