@@ -36,6 +36,7 @@ Training
 What methods and adaptations are written with
     adaptation   The contract of adaptations.
     method       The contract of methods.
+    entropy      How undecided predictions are.
     leaf         Tensors that are trained or carried, and what the network says about each.
 
 What is compared

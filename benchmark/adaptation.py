@@ -8,13 +8,13 @@ layer; and, if it learns from the hospital's images, what it changes and what it
 `python -m benchmark check adaptations/mine.py` says which rule a file breaks.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, Protocol, Self
 
 from torch import Tensor
 
 from benchmark import method
+from benchmark.entropy import entropy
 from benchmark.leaf import Initial, Leaves
 
 __all__ = ["COMMON", "Adaptation", "Batch", "Initial", "Leaves", "entropy"]
@@ -109,12 +109,3 @@ class Adaptation:
             params: All leaves of the mixture; those that are trained have gradients.
         """
         raise NotImplementedError(f"{type(self).__name__} has passes, so it needs a loss")
-
-
-def entropy(prediction: Tensor) -> Tensor:
-    """How undecided a prediction (n, classes, ...) is: the mean over images and pixels of -sum_c p_c log p_c / ln C.
-
-    A scalar, 1 where all C classes are equally likely and 0 where one is certain, whatever n, C and the size.
-    """
-    logs = prediction.log_softmax(1)
-    return -(logs.exp() * logs).sum(1).mean() / math.log(prediction.shape[1])

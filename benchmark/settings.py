@@ -225,6 +225,11 @@ class AugmentationSettings(Settings):
         return self
 
     @property
+    def changes(self) -> bool:
+        """Whether images are changed at all."""
+        return bool(self.flip or self.rotate or self.brightness or self.contrast) or self.further
+
+    @property
     def further(self) -> bool:
         """Whether images are changed beyond mirroring, quarter turns, brightness and contrast."""
         return bool(self.turn or self.erase[1] or self.others) or self.gamma != (1.0, 1.0)

@@ -155,6 +155,7 @@ def main() -> None:
             network=arguments.network,
             method=arguments.methods[0],
             weights=arguments.weights,
+            still=arguments.still,
         )
         workload.prepare()
         _warm_up(sides, arguments.network)
@@ -224,6 +225,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--network", choices=list(METHODS), default="vit", help="sam: of masks alone")
     parser.add_argument("--methods", nargs="+", choices=METHODS["sam"], help="of sam: the rows; otherwise it is fedit")
     parser.add_argument("--weights", default="", help="a file of MobileSAM's; otherwise a small SAM is drawn")
+    parser.add_argument("--still", action="store_true", help="images are not changed: SAM's grid is made once")
     parser.add_argument("--quick", action="store_true", help="(a), (c) and (d) alone, once, with a third of the rounds")
     parser.add_argument("--repeats", type=int, help="turns of all sides")
     parser.add_argument("--minutes", type=float, default=9.0, help="no turn begins that would not end by then")
@@ -287,7 +289,7 @@ def _introduce(bench: Bench) -> None:
         f"{packages}; commit {provenance.commit()[:12]}\n"
         f"{load.task}: {load.method}, {load.images['client'].nunique()} clients, {training} training and {validation} "
         f"validation images at {load.image_size} px, {load.backbone}, {adapted}, batches of "
-        f"{load.batch_size}, {load.precision}\n"
+        f"{load.batch_size}, {load.precision}{', images unchanged' if load.still else ''}\n"
         f"{len(load.rates)} rates x {len(load.seeds)} seeds x {load.rounds} rounds = {_images(load)} lane-images; "
         f"{bench.threads} cores; PEFT's threads: {bench.peft_threads}, its workers: {bench.workers}\n"
         f"of {len(load.rates) * len(load.seeds)} runs are trained, and their seconds scaled to all: {few}\n",

@@ -128,10 +128,10 @@ def mask_loss(logits: Tensor, masks: Tensor) -> Tensor:
 
 
 class KeyedOrder(Sampler[Item]):
-    """The order and the changes of one pass; the pass is set before the loader is iterated."""
+    """The order of one pass and its changes, of which `still` images have none; set `round` before iterating."""
 
-    def __init__(self, size: int, client: str, seed: int) -> None:
-        self.size, self.client, self.seed, self.round = size, client, seed, 0
+    def __init__(self, size: int, client: str, seed: int, *, still: bool = False) -> None:
+        self.size, self.client, self.seed, self.still, self.round = size, client, seed, still, 0
 
     def __len__(self) -> int:
         return self.size
@@ -139,6 +139,8 @@ class KeyedOrder(Sampler[Item]):
     def __iter__(self) -> Iterator[Item]:
         key = (self.seed, self.client, f"round {self.round} pass 0")
         order = torch.randperm(self.size, generator=generator(*key, "order"))
+        if self.still:
+            return iter([(number, None) for number in order.tolist()])
         draws = torch.rand(self.size, 5, generator=generator(*key, "augmentation"), dtype=torch.float64)
         return iter(zip(order.tolist(), draws, strict=True))
 
@@ -150,7 +152,7 @@ class Site:
         table = workload.images
         own = dict(iter(table[table["client"] == name].groupby("split")))
         train, held = (Pictures(own[part], workload.image_size) for part in ("train", "validation"))
-        self.order = KeyedOrder(len(train), name, seed)
+        self.order = KeyedOrder(len(train), name, seed, still=workload.still)
         common = {"num_workers": workers, "persistent_workers": workers > 0, "pin_memory": torch.cuda.is_available()}
         self.train = DataLoader(train, workload.batch_size, sampler=self.order, **common)
         self.validation = DataLoader(held, 64, sampler=[(number, None) for number in range(len(held))], **common)

@@ -22,6 +22,8 @@ VIT = "vit_tiny_patch16_224"
 TARGETS = {"vit": ("qkv",), "sam": ("q", "v")}
 """Adapted projections, by network: of timm's model the fused one, which PEFT can adapt as it is; of SAM FLAP-SAM's."""
 AUGMENTATION = AugmentationSettings()
+"""How images are changed, unless they are still."""
+STILL = AugmentationSettings(flip=False, rotate=False, brightness=0, contrast=0)
 FEDERATIONS = {"classification": "toy_lesions", "segmentation": "toy_volumes"}
 """The drawn sites of each task."""
 
@@ -43,6 +45,7 @@ class Workload:
         network: `vit`, or `sam` for segmentation.
         method: Whose row it is: `fedit`; of SAM `flap_sam`, whose adapters' factors are then averaged, or `sam_head`.
         weights: A file of MobileSAM's weights; a small SAM is drawn where there is none. Unused by the transformer.
+        still: Whether images are not changed: then what is below the first leaf can be computed once.
     """
 
     folder: str
@@ -57,6 +60,7 @@ class Workload:
     network: str = "vit"
     method: str = "fedit"
     weights: str = ""
+    still: bool = False
 
     @classmethod
     def read(cls, path: Path) -> "Workload":
@@ -104,7 +108,7 @@ class Workload:
             head="shared",
             averaging="samples",
             training=self.training,
-            augmentation=AUGMENTATION,
+            augmentation=STILL if self.still else AUGMENTATION,
             evaluate_every=1,
         )
 

@@ -217,9 +217,11 @@ class LocalTraining:
                 if samples.stacks is not None:  # The slices of a stack are moved alike.
                     own = own.repeat_interleave(samples.stacks.shape[1], 0)
                     chosen = samples.stacks[chosen].flatten()
-                batch = self.model.task.augment(
-                    samples.images[chosen], samples.targets[chosen], self.augmentation, own, self.dtype
-                )
+                images, targets = samples.images[chosen], samples.targets[chosen]
+                if samples.images.encoded:  # Nothing changes images, or what was made of them would not stay.
+                    batch = to_float(images, self.dtype), targets
+                else:
+                    batch = self.model.task.augment(images, targets, self.augmentation, own, self.dtype)
                 yield batch if key is None else (*batch, key)
 
 

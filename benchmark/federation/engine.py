@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
+from benchmark.data.augmentation import to_float
 from benchmark.draws import initial
 from benchmark.federation import optimisers
 from benchmark.federation.client import ClientData, Lane, LocalTraining, Pass, Samples, Trained
@@ -33,6 +34,8 @@ DRAWN = 5
 """How many of them are drawn for each image: as many as FedDPA's code draws (arXiv 2403.19211)."""
 CHUNK = 64
 """Images that are predicted at once."""
+ENCODED = 2 << 30
+"""Most bytes that are held of what a network's frozen part makes of images."""
 
 
 @dataclass(frozen=True)
@@ -205,11 +208,11 @@ class Engine:
 
     def validated(self, state: State) -> Sequence[Validated]:
         """What every client's model makes of its validation images; the counts are on the CPU."""
-        task, deployed = self.model.task, self.deployed(state)
+        task, deployed, validation = self.model.task, self.deployed(state), self._validation
 
         def measure(k: int) -> Validated:
-            client = self.clients[k]
-            samples, unit = client.validation, client.validation.units(task)
+            client, samples = self.clients[k], validation[k]
+            unit = samples.units(task)
             units = int(unit.max()) + 1
             loss_of = torch.vmap(partial(task.loss, priors=task.priors(client.training.targets)), in_dims=(0, None))
             losses, counts, kept = [], [], []
@@ -224,7 +227,7 @@ class Engine:
             metrics = {"loss": loss.masked_fill(score.isnan(), torch.nan), task.score_name: score}
             return Validated(metrics, torch.cat(kept, 1).cpu())
 
-        return self._side_by_side(measure, [len(client.validation) for client in self.clients])
+        return self._side_by_side(measure, [len(own) for own in validation])
 
     def predictions(self, client: ClientData, images: PackedImages, params: Leaves) -> Iterator[tuple[slice, Tensor]]:
         """What a client's model makes of images, some at a time.
@@ -255,6 +258,41 @@ class Engine:
         local = self.training.local_epochs
         return sum(local if phase.epochs is None else phase.epochs for phase in phases if phase.steps is None)
 
+    @cached_property
+    def _training(self) -> Sequence[Samples]:
+        """What each participant trains on; encoded where no image is ever changed."""
+        samples = [own.training for own in self.participants]
+        return samples if self.augmentation.changes else self._encoded(samples)
+
+    @cached_property
+    def _validation(self) -> Sequence[Samples]:
+        """What each client is validated on, encoded."""
+        return self._encoded([client.validation for client in self.clients])
+
+    def _encoded(self, every: Sequence[Samples]) -> Sequence[Samples]:
+        """What the network's frozen part makes of images takes their place: computed once, and not in every step.
+
+        They stay as they are where a leaf lies in that part, or where more than `ENCODED` bytes would be held.
+        """
+        network = self.model.network
+        if not network.encodes(self.model.leaves.values()):
+            return every
+
+        def encode(images: Tensor) -> Tensor:
+            with torch.no_grad():
+                return network.encode(to_float(images.to(self.device), self.dtype)).movedim(1, -1).contiguous()
+
+        one = encode(every[0].images[:1])
+        if sum(len(own) for own in every) * one.numel() * one.element_size() > ENCODED:
+            return every
+
+        def whole(k: int) -> Samples:
+            images = every[k].images
+            chunks = [encode(images[first : first + CHUNK]) for first in range(0, len(images), CHUNK)]
+            return replace(every[k], images=replace(PackedImages.of(torch.cat(chunks)), encoded=True))
+
+        return self._side_by_side(whole, [len(own) for own in every])
+
     def _passes(self, round: int) -> Sequence[Pass]:
         """A round's passes, as they stand in the whole run."""
         rounds = max(self.training.optimiser.decay_rounds or self.rounds, round + 1)
@@ -275,19 +313,19 @@ class Engine:
     ) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor, dict[str, Tensor]]:
         """Every participant's leaves after these passes, mean gradients, mean objective (K, L), and optimiser."""
         local = LocalTraining(self.model, self.training, self.augmentation, self.dtype, self.dropout, self.recorder)
-        participants = self.participants
+        participants, training = self.participants, self._training
 
         def train(k: int) -> tuple[Leaves, Leaves, Tensor, Leaves]:
             start, memory, optimiser = ({n: own[k] for n, own in held.items()} for held in state.kinds.values())
             held = Held(start, start, memory, optimiser, self.model.task.priors(participants[k].training.targets))
             done: list[Trained] = []
             for turn in passes:
-                done.append(local.train(participants[k], held, turn, lanes))
+                done.append(local.train(replace(participants[k], training=training[k]), held, turn, lanes))
                 held = replace(held, params=done[-1].params, optimiser=done[-1].optimiser)
             objective = torch.stack([one.objective for one in done]).mean(0)
             return held.params, _mean_gradients(done), objective, held.optimiser
 
-        found = self._side_by_side(train, [len(own.training) for own in participants])
+        found = self._side_by_side(train, [len(own) for own in training])
         params, gradients, objectives, optimisers = zip(*found, strict=True)
         return _stacked(params), _stacked(gradients), torch.stack(objectives), _stacked(optimisers)
 

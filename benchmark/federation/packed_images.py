@@ -1,4 +1,4 @@
-"""Images of a pack that belong together: named by their places in it, and read when they are asked for."""
+"""Images that belong together: a pack's, named by their places in it and read when they are asked for, or encoded."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,11 +16,13 @@ class PackedImages:
         own: Which of them these are, shape (n,), int64, on the same device.
         beside: Of each image of the pack, those that are its channels, (N, O), int64, on the same device: grey slices
             and their neighbours. None where an image is what the pack holds.
+        encoded: Whether `pack` holds what a network's frozen part made of images, (N, side, side, D) floating point.
     """
 
     pack: Tensor
     own: Tensor
     beside: Tensor | None = None
+    encoded: bool = False
 
     @classmethod
     def of(cls, images: Tensor) -> "PackedImages":

@@ -130,7 +130,7 @@ class Network(ABC):
 
         Args:
             images: Shape (n, channels, size, size), or (n, 1, size, size) where they are grey, values in [0, 1];
-                normalised here, as in pretraining.
+                normalised here, as in pretraining. Or what `encode` made of them.
             params: The leaves of one client in one lane.
             heads: The weight of each head's prediction.
             adapters: The weight of each adapter.
@@ -143,6 +143,20 @@ class Network(ABC):
         Returns:
             The output, of the images' dtype.
         """
+
+    def encodes(self, leaves: Collection[Leaf]) -> bool:
+        """Whether none of a method's leaves lies in the part that the network begins with: what `encode` makes stays.
+
+        By default there is no such part.
+        """
+        return False
+
+    def encode(self, images: Tensor) -> Tensor:
+        """What the frozen part that the network begins with makes of images (n, channels, size, size): (n, D, s, s).
+
+        Of the images' dtype. The network takes it in their place.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no part that is computed once")
 
     @abstractmethod
     def pretrained(self, leaf: Leaf) -> Tensor:

@@ -130,7 +130,7 @@ class Body(nn.Module):
         del prompts.shared_embedding
 
     def encode(self, images: Tensor) -> Tensor:
-        """Images (n, 3, S, S) in [0, 1] to the grid (n, width, side, side)."""
+        """Images (n, 3, S, S) in [0, 1] to the grid (n, width, side, side), of the weights' dtype."""
         pixels = (images - self.mean) / self.std
         grid: Tensor = self.vision_encoder(pixels.to(self.mask_decoder.iou_token.weight.dtype))
         return grid
@@ -139,14 +139,15 @@ class Body(nn.Module):
         """Run the network.
 
         Args:
-            images: Shape (n, 3, S, S), values in [0, 1].
+            images: Shape (n, 3, S, S), values in [0, 1]; or their grid (n, width, side, side).
             tokens: Of H heads, shape (H, C, width).
 
         Returns:
             What the tokens have become (H, n, C, width), and the grid (H, n, side, side, width).
         """
         # As `SamMaskDecoder.forward` does it, without its choice among masks, its prompts, and its forecast of quality.
-        grid = self.encode(images)
+        encoded = images.shape[-2:] == self.positions.shape[-2:]
+        grid = images.to(self.mask_decoder.iou_token.weight.dtype) if encoded else self.encode(images)
         seen = grid + self.prompt_encoder.no_mask_embed.weight.view(1, -1, 1, 1)
         read: list[Tensor] = []
         found: list[Tensor] = []
@@ -344,8 +345,17 @@ class Sam(Composed):
         self._head = {name: tensor.to(device, LEAVES[precision]) for name, tensor in self._head.items()}
         return self
 
+    def encodes(self, leaves: Collection[Leaf]) -> bool:
+        """Where the image encoder has no leaf."""
+        return not any(leaf.site.startswith("vision_encoder.") for leaf in leaves)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """The grid (n, width, side, side)."""
+        with self._adaptation.using({}, {}, trace=False):
+            return self.body.encode(images).to(images.dtype)
+
     def inputs(self, images: Tensor, params: Leaves, heads: Mix) -> Sequence[Tensor]:
-        """The images (n, 3, S, S), and the tokens of H heads (H, C, width)."""
+        """The images (n, 3, S, S) or their grid, and the tokens of H heads (H, C, width)."""
         return images, torch.stack([params[f"{name}/tokens"] for name in heads])
 
     def features(self, made: tuple[Tensor, Tensor]) -> Tensor:

@@ -171,7 +171,7 @@ class Segmentation(Task):
         return torch.stack(counts, -2).masked_fill(left_out[..., None, None], 0.0)
 
     def _scored(self, counts: Floats) -> Bools:
-        """Which units are scored, (..., U), from their counts (..., U, C, 3): not those whose images are all left out."""
+        """Which units are scored, (..., U), from their counts (..., U, C, 3): where an image is not left out."""
         everything = self.setting("scored_images") == "all"
         scored: Bools = counts[..., TRUE].sum(-1) > 0
         return np.ones_like(scored) if everything else scored

@@ -24,6 +24,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from benchmark.defined import the_one
+from benchmark.entropy import entropy
 
 if TYPE_CHECKING:
     import torch
@@ -317,8 +318,6 @@ class Task(ABC):
 
 def among(classes: Sequence[str], logits: "Tensor") -> Decided:
     """What logits (n, C, ...) of C classes decide for."""
-    from benchmark.adaptation import entropy
-
     found = logits.argmax(1).flatten().bincount(minlength=len(classes)).double()
     return Decided(dict(zip(classes, (found / found.sum()).tolist(), strict=True)), float(entropy(logits.double())))
 

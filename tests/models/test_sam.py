@@ -95,6 +95,25 @@ def close(found: Tensor, wanted: Tensor) -> bool:
 # The forward pass.
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", ["sam_tiny", "mobile_sam"])
+def test_a_grid_in_the_place_of_its_images_is_the_same_to_the_bit(name: str, precision: str) -> None:
+    """And only what has no leaf in the encoder may be given one."""
+    ours = Sam.load(Setup(None, name, {}, TASK, SIZE, LORA, InitialisationSettings())).on("cpu", precision)
+    images = torch.rand(3, 3, SIZE, SIZE)
+    params = {leaf.name: 0.1 * torch.randn(leaf.shape) for leaf in ours.leaves(["global"], ["head"], ["head"])}
+    grid = ours.encode(images)
+    assert grid.shape == (3, ours.head.inputs, SIZE // 16, SIZE // 16)
+    assert grid.dtype == images.dtype
+    of_images, of_grid = (ours(one, params, {"head": 1.0}, {}) for one in (images, grid))
+    assert torch.equal(of_images.prediction, of_grid.prediction)
+    assert torch.equal(of_images.features, of_grid.features)
+    touched = {"head": True, "decoder,head": True, "prompt": True, "lora": False, "attention": False, "norm": False}
+    for trains, once in {**touched, "encoder": False, "all": False}.items():
+        assert ours.encodes(ours.leaves(["global"], ["head"], trains.split(","))) is once, trains
+    assert not ours.encodes(ours.leaves(["global"], ["head"], ["head"], offset=True))
+
+
 def test_encoder_equals_the_librarys_to_the_bit(original: SamModel, weights: Path) -> None:
     images = torch.rand(2, 3, 2 * SIZE, 2 * SIZE)
     ours, theirs = network(weights).on("cpu", "float32"), library("eager")
