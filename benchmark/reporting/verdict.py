@@ -44,6 +44,26 @@ class Verdict:
     unsure: int
     too_few: str
 
+    @property
+    def against_alone(self) -> str:
+        """What the leader does to every client, against training alone."""
+        said = (
+            f"Against training alone, {self.leader.title} reliably helps {self.helped or 'none'} of "
+            f"{counted(self.compared, 'client')} and reliably hurts {self.hurt or 'none'}."
+        )
+        if self.helped + self.hurt < self.compared:
+            said += " The others are undecided"
+            if self.unsure:
+                unsure = "all" if self.unsure == self.compared else self.unsure
+                said += f", {unsure} of them because their test sets are too small for an interval"
+            said += "."
+        if self.unsure < self.compared:
+            said += (
+                " Here each client is looked at alone: of twenty clients that nothing changes for, one would be "
+                "counted by chance."
+            )
+        return said
+
 
 def verdict(results: Results) -> Verdict | None:
     """The verdict, from results with their statistics; None where no method has an average rank."""

@@ -125,6 +125,12 @@ def test_the_verdict_parts_the_methods_by_their_difference_from_the_leader(resul
         [],
     ]
     assert (found.helped, found.hurt, found.compared) == (1, 1, 3)
+    said = f"Against training alone, {found.leader.title} reliably helps 1 of 3 clients and reliably hurts 1."
+    assert found.against_alone.startswith(
+        f"{said} The others are undecided. Here each client is looked at alone: of twenty"
+    )
+    everywhere = replace(found, helped=3, hurt=0).against_alone
+    assert "reliably helps 3 of 3 clients and reliably hurts none. Here each client" in everywhere
     rows[1] = (*rows[1][:6], np.nan, np.nan, *rows[1][8:])
     open_ended = Statistics(comparisons=pd.DataFrame(rows, columns=results.statistics.comparisons.columns))
     unsure = verdict.verdict(replace(results, statistics=open_ended))
@@ -184,6 +190,9 @@ def test_the_verdict_says_why_there_is_no_interval(results: Results) -> None:
     )
     assert found is not None
     assert (found.helped, found.hurt, found.compared, found.unsure) == (1, 0, 2, 1)
+    why = "because their test sets are too small for an interval"
+    assert f"undecided, 1 of them {why}. Here each client" in found.against_alone
+    assert replace(found, helped=0, unsure=2).against_alone.endswith(f"undecided, all of them {why}.")
     assert found.too_few == (
         "An interval, and so a place, needs 5 patients or more in the test set of every client;"
         " 2 clients of Toy slides have fewer (3)."
