@@ -45,7 +45,7 @@ def test_what_is_written_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert found == Comparison.read(output.parent)
     assert (found.name, found.title, found.rates, found.seeds) == ("two", "two", ["1e-3", "5e-4"], [0, 7])
     assert found.rows == plan.rows == found.appendix
-    assert (found.last_rounds, found.unused, found.taken) == (2, [], ())
+    assert (found.last_rounds, found.unused, found.taken) == (2, [], [])
     assert {name: sorted(manifest["clients"]) for name, manifest in found.manifests.items()} == {
         "all": ["0", "1", "2"],
         "some": ["0", "2"],
@@ -84,9 +84,9 @@ def test_what_decides_nothing_changes_nothing() -> None:
 
 
 def test_it_says_which_rows_are_taken_from_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No model of theirs is here, so that nothing is pictured; where none are asked for, nothing is said."""
+    """No model of theirs is here, so that nothing is pictured; where none are asked for, none are taken."""
     monkeypatch.setattr(Baselines, "unused", {("all", "fedit"): "the engine has changed"})
     described = json.loads(Plan.of({**VALUES, "baselines": "reference"}).described)
     assert described["taken"] == [["all", "local"], ["some", "fedit"], ["some", "local"]]
     assert described["unused"] == [["all", "fedit", "the engine has changed"]]
-    assert "taken" not in json.loads(Plan.of(VALUES).described)
+    assert json.loads(Plan.of(VALUES).described)["taken"] == []
