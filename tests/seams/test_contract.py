@@ -127,7 +127,7 @@ def test_a_task_without_classes_is_tested_outside_and_nothing_is_said_to_be_deci
     table = pd.DataFrame({"case": [str(n) for n in range(len(held.images))]})
     found = predict(mixture, Pictures(held.images, table, {}), held.targets, 3, np.zeros(len(table), dtype=np.bool_))
     predicted = torch.cat([own for _, own in mixture.predictions(held.images)])[:, 0]
-    np.testing.assert_allclose(found.counts[:, 0, 0], (predicted - held.targets).abs().numpy(), atol=1e-12)
+    np.testing.assert_allclose(found.worth.counts[:, 0, 0], (predicted - held.targets).abs().numpy(), atol=1e-12)
     assert ours.model.task.decided(predicted[:, None]) is None
     assert (found.entropy, found.shares) == (None, None)
 
