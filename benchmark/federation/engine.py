@@ -35,7 +35,7 @@ DRAWN = 5
 CHUNK = 64
 """Images that are predicted at once."""
 ENCODED = 2 << 30
-"""Most bytes that are held of what a network's frozen part makes of images."""
+"""Most bytes that are held of what a network's frozen part makes of training images; and likewise of validation's."""
 
 
 @dataclass(frozen=True)

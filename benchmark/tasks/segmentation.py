@@ -172,9 +172,8 @@ class Segmentation(Task):
 
     def _scored(self, counts: Floats) -> Bools:
         """Which units are scored, (..., U), from their counts (..., U, C, 3): where an image is not left out."""
-        everything = self.setting("scored_images") == "all"
-        scored: Bools = counts[..., TRUE].sum(-1) > 0
-        return np.ones_like(scored) if everything else scored
+        shown: Bools = counts[..., TRUE].sum(-1) > 0
+        return shown | (self.setting("scored_images") == "all")
 
     @property
     def part_names(self) -> Sequence[str]:
@@ -182,7 +181,15 @@ class Segmentation(Task):
         return self.classes[1:]
 
     def ratios(self, counts: Floats) -> tuple[Floats, Floats]:
-        """The Dice coefficient's mean over scored cases, class by class of the foreground: each has every class."""
+        """The Dice coefficient's mean over scored cases, class by class of the foreground: each has every class.
+
+        A ValueError says that none of the units is scored.
+        """
+        if counts.size and not self._scored(counts).any():
+            raise ValueError(
+                f"tasks.{self.name}.scored_images: `foreground` leaves a client nothing to score, none of whose images "
+                f"shows {', '.join(self.classes[1:])}; set it to `all`, or leave the client out"
+            )
         cases, scored = dice(counts), self._scored(counts)[..., np.newaxis]
         return np.where(scored, cases, 0.0), np.broadcast_to(scored, cases.shape).astype(np.float64)
 

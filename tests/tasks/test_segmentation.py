@@ -225,6 +225,16 @@ def test_an_image_that_is_not_scored_hides_no_divergence() -> None:
     assert np.isnan(some.score(some.counts(torch.from_numpy(z[1:]), torch.from_numpy(y[1:])).numpy()))
 
 
+def test_where_no_image_is_scored_there_is_no_score() -> None:
+    """Not even 0: a client that shows nothing of the classes is named by what it lacks, and what to do."""
+    some = Segmentation(CLASSES, {"scored_images": "foreground"})
+    y = torch.zeros(2, SIDE, SIDE, dtype=torch.uint8)
+    counts = some.counts(torch.from_numpy(logits(2)), y).numpy()
+    with pytest.raises(ValueError, match="nothing to score, none of whose images shows organ, lesion; set it to `all`"):
+        some.score(counts)
+    assert some.ratios(counts[:0])[1].shape == (0, 2)
+
+
 def test_only_some_images_are_scored_by_a_name_that_is_known() -> None:
     with pytest.raises(ValueError, match=r"tasks\.segmentation\.scored_images: 'prostate' is none of all, foreground"):
         Segmentation(CLASSES, {"scored_images": "prostate"})
