@@ -17,6 +17,7 @@ from benchmark.data.augmentation import to_float
 from benchmark.draws import initial
 from benchmark.federation import optimisers
 from benchmark.federation.client import ClientData, Lane, LocalTraining, Pass, Samples, Trained
+from benchmark.federation.encoded import encoded
 from benchmark.federation.exchange import Exchange
 from benchmark.federation.model import Model, predict
 from benchmark.federation.packed_images import PackedImages
@@ -34,8 +35,6 @@ DRAWN = 5
 """How many of them are drawn for each image: as many as FedDPA's code draws (arXiv 2403.19211)."""
 CHUNK = 64
 """Images that are predicted at once."""
-ENCODED = 2 << 30
-"""Most bytes that are held of what a network's frozen part makes of training images; and likewise of validation's."""
 
 
 @dataclass(frozen=True)
@@ -270,28 +269,14 @@ class Engine:
         return self._encoded([client.validation for client in self.clients])
 
     def _encoded(self, every: Sequence[Samples]) -> Sequence[Samples]:
-        """What the network's frozen part makes of images takes their place: computed once, and not in every step.
-
-        They stay as they are where a leaf lies in that part, or where more than `ENCODED` bytes would be held.
-        """
-        network = self.model.network
-        if not network.encodes(self.model.leaves.values()):
-            return every
+        """What the network makes of images in front of the first leaf takes their place, where there is such a part."""
+        network, leaves = self.model.network, self.model.leaves.values()
 
         def encode(images: Tensor) -> Tensor:
             with torch.no_grad():
-                return network.encode(to_float(images.to(self.device), self.dtype)).movedim(1, -1).contiguous()
+                return network.encode(to_float(images.to(self.device), self.dtype), leaves)
 
-        one = encode(every[0].images[:1])
-        if sum(len(own) for own in every) * one.numel() * one.element_size() > ENCODED:
-            return every
-
-        def whole(k: int) -> Samples:
-            images = every[k].images
-            chunks = [encode(images[first : first + CHUNK]) for first in range(0, len(images), CHUNK)]
-            return replace(every[k], images=replace(PackedImages.of(torch.cat(chunks)), encoded=True))
-
-        return self._side_by_side(whole, [len(own) for own in every])
+        return encoded(every, encode, self._side_by_side) if network.encodes(leaves) else every
 
     def _passes(self, round: int) -> Sequence[Pass]:
         """A round's passes, as they stand in the whole run."""

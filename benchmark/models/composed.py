@@ -117,7 +117,7 @@ class Composed(Network):
         first = self.sites[0] if self.sites else ""
         return {name: weight for name, weight in adapters.items() if lora_name(name, first, "A") in params}
 
-    def inputs(self, images: Tensor, params: Leaves, heads: Mix) -> Sequence[Tensor]:
+    def inputs(self, images: Tensor, params: Leaves, heads: Mix) -> Sequence[Any]:
         """What the module reads: the images (n, 3, size, size) in [0, 1]."""
         return [images]
 

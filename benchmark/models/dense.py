@@ -112,7 +112,7 @@ class Dense:
         }
 
     def __call__(
-        self, inputs: Sequence[Tensor], params: Leaves, mix: Mix, *, training: bool, route: Route | None = None
+        self, inputs: Sequence[Any], params: Leaves, mix: Mix, *, training: bool, route: Route | None = None
     ) -> tuple[Any, dict[str, Tensor]]:
         """Run the module on its inputs, with the leaves of one client in one lane.
 

@@ -145,16 +145,16 @@ class Network(ABC):
         """
 
     def encodes(self, leaves: Collection[Leaf]) -> bool:
-        """Whether none of a method's leaves lies in the part that the network begins with: what `encode` makes stays.
+        """Whether the network begins with a part that has none of a method's leaves: what `encode` makes then stays.
 
         By default there is no such part.
         """
         return False
 
-    def encode(self, images: Tensor) -> Tensor:
-        """What the frozen part that the network begins with makes of images (n, channels, size, size): (n, D, s, s).
+    def encode(self, images: Tensor, leaves: Collection[Leaf]) -> Tensor:
+        """What the part in front of a method's first leaf makes of images (n, channels, size, size): (n, D, s, t).
 
-        Of the images' dtype. The network takes it in their place.
+        Of the images' dtype. The network takes it in their place, together with all leaves of the method.
         """
         raise NotImplementedError(f"{type(self).__name__} has no part that is computed once")
 

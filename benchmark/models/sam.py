@@ -349,8 +349,8 @@ class Sam(Composed):
         """Where the image encoder has no leaf."""
         return not any(leaf.site.startswith("vision_encoder.") for leaf in leaves)
 
-    def encode(self, images: Tensor) -> Tensor:
-        """The grid (n, width, side, side)."""
+    def encode(self, images: Tensor, leaves: Collection[Leaf]) -> Tensor:
+        """The grid (n, width, side, side), by the encoder."""
         with self._adaptation.using({}, {}, trace=False):
             return self.body.encode(images).to(images.dtype)
 

@@ -1,6 +1,6 @@
 """Vision transformers of timm: frozen, adapted by LoRA, and trained themselves as far as a configuration says."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -68,18 +68,38 @@ class Backbone(nn.Module):
         if not pixels and LastBlock.fits(vit):
             vit.blocks[-1] = LastBlock(vit.blocks[-1], adaptation)
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, images: Tensor, done: int = 0) -> tuple[Tensor, Tensor]:
         """Features (n, dim) of images (n, 3, size, size) in [0, 1], normalised as in pretraining, and what heads see.
 
-        That is the features themselves, or the grid of patch tokens (n, side, side, dim).
+        That is the features themselves, or the grid of patch tokens (n, side, side, dim). Where blocks are done, the
+        images are what `tokens` made of them.
         """
-        normalised = (images - self.mean) / self.std
-        tokens = self.vit.forward_features(normalised.to(self.vit.pos_embed.dtype))
+        if done:
+            read = images.squeeze(-1).mT.to(self.vit.pos_embed.dtype)
+            tokens = self.vit.norm(self.vit.blocks[done:](read))
+        else:
+            tokens = self.vit.forward_features(self._normalised(images))
         features = self.vit.forward_head(tokens, pre_logits=True).to(images.dtype)
         if not self.pixels:
             return features, features
         grid = tokens[:, self.vit.num_prefix_tokens :].unflatten(1, self.vit.patch_embed.grid_size)
         return features, grid.to(images.dtype)
+
+    def tokens(self, images: Tensor, blocks: int) -> Tensor:
+        """What the first blocks, one at least, make of images: (n, dim, tokens, 1), of the images' dtype."""
+        [made] = self.vit.forward_intermediates(
+            self._normalised(images),
+            indices=[blocks - 1],
+            return_prefix_tokens=True,
+            stop_early=True,
+            output_fmt="NLC",
+            intermediates_only=True,
+        )
+        tokens = torch.cat(made[::-1], 1) if self.vit.num_prefix_tokens else made  # Patches come before the class.
+        return tokens.to(images.dtype).mT.unsqueeze(-1)
+
+    def _normalised(self, images: Tensor) -> Tensor:
+        return ((images - self.mean) / self.std).to(self.vit.pos_embed.dtype)
 
 
 class ViT(Composed):
@@ -142,6 +162,30 @@ class ViT(Composed):
             widen(self.backbone.vit)
         return self
 
+    def encodes(self, leaves: Collection[Leaf]) -> bool:
+        """Where the first block has no leaf, nor what is in front of it."""
+        return self._untouched(leaf.name for leaf in leaves) > 0
+
+    def encode(self, images: Tensor, leaves: Collection[Leaf]) -> Tensor:
+        """Tokens (n, dim, tokens, 1), by the blocks in front of the first leaf."""
+        with self._adaptation.using({}, {}, trace=False):
+            return self.backbone.tokens(images, self._untouched(leaf.name for leaf in leaves))
+
+    def inputs(self, images: Tensor, params: Leaves, heads: Mix) -> tuple[Tensor, int]:
+        """The images (n, 3, size, size), or tokens and how many blocks have made them."""
+        return images, self._untouched(params) if images.shape[-1] == 1 else 0
+
+    def _untouched(self, leaves: Iterable[str]) -> int:
+        """How many blocks stand in front of the first of these leaves."""
+        blocks = len(self.backbone.vit.blocks)
+        for name in leaves:
+            site = name.partition("/")[2]
+            if site.startswith("blocks."):
+                blocks = min(blocks, int(site.split(".")[1]))
+            elif site in self._dense.roles and not site.startswith(_LAST):
+                return 0
+        return blocks
+
     def step_bytes(self, images: int, leaves: Collection[Leaf], traced: int = 0) -> int:
         """What blocks from the first trained one on keep of their tokens, trained layers of their inputs; the head."""
         vit = self.backbone.vit
@@ -166,6 +210,10 @@ class ViT(Composed):
         peft.save(folder, self.layers, self.scale, params, heads if linear else {}, adapters, weights)
         if not linear:
             save_heads(folder, params, heads)
+
+
+_LAST = ("norm.", "fc_norm.", "attn_pool.")
+"""What weights behind the blocks are called; all others but the blocks' are in front of them."""
 
 
 def _role(name: str) -> str:

@@ -101,8 +101,9 @@ def test_a_grid_in_the_place_of_its_images_is_the_same_to_the_bit(name: str, pre
     """And only what has no leaf in the encoder may be given one."""
     ours = Sam.load(Setup(None, name, {}, TASK, SIZE, LORA, InitialisationSettings())).on("cpu", precision)
     images = torch.rand(3, 3, SIZE, SIZE)
-    params = {leaf.name: 0.1 * torch.randn(leaf.shape) for leaf in ours.leaves(["global"], ["head"], ["head"])}
-    grid = ours.encode(images)
+    leaves = ours.leaves(["global"], ["head"], ["head"])
+    params = {leaf.name: 0.1 * torch.randn(leaf.shape) for leaf in leaves}
+    grid = ours.encode(images, leaves)
     assert grid.shape == (3, ours.head.inputs, SIZE // 16, SIZE // 16)
     assert grid.dtype == images.dtype
     of_images, of_grid = (ours(one, params, {"head": 1.0}, {}) for one in (images, grid))
