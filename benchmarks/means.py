@@ -47,6 +47,8 @@ from benchmark.method import Phase  # noqa: E402
 from benchmark.models import attention  # noqa: E402
 from benchmark.models.last_block import LastBlock  # noqa: E402
 from benchmark.models.lora import AdaptedLinear  # noqa: E402
+from benchmark.models.vit import ViT  # noqa: E402
+from benchmark.settings import AugmentationSettings  # noqa: E402
 from benchmarks import noise  # noqa: E402
 
 RATES = tuple(Lane(f"{number}e-3", 0) for number in range(1, 6))
@@ -76,10 +78,12 @@ class Setup:
         method: str = "fedit",
         precision: str = "float32",
         batch: int = 16,
+        trains: Sequence[str] = ("lora", "head"),
     ) -> Engine:
         """Clients with so many training images each, and as many for validation."""
         images = images or (self.images if side == SMALL else self.images // 4)
-        config = noise.config(training={"batch_size": batch, "optimiser": {"momentum": 0.9}, "precision": precision})
+        training = {"batch_size": batch, "optimiser": {"momentum": 0.9}, "precision": precision}
+        config = noise.config(training=training, trains=list(trains))
         return noise.engine(config, method, images, side, self.device, clients)
 
 
@@ -314,6 +318,29 @@ def checkpoints(setup: Setup) -> Iterator[Pair]:
     yield Pair("checkpoints written beside the training | between rounds", apart, between)
 
 
+def encoded_once(setup: Setup) -> Iterator[Pair]:
+    """Six rounds of a head alone, validated after each, from what the frozen part made of the images, or from these."""
+    for still in (True, False):
+        ours = setup.engine(trains=["head"])
+        if still:
+            nothing = AugmentationSettings(flip=False, rotate=False, brightness=0, contrast=0)
+            ours = replace(ours, augmentation=nothing)
+
+        def work(ours: Engine = ours) -> None:
+            begun = replace(ours)  # Nothing that was encoded before is in it.
+            state = begun.start(RATES)
+            for _ in range(6):
+                state, _ = begun.round(state, RATES)
+                begun.validate(state)
+
+        def from_images(work: Work = work) -> None:
+            with changed(ViT, "encodes", lambda self, leaves: False):
+                work()
+
+        kind = "images unchanged" if still else "images augmented"
+        yield Pair(f"head alone, {kind}: encoded once | in every round", work, from_images)
+
+
 def stacked(setup: Setup) -> Iterator[Pair]:
     """Two small clients in one step, or one after another, for batches and lanes of several sizes.
 
@@ -403,6 +430,7 @@ MEANS = {
     "optimiser": optimiser,
     "attention": fused_attention,
     "checkpoints": checkpoints,
+    "encoded": encoded_once,
     "stacked": stacked,
     "compiled": compiled,
     "recorded": recorded,

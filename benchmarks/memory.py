@@ -2,19 +2,20 @@
 
     python -m benchmarks.memory
 
-On the predicted bytes depends how many lanes are trained together (`benchmark.federation.costs.lane_memory`). Measured
+On the predicted bytes depends how many lanes are trained together (`benchmark.federation.memory.lane_memory`). Measured
 is the most that one step of all lanes holds at a time, by torch's own record of its allocations: no other process, and
 no allocator's habit, has a part in it.
 """
 
+import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
-from benchmark.federation import costs, optimisers
+from benchmark.federation import memory, optimisers
 from benchmark.federation.methods import load
-from benchmark.federation.model import Images, Model
+from benchmark.federation.model import Model
 from benchmark.federation.step import Held, Step
 from benchmark.job import run
 from benchmark.methods import method_file
@@ -66,14 +67,19 @@ CASES = (
     Case("unet", "fedit", 128, 1, 4),
     Case("sam_tiny", "fedit", 224, 1, 4),
     Case("sam_tiny", "heads", 224, 1, 4),
+    Case("sam_tiny", "sam_decoder", 224, 1, 4),
+    Case("sam_tiny", "sam_full", 224, 1, 4),
     Case("mobile_sam", "fedit", 128, 2, 4),
+    Case("mobile_sam", "fedit", 224, 1, 4),
     Case("mobile_sam", "heads", 128, 2, 4),
+    Case("mobile_sam", "sam_attention", 128, 2, 4),
+    Case("mobile_sam", "sam_full", 128, 1, 4),
 )
 """`heads` is FedAvg of the head alone."""
 
 
 def measured(case: Case) -> tuple[int, int]:
-    """Bytes of a case's step, predicted and measured: what is held of all lanes, the leaves before it apart."""
+    """Bytes of a case's step, predicted of one lane and measured of all; the leaves before it apart."""
     task = _task(case)
     network = _network(case, task).on("cpu", "float32")
     heads = case.method == "heads"
@@ -85,20 +91,26 @@ def measured(case: Case) -> tuple[int, int]:
     pictures = torch.rand(case.images, 3, case.size, case.size, generator=source)
     shape = (case.images, case.size, case.size) if task.predicts == "pixels" else (case.images,)
     target = torch.randint(CLASSES, shape, generator=source)
-    held, lanes = Held(params, params, {}, {}, task.priors(target)), case.lanes
 
-    def step() -> None:
-        optimiser = optimisers.of(OptimiserSettings())
-        Step(model, optimiser, method.phases(0)[0], [0.01] * lanes, [0] * lanes, held)([(pictures, target)])
+    def begun(lanes: int) -> Step:
+        own = {name: leaf[:lanes] for name, leaf in params.items()}
+        held, optimiser = Held(own, own, {}, {}, task.priors(target)), optimisers.of(OptimiserSettings())
+        return Step(model, optimiser, method.phases(0)[0], [0.01] * lanes, [0] * lanes, held)
 
-    images = Images(model, pictures, target, priors=held.priors)
-    traced = costs.traced(images, {name: own[0] for name, own in params.items()})
-    return lanes * costs.step_memory(model, case.images, torch.float32, traced), most_held(step)
+    few = memory.step_memory(begun(1), lambda count: (pictures[:count], target[:count]), case.images)
+    return case.lanes * few, most_held(lambda: begun(case.lanes)([(pictures, target)]))
 
 
-def most_held(work: Callable[[], None]) -> int:
-    """The most bytes that torch holds at a time on the CPU while it does some work, beyond those before it."""
+def most_held(work: Callable[[], object]) -> int:
+    """The most bytes that torch holds at a time on the CPU while it does some work, beyond those before it.
+
+    The median of three turns: once in a hundred or so, torch's record lacks some allocations.
+    """
     work()  # What is made once and kept, such as a thread's copy of the network, is no part of it.
+    return statistics.median(_held_once(work) for _ in range(3))
+
+
+def _held_once(work: Callable[[], object]) -> int:
     activities = [torch.profiler.ProfilerActivity.CPU]
     with torch.profiler.profile(activities=activities, profile_memory=True) as profile:
         work()

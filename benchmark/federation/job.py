@@ -24,7 +24,7 @@ from benchmark.config import TrainingJob
 from benchmark.counted import ABOUT, frame
 from benchmark.data.neighbours import neighbours
 from benchmark.data.packed import Split, open_training
-from benchmark.federation import costs, methods, moved
+from benchmark.federation import costs, memory, methods, moved
 from benchmark.federation.client import ClientData, Lane, Samples
 from benchmark.federation.engine import Engine
 from benchmark.federation.key import key
@@ -219,7 +219,7 @@ class Job:
     def _lanes_that_fit(self) -> int:
         device = self.engine.device
         budget = _CPU_BUDGET if device.type == "cpu" else _GPU_SHARE * torch.cuda.mem_get_info(device)[0]
-        return max(1, int(budget // costs.lane_memory(self.engine)))
+        return max(1, int(budget // memory.lane_memory(self.engine, self.settings.rounds)))
 
     def _about(self, result: Result) -> dict[str, Any]:
         """The content of `run.json`."""

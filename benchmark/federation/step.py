@@ -47,6 +47,7 @@ class Step:
     Each of the L lanes has its rate and its seed; lanes of one seed see the same images.
 
     Attributes:
+        model: What is trained.
         trained: The leaves that the pass trains, each of shape (L, ...).
         carried: The leaves that forward passes change, likewise.
         sums: Of each trained leaf, the sum of its gradients over the steps; empty where the method does not look at
@@ -65,7 +66,7 @@ class Step:
         seeds: Sequence[int],
         held: Held,
     ) -> None:
-        names = model.trained(phase.trains)
+        self.model, names = model, model.trained(phase.trains)
         self.trained = {name: held.params[name].clone().requires_grad_() for name in names}
         self.carried = {n: held.params[n].clone() for n, leaf in model.leaves.items() if leaf.role == "buffer"}
         self._rest = {n: leaf for n, leaf in held.params.items() if n not in self.trained and n not in self.carried}

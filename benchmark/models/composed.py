@@ -1,12 +1,12 @@
 """A network composed of one torch module, adapters in it, and heads: all that its leaves are of, said once."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmark.leaf import Leaf, Leaves, lora_name
 from benchmark.method import Mix, Output
@@ -139,19 +139,6 @@ class Composed(Network):
         """The adapted layers, by their paths in the network as everybody knows it."""
         named = self._dense.module.named_modules()
         return {public(path): layer for path, layer in named if isinstance(layer, lora.AdaptedLinear)}
-
-    def trained_layers(self, leaves: Collection[Leaf]) -> dict[str, nn.Module]:
-        """The layers of the module that have a trained leaf, by their paths in the network as everybody knows it."""
-        trained = {
-            leaf.site for leaf in leaves if leaf.trainable and leaf.reached and leaf.site and leaf.role != "head"
-        }
-        found: dict[str, nn.Module] = {}
-        for path, layer in self._dense.module.named_modules():
-            own, weights = public(f"{path}."), [name for name, _ in layer.named_parameters(recurse=False)]
-            adapts = isinstance(layer, lora.AdaptedLinear) and any(site.name in trained for site in layer.sites)
-            if adapts or any(f"{own}{name}" in trained for name in weights):
-                found[own.removesuffix(".")] = layer.frozen if isinstance(layer, lora.AdaptedLinear) else layer
-        return found
 
     def adapted(self, site: str) -> Tensor:
         """The site's rows of its layer's weight: a third of a fused one, or all."""

@@ -28,11 +28,6 @@ class Head(Protocol):
         """Size of the features, and of what it sees in each place."""
         ...
 
-    @property
-    def floats(self) -> int:
-        """Floats of an image that the backward pass of a step keeps."""
-        ...
-
     def leaves(self, name: str, *, trainable: bool = True) -> list[Leaf]:
         """The leaves of a head of this name."""
         ...
@@ -55,11 +50,6 @@ class Linear:
     inputs: int
     outputs: int
     spread: float = 0.02
-
-    @property
-    def floats(self) -> int:
-        """Next to none."""
-        return self.inputs
 
     def leaves(self, name: str, *, trainable: bool = True) -> list[Leaf]:
         """The leaves of a head of this name."""
@@ -107,17 +97,6 @@ class Upscaler:
     def channels(self) -> list[int]:
         """Of the tokens, and after each stage."""
         return [self.inputs, *(max(self.least, self.first >> stage) for stage in range(len(self.factors)))]
-
-    @property
-    def floats(self) -> int:
-        """Maps of each stage: what its norm, its GELU and the next stage read; five of the last, in its gradient.
-
-        And of the loss, probabilities, their logarithms and a gradient.
-        """
-        sides = [self.side * math.prod(self.factors[: stage + 1]) for stage in range(len(self.factors))]
-        maps = [side**2 * own for side, own in zip(sides, self.channels[1:], strict=True)]
-        stages = 3 * sum(maps) + 2 * maps[-1] if maps else 0
-        return stages + 3 * self.outputs * (sides[-1] if sides else self.side) ** 2
 
     def leaves(self, name: str, *, trainable: bool = True) -> list[Leaf]:
         """The leaves of a head of this name."""

@@ -178,19 +178,6 @@ class Network(ABC):
         """Every tensor of the network itself, by name: what no training writes to."""
 
     @abstractmethod
-    def step_bytes(self, images: int, leaves: Collection[Leaf], traced: int = 0) -> int:
-        """Bytes that one lane's step holds of so many images at most, leaves apart.
-
-        Args:
-            images: Of a batch.
-            leaves: All that the method holds: below the first that is trained, nothing is kept.
-            traced: Adapters whose outputs the method reads in its loss.
-
-        Returns:
-            What the backward pass keeps, and what it works with where it holds most.
-        """
-
-    @abstractmethod
     def export(self, folder: Path, params: Leaves, heads: Mix, adapters: Mix) -> None:
         """Write the leaves that one client predicts with into a folder, in a format that is used without this project.
 

@@ -253,11 +253,6 @@ class MaskHead:
         """The grid's."""
         return self.width
 
-    @property
-    def floats(self) -> int:
-        """The upscaler's, see there."""
-        return self.upscaler.floats
-
     def leaves(self, name: str, *, trainable: bool = True) -> list[Leaf]:
         """The leaves of a head of this name."""
         wide, last = self.width, self.upscaler.channels[-1]
@@ -370,12 +365,6 @@ class Sam(Composed):
     def pretrained(self, leaf: Leaf) -> Tensor:
         """The network's own weight, or that of its upscaler."""
         return self._head[leaf.site] if leaf.role == "head" else super().pretrained(leaf)
-
-    def step_bytes(self, images: int, leaves: Collection[Leaf], traced: int = 0) -> int:
-        """Activations of the encoder's blocks, if a leaf lies in them, of the decoder and of the head."""
-        encoder = any(path.startswith("vision_encoder") for path in self.trained_layers(leaves))
-        per_image = _floats(self.body, self.body.positions.shape[-1], encoder) + self.head.floats
-        return int(images * per_image * self.body.mean.dtype.itemsize)
 
     def export(self, folder: Path, params: Leaves, heads: Mix, adapters: Mix) -> None:
         """Adapters in the format of Hugging Face PEFT, for `transformers.SamModel`; heads beside them."""
@@ -522,25 +511,6 @@ def fill(body: Body, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: head[name] for name in begins}
 
 
-def _floats(body: Body, side: int, trained: bool) -> int:
-    """Floats of one image that the backward pass keeps: through the decoder and, where it is trained, the encoder."""
-    vision: Any = body.vision_encoder
-    if isinstance(vision, tiny_vit.Encoder):
-        encoder = vision.floats(side)
-    else:
-        config = vision.config
-        encoder = 0
-        for window in (layer.window_size or side for layer in vision.layers):
-            padded = (-(-side // window) * window) ** 2
-            encoder += (_PLAIN * side**2 + _ATTENDED * padded) * config.hidden_size
-            encoder += 2 * config.num_attention_heads * padded * window**2
-    blocks: Any = body.mask_decoder.transformer.layers
-    return int(trained * encoder + len(blocks) * _PLAIN * side**2 * body.positions.shape[1])
-
-
-_PLAIN, _ATTENDED = 6, 5
-"""Floats that a block keeps of every feature in every place, outside its attention (the inputs of its norms and GELU),
-and in its windows: what its adapters read, q, k, v, and the output. See `benchmark.models.vit`."""
 CODE = "shared_image_embedding.positional_embedding"
 
 

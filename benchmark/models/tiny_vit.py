@@ -74,8 +74,9 @@ class Attention(nn.Module):
             rows, columns = (height + below) // side, (width + right) // side
             found = read.reshape(n, rows, columns, self.heads, side, side, -1).permute(0, 1, 4, 2, 5, 3, 6)
             found = found.reshape(n, rows * side, columns * side, self.heads, -1)
-        mixed: Tensor = self.proj(found[:, : kept[0], : kept[1]].flatten(3))
-        return mixed
+        # As one list of places: of a map with gaps in memory, lanes' own weights would be copied for every row.
+        mixed: Tensor = self.proj(found[:, : kept[0], : kept[1]].flatten(3).flatten(1, 2))
+        return mixed.unflatten(1, kept)
 
 
 def _windows(tokens: Tensor, height: int, width: int, side: int) -> Tensor:
@@ -142,15 +143,6 @@ class Encoder(nn.Module):
             nn.Conv2d(width, width, 3, padding=1, bias=False),
             LayerNorm2d(width),
         )
-
-    def floats(self, side: int) -> int:
-        """Floats of one image that the backward pass keeps, for a grid of this side; some too many."""
-        sides = (4 * side, 2 * side, side, side)
-        blocks: list[tuple[int, Any]] = [
-            (own**2, b) for own, stage in zip(sides, self.stages, strict=True) for b in stage.blocks
-        ]
-        wide = [places * (b.mlp.fc1 if hasattr(b, "mlp") else b.conv2).weight.shape[0] for places, b in blocks]
-        return 4 * sum(wide)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Pixels (n, 3, S, S) to the grid (n, width, S / 16, S / 16)."""

@@ -1,7 +1,7 @@
 """A two-dimensional U-Net (arXiv 1505.04597), trained whole: what federated segmentation is mostly tried on."""
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from math import gcd
 from pathlib import Path
 from typing import Any, Self
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from benchmark.errors import one_line
 from benchmark.files import atomic, sha256
-from benchmark.leaf import Leaf, Leaves
+from benchmark.leaf import Leaves
 from benchmark.method import Mix
 from benchmark.models.composed import Composed
 from benchmark.models.dense import Dense
@@ -123,25 +123,12 @@ class UNet(Composed):
             _fill(body, setup.weights)
         return cls(body, setup.task, setup.image_size, setup.initialisation)
 
-    def step_bytes(self, images: int, leaves: Collection[Leaf], traced: int = 0) -> int:
-        """Of each convolution, its output and what normalisation and ReLU make of it; pooled and joined maps."""
-        floats: float = self.head.floats
-        for level in range(self._levels):
-            own = (self._channels << level) * (self._side >> level) ** 2
-            deepest = level == self._levels - 1
-            floats += own * (_MAPS + (0 if deepest else _MAPS + 2) + (0.25 if level else 0))
-        return int(images * floats * next(iter(self._dense.module.parameters())).dtype.itemsize)
-
     def export(self, folder: Path, params: Leaves, heads: Mix, adapters: Mix) -> None:
         """`unet.safetensors`, the state of `Body` as far as it was trained, and `head.safetensors`."""
         found = {name: t.detach().cpu().contiguous() for name, t in self._dense.deployed(params, adapters).items()}
         with atomic(folder / "unet.safetensors") as path:
             path.write_bytes(serialised(found, {"format": "pt"}))
         save_heads(folder, params, heads)
-
-
-_MAPS = 7
-"""Maps that a stage keeps for the backward pass."""
 
 
 def build(arguments: Mapping[str, Any], seed: int = 0) -> Body:

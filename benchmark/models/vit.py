@@ -14,7 +14,7 @@ from benchmark.errors import one_line
 from benchmark.leaf import Leaf, Leaves
 from benchmark.method import Mix
 from benchmark.models import lora, peft
-from benchmark.models.attention import Attention, fused
+from benchmark.models.attention import Attention
 from benchmark.models.composed import Adapters, Composed
 from benchmark.models.dense import Dense
 from benchmark.models.heads import Head, Linear, Upscaler, save_heads, stages
@@ -23,15 +23,6 @@ from benchmark.models.network import Setup, covered
 from benchmark.models.widened import widen
 from benchmark.settings import InitialisationSettings, LoraSettings
 from benchmark.tasks.task import Task
-
-_KEPT = 9
-"""Floats that a block with a fourfold MLP keeps for the backward pass, per token and feature, beside its attention.
-
-They are the inputs of both norms, q, k and v, and the input of GELU, which is four times as wide."""
-_BEHIND = 5
-"""Of these, what lies behind the attention: the second norm and GELU."""
-_WORKING = 8
-"""Likewise, what the backward pass of one block holds for a while: the gradients around its GELU."""
 
 
 class Backbone(nn.Module):
@@ -185,24 +176,6 @@ class ViT(Composed):
             elif site in self._dense.roles and not site.startswith(_LAST):
                 return 0
         return blocks
-
-    def step_bytes(self, images: int, leaves: Collection[Leaf], traced: int = 0) -> int:
-        """What blocks from the first trained one on keep of their tokens, trained layers of their inputs; the head."""
-        vit = self.backbone.vit
-        tokens, heads = vit.patch_embed.num_patches + vit.num_prefix_tokens, vit.blocks[0].attn.num_heads
-        # The fused kernel keeps its output and a sum for every query; otherwise two matrices of attention are kept.
-        attention = vit.embed_dim + heads if fused(self.backbone.mean.device, tokens) else 2 * heads * tokens
-        trained = self.trained_layers(leaves)
-        blocks = [path for path in trained if not path.startswith("norm")]
-        first = min((int(path.split(".")[1]) if path.startswith("blocks.") else 0 for path in blocks), default=None)
-        each = 0
-        if first is not None:
-            each = (len(vit.blocks) - first) * (_KEPT * vit.embed_dim + attention) + _WORKING * vit.embed_dim
-            if isinstance(vit.blocks[-1], LastBlock) and not traced:  # Behind its keys, the class token alone.
-                each -= attention + _BEHIND * vit.embed_dim
-        each += sum(getattr(layer, "in_features", 0) for layer in trained.values())
-        each += sum(traced * layer.frozen.out_features for layer in self.layers.values())
-        return int(images * (tokens * each + self.head.floats) * self.backbone.mean.dtype.itemsize)
 
     def export(self, folder: Path, params: Leaves, heads: Mix, adapters: Mix) -> None:
         """In the format of Hugging Face PEFT, for timm's unchanged model; see `benchmark.models.peft`."""

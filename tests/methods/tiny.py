@@ -5,7 +5,7 @@ hospital, and augmentation is off: so no draw but that of the initial leaves has
 `Twin` is the same in NumPy.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -98,10 +98,6 @@ class Tiny(Network):
     def frozen(self) -> Mapping[str, Tensor]:
         """The layer."""
         return {SITE: torch.from_numpy(W0)}
-
-    def step_bytes(self, images: int, leaves: Collection[Leaf], traced: int = 0) -> int:
-        """Some."""
-        return images * INPUTS * 8
 
     def export(self, folder: Path, params: Leaves, heads: Mix, adapters: Mix) -> None:
         """Nobody reads it."""

@@ -1,6 +1,5 @@
 """A small convolutional network with batch normalisation, in one file."""
 
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Self
 
@@ -8,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from benchmark.leaf import Leaf, Leaves
+from benchmark.leaf import Leaves
 from benchmark.method import Mix
 from benchmark.models.composed import Composed
 from benchmark.models.dense import Dense
@@ -67,10 +66,6 @@ class ConvNet(Composed):
     def predicted(self, made: Tensor, params: Leaves, heads: Mix) -> Tensor:
         """The head sees the features."""
         return weighted(lambda name: self.head(params, name, made), heads)
-
-    def step_bytes(self, images: int, leaves: Collection[Leaf], traced: int = 0) -> int:
-        """Far too much, which is no harm."""
-        return images << 16
 
     def export(self, folder: Path, params: Leaves, heads: Mix, adapters: Mix) -> None:
         """The module's state."""
