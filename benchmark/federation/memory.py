@@ -64,8 +64,8 @@ def step_memory(step: Step, few: Callable[[int], Sequence[Tensor]], images: int)
     remembered = (tensor for kind in step.state.values() for tensor in kind)
     held = _bytes([*step.trained.values(), *step.carried.values(), *step.sums.values(), *remembered])
     with suppress(Exception):
-        least, next = (_kept(step, few(count)) for count in _FEW)
-        grows = (next - least) / (_FEW[1] - _FEW[0])
+        least, more = (_kept(step, few(count)) for count in _FEW)
+        grows = (more - least) / (_FEW[1] - _FEW[0])
         kept = int(least + grows * (images - _FEW[0]))
         return held + max(kept, _UPDATES * _bytes(step.trained.values()))
     return held
