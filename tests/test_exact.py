@@ -16,7 +16,7 @@ def test_functions_are_right_to_a_few_units_in_the_last_place() -> None:
     positive = np.exp(np.linspace(-300, 300, 20001))
     assert np.abs(log(positive) - np.log(positive)).max() < 4 * ULP * 300
     near = 1 + np.linspace(-1e-3, 1e-3, 2001)
-    assert np.abs(log(near) - np.log(near)).max() < ULP * 1e-3
+    assert np.abs(log(near) - np.log(near)).max() < 4 * ULP * 1e-3
     assert np.abs(power(positive, 0.25) / positive**0.25 - 1).max() < 100 * ULP
     turns = np.linspace(-3, 3, 24001)
     cosine, sine = circle(turns)
