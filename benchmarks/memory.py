@@ -29,6 +29,8 @@ from benchmark.tasks.segmentation import Segmentation
 from benchmark.tasks.task import Task
 
 CLASSES = 3
+UNETS = {"unet": "batch", "unet_group": "group"}
+"""How each normalises."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Case:
     """A step that is measured.
 
     Attributes:
-        network: `linear` or `upscaler` (of a ViT-Tiny), `unet`, or a variant of SAM.
+        network: `linear` or `upscaler` (of a ViT-Tiny), one of `UNETS`, or a variant of SAM.
         method: Whose step it is.
         size: Side of the images, in pixels.
         lanes: Trained together.
@@ -83,7 +85,7 @@ def measured(case: Case) -> tuple[int, int]:
     task = _task(case)
     network = _network(case, task).on("cpu", "float32")
     heads = case.method == "heads"
-    trains = ["head"] if heads else ["all"] if case.network == "unet" else ["lora", "head"]
+    trains = ["head"] if heads else ["all"] if case.network in UNETS else ["lora", "head"]
     method = load(ROOT / method_file("fedit" if heads else case.method), {})
     model = Model.of(network, task, method, trains)
     source = torch.Generator().manual_seed(0)
@@ -139,8 +141,8 @@ def _task(case: Case) -> Task:
 
 def _network(case: Case, task: Task) -> Network:
     """With random weights."""
-    if case.network == "unet":
-        return unet.UNet(unet.build({}), task, case.size)
+    if case.network in UNETS:
+        return unet.UNet(unet.build({"norm": UNETS[case.network]}), task, case.size)
     settings = LoraSettings(rank=8, alpha=8)
     if case.network in sam.VARIANTS:
         body, head = sam.build(case.network, {}, CLASSES, case.size)

@@ -173,6 +173,8 @@ class Job:
                 if record := store.finished(own, rounds):
                     finished.append(own)
                     yield self._result(lane, record, "store")
+            if len(finished) == len(lanes):
+                return
             # Seeds see different images: on a CPU, stacking them saves nothing.
             alike = {own: lane.seed if self.engine.device.type == "cpu" else None for own, lane in lanes.items()}
             for group in groups(store, alike, finished, rounds, limit or self._lanes_that_fit()):

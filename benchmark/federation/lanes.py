@@ -22,8 +22,6 @@ def groups(store: Store, lanes: Mapping[str, Any], finished: Sequence[str], roun
     `lanes` says by key, in their order, what a lane must have in common with those it trains with. A lane of `finished`
     trains again only as company of one that is not finished. A group has at most `at_once` lanes.
     """
-    if len(finished) == len(lanes):
-        return []
     records = {key: store.checkpoints(key, rounds) for key in lanes}
     before = _company(records)
     found: list[Group] = []

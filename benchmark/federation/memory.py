@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -14,9 +15,9 @@ from benchmark.federation.step import Held, Step
 
 _FEW = 2, 3
 """Images that are tried: what grows with them is their difference. Statistics over a batch need more than one."""
-_WORKING = 2
-"""Tensors that the backward pass works on at a time, as large as the largest that it is given: gradients of a result,
-and of what it was made of."""
+_WORKING = 3
+"""Tensors as large as a kept one that the backward pass works on where it reads that: gradients of a result, of what it
+was made of, and of that in between."""
 _UPDATES = 2
 """Tensors of every trained leaf's size that there are when gradients are complete: these, and what they become."""
 _IN_ROUND = 2
@@ -72,7 +73,10 @@ def step_memory(step: Step, few: Callable[[int], Sequence[Tensor]], images: int)
 
 
 def _kept(step: Step, batch: Sequence[Tensor]) -> int:
-    """Bytes that torch keeps of a batch for the backward pass, and works with in it."""
+    """The most bytes that torch holds of a batch in the backward pass: what it keeps until then, and works with.
+
+    The backward pass goes the way back: what was kept after a tensor is let go when it reads that.
+    """
     apart = [*step.trained.values(), *step.carried.values(), *step.model.network.frozen().values(), *batch]
     before = {tensor.untyped_storage().data_ptr() for tensor in apart}
     alive, kept = list[Tensor](), dict[int, int]()
@@ -81,12 +85,14 @@ def _kept(step: Step, batch: Sequence[Tensor]) -> int:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in before:
             alive.append(tensor)  # Or another tensor might take its place.
-            kept[storage.data_ptr()] = storage.nbytes()
+            kept.setdefault(storage.data_ptr(), storage.nbytes())
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         step.gradients([batch])
-    return sum(kept.values()) + _WORKING * max(kept.values(), default=0)
+    return max(
+        (held + _WORKING * own for held, own in zip(accumulate(kept.values()), kept.values(), strict=True)), default=0
+    )
 
 
 def _bytes(tensors: Iterable[Tensor]) -> int:
