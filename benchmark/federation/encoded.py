@@ -1,6 +1,7 @@
 """What a network's frozen part makes of images: computed once, and kept in memory or in a file without a name."""
 
 import math
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -56,11 +57,15 @@ def encoded(
 
 
 def _room(shape: tuple[int, ...], like: Tensor) -> Tensor | None:
-    """An empty tensor of this shape, of the dtype and on the device of another one; None where it is too large."""
+    """An empty tensor of this shape, of the dtype and on the device of another one; None where there is no room."""
     size = math.prod(shape) * like.element_size()
     if size <= IN_MEMORY:
         return like.new_empty(shape)
     if like.device.type != "cpu" or size > min(ON_DISK, shutil.disk_usage(tempfile.gettempdir()).free // 2):
         return None
     with tempfile.TemporaryFile() as file:  # The map outlives it.
+        try:  # Without its space, a disk that fills up would end the job by a signal, in the middle of a write.
+            os.posix_fallocate(file.fileno(), 0, size)
+        except OSError:
+            return None
         return torch.from_numpy(np.memmap(file, like[:0].numpy().dtype, "w+", shape=shape))

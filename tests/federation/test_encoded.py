@@ -1,5 +1,6 @@
 """What a network's frozen part makes of images is computed once, and a run from it is a run from the images."""
 
+import resource
 from collections import namedtuple
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -170,4 +171,18 @@ def test_images_stay_where_there_is_no_room(why: str, monkeypatch: pytest.Monkey
     monkeypatch.setattr(module, "ON_DISK", needed - 1 if why == "limit" else 1 << 40)
     assert encoded(hospitals, made, lambda work, sizes: [work(k) for k in range(len(sizes))]) is hospitals
     monkeypatch.setattr(module, "IN_MEMORY", needed)
+    assert encoded(hospitals, made, lambda work, sizes: [work(k) for k in range(len(sizes))]) is not hospitals
+
+
+def test_images_stay_where_the_file_cannot_have_its_space(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it is taken before the first image is encoded: a quota, say, of which the free space tells nothing."""
+    hospitals = [own.training for own in clients()]
+    needed = 8 * 6 * sum(map(len, hospitals))
+    monkeypatch.setattr(module, "IN_MEMORY", 0)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (needed - 1, before[1]))
+    try:
+        assert encoded(hospitals, made, lambda work, sizes: [work(k) for k in range(len(sizes))]) is hospitals
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert encoded(hospitals, made, lambda work, sizes: [work(k) for k in range(len(sizes))]) is not hospitals
