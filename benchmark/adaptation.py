@@ -104,6 +104,8 @@ class Adaptation:
     def loss(self, batch: Batch, params: Leaves) -> Tensor:
         """What a step minimises over the leaves that it `adds` and those of its `gates`, a scalar.
 
+        Seeds adapt side by side: `torch.vmap` maps it, so that no Python `if` may look at a tensor's value.
+
         Args:
             batch: Images without targets: `batch(params).prediction` is what the mixture predicts.
             params: All leaves of the mixture; those that are trained have gradients.

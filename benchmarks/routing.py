@@ -1,6 +1,7 @@
-"""Routing of six experts beside its naive form: the same logits, seconds and memory of both.
+"""Routing of six experts beside its naive form: the same logits, seconds and memory of both; and seeds side by side.
 
     python -m benchmarks.routing
+    python -m benchmarks.routing --device cuda    # seeds side by side alone, on a GPU
 
 The naive form runs each layer of every expert and adds up the weighted outputs, with torch's own modules. Ours mixes
 adapters by their ranks and convolutions by their kernels, and runs once. Measured is one step of adapting: the entropy
@@ -11,19 +12,20 @@ gradients are the same too, tests/adaptations/test_iop.py shows in float64.
 import copy
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from statistics import median
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from benchmark.adaptation import COMMON, Adaptation, entropy
 from benchmark.adaptations import adaptation_file
-from benchmark.federation.adapting import GATES, OUTSIDE, Bank, Mixture
+from benchmark.federation.adapting import GATES, OUTSIDE, Bank, Mixture, mixed, side_by_side
 from benchmark.federation.methods import load, made
 from benchmark.federation.model import Model
+from benchmark.federation.packed_images import PackedImages
 from benchmark.job import run
 from benchmark.leaf import Leaf, Leaves, belonging, pairs
 from benchmark.methods import method_file
@@ -207,32 +209,59 @@ def difference(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> float:
     return max(float((a - b).abs().max() / b.abs().max()) for a, b in zip(ours, theirs, strict=True))
 
 
-def spent(steps: Sequence[Callable[[], object]], turns: int) -> list[float]:
-    """The processor seconds of each step, medians over turns in which each is run once."""
+def spent(
+    steps: Sequence[Callable[[], object]], turns: int, clock: Callable[[], float] = time.process_time
+) -> list[float]:
+    """The seconds of each step, by default the processor's; medians over turns in which each is run once."""
     seconds: list[list[float]] = [[] for _ in steps]
     for _ in range(turns):
         for kept, step in zip(seconds, steps, strict=True):
-            tick = time.process_time()
+            tick = clock()
             step()
-            kept.append(time.process_time() - tick)
+            kept.append(clock() - tick)
     return [median(kept) for kept in seconds]
 
 
-def together(case: Case, hospitals: Sequence[int] = (1, 2, 4), turns: int = 7) -> list[float]:
-    """What one step for the batches of so many hospitals would gain at most over a step for each.
+def seeds(case: Case, device: str, counts: Sequence[int] = (1, 2, 4), turns: int = 7) -> list[float]:
+    """Seconds of one of IOP-FL's steps for each seed, where so many take it side by side; medians over turns.
 
-    At most, for here these share gates and normalisation, of which each hospital learns its own.
+    Of the processor on a CPU, of the clock on a GPU. Adam's step and the noisy view are part of it.
     """
-    steps = [both(replace(case, images=number * case.images))[0] for number in hospitals]
-    for step in steps:
-        step()
-    each = [seconds / number for seconds, number in zip(spent(steps, turns), hospitals, strict=True)]
-    return [each[0] / seconds for seconds in each]
+    _, model, bank = case.made()
+    model.network.on(device, "float32")
+    held = Bank({expert: {name: leaf.to(device) for name, leaf in own.items()} for expert, own in bank.experts.items()})
+    adaptation = made(ROOT / adaptation_file("iop"), Adaptation, "adaptation", {"passes": 4, "batch_size": case.images})
+    (mixture,) = mixed(adaptation, model, held).values()
+    source = torch.Generator().manual_seed(1)
+    shape = (case.images, case.size, case.size, 3)
+    images = PackedImages.of(torch.randint(256, shape, generator=source, dtype=torch.uint8))
+    clock = time.process_time if device == "cpu" else time.perf_counter
+
+    def steps(count: int) -> None:
+        side_by_side(adaptation, dict.fromkeys(range(count), mixture), images)  # It ends by reading each loss.
+
+    found = spent([partial(steps, count) for count in counts], turns, clock)
+    return [seconds / count / adaptation.passes for seconds, count in zip(found, counts, strict=True)]
 
 
-def main() -> None:
-    """Print a line for each case: routing beside its naive form; then what hospitals in one step would gain."""
+def main(device: Literal["cpu", "cuda"] = "cpu") -> None:
+    """Print a line for each case: on a CPU, routing beside its naive form; then what seeds gain side by side.
+
+    Args:
+        device: Where to compute.
+    """
     torch.set_num_threads(1)
+    if device == "cpu":
+        beside_naive()
+    print("network   px  images  one seed, ms a step   two seeds   four, side by side")
+    for case in CASES:
+        alone, two, four = seeds(case, device)
+        about = f"{case.network:8}{case.size:4}{case.images:8}{1e3 * alone:22.0f}"
+        print(f"{about}{alone / two:11.2f}x{alone / four:20.2f}x", flush=True)
+
+
+def beside_naive() -> None:
+    """Print routing beside its naive form."""
     print("network   px  images        ours       naive   ratio        ours       naive   ratio      logits apart")
     for case in CASES:
         steps = both(case)
@@ -242,10 +271,7 @@ def main() -> None:
         about = f"{case.network:8}{case.size:4}{case.images:8}"
         clock = f"{1e3 * ours:9.0f} ms{1e3 * theirs:9.0f} ms{theirs / ours:8.2f}"
         print(f"{about}{clock}{held:9.0f} MB{more:9.0f} MB{more / held:8.2f}{apart:18.1e}", flush=True)
-    print("\nnetwork   px  images of each   one step for two hospitals, for four")
-    for case in CASES[:3]:
-        _, two, four = together(case)
-        print(f"{case.network:8}{case.size:4}{case.images:16}{two:22.2f}x{four:9.2f}x", flush=True)
+    print()
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from benchmark.contract.federation import engine, train
 from benchmark.contract.rules import Rule
 from benchmark.contract.written import fits, imports_alone
 from benchmark.draws import generator, normal
-from benchmark.federation.adapting import OUTSIDE, Bank, Mixture, served
+from benchmark.federation.adapting import OUTSIDE, Bank, DivergedError, Mixture, mixed, served, side_by_side
 from benchmark.federation.client import Lane
 from benchmark.federation.engine import Engine
 from benchmark.federation.methods import made
@@ -160,6 +160,31 @@ def a_second_time_is_equal_to_the_bit(serving: Serving) -> None:
             )
 
 
+def seeds_side_by_side_learn_what_each_learns_alone(serving: Serving) -> Remark | None:
+    """On a GPU all seeds take their steps together, mapped by `torch.vmap`: no branch on a value, and no draw."""
+    adaptation = serving.adaptation
+    if not adaptation.passes:
+        return Remark("skipped", "it has no passes: nothing is trained")
+    (begins, *_) = mixed(adaptation, serving.engine.model, serving.bank).values()
+    try:
+        together = side_by_side(adaptation, dict.fromkeys((SEED, SEED + 1), begins), serving.images)
+    except RuntimeError as error:
+        said = str(error).partition("\n")[0]
+        raise ContractError(
+            f"{serving.path}: two seeds side by side failed ({said}); expected loss() and weigh() to work under "
+            "torch.vmap: let no Python `if`, `.item()` or `float()` look at a tensor's value, and draw no numbers"
+        ) from error
+    for seed, found in together.items():
+        alone = begins.adapted(adaptation, serving.images, seed)
+        for name, leaf in alone.params.items():
+            if isinstance(found, DivergedError) or not torch.allclose(found.params[name], leaf, rtol=1e-6, atol=1e-6):
+                raise ContractError(
+                    f"{serving.path}: beside another seed, {name.removeprefix(f'{OUTSIDE}/')} is learned otherwise; "
+                    "expected what the seed learns alone: keep nothing on `self` or in the module"
+                )
+    return None
+
+
 RULES = (
     Rule("says what it is", says_what_it_is),
     Rule("imports the contract alone", imports_the_contract_alone),
@@ -169,4 +194,5 @@ RULES = (
     Rule("the loss depends on what it adds", the_loss_depends_on_what_it_adds),
     Rule("experts stay as they are", experts_stay_as_they_are),
     Rule("a second time is equal to the bit", a_second_time_is_equal_to_the_bit),
+    Rule("seeds side by side learn what each learns alone", seeds_side_by_side_learn_what_each_learns_alone),
 )

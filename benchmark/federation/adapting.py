@@ -3,6 +3,7 @@
 Nothing here is ever given a target: adaptations are defined by images alone.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -139,38 +140,19 @@ class Mixture:
     def images(self, images: Tensor, *key: int | str) -> "Unlabelled":
         """A batch of images (n, size, size, 3), uint8, whose views are drawn by a key."""
         some = next(iter(self.params.values()))
-        return Unlabelled(self, to_float(images.to(some.device), some.dtype), generator("view", *key))
+        return Unlabelled(self, to_float(images.to(some.device), some.dtype), [generator("view", *key)])
 
     def adapted(
         self, adaptation: Adaptation, images: PackedImages, seed: int, cases: Tensor | None = None
     ) -> "Mixture":
-        """The mixture after an adaptation's passes over a hospital's images; see `served`.
+        """The mixture after an adaptation's passes over a hospital's images; see `side_by_side`.
 
-        The order of images, or that of batches where cases are told, is drawn from the seed over their places in
-        `images`: in another order of these, other images meet in a step, and other leaves are learned. A pack sorts
-        images by client and sample, so that no order of files or of an index decides anything; names do. It is a
-        `DivergedError` where the loss of a step is no number.
+        It is a `DivergedError` where the loss of a step is no number.
         """
-        if not adaptation.passes and not adaptation.gates(1, len(self.experts)):
-            return self
-        there, added = self.widened(adaptation, seed)
-        optimiser = torch.optim.Adam(list(added.values()), lr=adaptation.rate)
-        order = torch.Generator().manual_seed(seed)
-        for number in range(adaptation.passes):
-            if cases is None:
-                steps = torch.randperm(len(images), generator=order).split(adaptation.batch_size)
-            else:
-                alike = batches(images, adaptation.batch_size, cases)
-                steps = [torch.arange(len(images))[alike[k]] for k in torch.randperm(len(alike), generator=order)]
-            for step, which in enumerate(steps):
-                batch = there.images(images[which.to(images.own.device)], seed, number, step)
-                loss = adaptation.loss(batch, there.params)
-                if not torch.isfinite(loss):
-                    raise DivergedError(f"{adaptation.title}: a step's loss is {loss.item()}; take a smaller `rate`")
-                optimiser.zero_grad()
-                loss.backward()
-                optimiser.step()
-        return replace(there, params={**self.params, **{name: leaf.detach() for name, leaf in added.items()}})
+        (found,) = side_by_side(adaptation, {seed: self}, images, cases).values()
+        if isinstance(found, DivergedError):
+            raise found
+        return found
 
     def restored(self, adaptation: Adaptation, learned: Leaves) -> "Mixture":
         """The mixture as an adaptation left it, of what it has learned: the leaves that `adapted` has added.
@@ -264,13 +246,150 @@ def batches(images: PackedImages, size: int, cases: Tensor | None = None) -> lis
     return [slice(at, min(at + size, end)) for first, end in pairwise(bounds) for at in range(first, end, size)]
 
 
+class Learner:
+    """A mixture that adapts.
+
+    Attributes:
+        mixture: The mixture as it began.
+        seed: Of gates, views and the order of images.
+        there: The mixture with what is trained.
+        added: What is trained, by name.
+        fault: Why it has ended early, if it has.
+
+    Args:
+        adaptation: What it follows.
+        mixture: Where it begins.
+        seed: See above.
+    """
+
+    def __init__(self, adaptation: Adaptation, mixture: Mixture, seed: int) -> None:
+        self.mixture, self.seed = mixture, seed
+        self.there, self.added = mixture.widened(adaptation, seed)
+        self.fault: DivergedError | None = None
+        self._optimiser = torch.optim.Adam(list(self.added.values()), lr=adaptation.rate)
+        self._order = torch.Generator().manual_seed(seed)
+
+    def steps(self, images: PackedImages, size: int, cases: Tensor | None) -> Sequence[Tensor]:
+        """Of every step of the next pass, which images it sees."""
+        if cases is None:
+            return torch.randperm(len(images), generator=self._order).split(size)
+        alike = batches(images, size, cases)
+        return [torch.arange(len(images))[alike[k]] for k in torch.randperm(len(alike), generator=self._order)]
+
+    def step(self) -> None:
+        """Follow the gradients."""
+        self._optimiser.step()
+        self._optimiser.zero_grad()
+
+    @property
+    def found(self) -> Mixture | DivergedError:
+        """The mixture as it now is, without gradients; or why there is none."""
+        learned = {name: leaf.detach() for name, leaf in self.added.items()}
+        return self.fault or replace(self.there, params={**self.mixture.params, **learned})
+
+
+def side_by_side(
+    adaptation: Adaptation, mixtures: Mapping[int, Mixture], images: PackedImages, cases: Tensor | None = None
+) -> dict[int, Mixture | DivergedError]:
+    """Mixtures after an adaptation's passes over a hospital's images, in steps that all of them take together.
+
+    Each learns what it would learn alone, to rounding: a step is the same operations, once for all of them. Where cases
+    are told, the last batch of one may be smaller than others; in a step, mixtures go together whose batches are of
+    one size.
+
+    The order of images, or that of batches where cases are told, is drawn from the seed over their places in `images`:
+    in another order of these, other images meet in a step, and other leaves are learned. A pack sorts images by client
+    and sample, so that no order of files or of an index decides anything; names do.
+
+    Args:
+        adaptation: Says what is learned, and from what.
+        mixtures: Where it begins, by seed: the same experts by name, of which each seed has trained its own.
+        images: The hospital's.
+        cases: See `served`.
+
+    Returns:
+        By seed, the mixture; a `DivergedError` where the loss of a step came out as no number, which ends that one.
+    """
+    if not adaptation.passes and not adaptation.gates(1, len(next(iter(mixtures.values())).experts)):
+        return dict(mixtures)
+    learners = [Learner(adaptation, mixture, seed) for seed, mixture in mixtures.items()]
+    for number in range(adaptation.passes):
+        orders = [own.steps(images, adaptation.batch_size, cases) for own in learners]
+        for step, chosen in enumerate(zip(*orders, strict=True)):
+            groups: dict[int, list[tuple[Learner, Unlabelled]]] = {}
+            for own, which in zip(learners, chosen, strict=True):
+                if own.fault is None:
+                    batch = own.there.images(images[which.to(images.own.device)], own.seed, number, step)
+                    groups.setdefault(len(which), []).append((own, batch))
+            for group in groups.values():
+                _step(adaptation, *zip(*group, strict=True))
+    return {own.seed: own.found for own in learners}
+
+
+def _step(adaptation: Adaptation, learners: Sequence[Learner], given: Sequence["Unlabelled"]) -> None:
+    """One step of these learners, each with the batch that it is given; all batches are of one size."""
+    losses = _losses(adaptation, given)
+    for own, loss in zip(learners, losses.detach().tolist(), strict=True):
+        if not math.isfinite(loss):
+            own.fault = DivergedError(f"{adaptation.title}: a step's loss is {loss}; take a smaller `rate`")
+    if going := [k for k, own in enumerate(learners) if own.fault is None]:
+        losses[going].sum().backward()
+    for k in going:
+        learners[k].step()
+
+
+def _losses(adaptation: Adaptation, given: Sequence["Unlabelled"]) -> Tensor:
+    """What each batch's own mixture has as its loss, (L,)."""
+    if len(given) == 1:
+        return adaptation.loss(given[0], given[0].mixture.params)[None]
+    mixtures, sources = [own.mixture for own in given], [source for own in given for source in own.sources]
+    first = mixtures[0]
+
+    def loss(
+        params: Leaves, heads: Mix, adapters: Mix, experts: Sequence[Mix], pixels: Tensor, place: Tensor
+    ) -> Tensor:
+        mixes = [{**own, **change} for own, change in zip(first.experts, experts, strict=True)]
+        own = replace(
+            first, params=params, heads={**first.heads, **heads}, adapters={**first.adapters, **adapters}, experts=mixes
+        )
+        return adaptation.loss(Unlabelled(own, pixels, sources, place), params)
+
+    pixels = torch.stack([own.pixels for own in given])
+    every = torch.vmap(loss, randomness="same")  # Each draws from a source of its own.
+    return every(
+        {name: torch.stack([own.params[name] for own in mixtures]) for name in first.params},
+        _differing([own.heads for own in mixtures], pixels),
+        _differing([own.adapters for own in mixtures], pixels),
+        [_differing(mixes, pixels) for mixes in zip(*(own.experts for own in mixtures), strict=True)],
+        pixels,
+        torch.arange(len(given), device=pixels.device),
+    )
+
+
+def _differing(mixes: Sequence[Mix], like: Tensor) -> dict[str, Tensor]:
+    """The weights that are not one number for all, each (L,)."""
+    return {
+        name: torch.stack([torch.as_tensor(own[name]).to(like) for own in mixes])
+        for name, first in mixes[0].items()
+        if isinstance(first, Tensor) or any(own[name] != first for own in mixes)
+    }
+
+
 @dataclass(frozen=True)
 class Unlabelled(Batch):
-    """Images of a hospital outside, shape (n, 3, size, size), values in [0, 1]."""
+    """Images of a hospital outside.
+
+    Attributes:
+        mixture: What runs.
+        pixels: Shape (n, 3, size, size), values in [0, 1].
+        sources: What views are drawn from: one, or with `place` one for each of the mixtures that step side by side.
+        place: Which of those it is, under `torch.vmap`.
+    """
 
     mixture: Mixture
     pixels: Tensor
-    source: torch.Generator = field(default_factory=torch.Generator)
+    sources: Sequence[torch.Generator] = field(default_factory=lambda: [torch.Generator()])
+    place: Tensor | None = None
 
     @property
     def drawn(self) -> Tensor:
@@ -296,14 +415,19 @@ class Unlabelled(Batch):
         """
         (n, _, height, width), predicts = self.pixels.shape, self.mixture.model.task.predicts
         spread = noise * self.pixels.std((1, 2, 3), keepdim=True)
-        noisy = self.pixels + spread * normal(self.pixels.shape, self.source).to(self.pixels)
+        noisy = self.pixels + spread * self._drawn(lambda source: normal(self.pixels.shape, source)).to(self.pixels)
         places = torch.arange(height * width).reshape(1, height, width, 1).expand(n, -1, -1, -1)
-        turned = moved(places, AugmentationSettings(), draws(n, self.source)).reshape(n, -1).to(noisy.device)
+        turned = self._drawn(lambda source: moved(places, AugmentationSettings(), draws(n, source)).reshape(n, -1))
 
         def back(prediction: Tensor) -> Tensor:
             return _picked(prediction, turned.argsort(1)) if predicts == "pixels" else prediction
 
         return replace(self, pixels=_picked(noisy, turned)), back
+
+    def _drawn(self, draw: Callable[[torch.Generator], Tensor]) -> Tensor:
+        """What is drawn for this batch, on its device."""
+        drawn = [draw(source).to(self.pixels.device) for source in self.sources]
+        return drawn[0] if self.place is None else torch.stack(drawn)[self.place]
 
     def task_loss(self, output: Output) -> Tensor:
         """There are no targets.

@@ -16,7 +16,7 @@ from benchmark.adaptations import adaptation_file, discovered
 from benchmark.config import ConfigError
 from benchmark.contract.adaptation import RULES, Serving
 from benchmark.contract.rules import Outcome, outcomes
-from benchmark.federation.adapting import OUTSIDE, Bank, Mixture, mixed, served
+from benchmark.federation.adapting import OUTSIDE, Bank, DivergedError, Mixture, mixed, served, side_by_side
 from benchmark.federation.client import ClientData
 from benchmark.federation.engine import Engine
 from benchmark.federation.methods import made
@@ -189,6 +189,63 @@ def test_tent_moves_normalisation_alone_and_decides(network: str) -> None:
     assert not torch.equal(predicted(after, images), predicted(before.adapted(tent, images, seed=1), images))
 
 
+@pytest.mark.parametrize("told", [True, False])
+@pytest.mark.parametrize("name", ["norm", "iop"])
+@pytest.mark.parametrize(
+    ("network", "of"), [("lora", "iop_fl"), ("lora", "apfl"), ("unet", "iop_fl"), ("unet", "ditto")]
+)
+def test_seeds_side_by_side_learn_what_each_learns_alone(network: str, of: str, name: str, told: bool) -> None:
+    """From banks, gates, orders and views of their own, whatever the method makes of experts.
+
+    Of five images of one case and the others of another, a seed sees a small batch where others see a whole one.
+    """
+    ours = build(network, method(of))
+    state, images = train(ours, LANES[:3], 1), ours.clients[2].training.images
+    cases = torch.zeros(len(images.pack), dtype=torch.int64)
+    cases[images.own[5:]] = 1
+    way = adaptation(name, passes=2, rate=1e-2, batch_size=4, **({"noise": 0.3} if name == "iop" else {}))
+    banks = {seed: Bank.of(ours, state, lane) for lane, seed in enumerate((4, 1, 7))}
+    begins = {seed: next(iter(mixed(way, ours.model, bank).values())) for seed, bank in banks.items()}
+    together = side_by_side(way, begins, images, cases if told else None)
+    assert list(together) == list(begins)
+    moved = dict[int, Tensor]()
+    for seed, mixture in begins.items():
+        alone, found = mixture.adapted(way, images, seed, cases if told else None), together[seed]
+        assert isinstance(found, Mixture)
+        assert found.params.keys() == alone.params.keys()
+        for leaf, own in alone.params.items():
+            torch.testing.assert_close(found.params[leaf], own, rtol=1e-9, atol=1e-9)
+        assert all(found.params[leaf] is own for leaf, own in mixture.params.items())
+        torch.testing.assert_close(predicted(found, images), predicted(alone, images), rtol=1e-9, atol=1e-9)
+        start, added = mixture.widened(way, seed)
+        assert any(float((found.params[leaf] - start.params[leaf]).detach().abs().max()) > 1e-3 for leaf in added)
+        moved[seed] = torch.cat([found.params[leaf].flatten() for leaf in added])
+    assert not any(torch.equal(moved[4], moved[seed]) for seed in (1, 7))
+
+
+def test_a_seed_that_diverges_disturbs_none_beside_it() -> None:
+    """It ends alone; the others learn what they learn without it."""
+    ours = build("unet", method("iop_fl"))
+    state, images = train(ours, LANES[:3], 1), ours.clients[2].training.images
+    way = adaptation("norm", passes=2, batch_size=4)
+    banks = {seed: Bank.of(ours, state, seed) for seed in range(3)}
+    lost = {name: leaf * math.nan for name, leaf in banks[1].experts[COMMON].items()}
+    begins = {
+        seed: Mixture.of(ours.model, Bank({COMMON: lost}) if seed == 1 else bank, {COMMON: 1.0}, True)
+        for seed, bank in banks.items()
+    }
+    found = side_by_side(way, begins, images)
+    assert isinstance(found[1], DivergedError)
+    assert "a step's loss is nan; take a smaller `rate`" in str(found[1])
+    for seed in (0, 2):
+        alone, own = begins[seed].adapted(way, images, seed), found[seed]
+        assert isinstance(own, Mixture)
+        for name, leaf in alone.params.items():
+            torch.testing.assert_close(own.params[name], leaf, rtol=1e-9, atol=1e-9)
+    with pytest.raises(DivergedError):
+        begins[1].adapted(way, images, 1)
+
+
 @pytest.mark.parametrize("network", BUILDS)
 def test_statistics_are_what_tent_does_before_it_learns(network: str) -> None:
     """A prediction then depends on the images beside it where they are normalised together, and only there."""
@@ -308,6 +365,15 @@ BODY = '\n\nclass Mine(Adaptation):\n    """Mine."""\n\n    title = "Mine"\n    
             '        return params["outside/norm.weight"].sum()\n',
             "the loss depends on what it adds",
             "has no gradient by",
+        ),
+        (
+            "",
+            '    passes = 1\n    adds = ("norm",)\n'
+            "    def loss(self, batch, params):\n"
+            "        found = entropy(batch(params).prediction)\n"
+            "        return found if float(found) > 0.1 else found**2\n",
+            "seeds side by side learn what each learns alone",
+            "let no Python `if`, `.item()` or `float()` look at a tensor's value",
         ),
         (
             "",

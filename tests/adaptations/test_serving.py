@@ -18,7 +18,7 @@ from benchmark.adaptations import adaptation_file
 from benchmark.config import ServingJob, TrainingJob
 from benchmark.evaluation import adapt, outside
 from benchmark.evaluation.reading import DESCRIBED
-from benchmark.federation.adapting import Bank
+from benchmark.federation.adapting import Bank, side_by_side
 from benchmark.federation.client import Lane
 from benchmark.federation.job import Inputs, Job
 from benchmark.federation.methods import made
@@ -267,6 +267,49 @@ def test_what_is_there_is_left_and_what_is_damaged_is_made_anew(served: Served, 
     assert equal({name: leaves(tmp_path)[name] for name in first}, first)
     assert served.job(adapt.main, tmp_path, norm={**TENT, "passes": 1}) == 0
     assert not equal({"norm": leaves(tmp_path)["norm"]}, {"norm": first["norm"]})
+
+
+def test_seeds_side_by_side_are_what_each_is_alone_whatever_is_there_or_fits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As on a GPU: to rounding, which a file that is lost, and was made in company, does not change."""
+    place, changes = workplace(tmp_path / "place", ROOT / method_file("fedit")), {**CHANGES, "seeds": [0, 1, 2]}
+    with_tests(place)
+    runs = tmp_path / "runs"
+    assert place.train(runs, "--common", **changes) == 0
+    write_json(runs / "selected.json", {"rate": "1e-1"})
+    settings = Plan.of({**CONFIGURATION, **changes}).training("hospitals", "fedit")
+    served = Served(place, runs, place.folder / "pack", settings)
+
+    def adapted(output: Path) -> list[dict[str, torch.Tensor]]:
+        assert served.job(adapt.main, output, norm=TENT) == 0
+        return [load_file(output / f"norm/seed={seed}" / adapt.ADAPTED) for seed in range(3)]
+
+    alone = adapted(tmp_path / "alone")
+    monkeypatch.setattr(adapt, "companies", lambda seeds, device: [seeds])
+    together = adapted(tmp_path / "together")
+    (tmp_path / "together/norm/seed=1" / adapt.ADAPTED).unlink()
+    again = adapted(tmp_path / "together")
+
+    def full(adaptation: Adaptation, mixtures: Any, *others: Any) -> Any:
+        if len(mixtures) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return side_by_side(adaptation, mixtures, *others)
+
+    monkeypatch.setattr(adapt, "side_by_side", full)
+    halved = adapted(tmp_path / "halved")
+    assert "3 seeds do not fit into memory; going on with 1" in capfd.readouterr().err
+    for seed in range(3):
+        assert any(not torch.equal(own, alone[seed - 1][leaf]) for leaf, own in alone[seed].items())
+        for leaf, own in alone[seed].items():
+            torch.testing.assert_close(together[seed][leaf], own, rtol=1e-4, atol=1e-5)
+            assert torch.equal(again[seed][leaf], together[seed][leaf])
+            assert torch.equal(halved[seed][leaf], own)
+
+
+def test_seeds_adapt_side_by_side_on_a_gpu_alone() -> None:
+    assert adapt.companies([3, 1], torch.device("cuda")) == [[3, 1]]
+    assert adapt.companies([3, 1], torch.device("cpu")) == [[3], [1]]
 
 
 def outlines(images: np.ndarray) -> np.ndarray:
