@@ -371,7 +371,7 @@ BODY = '\n\nclass Mine(Adaptation):\n    """Mine."""\n\n    title = "Mine"\n    
             '    passes = 1\n    adds = ("norm",)\n'
             "    def loss(self, batch, params):\n"
             "        found = entropy(batch(params).prediction)\n"
-            "        return found if float(found) > 0.1 else found**2\n",
+            "        return found if float(found.detach()) > 0.1 else found**2\n",
             "seeds side by side learn what each learns alone",
             "let no Python `if`, `.item()` or `float()` look at a tensor's value",
         ),
