@@ -27,7 +27,7 @@ from benchmark.leaf import Leaves
 ADAPTED = "adapted.safetensors"
 
 
-def companies(seeds: Sequence[int], device: torch.device) -> list[Sequence[int]]:
+def groups(seeds: Sequence[int], device: torch.device) -> list[Sequence[int]]:
     """The seeds that adapt side by side: all on a GPU, which a few images do not fill; on a CPU each by itself.
 
     What a CPU gains or loses, benchmarks/README.md tells ("Routing").
@@ -118,7 +118,7 @@ def main(
     try:
         outside = Outside.of(runs, inputs, serving, selected, device)
         pictures = outside.adapted_to
-        for seeds in companies(inputs.settings.seeds, outside.device):
+        for seeds in groups(inputs.settings.seeds, outside.device):
             banks = {seed: outside.bank(seed) for seed in seeds}
             experts = {seed: outside.hashed(seed) for seed in seeds}
             for file in serving.adaptations:

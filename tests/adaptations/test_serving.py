@@ -286,7 +286,7 @@ def test_seeds_side_by_side_are_what_each_is_alone_whatever_is_there_or_fits(
         return [load_file(output / f"norm/seed={seed}" / adapt.ADAPTED) for seed in range(3)]
 
     alone = adapted(tmp_path / "alone")
-    monkeypatch.setattr(adapt, "companies", lambda seeds, device: [seeds])
+    monkeypatch.setattr(adapt, "groups", lambda seeds, device: [seeds])
     together = adapted(tmp_path / "together")
     (tmp_path / "together/norm/seed=1" / adapt.ADAPTED).unlink()
     again = adapted(tmp_path / "together")
@@ -308,8 +308,8 @@ def test_seeds_side_by_side_are_what_each_is_alone_whatever_is_there_or_fits(
 
 
 def test_seeds_adapt_side_by_side_on_a_gpu_alone() -> None:
-    assert adapt.companies([3, 1], torch.device("cuda")) == [[3, 1]]
-    assert adapt.companies([3, 1], torch.device("cpu")) == [[3], [1]]
+    assert adapt.groups([3, 1], torch.device("cuda")) == [[3, 1]]
+    assert adapt.groups([3, 1], torch.device("cpu")) == [[3], [1]]
 
 
 def outlines(images: np.ndarray) -> np.ndarray:
