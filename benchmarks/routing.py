@@ -222,7 +222,7 @@ def spent(
     return [median(kept) for kept in seconds]
 
 
-def seeds(case: Case, device: str, counts: Sequence[int] = (1, 2, 4), turns: int = 7) -> list[float]:
+def seeds(case: Case, device: str, counts: Sequence[int] = (1, 2, 4), turns: int = 3) -> list[float]:
     """Seconds of one of IOP-FL's steps for each seed, where so many take it side by side; medians over turns.
 
     Of the processor on a CPU, of the clock on a GPU. Adam's step and the noisy view are part of it.

@@ -125,7 +125,8 @@ def main(
                 blamed = Path(file)
                 keys = {seed: outside.key(file, seed, experts[seed]) for seed in seeds}
                 paths = {seed: file_of(output, file, seed, ADAPTED) for seed in seeds}
-                if not all(_is_kept(paths[seed], keys[seed]) for seed in seeds):  # In its company, to the bit.
+                # One that is lost is made again together with those beside it, as it was: with the same bits.
+                if not all(_is_kept(paths[seed], keys[seed]) for seed in seeds):
                     for seed, learned in learn(outside, file, banks, keys, pictures).items():
                         learned.write(paths[seed])
     except Exception as error:

@@ -252,6 +252,7 @@ class Learner:
     Attributes:
         mixture: The mixture as it began.
         seed: Of gates, views and the order of images.
+        place: Its place among those that adapt side by side.
         there: The mixture with what is trained.
         added: What is trained, by name.
         fault: Why it has ended early, if it has.
@@ -260,10 +261,11 @@ class Learner:
         adaptation: What it follows.
         mixture: Where it begins.
         seed: See above.
+        place: See above.
     """
 
-    def __init__(self, adaptation: Adaptation, mixture: Mixture, seed: int) -> None:
-        self.mixture, self.seed = mixture, seed
+    def __init__(self, adaptation: Adaptation, mixture: Mixture, seed: int, place: int) -> None:
+        self.mixture, self.seed, self.place = mixture, seed, place
         self.there, self.added = mixture.widened(adaptation, seed)
         self.fault: DivergedError | None = None
         self._optimiser = torch.optim.Adam(list(self.added.values()), lr=adaptation.rate)
@@ -312,7 +314,8 @@ def side_by_side(
     """
     if not adaptation.passes and not adaptation.gates(1, len(next(iter(mixtures.values())).experts)):
         return dict(mixtures)
-    learners = [Learner(adaptation, mixture, seed) for seed, mixture in mixtures.items()]
+    learners = [Learner(adaptation, mixture, seed, place) for place, (seed, mixture) in enumerate(mixtures.items())]
+    constant = _stacked([own.mixture.params for own in learners]) if len(learners) > 1 else {}
     for number in range(adaptation.passes):
         orders = [own.steps(images, adaptation.batch_size, cases) for own in learners]
         for step, chosen in enumerate(zip(*orders, strict=True)):
@@ -322,13 +325,16 @@ def side_by_side(
                     batch = own.there.images(images[which.to(images.own.device)], own.seed, number, step)
                     groups.setdefault(len(which), []).append((own, batch))
             for group in groups.values():
-                _step(adaptation, *zip(*group, strict=True))
+                _step(adaptation, constant, *zip(*group, strict=True))
     return {own.seed: own.found for own in learners}
 
 
-def _step(adaptation: Adaptation, learners: Sequence[Learner], given: Sequence["Unlabelled"]) -> None:
-    """One step of these learners, each with the batch that it is given; all batches are of one size."""
-    losses = _losses(adaptation, given)
+def _step(adaptation: Adaptation, constant: Leaves, learners: Sequence[Learner], given: Sequence["Unlabelled"]) -> None:
+    """One step of these learners, each with the batch that it is given; all batches are of one size.
+
+    `constant` is what no step changes, of all learners side by side, where there are several.
+    """
+    losses = _losses(adaptation, constant, learners, given)
     for own, loss in zip(learners, losses.detach().tolist(), strict=True):
         if not math.isfinite(loss):
             own.fault = DivergedError(f"{adaptation.title}: a step's loss is {loss}; take a smaller `rate`")
@@ -338,12 +344,14 @@ def _step(adaptation: Adaptation, learners: Sequence[Learner], given: Sequence["
         learners[k].step()
 
 
-def _losses(adaptation: Adaptation, given: Sequence["Unlabelled"]) -> Tensor:
-    """What each batch's own mixture has as its loss, (L,)."""
+def _losses(
+    adaptation: Adaptation, constant: Leaves, learners: Sequence[Learner], given: Sequence["Unlabelled"]
+) -> Tensor:
+    """What each learner has as the loss of its batch, (L,)."""
     if len(given) == 1:
         return adaptation.loss(given[0], given[0].mixture.params)[None]
-    mixtures, sources = [own.mixture for own in given], [source for own in given for source in own.sources]
-    first = mixtures[0]
+    mixtures, sources = [own.there for own in learners], [source for own in given for source in own.sources]
+    first, places = mixtures[0], [own.place for own in learners]
 
     def loss(
         params: Leaves, heads: Mix, adapters: Mix, experts: Sequence[Mix], pixels: Tensor, place: Tensor
@@ -355,15 +363,21 @@ def _losses(adaptation: Adaptation, given: Sequence["Unlabelled"]) -> Tensor:
         return adaptation.loss(Unlabelled(own, pixels, sources, place), params)
 
     pixels = torch.stack([own.pixels for own in given])
+    same = {name: own if len(places) == len(own) else own[places] for name, own in constant.items()}
     every = torch.vmap(loss, randomness="same")  # Each draws from a source of its own.
     return every(
-        {name: torch.stack([own.params[name] for own in mixtures]) for name in first.params},
+        {**same, **_stacked([own.added for own in learners])},
         _differing([own.heads for own in mixtures], pixels),
         _differing([own.adapters for own in mixtures], pixels),
         [_differing(mixes, pixels) for mixes in zip(*(own.experts for own in mixtures), strict=True)],
         pixels,
         torch.arange(len(given), device=pixels.device),
     )
+
+
+def _stacked(params: Sequence[Leaves]) -> dict[str, Tensor]:
+    """Leaves of the same names side by side, each (L, ...)."""
+    return {name: torch.stack([own[name] for own in params]) for name in params[0]}
 
 
 def _differing(mixes: Sequence[Mix], like: Tensor) -> dict[str, Tensor]:
